@@ -1,0 +1,11 @@
+"""The custom resources of llmbatch.io/v1alpha1: pydantic models, reasons, and the generator of the CRDs."""
+
+GROUP = "llmbatch.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+BATCHJOBS = "batchjobs"
+BATCHGATEWAYS = "batchgateways"
+FINALIZER = f"{GROUP}/remote-cleanup"
+"""On a BatchJob from before its first remote write until its remote batch and files are dealt with."""
+RESUBMIT_ANNOTATION = f"{GROUP}/resubmit"
+"""A person's word that the unknown attempt made no batch; value: the number of the next attempt."""

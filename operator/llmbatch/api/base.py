@@ -1,0 +1,57 @@
+"""What all models of the API share."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as Kubernetes does (metav1.Time): RFC 3339, UTC, whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Time = Annotated[datetime, PlainSerializer(timestamp, return_type=str)]
+
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", description="Name of the object."),
+]
+Key = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key in the object's data.")
+]
+
+
+class Model(BaseModel):
+    """A part of a custom resource: camelCase outside, unset fields absent, unknown fields ignored.
+
+    Unknown fields are ignored because an object may have been written by a newer version of its CRD.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    rules: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """CEL rules of this object for its CRD: (rule, message)."""
+
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> Self:
+        """Read from what the API server stores; an explicit null counts as absent.
+
+        Raises:
+            pydantic.ValidationError: The object does not fit the model.
+        """
+        return cls.model_validate(without_nulls(data))
+
+    def dump(self) -> dict[str, Any]:
+        """Write as the API server stores it: JSON types only, unset fields absent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def without_nulls(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Drop null members of objects, as the API server does for fields that aren't nullable."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value

@@ -1,0 +1,137 @@
+"""What the operator asks of the transfer, and what the transfer answers; JSON on both ways.
+
+The plan goes into the transfer Job's pod as the environment variable PLAN_VARIABLE; the report comes back as the
+container's termination message, which holds at most REPORT_LIMIT_BYTES bytes. Neither ever holds a credential.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from llmbatch.api.base import Model
+from llmbatch.api.batchjob import Failure, InputStatus, RequestCounts, Usage
+from llmbatch.api.reasons import Reason
+
+PLAN_VARIABLE = "LLMBATCH_PLAN"
+REPORT_LIMIT_BYTES = 4096
+REPORT_PATH = "/dev/termination-log"
+
+
+class Setting(Model):
+    """A header or query parameter: its value, or the environment variable that holds it."""
+
+    name: str
+    value: str | None = None
+    variable: str | None = None
+
+
+class Connection(Model):
+    """How the gateway is reached. Files are paths in the container; headers and query hold no credential."""
+
+    url: str
+    files_path: str
+    batches_path: str
+    headers: list[Setting] = []
+    query: list[Setting] = []
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    insecure_skip_verify: bool = False
+    connect_seconds: int = 10
+    request_seconds: int = 60
+    transfer_seconds: int = 900
+
+
+class UploadPlan(Model):
+    """Validate the input and upload it."""
+
+    kind: Literal["upload"] = "upload"
+    connection: Connection
+    filename: str
+    """Name the file gets at the provider: <uid>-<part>-<attempt>.jsonl."""
+    endpoint: str
+    model: str | None = None
+    """Replaces body.model on every line when set."""
+    max_bytes: int
+    max_requests: int
+    root: str | None = None
+    """Folder where the input's volume is mounted; None: the caller hands the bytes over itself."""
+    path: str | None = None
+    """The input below root."""
+
+
+class CollectPlan(Model):
+    """Download the results, join them with the input, and write them."""
+
+    kind: Literal["collect"] = "collect"
+    connection: Connection
+    input_file_id: str | None
+    """The uploaded input, whose order and custom_ids count when the input itself can't be reached."""
+    output_file_id: str | None
+    error_file_id: str | None
+    endpoint: str
+    order: Literal["Input", "Completion"]
+    input: InputStatus
+    input_root: str | None = None
+    input_path: str | None = None
+    """The input in a volume, where it is mounted; used only while its size and SHA-256 are still those of `input`."""
+    output_root: str
+    output_path: str
+    """Where the results go; the failed ones go beside it, see errors_path()."""
+    max_output_bytes: int | None = None
+    """Most that the destination can hold, results and errors together; None: no limit."""
+
+
+class LineError(Model):
+    """What is wrong with one line of the input. Never quotes the line: it may hold a prompt."""
+
+    line: int
+    """From 1."""
+    field: str
+    """For example custom_id or body.model; empty: the line as a whole."""
+    message: str
+
+
+class Problem(Model):
+    """Why a transfer did not do what was asked."""
+
+    reason: Reason
+    message: str
+    final: bool = False
+    """Trying again can't help (invalid input)."""
+    retry_after_seconds: float | None = None
+    """When the gateway said how long to wait."""
+
+
+class UploadReport(Model):
+    """What became of an upload."""
+
+    kind: Literal["upload"] = "upload"
+    file_id: str | None = Field(None, alias="fileID")
+    input: InputStatus | None = None
+    line_errors: list[LineError] = []
+    """The first ten."""
+    line_error_count: int = 0
+    problem: Problem | None = None
+
+
+class CollectReport(Model):
+    """What became of the results."""
+
+    kind: Literal["collect"] = "collect"
+    bytes: int = 0
+    requests: int = 0
+    """Lines written as results (succeeded requests)."""
+    sha256: str = ""
+    errors_bytes: int = 0
+    errors_requests: int = 0
+    request_counts: RequestCounts | None = None
+    usage: Usage | None = None
+    failures: list[Failure] = []
+    problem: Problem | None = None
+
+
+def errors_path(path: str) -> str:
+    """Say where the failed requests go, beside the results: out/a.jsonl gives out/a.errors.jsonl."""
+    stem = path.removesuffix(".jsonl")
+    return f"{stem}.errors.jsonl"
