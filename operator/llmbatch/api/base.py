@@ -5,12 +5,15 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 
 def timestamp(moment: datetime) -> str:
     """Write a moment as Kubernetes does (metav1.Time): RFC 3339, UTC, whole seconds."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
+
+__all__ = ["JsonDict", "Key", "Model", "Name", "Time", "timestamp", "without_nulls"]
 
 Time = Annotated[datetime, PlainSerializer(timestamp, return_type=str)]
 

@@ -1,32 +1,13 @@
 """BatchJob: one batch of LLM requests, from JSONL in the cluster to results in the cluster."""
 
-from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from llmbatch.api.base import Key, Model, Name, Time
-from llmbatch.api.conditions import Condition, Conditions
+from llmbatch.api.base import JsonDict, Key, Model, Name
 
 MAX_OBJECT_BYTES = 1_048_576
 """What a Secret or a ConfigMap can hold (1 MiB over all keys)."""
-
-
-class Phase(StrEnum):
-    """For people; logic reads the conditions."""
-
-    PENDING = "Pending"
-    UPLOADING = "Uploading"
-    SUBMITTING = "Submitting"
-    VALIDATING = "Validating"
-    IN_PROGRESS = "InProgress"
-    FINALIZING = "Finalizing"
-    CANCELLING = "Cancelling"
-    COLLECTING = "Collecting"
-    CLEANING_UP = "CleaningUp"
-    COMPLETE = "Complete"
-    FAILED = "Failed"
-    DELETING = "Deleting"
 
 
 RelativePath = Annotated[
@@ -150,7 +131,7 @@ class Transfer(Model):
     )
 
 
-IMMUTABLE = {
+IMMUTABLE: JsonDict = {
     "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "is immutable: make a new BatchJob instead"}]
 }
 
@@ -217,124 +198,3 @@ class BatchJobSpec(Model):
         "Delete", description="What becomes of the provider's files (input, output, error) once the results are stored."
     )
     transfer: Transfer = Field(Transfer(), description="The Job that moves data between a volume and the gateway.")
-
-
-class RequestCounts(Model):
-    """Requests of the batch. While it runs: as the provider tells. At the end: as counted from the result lines."""
-
-    total: int = Field(description="Requests in the input.")
-    completed: int = Field(description="Requests that succeeded (status_code 200 and no error).")
-    failed: int = Field(description="Requests that failed; one without a result line counts as failed.")
-
-
-class InputStatus(Model):
-    """The input as it was read."""
-
-    bytes: int = Field(description="Size of the input as it is in the cluster, in bytes.")
-    requests: int = Field(description="Lines, that is requests.")
-    sha256: str = Field(description="SHA-256 of the input as it is in the cluster, in hexadecimal.")
-
-
-class Batch(Model):
-    """A batch at the provider, made of one part of the input."""
-
-    id: str | None = Field(None, description="Id of the batch; absent until it is made.")
-    input_file_id: str | None = Field(None, alias="inputFileID", description="Id of the uploaded input file.")
-    output_file_id: str | None = Field(None, alias="outputFileID", description="Id of the file with the answers.")
-    error_file_id: str | None = Field(None, alias="errorFileID", description="Id of the file with the failed requests.")
-    status: str | None = Field(None, description="Status in the provider's own words.")
-    request_counts: RequestCounts | None = Field(None, description="Counts as the provider tells them.")
-    created_at: Time | None = Field(None, description="When the provider made the batch.")
-    in_progress_at: Time | None = Field(None, description="When the provider began to run it.")
-    finalizing_at: Time | None = Field(None, description="When the provider began to prepare the results.")
-    completed_at: Time | None = Field(None, description="When the batch ended, in whatever way.")
-    expires_at: Time | None = Field(None, description="When the completion window closes.")
-
-
-class Submission(Model):
-    """The intent to create a batch, written before the call; present only while an answer is owed."""
-
-    attempt: int = Field(description="Number of the attempt, from 1.")
-    intent_time: Time = Field(description="When the intent was written.")
-
-
-class Usage(Model):
-    """Tokens used, summed over the answers."""
-
-    input_tokens: int = Field(description="Tokens read (prompt_tokens or input_tokens).")
-    output_tokens: int = Field(description="Tokens written (completion_tokens or output_tokens).")
-    total_tokens: int = Field(description="Tokens in all.")
-
-
-class OutputStatus(Model):
-    """The results as they were stored."""
-
-    location: str = Field(description="Where the results are, for example secret/results key batch.jsonl.")
-    errors_location: str | None = Field(None, description="Where the failed requests are; absent when there are none.")
-    bytes: int = Field(description="Size of the results, in bytes.")
-    requests: int = Field(description="Lines in the results.")
-    sha256: str = Field(description="SHA-256 of the results, in hexadecimal.")
-    stored_time: Time = Field(description="When they were durably stored.")
-
-
-class Failure(Model):
-    """One failed request, as an example of its kind."""
-
-    custom_id: str = Field(alias="customID", description="The request's custom_id.")
-    code: str = Field(description="The provider's error code, or the HTTP status of the request.")
-    message: str = Field(description="The provider's error message, shortened.")
-
-
-class BatchJobStatus(Model):
-    """What the operator has done and found out."""
-
-    observed_generation: int | None = Field(None, description="Generation of the spec that this status tells of.")
-    phase: Phase | None = Field(None, description="Where the job is, for people; scripts read the conditions.")
-    progress: str | None = Field(None, description="Requests answered, in percent.")
-    request_counts: RequestCounts | None = Field(None, description="Requests in all, succeeded, failed.")
-    start_time: Time | None = Field(None, description="When the operator first worked on the job.")
-    submission_time: Time | None = Field(None, description="When the batch was made.")
-    completion_time: Time | None = Field(None, description="When the job ended, well or not.")
-    input: InputStatus | None = Field(None, description="The input as it was read.")
-    batches: list[Batch] = Field(
-        default=[], max_length=64, description="The provider's batches, one per part of the input."
-    )
-    submission: Submission | None = Field(None, description="Present only while the answer to a create call is owed.")
-    attempts: int | None = Field(None, description="Create calls begun so far.")
-    usage: Usage | None = Field(None, description="Tokens used, summed over the answers.")
-    output: OutputStatus | None = Field(None, description="The results as they were stored.")
-    failures: list[Failure] = Field(
-        default=[], max_length=10, description="Examples of failed requests, the most frequent code first."
-    )
-    conditions: Conditions = Field(
-        default=[], description="Ready, Reconciling, Stalled, InputReady, Submitted, ResultsStored, Complete, Failed."
-    )
-
-    def condition(self, kind: str) -> Condition | None:
-        """Find a condition by its type."""
-        return next((item for item in self.conditions if item.type == kind), None)
-
-    def holds(self, kind: str) -> bool:
-        """Tell whether a condition is there and True."""
-        found = self.condition(kind)
-        return found is not None and found.status == "True"
-
-
-class ObjectMeta(Model):
-    """The part of metadata that the operator reads."""
-
-    name: str
-    namespace: str = "default"
-    uid: str = ""
-    resource_version: str = ""
-    generation: int = 0
-    deletion_timestamp: str | None = None
-    finalizers: list[str] = []
-    annotations: dict[str, str] = {}
-    labels: dict[str, str] = {}
-
-
-def raw_metadata(data: dict[str, Any]) -> dict[str, Any]:
-    """Read metadata from an object that may not fit its model."""
-    found = data.get("metadata")
-    return found if isinstance(found, dict) else {}

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from llmbatch.api.base import Model
-from llmbatch.api.batchjob import Failure, InputStatus, RequestCounts, Usage
+from llmbatch.api.batchjob_status import Failure, InputStatus, RequestCounts, Usage
 from llmbatch.api.reasons import Reason
 
 PLAN_VARIABLE = "LLMBATCH_PLAN"
