@@ -26,13 +26,22 @@ Key = Annotated[
 ]
 
 
+def _with_rules(schema: JsonDict, model: type[BaseModel]) -> None:
+    """Put a model's CEL rules into its JSON schema, from which the CRD is made."""
+    rules: tuple[tuple[str, str], ...] = getattr(model, "rules", ())
+    if rules:
+        schema["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in rules]
+
+
 class Model(BaseModel):
     """A part of a custom resource: camelCase outside, unset fields absent, unknown fields ignored.
 
     Unknown fields are ignored because an object may have been written by a newer version of its CRD.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", json_schema_extra=_with_rules
+    )
 
     rules: ClassVar[tuple[tuple[str, str], ...]] = ()
     """CEL rules of this object for its CRD: (rule, message)."""
