@@ -1,0 +1,35 @@
+"""Where the cluster keeps its things: built tools and images outlive a cluster, its state does not."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").resolve() / "llmbatch"
+"""Kept between clusters and shared by every clone: tools, base image, build layers."""
+
+STATE = CACHE / "cluster"
+"""The running cluster: keys, database, logs, pid files. `down` removes it."""
+
+LOGS = CACHE / "cluster-logs"
+"""Outside STATE, so that what a failed run said can still be read after `down`."""
+
+LOADED_IMAGES = STATE / "loaded-images"
+"""Which images a cluster holds already, one file a cluster, each with the hash of what they were built from."""
+
+
+def content_hash(inputs: Iterable[Path], *, salt: str = "") -> str:
+    """Hash names and contents of files, or of all files below folders, but not what Python leaves there."""
+    digest = hashlib.sha256(salt.encode())
+    for top in sorted(inputs):
+        files = sorted(path for path in top.rglob("*") if path.is_file()) if top.is_dir() else [top]
+        for path in files:
+            if "__pycache__" in path.parts or path.suffix == ".pyc":
+                continue
+            name = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
+            content = path.read_bytes() if path.exists() else b"absent"
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
