@@ -1,0 +1,134 @@
+"""The lifecycle of a BatchJob.
+
+Rule 1: every phase, and every move between phases, is in this file.
+Rule 2: this file knows nothing of Kubernetes or HTTP.
+"""
+
+from llmbatch.api.batchjob_status import BatchJobStatus, Phase
+
+TERMINAL = frozenset({Phase.COMPLETE, Phase.FAILED})
+
+# From a phase to the phases that may follow, with what happens in between. A poll sees the provider's states a minute
+# apart, so that any of them may be missed.
+TRANSITIONS: dict[Phase, dict[Phase, str]] = {
+    Phase.PENDING: {
+        Phase.UPLOADING: "input found, gateway ready",
+        Phase.FAILED: "spec or input refused",
+        Phase.DELETING: "deleted",
+    },
+    Phase.UPLOADING: {
+        Phase.PENDING: "input or gateway gone again",
+        Phase.SUBMITTING: "file uploaded",
+        Phase.FAILED: "input refused",
+        Phase.DELETING: "deleted",
+    },
+    Phase.SUBMITTING: {
+        Phase.VALIDATING: "batch made or adopted",
+        Phase.IN_PROGRESS: "adopted while running",
+        Phase.FINALIZING: "adopted while finalizing",
+        Phase.CANCELLING: "adopted while cancelling",
+        Phase.COLLECTING: "adopted after its end",
+        Phase.FAILED: "file or batch refused",
+        Phase.DELETING: "deleted",
+    },
+    Phase.VALIDATING: {
+        Phase.IN_PROGRESS: "validated",
+        Phase.FINALIZING: "requests answered",
+        Phase.CANCELLING: "cancelled at the provider",
+        Phase.COLLECTING: "batch ended",
+        Phase.FAILED: "batch refused or gone",
+        Phase.DELETING: "deleted",
+    },
+    Phase.IN_PROGRESS: {
+        Phase.FINALIZING: "requests answered",
+        Phase.CANCELLING: "cancelled at the provider",
+        Phase.COLLECTING: "batch ended",
+        Phase.FAILED: "batch refused or gone",
+        Phase.DELETING: "deleted",
+    },
+    Phase.FINALIZING: {
+        Phase.CANCELLING: "cancelled at the provider",
+        Phase.COLLECTING: "batch ended",
+        Phase.FAILED: "batch refused or gone",
+        Phase.DELETING: "deleted",
+    },
+    Phase.CANCELLING: {
+        Phase.COLLECTING: "batch ended",
+        Phase.FAILED: "batch gone",
+        Phase.DELETING: "deleted",
+    },
+    Phase.COLLECTING: {
+        Phase.CLEANING_UP: "results stored",
+        Phase.DELETING: "deleted",
+    },
+    Phase.CLEANING_UP: {
+        Phase.COMPLETE: "something succeeded",
+        Phase.FAILED: "nothing succeeded, or not run to its end",
+        Phase.DELETING: "deleted",
+    },
+    Phase.COMPLETE: {Phase.DELETING: "deleted"},
+    Phase.FAILED: {Phase.DELETING: "deleted"},
+    Phase.DELETING: {},
+}
+
+RUNNING = {
+    "validating": Phase.VALIDATING,
+    "finalizing": Phase.FINALIZING,
+    "cancelling": Phase.CANCELLING,
+}
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+class IllegalMoveError(Exception):
+    """A move that the table does not have; nothing was changed."""
+
+
+def phase_of(status: BatchJobStatus, *, deleting: bool, uploading: bool) -> Phase:
+    """Derive the phase from the facts in status.
+
+    Args:
+        status: The facts.
+        deleting: The object is being deleted.
+        uploading: An upload has begun whose answer is not in status yet.
+    """
+    if deleting:
+        return Phase.DELETING
+    if status.holds("Complete"):
+        return Phase.COMPLETE
+    if status.holds("Failed"):
+        return Phase.FAILED
+    if status.output is not None:
+        return Phase.CLEANING_UP
+    batch = status.batches[0] if status.batches else None
+    if batch is None or batch.input_file_id is None:
+        return Phase.UPLOADING if uploading else Phase.PENDING
+    if batch.id is None:
+        return Phase.SUBMITTING
+    remote = batch.status or "validating"
+    if remote in ENDED:
+        return Phase.COLLECTING
+    # Any status we don't know means that the batch is still going.
+    return RUNNING.get(remote, Phase.IN_PROGRESS)
+
+
+def check_move(before: Phase | None, after: Phase) -> None:
+    """Refuse a move that the table does not have.
+
+    A status whose facts were lost or restored may start anywhere, so that `before` None allows every phase.
+
+    Raises:
+        IllegalMoveError: The table has no such move.
+    """
+    if before is None or before == after or after in TRANSITIONS[before]:
+        return
+    raise IllegalMoveError(f"a BatchJob can't go from {before} to {after}")
+
+
+def diagram() -> str:
+    """Draw the table as a Mermaid state diagram, for the README."""
+    lines = ["stateDiagram-v2", "    [*] --> Pending"]
+    for before, moves in TRANSITIONS.items():
+        lines += [f"    {before} --> {after}: {label}" for after, label in moves.items() if after is not Phase.DELETING]
+    lines += ["    Complete --> [*]", "    Failed --> [*]"]
+    lines += ["    note right of Deleting", "        From every phase, when the object is deleted:", "        the batch is cancelled, its files are deleted.", "    end note"]
+    return "\n".join(lines)

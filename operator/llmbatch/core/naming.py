@@ -1,0 +1,30 @@
+"""Names that can be made again from what is known, so that a repeat finds what an earlier try made."""
+
+import hashlib
+import json
+
+from llmbatch.core.plan import CollectPlan, UploadPlan
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_UID = "llmbatch.io/batchjob-uid"
+"""Label on everything made for a BatchJob. The uid, since a BatchJob's name may be longer than a label's 63 characters."""
+MANAGER = "llmbatch"
+
+
+def upload_filename(uid: str, part: int, attempt: int) -> str:
+    """Name an uploaded file, so that the file of a lost answer can be recognised."""
+    return f"{uid}-{part}-{attempt}.jsonl"
+
+
+def transfer_job_name(job_name: str, uid: str, plan: UploadPlan | CollectPlan) -> str:
+    """Name a transfer Job after its BatchJob and what it is to do; a new plan is a new Job.
+
+    At most 63 characters, since the Job controller copies the name into a label of the pod.
+    """
+    digest = hashlib.sha256(f"{uid}\n{json.dumps(plan.dump(), sort_keys=True)}".encode()).hexdigest()[:10]
+    return f"{job_name[:40].rstrip('-.').replace('.', '-')}-{plan.kind}-{digest}"
+
+
+def batch_metadata(uid: str, part: int, attempt: int, given: dict[str, str]) -> dict[str, str]:
+    """Make the metadata of a batch: the user's, and ours to find it again."""
+    return {**given, "llmbatch_uid": uid, "llmbatch_part": str(part), "llmbatch_attempt": str(attempt)}
