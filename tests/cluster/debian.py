@@ -19,9 +19,8 @@ CLUSTER = {
 IMAGES = {
     "/usr/bin/buildah": "buildah",
     "/usr/sbin/debootstrap": "debootstrap",
-    "/usr/bin/gcc": "gcc",
-    "/usr/lib/x86_64-linux-gnu/libc.a": "libc6-dev",
 }
+COMPILER = {"/usr/bin/gcc": "gcc", "/usr/include/stdlib.h": "libc6-dev"}
 TESTS = {"/usr/bin/promtool": "prometheus"}
 
 POLICY = Path("/usr/sbin/policy-rc.d")

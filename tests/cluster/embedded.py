@@ -1,0 +1,165 @@
+"""A single-node Kubernetes of plain processes, for machines with neither a cluster nor Docker."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from tests.cluster import debian, leftovers, network, pause, processes, tools
+from tests.cluster.components import (
+    API_SERVER,
+    CONTAINERD_SOCKET,
+    KUBECONFIG,
+    NODE,
+    PAUSE_IMAGE,
+    PROVISIONER,
+    Component,
+    components,
+    configure,
+)
+from tests.cluster.kubeapi import KubeApi, wait_until
+from tests.cluster.paths import CACHE, LOGS, STATE, content_hash
+from tests.cluster.shell import ClusterError, run, say, step
+
+_STORAGE_CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": PROVISIONER,
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
+
+
+def why_impossible() -> str:
+    """Return why this machine can't run it, or nothing."""
+    if sys.platform != "linux":
+        return "it needs Linux"
+    return "" if os.geteuid() == 0 else "it needs root"
+
+
+def is_up() -> bool:
+    """Whether every process is alive and the node takes pods."""
+    if not KUBECONFIG.exists():
+        return False
+    running = processes.recorded()
+    expected = {component.name for component in components(Path())}
+    if not all(name in running and running[name].alive for name in expected):
+        return False
+    api = KubeApi(KUBECONFIG)
+    return api.ready() and api.node_ready(NODE)
+
+
+def up(*, fresh: bool = False) -> None:
+    """Start whatever is not running."""
+    if fresh:
+        down()
+    if is_up():
+        say(f"  It is up already: {API_SERVER}")
+        return
+    debian.install(debian.CLUSTER)
+    programs = tools.toolchain()
+    _drop_state_of_another_toolchain(programs)
+    STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
+    network.up()
+    if not KUBECONFIG.exists():
+        configure()
+    by_name = {component.name: component for component in components(programs)}
+    with step("Container runtime, etcd, API server: starting", about="8 s"):
+        for name in ("containerd", "etcd", "kube-apiserver", "kubelet"):
+            _ensure_running(by_name[name])
+        _load_pause_image()
+        _wait_for_api()
+    api = KubeApi(KUBECONFIG)
+    api.create("/apis/storage.k8s.io/v1/storageclasses", _STORAGE_CLASS)
+    with step("Node: starting the rest and waiting until it takes pods", about="10 s"):
+        for component in by_name.values():
+            _ensure_running(component)
+        wait_until(
+            lambda: api.node_ready(NODE),
+            what="the node to become ready",
+            timeout_seconds=90,
+            why_not=lambda: processes.last_words("kubelet"),
+        )
+        wait_until(
+            lambda: api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")[0] == 200,
+            what="the controllers to work",
+            timeout_seconds=60,
+            why_not=lambda: processes.last_words("kube-controller-manager"),
+        )
+    dead = [name for name, process in processes.recorded().items() if not process.alive]
+    if dead:
+        raise ClusterError(f"{dead[0]} ended right after its start:\n{processes.last_words(dead[0])}")
+
+
+def down() -> None:
+    """End the processes and undo every change to the host. Logs stay."""
+    if not STATE.exists() and not leftovers.traces():
+        return
+    with step("Cluster: ending its processes and undoing its changes", about="5 s"):
+        running = processes.recorded()
+        # containerd goes last: the pods' shims are its children in all but name.
+        processes.stop(process for name, process in running.items() if name not in {"containerd", "etcd"})
+        leftovers.end_pods()
+        processes.stop(running[name] for name in ("etcd", "containerd") if name in running)
+        leftovers.end_strays()
+        leftovers.unmount()
+        network.down()
+        leftovers.remove_files()
+        shutil.rmtree(STATE, ignore_errors=False)
+
+
+def restart(name: str) -> None:
+    """Kill one process as a crash would, and start it again with the arguments that it had."""
+    running = processes.recorded()
+    if name not in running:
+        raise ClusterError(f"The cluster has no part called {name!r}; it has {', '.join(running)}")
+    processes.kill(running[name])
+    processes.start(name, running[name].argv)
+    if name in {"kube-apiserver", "etcd"}:
+        _wait_for_api()
+
+
+def containerd(*arguments: str | Path) -> str:
+    """Run containerd's own client in the namespace that the kubelet sees."""
+    return run(["ctr", "-a", CONTAINERD_SOCKET, "-n", "k8s.io", *arguments])
+
+
+def _ensure_running(component: Component) -> None:
+    process = processes.recorded().get(component.name)
+    if process is None or not process.alive:
+        processes.start(component.name, component.argv)
+
+
+def _wait_for_api() -> None:
+    wait_until(
+        KubeApi(KUBECONFIG).ready,
+        what="the API server",
+        timeout_seconds=90,
+        why_not=lambda: processes.last_words("kube-apiserver") + "\n" + processes.last_words("etcd"),
+    )
+
+
+def _drop_state_of_another_toolchain(programs: Path) -> None:
+    """Start anew rather than mix: keys and arguments of a state folder are those of the programs that made it."""
+    marker = STATE / "toolchain"
+    code = [Path(__file__).with_name(name) for name in ("components.py", "network.py", "pki.py")]
+    made_by = f"{programs} {content_hash(code)}"
+    if STATE.exists() and (not marker.exists() or marker.read_text() != made_by):
+        say("  The cluster found here was made by another version of this code: starting anew")
+        down()
+    STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
+    marker.write_text(made_by)
+    LOGS.mkdir(parents=True, exist_ok=True)
+
+
+def _load_pause_image() -> None:
+    wait_until(
+        CONTAINERD_SOCKET.exists,
+        what="containerd",
+        timeout_seconds=20,
+        why_not=lambda: processes.last_words("containerd"),
+    )
+    if PAUSE_IMAGE in containerd("images", "list", "-q").split():
+        return
+    containerd("images", "import", pause.image(CACHE))
