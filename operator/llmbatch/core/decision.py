@@ -74,7 +74,9 @@ class Finish:
     """Remote files to delete on the way, as far as that is possible at once."""
 
 
-Effect = AddFinalizer | RemoveFinalizer | Upload | Submit | LookUp | GiveUpAttempt | Collect | DeleteFiles | Cancel | Finish
+Effect = (
+    AddFinalizer | RemoveFinalizer | Upload | Submit | LookUp | GiveUpAttempt | Collect | DeleteFiles | Cancel | Finish
+)
 
 # --- endings: what happens next --------------------------------------------------------------------------------------
 

@@ -1,0 +1,199 @@
+"""What to do next with a BatchJob: an ordered list of rules, of which the first that speaks wins."""
+
+import math
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core.decide_deletion import object_is_being_deleted
+from llmbatch.core.decision import (
+    AddFinalizer,
+    Collect,
+    Decision,
+    Done,
+    Finish,
+    GiveUpAttempt,
+    LookUp,
+    RemoveFinalizer,
+    Stalled,
+    Submit,
+    Upload,
+    Wait,
+)
+from llmbatch.core.observation import FileState, Observation, Stage
+from llmbatch.core.trouble import ending_for
+
+RUNNING_REASONS = {
+    "validating": (Reason.VALIDATING, "The provider is checking the input file."),
+    "finalizing": (Reason.FINALIZING, "The provider is preparing the results."),
+    "cancelling": (Reason.CANCELLING, "The batch is being cancelled at the provider."),
+}
+RUNNING = (Reason.IN_PROGRESS, "The provider is running the requests.")
+
+
+def decide(seen: Observation) -> Decision:
+    """Apply the first rule that has something to say."""
+    for rule in (
+        object_is_being_deleted,  # wins over everything: whoever deletes wants no more done
+        job_has_ended,
+        generation_is_new,  # kstatus: say at once that the new spec was seen
+        output_is_known_to_be_too_small,  # before trouble: looking again would download it all once more
+        something_is_in_the_way,
+        results_are_stored,
+        batch_was_refused,
+        batch_has_ended,
+        batch_is_under_way,
+        answer_is_owed,
+        transfer_is_at_work,
+        file_is_uploaded,
+    ):
+        if (decision := rule(seen)) is not None:
+            return decision
+    return input_is_to_be_uploaded(seen)
+
+
+def job_has_ended(seen: Observation) -> Decision | None:
+    if seen.stage is not Stage.ENDED:
+        return None
+    # Nothing is left to do for it, so that its deletion need not wait for us.
+    return Decision(Done(), RemoveFinalizer() if seen.finalizer else None)
+
+
+def generation_is_new(seen: Observation) -> Decision | None:
+    if seen.acknowledged:
+        return None
+    return Decision(Wait(Reason.ACCEPTED, "The job has been seen."))
+
+
+def output_is_known_to_be_too_small(seen: Observation) -> Decision | None:
+    stalled = seen.status.condition("Stalled")
+    if seen.stage is not Stage.RESULTS or stalled is None or stalled.reason != Reason.OUTPUT_TOO_LARGE:
+        return None
+    if stalled.observed_generation != seen.generation:
+        return None
+    return Decision(Stalled(Reason.OUTPUT_TOO_LARGE, stalled.message, after=math.inf, aspect="ResultsStored"))
+
+
+def something_is_in_the_way(seen: Observation) -> Decision | None:
+    if seen.trouble is None:
+        return None
+    if seen.trouble.final:
+        finish = Finish(seen.trouble.reason, seen.trouble.message, complete=False, delete_file_ids=seen.file_ids)
+        return Decision(Done(), finish)
+    if seen.stage is Stage.CLEANUP and _patience_is_over(seen):
+        return None
+    return Decision(ending_for(seen.trouble, seen.stage, seen.limits))
+
+
+def _patience_is_over(seen: Observation) -> bool:
+    stored = seen.status.output
+    return stored is not None and seen.older_than(stored.stored_time, seen.limits.cleanup_seconds)
+
+
+def results_are_stored(seen: Observation) -> Decision | None:
+    if seen.stage is not Stage.CLEANUP:
+        return None
+    files = seen.file_ids if seen.spec.remote_files == "Delete" else ()
+    reason, message = verdict(seen)
+    finish = Finish(reason, message, complete=reason in COMPLETE, delete_file_ids=files)
+    return Decision(Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted."), finish)
+
+
+COMPLETE = frozenset({Reason.SUCCEEDED, Reason.COMPLETED_WITH_FAILURES})
+
+
+def verdict(seen: Observation) -> tuple[Reason, str]:
+    """Judge a job whose results are stored, by the lines and by how its batch ended."""
+    counts, output = seen.status.request_counts, seen.status.output
+    total, completed = (counts.total, counts.completed) if counts is not None else (0, 0)
+    told = f"{completed} of {total} requests succeeded"
+    if output is not None and output.errors_location is not None:
+        told += f"; the failed ones are in {output.errors_location}"
+    if seen.batch.status == "expired":
+        return Reason.BATCH_EXPIRED, f"The batch was not done within its completion window: {told}."
+    if seen.batch.status == "cancelled":
+        return Reason.BATCH_CANCELLED, f"The batch was cancelled at the provider: {told}."
+    if seen.batch.status == "failed":
+        return Reason.BATCH_FAILED, f"The provider ended the batch as failed: {told}."
+    if completed == 0:
+        return Reason.ALL_REQUESTS_FAILED, f"No request succeeded: {told}."
+    if completed < total:
+        return Reason.COMPLETED_WITH_FAILURES, f"{told}."
+    return Reason.SUCCEEDED, f"All {total} requests succeeded."
+
+
+def batch_was_refused(seen: Observation) -> Decision | None:
+    batch = seen.batch
+    if seen.stage is not Stage.RESULTS or batch.status != "failed" or batch.output_file_id or batch.error_file_id:
+        return None
+    why = seen.batch_errors or "it gives no reason"
+    files = seen.file_ids if seen.spec.remote_files == "Delete" else ()
+    finish = Finish(
+        Reason.BATCH_FAILED, f"The provider refused the batch: {why}", complete=False, delete_file_ids=files
+    )
+    return Decision(Done(), finish)
+
+
+def batch_has_ended(seen: Observation) -> Decision | None:
+    if seen.stage is not Stage.RESULTS:
+        return None
+    if seen.transferring is not None:
+        return Decision(Wait(seen.transferring.reason, seen.transferring.message, after=1.0, aspect="ResultsStored"))
+    message = "The results are being downloaded, joined and written."
+    return Decision(Wait(Reason.COLLECTING, message, aspect="ResultsStored"), Collect())
+
+
+def batch_is_under_way(seen: Observation) -> Decision | None:
+    if seen.stage is not Stage.BATCH:
+        return None
+    reason, message = RUNNING_REASONS.get(seen.batch.status or "validating", RUNNING)
+    return Decision(Wait(reason, message, after=max(0.05, seen.poll_in)))
+
+
+def answer_is_owed(seen: Observation) -> Decision | None:
+    if seen.stage is not Stage.ANSWER:
+        return None
+    if seen.resubmit == str(seen.next_attempt):
+        # A person has looked, and says that the attempt made no batch.
+        return Decision(
+            Wait(Reason.SUBMITTING, "The unknown attempt is given up, as the annotation says."), GiveUpAttempt()
+        )
+    if not seen.lists_batches:
+        message = (
+            "The answer to the create call was lost, and this gateway does not list batches, so that it can't be found out"
+            " whether the batch exists. Look it up at the provider. If there is none, set the annotation"
+            f" llmbatch.io/resubmit={seen.next_attempt} on this BatchJob and it is submitted again."
+        )
+        return Decision(Stalled(Reason.SUBMISSION_UNKNOWN, message, after=math.inf, aspect="Submitted"))
+    message = "The answer to the create call was lost; the gateway is asked whether the batch exists."
+    return Decision(Wait(Reason.SUBMISSION_PENDING, message, aspect="Submitted"), LookUp())
+
+
+def transfer_is_at_work(seen: Observation) -> Decision | None:
+    if seen.transferring is None:
+        return None
+    return Decision(Wait(seen.transferring.reason, seen.transferring.message, after=1.0, aspect="InputReady"))
+
+
+def file_is_uploaded(seen: Observation) -> Decision | None:
+    if seen.stage is not Stage.FILE:
+        return None
+    if seen.file_state is FileState.FAILED:
+        message = f"The provider could not process the uploaded file: {seen.file_details or 'it gives no reason'}"
+        return Decision(
+            Done(), Finish(Reason.REMOTE_FILE_FAILED, message, complete=False, delete_file_ids=seen.file_ids)
+        )
+    if seen.file_state is FileState.PENDING:
+        message = "The provider is still processing the uploaded file."
+        return Decision(Wait(Reason.FILE_PENDING, message, after=max(0.05, seen.poll_in), aspect="Submitted"))
+    if not seen.slot_free:
+        message = "The gateway's maxActiveBatches is reached; the job goes on when another one ends."
+        return Decision(Wait(Reason.WAITING_FOR_SLOT, message, after=seen.limits.recheck_seconds, aspect="Submitted"))
+    return Decision(
+        Wait(Reason.SUBMITTING, "The batch is being created.", aspect="Submitted"), Submit(seen.next_attempt)
+    )
+
+
+def input_is_to_be_uploaded(seen: Observation) -> Decision:
+    ending = Wait(Reason.UPLOADING, "The input is being checked and uploaded.", aspect="InputReady")
+    if not seen.finalizer:
+        return Decision(ending, AddFinalizer())
+    return Decision(ending, Upload(seen.next_attempt))

@@ -1,0 +1,120 @@
+"""Everything a decision may look at, read once."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from llmbatch.api.batchjob import BatchJobSpec
+from llmbatch.api.batchjob_status import Batch, BatchJobStatus
+from llmbatch.core import lifecycle
+from llmbatch.core.plan import Problem
+
+
+class Stage(StrEnum):
+    """What a job owes next, from the facts in its status alone."""
+
+    INPUT = "input"
+    """The input is not uploaded yet."""
+    FILE = "file"
+    """The input is uploaded; no batch was asked for yet."""
+    ANSWER = "answer"
+    """A batch was asked for; the answer is owed."""
+    BATCH = "batch"
+    """The batch is under way."""
+    RESULTS = "results"
+    """The batch has ended; its results are not stored yet."""
+    CLEANUP = "cleanup"
+    """The results are stored; remote files may be left."""
+    ENDED = "ended"
+    """Complete or Failed."""
+
+
+def stage_of(status: BatchJobStatus) -> Stage:
+    """Tell what a job owes next."""
+    if status.holds("Complete") or status.holds("Failed"):
+        return Stage.ENDED
+    if status.output is not None:
+        return Stage.CLEANUP
+    batch = status.batches[0] if status.batches else Batch()
+    if batch.id is not None:
+        return Stage.RESULTS if batch.status in lifecycle.ENDED else Stage.BATCH
+    if status.submission is not None:
+        return Stage.ANSWER
+    return Stage.INPUT if batch.input_file_id is None else Stage.FILE
+
+
+class FileState(StrEnum):
+    """What is known of the uploaded file."""
+
+    USABLE = "usable"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Settings of the operator that decisions depend on; seconds."""
+
+    settle_seconds: float = 120.0
+    """How long an unknown create call is waited for before the next attempt."""
+    recheck_seconds: float = 15.0
+    """How often something missing or refused is looked at again."""
+    cleanup_seconds: float = 300.0
+    """Longest time that deletion, or the end of a job, waits for remote files and the remote batch."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A BatchJob and all that concerns it at one moment."""
+
+    uid: str
+    generation: int
+    spec: BatchJobSpec
+    status: BatchJobStatus
+    """What is stored, with what was just found out (a poll, a transfer's report) put in."""
+    now: datetime
+    limits: Limits = field(default_factory=Limits)
+    finalizer: bool = False
+    deleted_at: datetime | None = None
+    resubmit: str | None = None
+    """Value of the resubmit annotation."""
+    acknowledged: bool = True
+    """The stored status tells of this generation of the spec."""
+    trouble: Problem | None = None
+    """What keeps the next step from being taken, as found while observing."""
+    transferring: Problem | None = None
+    """A transfer Job is at work; its reason and message say how far it is."""
+    file_state: FileState = FileState.USABLE
+    file_details: str = ""
+    batch_errors: str = ""
+    """Why the provider refused the batch, in its own words."""
+    lists_batches: bool = True
+    slot_free: bool = True
+    poll_in: float = 0.0
+    """Seconds until the batch may be polled again."""
+
+    @property
+    def stage(self) -> Stage:
+        """What the job owes next."""
+        return stage_of(self.status)
+
+    @property
+    def batch(self) -> Batch:
+        """The job's batch, empty before there is one."""
+        return self.status.batches[0] if self.status.batches else Batch()
+
+    @property
+    def next_attempt(self) -> int:
+        """Number of the next create call."""
+        return (self.status.attempts or 0) + 1
+
+    @property
+    def file_ids(self) -> tuple[str, ...]:
+        """Remote files that are known, input first."""
+        batch = self.batch
+        found = (batch.input_file_id, batch.output_file_id, batch.error_file_id)
+        return tuple(dict.fromkeys(file_id for file_id in found if file_id))
+
+    def older_than(self, moment: datetime, seconds: float) -> bool:
+        """Tell whether a moment is more than so many seconds ago."""
+        return self.now - moment > timedelta(seconds=seconds)

@@ -1,0 +1,56 @@
+"""How a job ends a pass when something is in its way: by itself, or only with a person's help."""
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core.decision import Stalled, Wait
+from llmbatch.core.observation import Limits, Stage
+from llmbatch.core.plan import Problem
+
+# Goes away by itself, or with what is applied next; looked at again every recheck_seconds.
+PASSING = frozenset({
+    Reason.INPUT_NOT_FOUND,
+    Reason.GATEWAY_NOT_FOUND,
+    Reason.VOLUME_CLAIM_NOT_FOUND,
+    Reason.VOLUME_CLAIM_UNBOUND,
+    Reason.TRANSFER_PENDING,
+    Reason.WAITING_FOR_SLOT,
+})  # fmt: skip
+# Goes away by itself, if the far end is left in peace: looked at again with growing delays.
+FAR_END = frozenset({
+    Reason.GATEWAY_UNREACHABLE,
+    Reason.RATE_LIMITED,
+    Reason.QUOTA_EXCEEDED,
+    Reason.INPUT_CHANGED,
+    Reason.RESULTS_UNREADABLE,
+    Reason.TRANSFER_FAILED,
+    Reason.TRANSFER_REFUSED,
+    Reason.SUBMISSION_PENDING,
+    Reason.CLEANING_UP,
+    Reason.INTERNAL_ERROR,
+})  # fmt: skip
+
+ASPECTS = {
+    Stage.INPUT: "InputReady",
+    Stage.FILE: "Submitted",
+    Stage.ANSWER: "Submitted",
+    Stage.RESULTS: "ResultsStored",
+}
+
+
+def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool = False) -> Wait | Stalled:
+    """Say how a pass ends that met a problem.
+
+    Args:
+        problem: What is in the way.
+        stage: Where the job is; decides which condition tells of it.
+        limits: The operator's settings.
+        costly: Looking again starts a pod: the delays grow in place of a steady recheck.
+    """
+    aspect = ASPECTS.get(stage, "")
+    if problem.retry_after_seconds is not None:
+        return Wait(problem.reason, problem.message, after=max(1.0, problem.retry_after_seconds), aspect=aspect)
+    if problem.reason in FAR_END:
+        return Wait(problem.reason, problem.message, after=None, aspect=aspect)
+    after = None if costly else limits.recheck_seconds
+    if problem.reason in PASSING:
+        return Wait(problem.reason, problem.message, after=after, aspect=aspect)
+    return Stalled(problem.reason, problem.message, after=after, aspect=aspect)
