@@ -18,7 +18,7 @@ LOGS = CACHE / "cluster-logs"
 """Outside STATE, so that what a failed run said can still be read after `down`."""
 
 LOADED_IMAGES = STATE / "loaded-images"
-"""Which images a cluster holds already, one file a cluster, each with the hash of what they were built from."""
+"""The hash of what the images that the embedded cluster holds were built from."""
 
 
 def content_hash(inputs: Iterable[Path], *, salt: str = "") -> str:

@@ -1,0 +1,54 @@
+"""A stand-in for `python:3.x-slim`, made of Debian's packages, where no image registry can be reached."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tests.cluster import buildah, debian
+from tests.cluster.paths import CACHE, content_hash
+from tests.cluster.shell import ClusterError, run, step
+
+SUITE = "bookworm"
+PACKAGES = "python3,python3-venv,ca-certificates"
+NAME = f"localhost/python-base:{content_hash([Path(__file__)])}"
+
+
+def ensure() -> str:
+    """Return the name of the base image; make it if the builder's storage has none."""
+    if not buildah.has(NAME):
+        files = _root_files()
+        with step("Base image: committing it", about="20 s"):
+            container = buildah.buildah("from", "scratch").strip()
+            buildah.buildah("add", "--quiet", container, files, "/")
+            buildah.buildah("commit", "--quiet", "--rm", container, NAME)
+    return NAME
+
+
+def _root_files() -> Path:
+    folder = CACHE / f"image-base-{content_hash([Path(__file__)])}"
+    if folder.is_dir():
+        return folder
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    with step("Base image: installing Debian's Python into a folder", about="1 minute"):
+        run(
+            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, unfinished, *_mirror()],
+            remedy="It needs the Debian mirror that apt is set up with, and Debian's archive keyring.",
+        )
+        # What only installing needs is a third of the size.
+        for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
+            shutil.rmtree(unfinished / waste, ignore_errors=True)
+    unfinished.rename(folder)
+    return folder
+
+
+def _mirror() -> list[str]:
+    """Return the mirror that apt uses here for this suite; debootstrap itself doesn't look."""
+    debian.install(debian.IMAGES)
+    sites = run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)"])
+    for line in sites.splitlines():
+        site, _, suite = line.partition(" ")
+        if suite == SUITE:
+            return [site]
+    if not shutil.which("debootstrap"):
+        raise ClusterError("debootstrap is missing: apt-get install debootstrap")
+    return []

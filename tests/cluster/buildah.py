@@ -1,0 +1,68 @@
+"""Building images without a daemon, in a storage of our own."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.cluster import debian
+from tests.cluster.paths import CACHE, REPOSITORY
+from tests.cluster.shell import run, succeeds
+
+_STORAGE = CACHE / "buildah"
+_CERTIFICATES = Path("/etc/ssl/certs")
+_RESOLVER = Path("/etc/resolv.conf")
+
+
+def buildah(*arguments: str | Path) -> str:
+    debian.install(debian.IMAGES)
+    return run([*_command(), *arguments], cwd=REPOSITORY)
+
+
+def has(image: str) -> bool:
+    debian.install(debian.IMAGES)
+    return succeeds([*_command(), "inspect", "--type", "image", image])
+
+
+def build(target: str, image: str, base: str) -> None:
+    """Build one target of the Dockerfile; unchanged layers come from the storage."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "pip.conf"
+        mounts = _pip_settings(settings)
+        buildah(
+            "bud",
+            "--layers",
+            "--isolation=chroot",  # the only one that works in a container or with few capabilities
+            "--quiet",
+            f"--target={target}",
+            f"--build-arg=PYTHON_IMAGE={base}",
+            *(f"--volume={mount}:{mount}:ro" for mount in mounts if mount.exists()),
+            f"--volume={settings}:/etc/pip.conf:ro",
+            f"--tag={image}",
+            ".",
+        )
+
+
+def export(image: str, archive: Path) -> None:
+    # Uncompressed: it's read once, on this machine.
+    buildah("push", "--quiet", "--disable-compression", image, f"oci-archive:{archive}:{image}")
+
+
+def _command() -> list[str | Path]:
+    return ["buildah", f"--root={_STORAGE / 'storage'}", f"--runroot={_STORAGE / 'run'}"]
+
+
+def _pip_settings(path: Path) -> list[Path]:
+    """Hand this machine's way to its packages (settings, certificates) to pip in the build.
+
+    It is none of the Dockerfile's business how the machine that builds reaches the network.
+    """
+    listing = subprocess.run(["python3", "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    options = {}
+    for line in listing.stdout.splitlines():
+        name, _, value = line.partition("=")
+        options[name.rpartition(".")[2]] = value.strip("'\"")
+    path.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in options.items()))
+    named = [Path(value) for value in options.values() if os.path.isabs(value)]  # noqa: PTH117  # any string
+    outside = [file for file in named if not file.is_relative_to(_CERTIFICATES)]
+    return [_CERTIFICATES, _RESOLVER, *outside]

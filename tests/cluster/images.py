@@ -1,0 +1,67 @@
+"""The project's two images: built if their inputs changed, and put where the cluster's nodes find them."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from tests.cluster import base_image, buildah, embedded, kind
+from tests.cluster.model import Cluster
+from tests.cluster.paths import CACHE, LOADED_IMAGES, REPOSITORY, content_hash
+from tests.cluster.shell import run, say, step
+
+OPERATOR = os.environ.get("LLMBATCH_IMAGE", "localhost/llmbatch:dev")
+EMULATOR = os.environ.get("LLMBATCH_EMULATOR_IMAGE", "localhost/llmbatch-emulator:dev")
+
+_INPUTS = [
+    REPOSITORY / name
+    for name in (
+        "Dockerfile",
+        ".dockerignore",
+        "README.md",
+        "operator",
+        "pyproject.toml",
+        "tests/__init__.py",
+        "tests/cluster/image-requirements.txt",
+        "tests/emulator",
+    )
+]
+
+
+def build_images(cluster: Cluster) -> None:
+    """Make the cluster's nodes hold images of the sources as they are now."""
+    if cluster.kind == "embedded":
+        _into_embedded()
+    elif cluster.kind == "kind":
+        _into_kind()
+    else:
+        say(
+            f"  Images: this cluster pulls them from a registry. Push {OPERATOR} and {EMULATOR} to one that it reaches, "
+            "under names that you give in LLMBATCH_IMAGE and LLMBATCH_EMULATOR_IMAGE."
+        )
+
+
+def _into_embedded() -> None:
+    wanted = content_hash(_INPUTS, salt=base_image.NAME)
+    held = embedded.containerd("images", "list", "-q").split()
+    if LOADED_IMAGES.exists() and LOADED_IMAGES.read_text() == wanted and {OPERATOR, EMULATOR} <= set(held):
+        say("  Images: the cluster holds them as the sources are now")
+        return
+    base = base_image.ensure()
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        for target, image in {"operator": OPERATOR, "emulator": EMULATOR}.items():
+            archive = Path(folder) / f"{target}.tar"
+            with step(f"Image: building {image}", about="10 s, the first time 1 minute"):
+                buildah.build(target, image, base)
+            with step(f"Image: loading {image} into the node", about="5 s"):
+                buildah.export(image, archive)
+                embedded.containerd("images", "import", archive)
+    LOADED_IMAGES.write_text(wanted)
+
+
+def _into_kind() -> None:
+    # Docker keeps the layers, and kind loads nothing that its nodes have: no bookkeeping of ours is needed.
+    for target, image in {"operator": OPERATOR, "emulator": EMULATOR}.items():
+        with step(f"Image: building {image}", about="10 s, the first time 1 minute"):
+            run(["docker", "build", "--quiet", f"--target={target}", f"--tag={image}", "."], cwd=REPOSITORY)
+        with step(f"Image: loading {image} into the nodes", about="10 s"):
+            run(["kind", "load", "docker-image", f"--name={kind.NAME}", image])

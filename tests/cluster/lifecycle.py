@@ -1,0 +1,94 @@
+"""Which cluster to use, and bringing it up and down."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cluster import components, embedded, images, kind, tools
+from tests.cluster.model import Cluster, Kind
+from tests.cluster.paths import CACHE
+from tests.cluster.shell import ClusterError, say, succeeds
+
+
+def choose() -> Kind:
+    """Pick the cluster: the one that's there, else kind, else our own."""
+    named = os.environ.get("KUBECONFIG", "")
+    # Whoever took KUBECONFIG from our own `env()` means the cluster that it belongs to.
+    if named == str(components.KUBECONFIG):
+        named = ""
+    elif named and named != str(kind.KUBECONFIG):
+        if succeeds([tools.ensure_tools().kubectl, "get", "--raw=/readyz", "--request-timeout=10s"], timeout_seconds=15):
+            return "existing"
+        say(f"KUBECONFIG is set to {named}, but no cluster answers there.")
+    if kind.possible():
+        return "kind"
+    if obstacle := embedded.why_impossible():
+        raise ClusterError(
+            "No cluster to use: set KUBECONFIG to one that answers, or start Docker and install kind, "
+            f"or run this where the embedded cluster can run ({obstacle})."
+        )
+    return "embedded"
+
+
+def up(*, fresh: bool = False) -> Cluster:
+    """Return a cluster that is up; bring one up if none is."""
+    chosen = choose()
+    with _one_at_a_time():
+        if chosen == "existing":
+            say(f"Cluster: the one that KUBECONFIG names, {os.environ['KUBECONFIG']}")
+        elif chosen == "kind":
+            say("Cluster: kind, in Docker")
+            kind.up(fresh=fresh)
+        else:
+            say(f"Cluster: embedded Kubernetes {tools.KUBERNETES_VERSION} (no KUBECONFIG, no Docker with kind)")
+            embedded.up(fresh=fresh)
+        return _cluster(chosen)
+
+
+def down() -> None:
+    """Take down what `up` made; a cluster that was there before stays."""
+    chosen = choose()
+    with _one_at_a_time():
+        if chosen == "existing":
+            say("Cluster: the one that KUBECONFIG names is not ours to take down")
+        elif chosen == "kind":
+            kind.down()
+        else:
+            embedded.down()
+
+
+def is_up() -> bool:
+    chosen = choose()
+    return chosen == "existing" or (kind.is_up() if chosen == "kind" else embedded.is_up())
+
+
+def build_images(cluster: Cluster) -> None:
+    """Make the cluster hold images of the sources as they are now."""
+    with _one_at_a_time():
+        images.build_images(cluster)
+
+
+def _cluster(chosen: Kind) -> Cluster:
+    kubeconfigs = {"kind": kind.KUBECONFIG, "embedded": components.KUBECONFIG}
+    return Cluster(
+        kind=chosen,
+        kubeconfig=kubeconfigs.get(chosen) or Path(os.environ["KUBECONFIG"].split(os.pathsep)[0]),
+        tools=tools.ensure_tools(own=chosen == "embedded"),
+        operator_image=images.OPERATOR,
+        emulator_image=images.EMULATOR,
+    )
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Keep two clones, or two terminals, from bringing up the same cluster at once."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "cluster.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("  Waiting for another `up`, `down` or `image` on this machine")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
