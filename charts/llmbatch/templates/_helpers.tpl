@@ -1,0 +1,88 @@
+{{/* Name of the chart. */}}
+{{- define "llmbatch.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Name that objects of this release begin with; leaves room for the longest suffix within 63 characters. */}}
+{{- define "llmbatch.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "llmbatch.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 53 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Labels that select pods: they never change during a release's life. Takes a dict of root and component. */}}
+{{- define "llmbatch.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "llmbatch.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* Labels of every object. Takes a dict of root and component. */}}
+{{- define "llmbatch.labels" -}}
+{{ include "llmbatch.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: llmbatch
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "llmbatch.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "llmbatch.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- required "serviceAccount.name is needed with serviceAccount.create=false" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* The operator's image, which is also that of the transfer Jobs. */}}
+{{- define "llmbatch.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "llmbatch.emulator.url" -}}
+http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ .Values.emulator.service.port }}
+{{- end }}
+
+{{/* What the operator may do: the one list, for the ClusterRole and for the Roles. */}}
+{{- define "llmbatch.rules" -}}
+- apiGroups: [llmbatch.io]
+  resources: [batchjobs]
+  verbs: [get, list, watch, patch]
+- apiGroups: [llmbatch.io]
+  resources: [batchjobs/status, batchgateways/status]
+  verbs: [patch]
+# Lets it set ownerReferences with blockOwnerDeletion where the cluster enforces that permission.
+- apiGroups: [llmbatch.io]
+  resources: [batchjobs/finalizers]
+  verbs: [update]
+- apiGroups: [llmbatch.io]
+  resources: [batchgateways]
+  verbs: [get, list, watch]
+# Reads inputs and credentials by name, never by list; writes results.
+- apiGroups: [""]
+  resources: [configmaps, secrets]
+  verbs: [get, create, patch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get]
+# The transfer Jobs, their pods' answers, and why a pod does not start.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
