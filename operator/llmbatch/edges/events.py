@@ -1,0 +1,86 @@
+"""Kubernetes Events about our objects: best effort, never in the way of the work they tell of."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from llmbatch.api import API_VERSION
+from llmbatch.api.base import timestamp
+from llmbatch.api.reasons import Reason
+from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.permissions import EVENTS
+
+log = logging.getLogger(__name__)
+
+MESSAGE_LIMIT = 1000
+"""The API server takes 1,024 characters."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The object that an event is about."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+class Recorder:
+    """Sends events one after the other; drops them when the API server can't keep up."""
+
+    def __init__(self, cluster: Cluster, instance: str) -> None:
+        """Record as the given instance (the pod's name)."""
+        self._cluster = cluster
+        self._instance = instance
+        self._queue: asyncio.Queue[tuple[str, dict[str, object]]] = asyncio.Queue(maxsize=1000)
+
+    def record(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
+        """Record an event about an object."""
+        now = timestamp(datetime.now(UTC))
+        body: dict[str, object] = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{subject.name[:200]}.", "namespace": subject.namespace},
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": subject.kind,
+                "namespace": subject.namespace,
+                "name": subject.name,
+                "uid": subject.uid,
+            },
+            "type": kind,
+            "reason": str(reason),
+            "message": message[:MESSAGE_LIMIT],
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+            "source": {"component": "llmbatch"},
+            "reportingComponent": "llmbatch.io/operator",
+            "reportingInstance": self._instance,
+        }
+        try:
+            self._queue.put_nowait((subject.namespace, body))
+        except asyncio.QueueFull:
+            log.warning("an event was dropped", extra={"reason": str(reason), "object": subject.name})
+
+    async def run(self) -> None:
+        """Send what is recorded, until cancelled."""
+        while True:
+            namespace, body = await self._queue.get()
+            try:
+                await self._cluster.create(EVENTS, namespace, body)
+            except ClusterError as error:
+                # In a namespace that is being deleted nothing can be made, and that's no fault.
+                log.info("an event was refused", extra={"reason": error.reason, "detail": str(error)})
+            finally:
+                self._queue.task_done()
+
+    async def flush(self, seconds: float) -> None:
+        """Wait until what is recorded is sent, at most so long."""
+        try:
+            await asyncio.wait_for(self._queue.join(), seconds)
+        except TimeoutError:
+            log.warning("events were left unsent", extra={"count": self._queue.qsize()})

@@ -1,0 +1,44 @@
+"""Every permission the operator uses; the chart's RBAC is the same list, and a call outside it is refused here."""
+
+from dataclasses import dataclass
+
+from llmbatch.api import BATCHGATEWAYS, BATCHJOBS, GROUP, VERSION
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of object as the API server names it."""
+
+    group: str
+    version: str
+    plural: str
+
+    @property
+    def prefix(self) -> str:
+        """Path of the API group and version."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+JOBS = Resource(GROUP, VERSION, BATCHJOBS)
+GATEWAYS = Resource(GROUP, VERSION, BATCHGATEWAYS)
+SECRETS = Resource("", "v1", "secrets")
+CONFIGMAPS = Resource("", "v1", "configmaps")
+CLAIMS = Resource("", "v1", "persistentvolumeclaims")
+PODS = Resource("", "v1", "pods")
+EVENTS = Resource("", "v1", "events")
+KUBERNETES_JOBS = Resource("batch", "v1", "jobs")
+
+PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
+    (JOBS, ""): frozenset({"get", "list", "watch", "patch"}),
+    (JOBS, "status"): frozenset({"patch"}),
+    # For clusters that let only those set blockOwnerDeletion who may update the owner's finalizers.
+    (JOBS, "finalizers"): frozenset({"update"}),
+    (GATEWAYS, ""): frozenset({"get", "list", "watch"}),
+    (GATEWAYS, "status"): frozenset({"patch"}),
+    (SECRETS, ""): frozenset({"get", "create", "patch"}),
+    (CONFIGMAPS, ""): frozenset({"get", "create", "patch"}),
+    (CLAIMS, ""): frozenset({"get"}),
+    (PODS, ""): frozenset({"list"}),
+    (EVENTS, ""): frozenset({"create", "list"}),
+    (KUBERNETES_JOBS, ""): frozenset({"get", "create", "delete"}),
+}

@@ -1,0 +1,60 @@
+"""The operator's settings, from environment variables that the Helm chart sets."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+PREFIX = "LLMBATCH_"
+
+
+class Settings(BaseModel):
+    """Settings of the operator; each field is the variable LLMBATCH_<FIELD>."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    namespace: str = "default"
+    """Namespace the operator runs in."""
+    pod_name: str = "llmbatch"
+    watch_namespaces: tuple[str, ...] = ()
+    """Namespaces to work in; empty: all."""
+    image: str = "llmbatch"
+    """Image of the transfer Job."""
+    image_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    metrics_port: int = Field(8080, ge=0, le=65535)
+    """Port of /metrics, /livez and /readyz; 0 takes a free one."""
+    metrics_address: str = ""
+    """Address that port is bound to; empty: all."""
+    log_level: str = "info"
+    settle_seconds: float = Field(120, gt=0)
+    recheck_seconds: float = Field(15, gt=0)
+    cleanup_timeout_seconds: float = Field(300, gt=0)
+    workers: int = Field(32, ge=1, le=1000)
+    transfer_resources: dict[str, Any] = {
+        "requests": {"cpu": "100m", "memory": "128Mi"},
+        "limits": {"memory": "256Mi"},
+    }
+
+    @field_validator("watch_namespaces", "image_pull_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("transfer_resources", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the settings; an empty variable counts as absent.
+
+        Raises:
+            pydantic.ValidationError: A variable has a value that can't be used.
+        """
+        found = os.environ if environment is None else environment
+        given = {name: found.get(PREFIX + name.upper(), "") for name in cls.model_fields}
+        return cls.model_validate({name: value for name, value in given.items() if value})
