@@ -4,7 +4,9 @@ FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 300.0
 
 
-def next_delay(failures: int, spread: float, *, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> float:
+def next_delay(
+    failures: int, spread: float, *, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS
+) -> float:
     """Give the delay after the given number of failures in a row: doubling, from `first` to `longest` seconds.
 
     Args:

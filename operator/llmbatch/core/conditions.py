@@ -25,7 +25,13 @@ MESSAGE_LIMIT = 2048
 
 
 def derive(
-    before: BatchJobStatus, after: BatchJobStatus, *, ending: Ending, finish: Finish | None, generation: int, now: datetime
+    before: BatchJobStatus,
+    after: BatchJobStatus,
+    *,
+    ending: Ending,
+    finish: Finish | None,
+    generation: int,
+    now: datetime,
 ) -> list[Condition]:
     """Give the conditions after a pass.
 
@@ -77,7 +83,11 @@ def _milestones(
     batch = after.batches[0] if after.batches else None
     stated: dict[str, Stated] = {}
     if after.input is not None:
-        stated[INPUT_READY] = ("True", Reason.INPUT_VALID, f"{after.input.requests} requests were checked and uploaded.")
+        stated[INPUT_READY] = (
+            "True",
+            Reason.INPUT_VALID,
+            f"{after.input.requests} requests were checked and uploaded.",
+        )
     if batch is not None and batch.id is not None:
         stated[SUBMITTED] = ("True", Reason.SUBMITTED, f"The batch is {batch.id}.")
     if after.output is not None:

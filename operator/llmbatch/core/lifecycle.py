@@ -130,5 +130,10 @@ def diagram() -> str:
     for before, moves in TRANSITIONS.items():
         lines += [f"    {before} --> {after}: {label}" for after, label in moves.items() if after is not Phase.DELETING]
     lines += ["    Complete --> [*]", "    Failed --> [*]"]
-    lines += ["    note right of Deleting", "        From every phase, when the object is deleted:", "        the batch is cancelled, its files are deleted.", "    end note"]
+    lines += [
+        "    note right of Deleting",
+        "        From every phase, when the object is deleted:",
+        "        the batch is cancelled, its files are deleted.",
+        "    end note",
+    ]
     return "\n".join(lines)
