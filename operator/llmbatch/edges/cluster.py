@@ -47,9 +47,9 @@ class Cluster:
         # Our own work queue retries, with the state read anew.
         configuration.retries = None
         try:
-            kubernetes_config.load_incluster_config(client_configuration=configuration)
+            kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # the package is untyped
         except kubernetes_config.ConfigException:
-            await kubernetes_config.load_kube_config(client_configuration=configuration)
+            await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
         return cls(kubernetes_client.ApiClient(configuration))
 
     async def close(self) -> None:
