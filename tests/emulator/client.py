@@ -1,0 +1,76 @@
+"""The control API for tests, over HTTP: the same against a server in this process and one in a pod."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+
+class Instance:
+    """One instance of a running emulator."""
+
+    def __init__(self, emulator_url: str, name: str, *, verify: Any = True) -> None:
+        self.name = name
+        self.url = emulator_url.rstrip("/") if name == "default" else f"{emulator_url.rstrip('/')}/i/{name}"
+        self._control = f"{emulator_url.rstrip('/')}/_emulator/instances/{name}"
+        self._verify = verify
+
+    def _ask(self, method: str, path: str = "", body: Mapping[str, Any] | None = None) -> Any:
+        answer = httpx.request(method, f"{self._control}{path}", json=body, verify=self._verify, timeout=60)
+        if answer.is_error:
+            raise ValueError(f"{method} {path or self.name}: {answer.status_code} {answer.text}")
+        return answer.json()
+
+    def reset(self, **config: Any) -> Instance:
+        """Make it, or forget everything in it."""
+        self._ask("PUT", body=config)
+        return self
+
+    def show(self) -> dict[str, Any]:
+        shown: dict[str, Any] = self._ask("GET")
+        return shown
+
+    def configure(self, **changes: Any) -> None:
+        self._ask("PATCH", "/config", changes)
+
+    def advance(self, seconds: float) -> None:
+        self._ask("POST", "/advance", {"seconds": seconds})
+
+    def calls(self, operation: str | None = None) -> list[dict[str, Any]]:
+        calls: list[dict[str, Any]] = self._ask("GET", "/calls")["calls"]
+        return [call for call in calls if operation in (None, call["operation"])]
+
+    def clear_calls(self) -> None:
+        self._ask("DELETE", "/calls")
+
+    def fault(self, kind: str, operation: str = "*", **details: Any) -> None:
+        """Add a fault; `as_` stands for the key `as`."""
+        if "as_" in details:
+            details["as"] = details.pop("as_")
+        self._ask("POST", "/faults", {"kind": kind, "operation": operation, **details})
+
+    def faults(self) -> list[dict[str, Any]]:
+        faults: list[dict[str, Any]] = self._ask("GET", "/faults")["faults"]
+        return faults
+
+    def clear_faults(self) -> None:
+        self._ask("DELETE", "/faults")
+
+    def batches(self) -> list[dict[str, Any]]:
+        batches: list[dict[str, Any]] = self._ask("GET", "/batches")["batches"]
+        return batches
+
+    def insert_batch(self, **batch: Any) -> dict[str, Any]:
+        """A batch that no recorded call made."""
+        inserted: dict[str, Any] = self._ask("POST", "/batches", batch)
+        return inserted
+
+    def files(self) -> list[dict[str, Any]]:
+        files: list[dict[str, Any]] = self._ask("GET", "/files")["files"]
+        return files
+
+
+def make_instance(emulator_url: str, name: str, *, verify: Any = True, **config: Any) -> Instance:
+    return Instance(emulator_url, name, verify=verify).reset(**config)

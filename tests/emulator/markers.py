@@ -1,0 +1,35 @@
+"""What a line asks of the emulator, by a marker anywhere in its custom_id, e.g. `order-17--status-429`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+_MARKER = re.compile(
+    r"--(?:status-(?P<status>\d+)|large-(?P<large>\d+)"
+    r"|(?P<word>content-filter|filtered-completion|missing|duplicate|malformed|expired|cancelled))"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Marker:
+    status: int | None = None
+    large_bytes: int | None = None
+    word: str | None = None
+
+    @property
+    def fails(self) -> bool:
+        """Counted as failed. A status of 0 is not: services have reported such lines as completed."""
+        return self.word in ("content-filter", "expired", "cancelled") or self.status not in (None, 0, 200)
+
+
+PLAIN = Marker()
+
+
+def of(custom_id: object) -> Marker:
+    if not isinstance(custom_id, str) or (found := _MARKER.search(custom_id)) is None:
+        return PLAIN
+    status, large, word = found.group("status", "large", "word")
+    return Marker(
+        status=None if status is None else int(status), large_bytes=None if large is None else int(large), word=word
+    )

@@ -1,0 +1,50 @@
+"""How uvicorn is set up to serve an emulator."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from tests.emulator.app import Emulator
+from tests.emulator.instance import Instances
+from tests.emulator.protocol import BreakableProtocol
+
+# Longer than a client waits between polls: a connection that ends by itself just then looks like a fault.
+KEEP_ALIVE_SECONDS = 75
+GRACEFUL_SECONDS = 1  # a fault may hold an answer for hours
+
+
+def server(
+    state_dir: Path,
+    *,
+    host: str,
+    port: int,
+    config: Mapping[str, Any] | None = None,
+    certfile: str | None = None,
+    keyfile: str | None = None,
+    client_ca: str | None = None,
+) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            Emulator(Instances(state_dir, config)),
+            host=host,
+            port=port,
+            http=BreakableProtocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+            ssl_certfile=certfile,
+            ssl_keyfile=keyfile,
+            ssl_ca_certs=client_ca,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
+        )
+    )
