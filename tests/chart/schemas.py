@@ -1,0 +1,127 @@
+"""JSON schemas for kubeconform, made where it can't fetch any: of Kubernetes' own OpenAPI text, and of our CRDs.
+
+kubeconform finds a schema by file name: kind, first word of the API group, version, as in deployment-apps-v1.json.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster.paths import CACHE, REPOSITORY, content_hash
+from tests.cluster.shell import ClusterError, run
+from tests.cluster.tools import KUBERNETES_VERSION, SOURCE
+
+Schema = dict[str, Any]
+
+# Named after what it is made by too, so that a change of the conversion is never hidden by an older folder.
+FOLDER = CACHE / f"schemas-{KUBERNETES_VERSION}-{content_hash([Path(__file__)])}"
+CRDS = REPOSITORY / "crds"
+
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+# The OpenAPI text says "string" of these two, and means more.
+ALSO_NUMBERS = (
+    "io.k8s.apimachinery.pkg.api.resource.Quantity",
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+)
+INT_OR_STRING: Schema = {"type": ["string", "number"]}
+
+KEPT = (
+    "type", "format", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
+    "maxProperties", "required", "$ref",
+)  # fmt: skip
+
+
+def location(folder: Path) -> str:
+    """Say to kubeconform how files are named in a folder."""
+    return f"{folder}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+
+
+def kubernetes() -> Path:
+    """Give the folder with the schemas of Kubernetes' own kinds; made once, then kept in the cache."""
+    if FOLDER.is_dir():
+        return FOLDER
+    unfinished = FOLDER.with_name(f"{FOLDER.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    definitions = _definitions()
+    for name, definition in definitions.items():
+        for kind in definition.get("x-kubernetes-group-version-kind", []):
+            schema = {"$ref": f"#/definitions/{name}", "definitions": _reachable(name, definitions)}
+            _write(unfinished, kind["kind"], kind["group"], kind["version"], schema)
+    # Renamed only when whole, so that a run that was broken off leaves nothing that passes for a set of schemas.
+    unfinished.rename(FOLDER)
+    return FOLDER
+
+
+def custom(folder: Path) -> Path:
+    """Write the schemas of our custom resources, as crds/ has them now, into a folder."""
+    # Any of Kubernetes' own kinds brings the definition of metadata.
+    definitions = json.loads((kubernetes() / "configmap-v1.json").read_text(encoding="utf-8"))["definitions"]
+    for path in sorted(CRDS.glob("*.yaml")):
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
+        for version in spec["versions"]:
+            schema = strict(version["schema"]["openAPIV3Schema"])
+            schema["properties"]["metadata"] = {"$ref": f"#/definitions/{OBJECT_META}"}
+            schema["definitions"] = definitions
+            _write(folder, spec["names"]["kind"], spec["group"], version["name"], schema)
+    return folder
+
+
+def strict(schema: Schema) -> Schema:
+    """Take what says which documents are valid, and refuse fields that it doesn't name."""
+    if schema.get("x-kubernetes-int-or-string") or schema.get("format") == "int-or-string":
+        return dict(INT_OR_STRING)
+    kept: Schema = {key: value for key, value in schema.items() if key in KEPT}
+    if "items" in schema:
+        kept["items"] = strict(schema["items"])
+    if isinstance(schema.get("additionalProperties"), dict):
+        kept["additionalProperties"] = strict(schema["additionalProperties"])
+    if "properties" in schema:
+        kept["properties"] = {name: strict(value) for name, value in schema["properties"].items()}
+        if not schema.get("x-kubernetes-preserve-unknown-fields"):
+            kept["additionalProperties"] = False
+    return kept
+
+
+def _definitions() -> dict[str, Schema]:
+    text = (_kubernetes_source() / "api/openapi-spec/swagger.json").read_text(encoding="utf-8")
+    definitions: dict[str, Schema] = json.loads(text)["definitions"]
+    return definitions
+
+
+def _kubernetes_source() -> Path:
+    if not shutil.which("go"):
+        raise ClusterError(
+            "kubeconform's schemas are made from Kubernetes' OpenAPI text, which is fetched as a Go module: install Go 1.26 or newer."
+        )
+    answer = run(["go", "mod", "download", "-json", "k8s.io/kubernetes"], cwd=SOURCE)
+    return Path(json.loads(answer)["Dir"])
+
+
+def _reachable(name: str, definitions: dict[str, Schema]) -> dict[str, Schema]:
+    """Give a definition and all that it refers to, itself included where it is recursive."""
+    found: dict[str, Schema] = {}
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current in found:
+            continue
+        found[current] = dict(INT_OR_STRING) if current in ALSO_NUMBERS else strict(definitions[current])
+        waiting.extend(_references(found[current]))
+    return found
+
+
+def _references(schema: Schema) -> list[str]:
+    # Not a search for "$ref" in the text: a CRD's schema has a property of that name.
+    parts = [schema.get("items"), schema.get("additionalProperties"), *schema.get("properties", {}).values()]
+    found = [reference for part in parts if isinstance(part, dict) for reference in _references(part)]
+    return [schema["$ref"].rsplit("/", 1)[1], *found] if "$ref" in schema else found
+
+
+def _write(folder: Path, kind: str, group: str, version: str, schema: Schema) -> None:
+    words = [kind, group.split(".")[0], version] if group else [kind, version]
+    (folder / f"{'-'.join(words).lower()}.json").write_text(json.dumps(schema), encoding="utf-8")
