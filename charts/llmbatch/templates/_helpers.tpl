@@ -53,7 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ .Values.emulator.service.port }}
 {{- end }}
 
-{{/* What the operator may do: the one list, for the ClusterRole and for the Roles. */}}
+{{/* What the operator may do: the one list, for the ClusterRole and for the Roles; that of edges/permissions.py. */}}
 {{- define "llmbatch.rules" -}}
 - apiGroups: [llmbatch.io]
   resources: [batchjobs]
@@ -75,7 +75,7 @@ http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ 
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get]
-# The transfer Jobs, their pods' answers, and why a pod does not start.
+# The transfer Jobs, their pods' answers, and what the events say of a pod that does not start.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, create, delete]
@@ -84,5 +84,5 @@ http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ 
   verbs: [list]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create, list]
 {{- end }}
