@@ -1,0 +1,206 @@
+"""The Kubernetes Job that moves data between a volume and the gateway."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from llmbatch.api import API_VERSION
+from llmbatch.api.batchgateway import BatchGatewaySpec, NamedValue
+from llmbatch.api.batchjob import BatchJobSpec, Transfer
+from llmbatch.core import naming
+from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, Connection, Setting, UploadPlan
+from llmbatch.settings import Settings
+
+Json = dict[str, Any]
+
+USER = 65532
+"""The image's user; also the group that owns the volume's files, unless spec.transfer.securityContext says otherwise."""
+INPUT_ROOT = "/data/input"
+OUTPUT_ROOT = "/data/output"
+CA_ROOT = "/etc/llmbatch/ca"
+CLIENT_ROOT = "/etc/llmbatch/client"
+KEPT_SECONDS = 3600
+"""A finished Job stays so long, for its log and in case the operator was away when it ended."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The BatchJob that a Job is made for."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def reference(self) -> Json:
+        """Make the ownerReference."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "BatchJob",
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
+    def metadata(self, name: str) -> Json:
+        """Make the metadata of an object that belongs to the BatchJob."""
+        return {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": {naming.LABEL_MANAGED_BY: naming.MANAGER, naming.LABEL_UID: self.uid},
+            "ownerReferences": [self.reference()],
+        }
+
+
+def secret_variable(kind: str, index: int) -> str:
+    """Name the environment variable that holds a header's or parameter's secret value."""
+    return f"LLMBATCH_{kind.upper()}_{index}"
+
+
+def settings_of(kind: str, values: list[NamedValue]) -> list[Setting]:
+    """Turn headers or parameters into settings; those from a Secret name a variable."""
+    return [
+        Setting(name=item.name, value=item.value)
+        if item.value_from is None
+        else Setting(name=item.name, variable=secret_variable(kind, index))
+        for index, item in enumerate(values)
+    ]
+
+
+def connection(
+    spec: BatchGatewaySpec, *, ca_file: str | None, certificate_file: str | None, key_file: str | None
+) -> Connection:
+    """Describe how the gateway is reached, with files where the caller has put them."""
+    return Connection(
+        url=spec.url.rstrip("/"),
+        files_path=spec.files_path,
+        batches_path=spec.batches_path,
+        headers=settings_of("header", spec.headers),
+        query=settings_of("query", spec.query),
+        ca_file=ca_file,
+        certificate_file=certificate_file,
+        key_file=key_file,
+        insecure_skip_verify=spec.tls.insecure_skip_verify,
+        connect_seconds=spec.timeouts.connect_seconds,
+        request_seconds=spec.timeouts.request_seconds,
+        transfer_seconds=spec.timeouts.transfer_seconds,
+    )
+
+
+def pod_connection(spec: BatchGatewaySpec) -> Connection:
+    """Describe how the transfer pod reaches the gateway."""
+    client = spec.tls.client_certificate is not None
+    return connection(
+        spec,
+        ca_file=f"{CA_ROOT}/ca.crt" if spec.tls.ca_bundle is not None else None,
+        certificate_file=f"{CLIENT_ROOT}/tls.crt" if client else None,
+        key_file=f"{CLIENT_ROOT}/tls.key" if client else None,
+    )
+
+
+def manifest(
+    owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan, settings: Settings
+) -> Json:
+    """Make the Job: restricted pod security, no service-account token, read-only root."""
+    volumes, mounts = _volumes(job, gateway, plan)
+    transfer = job.transfer
+    resources = transfer.resources.dump()
+    container = {
+        "name": "transfer",
+        "image": settings.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": [plan.kind],
+        "env": [
+            {"name": PLAN_VARIABLE, "value": plan.model_dump_json(by_alias=True, exclude_none=True)},
+            *_secrets(gateway),
+        ],
+        "resources": {**settings.transfer_resources, **{key: value for key, value in resources.items() if value}},
+        "volumeMounts": mounts,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": _pod_security(transfer),
+        "containers": [container],
+        "volumes": volumes,
+        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
+        "nodeSelector": transfer.node_selector,
+        "tolerations": [item.dump() for item in transfer.tolerations],
+    }
+    labels = owner.metadata("")["labels"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": owner.metadata(naming.transfer_job_name(owner.name, owner.uid, plan)),
+        "spec": {
+            # The operator decides about another try, since it also says so in the BatchJob.
+            "backoffLimit": 0,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {key: value for key, value in pod.items() if value != []},
+            },
+        },
+    }
+
+
+def _pod_security(transfer: Transfer) -> Json:
+    given = {key: value for key, value in transfer.security_context.dump().items() if value != []}
+    fixed = {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "fsGroupChangePolicy": "OnRootMismatch",
+    }
+    return {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER, **given, **fixed}
+
+
+def _secrets(gateway: BatchGatewaySpec) -> list[Json]:
+    return [
+        {
+            "name": secret_variable(kind, index),
+            "valueFrom": {"secretKeyRef": item.value_from.secret_key_ref.dump()},
+        }
+        for kind, values in (("header", gateway.headers), ("query", gateway.query))
+        for index, item in enumerate(values)
+        if item.value_from is not None
+    ]
+
+
+def _volumes(
+    job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan
+) -> tuple[list[Json], list[Json]]:
+    volumes: list[Json] = [{"name": "tmp", "emptyDir": {}}]
+    mounts: list[Json] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - an emptyDir of the pod's own
+    source, target = job.input.persistent_volume_claim, job.output.persistent_volume_claim
+    claims: dict[str, str] = {}
+    reads = isinstance(plan, UploadPlan) or plan.input_root is not None
+    writes = isinstance(plan, CollectPlan)
+    if source is not None and reads:
+        claims[source.claim_name] = "input"
+        mounts.append({"name": "input", "mountPath": INPUT_ROOT, "readOnly": True})
+    if target is not None and writes:
+        # One claim twice is one volume with two mounts.
+        volume = claims.setdefault(target.claim_name, "output")
+        mounts.append({"name": volume, "mountPath": OUTPUT_ROOT})
+    volumes += [{"name": volume, "persistentVolumeClaim": {"claimName": claim}} for claim, volume in claims.items()]
+    if (bundle := gateway.tls.ca_bundle) is not None:
+        volumes.append({"name": "ca", **_ca_source(bundle.config_map_key_ref, bundle.secret_key_ref)})
+        mounts.append({"name": "ca", "mountPath": CA_ROOT, "readOnly": True})
+    if (client := gateway.tls.client_certificate) is not None:
+        # Group-readable: the key's file belongs to root, and the pod's fsGroup may read it.
+        volumes.append({"name": "client", "secret": {"secretName": client.secret_name, "defaultMode": 0o440}})
+        mounts.append({"name": "client", "mountPath": CLIENT_ROOT, "readOnly": True})
+    return volumes, mounts
+
+
+def _ca_source(config_map: Any, secret: Any) -> Json:  # noqa: ANN401 - either kind of key reference
+    if config_map is not None:
+        return {"configMap": {"name": config_map.name, "items": [{"key": config_map.key, "path": "ca.crt"}]}}
+    return {
+        "secret": {"secretName": secret.name, "items": [{"key": secret.key, "path": "ca.crt"}], "defaultMode": 0o440}
+    }
