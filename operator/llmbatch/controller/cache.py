@@ -1,0 +1,80 @@
+"""What the watch has told of our objects: for finding them, never for deciding about a remote write."""
+
+from typing import Any
+
+from llmbatch.controller.queue import Key
+
+Json = dict[str, Any]
+
+BATCHJOB = "BatchJob"
+BATCHGATEWAY = "BatchGateway"
+ENDED = ("Complete", "Failed")
+
+
+class Cache:
+    """The last known state of every BatchJob and BatchGateway."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._objects: dict[Key, Json] = {}
+
+    def put(self, key: Key, found: Json) -> None:
+        """Remember an object, without managedFields, which nobody reads."""
+        metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
+        self._objects[key] = {**found, "metadata": metadata}
+
+    def drop(self, key: Key) -> None:
+        """Forget an object that is gone."""
+        self._objects.pop(key, None)
+
+    def get(self, key: Key) -> Json | None:
+        """Give the last known state."""
+        return self._objects.get(key)
+
+    def keys(self, kind: str) -> list[Key]:
+        """Give the keys of all objects of a kind."""
+        return [key for key in list(self._objects) if key.kind == kind]
+
+    def phases(self) -> list[str]:
+        """Give the phase of every BatchJob."""
+        return [str((self._objects[key].get("status") or {}).get("phase", "Pending")) for key in self.keys(BATCHJOB)]
+
+    def jobs_of(self, namespace: str, gateway: str) -> list[Key]:
+        """Give the BatchJobs that go through a gateway."""
+        return [
+            key
+            for key in self.keys(BATCHJOB)
+            if key.namespace == namespace
+            and ((self._objects[key].get("spec") or {}).get("gatewayRef") or {}).get("name") == gateway
+        ]
+
+    def active(self, namespace: str, gateway: str) -> set[Key]:
+        """Give the BatchJobs whose batch at a gateway is under way, or about to be."""
+        return {key for key in self.jobs_of(namespace, gateway) if _is_active(self._objects[key])}
+
+
+def is_ended(found: Json) -> bool:
+    """Tell whether a BatchJob is Complete or Failed."""
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return any(item.get("type") in ENDED and item.get("status") == "True" for item in conditions)
+
+
+def is_settled(found: Json) -> bool:
+    """Tell whether there is nothing at all left to do for a BatchJob, so that a pass need not even read it."""
+    metadata, status = found.get("metadata") or {}, found.get("status") or {}
+    return (
+        is_ended(found)
+        and "deletionTimestamp" not in metadata
+        and not metadata.get("finalizers")
+        and status.get("observedGeneration") == metadata.get("generation")
+    )
+
+
+def _is_active(found: Json) -> bool:
+    status = found.get("status") or {}
+    if is_ended(found) or status.get("output"):
+        return False
+    batch = next(iter(status.get("batches") or []), {})
+    if batch.get("id"):
+        return batch.get("status") not in ("completed", "failed", "expired", "cancelled")
+    return bool(status.get("submission"))
