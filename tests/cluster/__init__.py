@@ -1,8 +1,8 @@
 """A real Kubernetes for tests and the demo: the one at hand, kind, or our own.
 
-    cluster = up()
-    build_images(cluster)
-    subprocess.run(["kubectl", "get", "nodes"], env=cluster.env(), check=True)
+cluster = up()
+build_images(cluster)
+subprocess.run(["kubectl", "get", "nodes"], env=cluster.env(), check=True)
 """
 
 from tests.cluster.leftovers import traces

@@ -46,12 +46,13 @@ def configure() -> None:
         keys.kubeconfig(_kubeconfig(name), API_SERVER, keys.issue(name, common_name=f"system:{name}"))
     keys.kubeconfig(_kubeconfig("kubelet"), API_SERVER, _pair("kubelet"))
     admin = keys.issue("admin", common_name="llmbatch-admin", organization="system:masters")
-    keys.kubeconfig(KUBECONFIG, API_SERVER, admin)
     _write("containerd.toml", _containerd_settings())
     _write("kubelet.yaml", yaml.safe_dump(_kubelet_settings()))
     _write("kube-proxy.yaml", yaml.safe_dump(_proxy_settings()))
     _write("Corefile", _corefile())
     _write("resolv.conf", "")
+    # Last: it being there says that everything else is.
+    keys.kubeconfig(KUBECONFIG, API_SERVER, admin)
 
 
 def components(programs: Path) -> list[Component]:
@@ -222,7 +223,8 @@ def _proxy_settings() -> dict[str, object]:
 
 
 def _corefile() -> str:
-    return f""".:53 {{
+    # Two blocks: within one, CoreDNS asks `template` before `kubernetes`, in whatever order they are written.
+    return f"""cluster.local:53 in-addr.arpa:53 {{
     bind {ADDRESS}
     errors
     ready 127.0.0.1:18181
@@ -230,7 +232,10 @@ def _corefile() -> str:
         kubeconfig {KUBECONFIG} llmbatch
         ttl 5
     }}
-    # Names outside the cluster do not exist, at once and on every machine alike.
+}}
+# Names outside the cluster do not exist, at once and on every machine alike.
+.:53 {{
+    bind {ADDRESS}
     template ANY ANY {{
         rcode NXDOMAIN
     }}

@@ -18,9 +18,10 @@ from tests.cluster.components import (
     configure,
 )
 from tests.cluster.kubeapi import KubeApi, wait_until
-from tests.cluster.paths import CACHE, LOGS, STATE, content_hash
+from tests.cluster.paths import CACHE, STATE, content_hash
 from tests.cluster.shell import ClusterError, run, say, step
 
+_MADE_BY = STATE / "made-by"
 _STORAGE_CLASS = {
     "apiVersion": "storage.k8s.io/v1",
     "kind": "StorageClass",
@@ -40,7 +41,7 @@ def why_impossible() -> str:
 
 def is_up() -> bool:
     """Whether every process is alive and the node takes pods."""
-    if not KUBECONFIG.exists():
+    if not KUBECONFIG.exists() or not _made_by_this_version():
         return False
     running = processes.recorded()
     expected = {component.name for component in components(Path())}
@@ -59,8 +60,11 @@ def up(*, fresh: bool = False) -> None:
         return
     debian.install(debian.CLUSTER)
     programs = tools.toolchain()
-    _drop_state_of_another_toolchain(programs)
+    if STATE.exists() and not _made_by_this_version():
+        say("  The cluster found here was made by another version of this code: starting anew")
+        down()
     STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _MADE_BY.write_text(_version())
     network.up()
     if not KUBECONFIG.exists():
         configure()
@@ -140,17 +144,14 @@ def _wait_for_api() -> None:
     )
 
 
-def _drop_state_of_another_toolchain(programs: Path) -> None:
-    """Start anew rather than mix: keys and arguments of a state folder are those of the programs that made it."""
-    marker = STATE / "toolchain"
+def _version() -> str:
+    """Name what a cluster is made by: its programs, and the code that gives them keys and arguments."""
     code = [Path(__file__).with_name(name) for name in ("components.py", "network.py", "pki.py")]
-    made_by = f"{programs} {content_hash(code)}"
-    if STATE.exists() and (not marker.exists() or marker.read_text() != made_by):
-        say("  The cluster found here was made by another version of this code: starting anew")
-        down()
-    STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
-    marker.write_text(made_by)
-    LOGS.mkdir(parents=True, exist_ok=True)
+    return f"{tools.folder_of_toolchain().name} {content_hash(code)}"
+
+
+def _made_by_this_version() -> bool:
+    return _MADE_BY.exists() and _MADE_BY.read_text() == _version()
 
 
 def _load_pause_image() -> None:

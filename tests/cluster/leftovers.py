@@ -83,7 +83,8 @@ def _remove_group(folder: Path) -> None:
     deadline = time.monotonic() + 3
     while True:
         try:
-            return folder.rmdir()
+            folder.rmdir()
+            return
         except FileNotFoundError:
             return
         except OSError:
@@ -136,4 +137,3 @@ def _log_links() -> list[Path]:
     if not _CONTAINER_LOG_LINKS.is_dir():
         return []
     return [path for path in _CONTAINER_LOG_LINKS.iterdir() if path.is_symlink() and str(STATE) in str(path.readlink())]
-

@@ -19,7 +19,9 @@ def choose() -> Kind:
     if named == str(components.KUBECONFIG):
         named = ""
     elif named and named != str(kind.KUBECONFIG):
-        if succeeds([tools.ensure_tools().kubectl, "get", "--raw=/readyz", "--request-timeout=10s"], timeout_seconds=15):
+        if succeeds(
+            [tools.ensure_tools().kubectl, "get", "--raw=/readyz", "--request-timeout=10s"], timeout_seconds=15
+        ):
             return "existing"
         say(f"KUBECONFIG is set to {named}, but no cluster answers there.")
     if kind.possible():

@@ -1,5 +1,6 @@
 """Processes of the embedded cluster: started detached, remembered in pid files, ended only if they are still ours."""
 
+import contextlib
 import json
 import os
 import signal
@@ -108,7 +109,6 @@ def _started(pid: int) -> str:
 
 
 def _reap(pid: int) -> None:
-    try:
+    # No child of ours if an earlier run started it: then its parent is init, which reaps it.
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass  # started by an earlier run: its parent is init, which reaps it

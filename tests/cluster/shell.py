@@ -42,8 +42,7 @@ def run(
             env={**os.environ, **(env or {})},
             cwd=cwd,
             input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cluster import debian
 from tests.cluster.model import Tools
 from tests.cluster.paths import CACHE, HERE, content_hash
-from tests.cluster.shell import ClusterError, run, say, step
+from tests.cluster.shell import ClusterError, say, step
 
 KUBERNETES_VERSION = "v1.34.4"
 SOURCE = HERE / "toolchain"
@@ -19,10 +19,15 @@ _VERSION_VARIABLES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/ver
 LDFLAGS = " ".join(["-s", "-w", *(f"-X {package}.gitVersion={KUBERNETES_VERSION}" for package in _VERSION_VARIABLES)])
 
 
+def folder_of_toolchain() -> Path:
+    """Return where the toolchain of these sources is, or would be."""
+    inputs = [SOURCE / "go.mod", SOURCE / "go.sum", *SOURCE.glob("kube/*.go")]
+    return CACHE / f"toolchain-{content_hash(inputs, salt=LDFLAGS)}"
+
+
 def toolchain() -> Path:
     """Return the folder of our Go programs; build them if no clone on this machine has."""
-    inputs = [SOURCE / "go.mod", SOURCE / "go.sum", *SOURCE.glob("kube/*.go")]
-    folder = CACHE / f"toolchain-{content_hash(inputs, salt=LDFLAGS)}"
+    folder = folder_of_toolchain()
     if (folder / "bin").is_dir():
         return folder / "bin"
     if not shutil.which("go"):
@@ -46,9 +51,7 @@ def _build(output: Path) -> None:
     command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", LDFLAGS, "-o", f"{output}/", "./kube", "tool"]
     log = output.parent / "build.log"
     with log.open("w") as said:
-        build = subprocess.Popen(
-            command, cwd=SOURCE, stdout=said, stderr=said, env={**os.environ, "CGO_ENABLED": "0"}
-        )
+        build = subprocess.Popen(command, cwd=SOURCE, stdout=said, stderr=said, env={**os.environ, "CGO_ENABLED": "0"})
     started = told = time.monotonic()
     while build.poll() is None:
         time.sleep(0.5)
