@@ -1,0 +1,90 @@
+"""Single values of what the gateway answers, read tolerantly: absent, null and "" are all unset (None).
+
+Numbers may come as strings, moments as ISO 8601, and a whole body as a JSON string that holds JSON.
+"""
+
+import json
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from llmbatch.core.text import one_line
+
+_WRAPPINGS = 2  # JSON in a JSON string, at most so deep
+
+
+class WireError(Exception):
+    """A body that doesn't say what it must; the message never quotes it."""
+
+
+def unwrapped(body: bytes) -> object:
+    """Read a body as JSON.
+
+    Raises:
+        WireError: It is none.
+    """
+    try:
+        data: object = json.loads(body)
+        for _ in range(_WRAPPINGS):
+            if not isinstance(data, str):
+                break
+            data = json.loads(data)
+    except (ValueError, RecursionError):
+        # Without its cause: a decoding error carries the whole text along.
+        raise WireError("the body is not JSON") from None
+    return data
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """Insist on a JSON object.
+
+    Raises:
+        WireError: It is something else.
+    """
+    if not isinstance(value, dict):
+        raise WireError("the body is not a JSON object")
+    return value
+
+
+def text(value: object) -> str | None:
+    """Read a text, or a whole number as one (an error's code may be either)."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def short(value: object) -> str | None:
+    """Read a text that is to be shown: one line, at most 256 characters."""
+    found = text(value)
+    return one_line(found) if found else None
+
+
+def number(value: object) -> float | None:
+    """Read a finite number, or a string that holds one."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if isfinite(found) else None
+
+
+def count(value: object) -> int | None:
+    """Read a whole number of things; a negative one is unset."""
+    found = number(value)
+    return int(found) if found is not None and found >= 0 else None
+
+
+def moment(value: object) -> datetime | None:
+    """Read Unix seconds or ISO 8601 as an aware datetime; 0 is unset."""
+    seconds = number(value)
+    try:
+        if seconds is not None:
+            return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
+        if isinstance(value, str) and value:
+            found = datetime.fromisoformat(value)
+            return found if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None

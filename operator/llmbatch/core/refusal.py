@@ -1,0 +1,74 @@
+"""What comes with an answer that isn't 2xx: whose it is, its words, and how long it asks to wait."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+from llmbatch.core import loose
+from llmbatch.core.text import one_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorBody:
+    """What came with an answer that isn't 2xx: who made it, its code, and its words (at most 256 characters)."""
+
+    source: Literal["kong", "provider", "unknown"]
+    code: str | None
+    message: str
+
+
+def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBody:
+    """Read whatever came with an answer that isn't 2xx; never raises.
+
+    Kong's own answers have `message` and no `error`; the provider's have an `error` object.
+    """
+    try:
+        data = loose.unwrapped(body)
+    except loose.WireError:
+        return _plain(status, headers, body)
+    if isinstance(data, dict):
+        error = data.get("error")
+        if isinstance(error, dict):
+            code = loose.text(error.get("code")) or loose.text(error.get("type"))
+            return ErrorBody(
+                source="provider", code=code, message=loose.short(error.get("message")) or f"HTTP {status}"
+            )
+        if isinstance(error, str) and error:
+            return ErrorBody(source="provider", code=loose.text(data.get("code")), message=one_line(error))
+        message = loose.short(data.get("message"))
+        if message is not None:
+            return ErrorBody(source="kong", code=None, message=message)
+    return ErrorBody(source="unknown", code=None, message=f"HTTP {status}")
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Say how many seconds the gateway asks to wait, 0 or more; None: it doesn't say.
+
+    Retry-After (seconds or a date), else Kong's X-AI-RateLimit-Retry-After (seconds).
+    """
+    lower = {name.lower(): value.strip() for name, value in headers.items()}
+    for name in ("retry-after", "x-ai-ratelimit-retry-after"):
+        value = lower.get(name)
+        if not value:
+            continue
+        seconds = loose.number(value)
+        if seconds is not None:
+            return max(0.0, seconds)
+        try:
+            moment = parsedate_to_datetime(value)
+        except (ValueError, TypeError, OverflowError):
+            continue
+        return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
+    return None
+
+
+def _plain(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBody:
+    text = body[:4096].decode("utf-8", "replace")
+    kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    if "html" in kind.lower() or text.lstrip()[:1] == "<":
+        title = re.search(r"<(title|h1)[^>]*>(.*?)</\1", text, re.IGNORECASE | re.DOTALL)
+        text = title[2] if title else ""
+    return ErrorBody(source="unknown", code=None, message=one_line(text) or f"HTTP {status} without a message")

@@ -1,0 +1,74 @@
+"""Where things stand in a JSON text, found without building its values.
+
+For two cases in which a parsed tree won't do: replacing one member while every other byte stays as it is, and lines of
+many megabytes (embeddings) whose tree would take several times their size. The text isn't checked: what isn't JSON
+gives wrong spans or SkimError, never an endless loop.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+# A string, or a structural character. Numbers and literals between them are skipped by the search itself.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]', re.DOTALL)
+_BLANK = b" \t\r\n"
+
+
+class SkimError(ValueError):
+    """The text is not JSON where it was looked at."""
+
+
+class Member(NamedTuple):
+    """One member of an object: its key as written (with quotes), and where its value stands."""
+
+    key: bytes
+    start: int
+    end: int
+
+
+def members(text: bytes, start: int = 0) -> Iterator[Member]:
+    """Yield the members of the object that begins at or after `start`, in order.
+
+    Raises:
+        SkimError: There is no object there, or it does not end.
+    """
+    position = _skip_blank(text, start)
+    if text[position : position + 1] != b"{":
+        raise SkimError("not an object")
+    position = _skip_blank(text, position + 1)
+    if text[position : position + 1] == b"}":
+        return
+    while True:
+        key = _TOKEN.match(text, position)
+        if key is None or text[position] != 0x22:
+            raise SkimError("a key was expected")
+        position = _skip_blank(text, key.end())
+        if text[position : position + 1] != b":":
+            raise SkimError("a colon was expected")
+        begin = _skip_blank(text, position + 1)
+        stop, position = _value_end(text, begin)
+        yield Member(key[0], begin, stop)
+        if text[position : position + 1] == b"}":
+            return
+        position = _skip_blank(text, position + 1)
+
+
+def _value_end(text: bytes, start: int) -> tuple[int, int]:
+    """Give where the value at `start` ends, and where the comma or brace after it stands."""
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        mark = text[token.start()]
+        if mark in b"{[":
+            depth += 1
+        elif mark in b"}]" and depth > 0:
+            depth -= 1
+        elif depth == 0 and mark in b",}":
+            end = token.start()
+            return len(text[start:end].rstrip(_BLANK)) + start, end
+    raise SkimError("the object does not end")
+
+
+def _skip_blank(text: bytes, position: int) -> int:
+    while text[position : position + 1] in (b" ", b"\t", b"\r", b"\n"):
+        position += 1
+    return position

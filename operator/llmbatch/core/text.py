@@ -1,0 +1,16 @@
+"""Other people's text made fit to be shown: one line, no control characters, short."""
+
+import re
+
+# Control characters (C0, C1), line and paragraph separators, bidirectional overrides, lone surrogates: they could forge
+# a line of a log, reorder what is read, or can't be written as UTF-8 at all.
+_UNFIT = re.compile("[\x00-\x20\x7f-\xa0\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
+
+
+def one_line(text: str, limit: int = 256) -> str:
+    """Fold white space and control characters into single blanks; cut to `limit` characters, ending in an ellipsis."""
+    # Cut first: folding a text of megabytes for its first line would be work for nothing.
+    folded = _UNFIT.sub(" ", text[: limit * 4]).strip()
+    if len(folded) <= limit and len(text) <= limit * 4:
+        return folded
+    return folded[: limit - 1].rstrip() + "…"

@@ -1,0 +1,204 @@
+"""What the gateway answers about batches and files, read tolerantly: unknown things are let be.
+
+Providers differ in types (numbers as strings, moments as ISO 8601), in case, and in what they leave out. Only what can't
+be told at all raises loose.WireError.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from llmbatch.core import loose
+
+TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
+"""Only these end a batch; any status that isn't known means: still going."""
+
+_ID = re.compile(r"[A-Za-z0-9_.=-]{1,256}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Requests of a batch as the provider tells; None: not told."""
+
+    total: int | None = None
+    completed: int | None = None
+    failed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchError:
+    """One reason why the provider failed a batch."""
+
+    code: str
+    message: str
+    line: int | None = None  # from 1
+    param: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteBatch:
+    """A batch at the provider. Moments are aware datetimes; None: not told."""
+
+    id: str
+    status: str  # lower-case, "cancelled" in this spelling; "unknown" when there is none
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    counts: Counts = Counts()
+    created_at: datetime | None = None
+    in_progress_at: datetime | None = None
+    finalizing_at: datetime | None = None
+    completed_at: datetime | None = None
+    failed_at: datetime | None = None
+    expired_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    expires_at: datetime | None = None
+    metadata: Mapping[str, str]
+    errors: tuple[BatchError, ...] = ()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Nothing more will happen to this batch."""
+        return self.status in TERMINAL
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the batch ended, in whatever way; None: it has not, or nobody said when.
+
+        Azure leaves failed_at null on a failed batch and sets completed_at, so the status' own moment is only preferred.
+        """
+        if not self.is_terminal:
+            return None
+        own = {
+            "completed": self.completed_at,
+            "failed": self.failed_at,
+            "expired": self.expired_at,
+            "cancelled": self.cancelled_at,
+        }[self.status]
+        return own or self.completed_at or self.failed_at or self.expired_at or self.cancelled_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """A file at the provider. status is lower-case, "unknown" when there is none."""
+
+    id: str
+    status: str
+    bytes: int | None = None
+    status_details: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page of the list of batches."""
+
+    batches: tuple[RemoteBatch, ...]
+    has_more: bool
+    last_id: str | None  # to go on after; None: there is no telling
+
+
+def is_safe_id(value: str) -> bool:
+    """Tell whether an id may become part of a path."""
+    return _ID.fullmatch(value) is not None and value not in {".", ".."}
+
+
+def read_batch(body: bytes) -> RemoteBatch:
+    """Read a batch object.
+
+    Raises:
+        loose.WireError: It is no JSON object, or has no usable id.
+    """
+    return _batch(loose.unwrapped(body))
+
+
+def read_file(body: bytes) -> RemoteFile:
+    """Read a file object.
+
+    Raises:
+        loose.WireError: It is no JSON object, or has no usable id.
+    """
+    data = loose.mapping(loose.unwrapped(body))
+    return RemoteFile(
+        id=_own_id(data),
+        status=(loose.text(data.get("status")) or "unknown").lower(),
+        bytes=loose.count(data.get("bytes")),
+        status_details=loose.short(data.get("status_details")),
+    )
+
+
+def read_page(body: bytes) -> Page:
+    """Read one page of batches; entries without a usable id are left out.
+
+    Raises:
+        loose.WireError: It is not a list of batches.
+    """
+    data = loose.mapping(loose.unwrapped(body))
+    entries = data.get("data", data.get("value"))  # very old previews of Azure said "value"
+    if not isinstance(entries, list):
+        raise loose.WireError("the body has no list of batches in 'data'")
+    batches = []
+    for entry in entries:
+        try:
+            batches.append(_batch(entry))
+        except loose.WireError:
+            continue
+    last = loose.text(data.get("last_id")) or (batches[-1].id if batches else None)
+    more = data.get("has_more")
+    has_more = more is True or (isinstance(more, str) and more.lower() == "true")
+    return Page(batches=tuple(batches), has_more=has_more, last_id=last if last and is_safe_id(last) else None)
+
+
+def _batch(value: object) -> RemoteBatch:
+    data = loose.mapping(value)
+    counts = data.get("request_counts")
+    counts = counts if isinstance(counts, dict) else {}
+    metadata = data.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    status = (loose.text(data.get("status")) or "unknown").lower().replace(" ", "_")
+    return RemoteBatch(
+        id=_own_id(data),
+        status={"canceled": "cancelled", "canceling": "cancelling", "inprogress": "in_progress"}.get(status, status),
+        input_file_id=loose.text(data.get("input_file_id")),
+        output_file_id=loose.text(data.get("output_file_id")),
+        error_file_id=loose.text(data.get("error_file_id")),
+        counts=Counts(
+            total=loose.count(counts.get("total")),
+            completed=loose.count(counts.get("completed")),
+            failed=loose.count(counts.get("failed")),
+        ),
+        created_at=loose.moment(data.get("created_at")),
+        in_progress_at=loose.moment(data.get("in_progress_at")),
+        finalizing_at=loose.moment(data.get("finalizing_at")),
+        completed_at=loose.moment(data.get("completed_at")),
+        failed_at=loose.moment(data.get("failed_at")),
+        expired_at=loose.moment(data.get("expired_at")),
+        cancelled_at=loose.moment(data.get("cancelled_at")) or loose.moment(data.get("canceled_at")),
+        expires_at=loose.moment(data.get("expires_at")),
+        metadata={str(key): value for key, value in metadata.items() if isinstance(value, str)},
+        errors=tuple(_errors(data.get("errors"))),
+    )
+
+
+def _errors(value: object) -> list[BatchError]:
+    entries = value.get("data") if isinstance(value, dict) else value
+    return [
+        BatchError(
+            code=loose.short(entry.get("code")) or "unknown",
+            message=loose.short(entry.get("message")) or "",
+            line=loose.count(entry.get("line")),  # a string in Azure's specification
+            param=loose.short(entry.get("param")),
+        )
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+    ]
+
+
+def _own_id(data: Mapping[str, Any]) -> str:
+    value = loose.text(data.get("id"))
+    if value is None:
+        raise loose.WireError("the body has no id")
+    if not is_safe_id(value):
+        raise loose.WireError("the id has characters that no id may have, or is longer than 256 characters")
+    return value
