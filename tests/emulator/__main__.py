@@ -56,9 +56,7 @@ def main() -> None:
                 host=options.host,
                 port=options.port,
                 config=_config(options.config),
-                certfile=options.certfile,
-                keyfile=options.keyfile,
-                client_ca=options.client_ca,
+                tls=serving.Tls(options.certfile, options.keyfile, options.client_ca),
             )
         except (ConfigError, json.JSONDecodeError, OSError) as problem:
             raise SystemExit(f"The emulator can't start: {problem}") from problem

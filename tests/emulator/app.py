@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.emulator import batch_operations, control, faults, file_operations, protocol, reply, route, sending
 from tests.emulator.calls import Call
-from tests.emulator.exchange import BodyTooLarge, Exchange
+from tests.emulator.exchange import BodyTooLargeError, Exchange
 from tests.emulator.faults import Fault
 from tests.emulator.instance import DEFAULT, Instance, Instances
 from tests.emulator.reply import Reply
@@ -116,6 +116,6 @@ class Emulator:
             return refusal
         try:
             return await OPERATIONS[exchange.route.operation](exchange)
-        except BodyTooLarge:
+        except BodyTooLargeError:
             await sending.drain(request)
             return reply.kong_error(413, "Payload too large", exchange.call.request_id)

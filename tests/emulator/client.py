@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,28 +12,28 @@ import httpx
 class Instance:
     """One instance of a running emulator."""
 
-    def __init__(self, emulator_url: str, name: str, *, verify: Any = True) -> None:
+    def __init__(self, emulator_url: str, name: str, *, verify: ssl.SSLContext | bool = True) -> None:
         self.name = name
         self.url = emulator_url.rstrip("/") if name == "default" else f"{emulator_url.rstrip('/')}/i/{name}"
         self._control = f"{emulator_url.rstrip('/')}/_emulator/instances/{name}"
         self._verify = verify
 
-    def _ask(self, method: str, path: str = "", body: Mapping[str, Any] | None = None) -> Any:
+    def _ask(self, method: str, path: str = "", body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         answer = httpx.request(method, f"{self._control}{path}", json=body, verify=self._verify, timeout=60)
         if answer.is_error:
             raise ValueError(f"{method} {path or self.name}: {answer.status_code} {answer.text}")
-        return answer.json()
+        shown: dict[str, Any] = answer.json()
+        return shown
 
-    def reset(self, **config: Any) -> Instance:
+    def reset(self, **config: object) -> Instance:
         """Make it, or forget everything in it."""
         self._ask("PUT", body=config)
         return self
 
     def show(self) -> dict[str, Any]:
-        shown: dict[str, Any] = self._ask("GET")
-        return shown
+        return self._ask("GET")
 
-    def configure(self, **changes: Any) -> None:
+    def configure(self, **changes: object) -> None:
         self._ask("PATCH", "/config", changes)
 
     def advance(self, seconds: float) -> None:
@@ -45,7 +46,7 @@ class Instance:
     def clear_calls(self) -> None:
         self._ask("DELETE", "/calls")
 
-    def fault(self, kind: str, operation: str = "*", **details: Any) -> None:
+    def fault(self, kind: str, operation: str = "*", **details: object) -> None:
         """Add a fault; `as_` stands for the key `as`."""
         if "as_" in details:
             details["as"] = details.pop("as_")
@@ -62,15 +63,16 @@ class Instance:
         batches: list[dict[str, Any]] = self._ask("GET", "/batches")["batches"]
         return batches
 
-    def insert_batch(self, **batch: Any) -> dict[str, Any]:
+    def insert_batch(self, **batch: object) -> dict[str, Any]:
         """A batch that no recorded call made."""
-        inserted: dict[str, Any] = self._ask("POST", "/batches", batch)
-        return inserted
+        return self._ask("POST", "/batches", batch)
 
     def files(self) -> list[dict[str, Any]]:
         files: list[dict[str, Any]] = self._ask("GET", "/files")["files"]
         return files
 
 
-def make_instance(emulator_url: str, name: str, *, verify: Any = True, **config: Any) -> Instance:
+def make_instance(
+    emulator_url: str, name: str, config: Mapping[str, object], *, verify: ssl.SSLContext | bool = True
+) -> Instance:
     return Instance(emulator_url, name, verify=verify).reset(**config)

@@ -82,7 +82,7 @@ def _usage(answered: Answered, config: Config) -> dict[str, Any]:
 
 
 def _chat(answered: Answered, config: Config) -> dict[str, Any]:
-    message = {"role": "assistant", "content": answered.text, "refusal": None, "annotations": []}
+    message: dict[str, Any] = {"role": "assistant", "content": answered.text, "refusal": None, "annotations": []}
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": answered.finish_reason, "logprobs": None}
     body = {
         "id": f"chatcmpl-{answered.token}",
@@ -144,10 +144,10 @@ def _response(answered: Answered) -> dict[str, Any]:
 
 def _embeddings(answered: Answered) -> dict[str, Any]:
     inputs = answered.body.get("input", "")
-    texts = inputs if isinstance(inputs, list) else [inputs]
+    items = inputs if isinstance(inputs, list) else [inputs]
     vectors = [
-        {"object": "embedding", "index": index, "embedding": texts.embedding(str(text))}
-        for index, text in enumerate(texts)
+        {"object": "embedding", "index": index, "embedding": texts.embedding(str(item))}
+        for index, item in enumerate(items)
     ]
     usage = {"prompt_tokens": answered.prompt_tokens, "total_tokens": answered.prompt_tokens}
     return {"object": "list", "data": vectors, "model": answered.model, "usage": usage}

@@ -98,7 +98,7 @@ class Config:
         return dataclasses.asdict(self)
 
 
-T = typing.TypeVar("T", Config, Kong, Quirks)
+T = typing.TypeVar("T", bound="Config | Kong | Quirks")
 
 
 def _merge(current: T, changes: Mapping[str, Any], path: str) -> T:
@@ -119,7 +119,7 @@ def _merge(current: T, changes: Mapping[str, Any], path: str) -> T:
     return dataclasses.replace(current, **values)
 
 
-def _checked(value: Any, kind: Any, name: str) -> Any:
+def _checked(value: object, kind: object, name: str) -> object:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in typing.get_args(kind):
@@ -139,7 +139,8 @@ def _checked(value: Any, kind: Any, name: str) -> Any:
     return _plain(value, origin or kind, name)
 
 
-def _plain(value: Any, kind: Any, name: str) -> Any:
+def _plain(value: object, kind: object, name: str) -> object:
+    assert isinstance(kind, type), "an annotation that no rule here understands"
     accepted = (int, float) if kind is float else kind
     # A bool is an int to Python, but not to whoever writes a configuration.
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 from starlette.requests import Request
 
@@ -19,7 +18,7 @@ from tests.emulator.route import Route
 JSON_LIMIT_BYTES = 4 * 1024 * 1024
 
 
-class BodyTooLarge(Exception):
+class BodyTooLargeError(Exception):
     """More bytes than the gateway lets through."""
 
 
@@ -44,20 +43,21 @@ class Exchange:
         async for chunk in self.request.stream():
             size += len(chunk)
             if limit and size > limit:
-                raise BodyTooLarge
+                raise BodyTooLargeError
             yield chunk
 
-    async def json(self) -> Any:
+    async def json(self) -> object:
         """The body, or None if it isn't JSON."""
         content = b""
         async for chunk in self.body():
             content += chunk
             if len(content) > JSON_LIMIT_BYTES:
-                raise BodyTooLarge
+                raise BodyTooLargeError
         try:
-            return json.loads(content)
+            value: object = json.loads(content)
         except ValueError:
             return None
+        return value
 
     def whole_number(self, name: str, default: int, highest: int) -> int | Reply:
         text = self.request.query_params.get(name)

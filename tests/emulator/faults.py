@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from tests.emulator import reply
-from tests.emulator.config import Config, ConfigError
+from tests.emulator.config import Config, ConfigError, Dialect
 from tests.emulator.reply import Reply
 from tests.emulator.route import OPERATIONS
 
@@ -100,7 +100,7 @@ def answer(fault: Fault, config: Config, request_id: str) -> Reply:
     if fault.style in ("text", "empty"):
         text = "" if fault.style == "empty" else fault.message or f"Emulated fault: {status}"
         return Reply(status, text=text, content_type="text/plain", headers=headers)
-    dialect = "azure" if fault.style == "azure" else "openai"
+    dialect: Dialect = "azure" if fault.style == "azure" else "openai"
     made = reply.error(dialect, status, fault.message or _service_message(status, config), kind="server_error")
     made.headers = headers
     return made

@@ -19,9 +19,9 @@ MOST_LISTED = 10_000
 
 async def create(exchange: Exchange) -> Reply:
     store, config = exchange.instance.store, exchange.config
-    path, target = store.new_upload()
+    path = store.new_path()
     try:
-        with target:
+        with path.open("wb", buffering=0) as target:
             content_type = exchange.request.headers.get("content-type", "")
             received = await upload.read(exchange.body(), content_type, path, target, config.max_file_bytes)
         exchange.call.upload = {

@@ -100,16 +100,12 @@ def quota_message(dialect: str, model: str | None, limit: int) -> str:
 
 async def _make_results(instance: Instance, batch: BatchRecord, at: float) -> None:
     config, store = instance.config, instance.store
-    paths = []
-    for _ in range(2):
-        path, target = store.new_upload()
-        target.close()
-        paths.append(path)
+    targets = results.Targets(store.new_path(), store.new_path())
     source = store.content(batch.input_file_id)
-    written = await asyncio.to_thread(results.write, source, *paths, batch, config, int(at))
+    written = await asyncio.to_thread(results.write, source, targets, batch, config, int(at))
     batch.completed, batch.failed, batch.usage = written.completed, written.failed, written.usage
     keep_empty = config.quirks.error_file == "empty_file" and batch.status == "completed"
-    for path, size, kind in zip(paths, (written.output_bytes, written.error_bytes), ("output", "error"), strict=True):
+    for path, size, kind in zip(targets, (written.output_bytes, written.error_bytes), ("output", "error"), strict=True):
         if size == 0 and not (kind == "error" and keep_empty):
             path.unlink()
             continue

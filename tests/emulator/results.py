@@ -9,12 +9,14 @@ import json
 import mmap
 import random
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from tests.emulator import completions, markers
 from tests.emulator.config import Config
 from tests.emulator.markers import Marker
 from tests.emulator.records import BatchRecord
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make one for every line
 
 NEVER_RAN = {
     "batch_expired": "This request could not be executed before the completion window expired.",
@@ -25,6 +27,11 @@ HTTP_ERRORS = {
     429: ("Rate limit is exceeded. Try again in 2 seconds.", "requests", None, "rate_limit_exceeded"),
     500: ("The server had an error while processing your request.", "server_error", None, None),
 }
+
+
+class Targets(NamedTuple):
+    output: Path
+    errors: Path
 
 
 @dataclasses.dataclass
@@ -46,12 +53,12 @@ class Line:
     output_tokens: int = 0
 
 
-def write(source: Path, output: Path, errors: Path, batch: BatchRecord, config: Config, created: int) -> Written:
+def write(source: Path, targets: Targets, batch: BatchRecord, config: Config, created: int) -> Written:
     """The first `batch.done` lines of the order were processed; what becomes of the rest depends on how it ended."""
     written = Written()
     maker = _Maker(batch, config, created)
     unprocessed = _unprocessed_code(batch, config)
-    with source.open("rb") as file, output.open("wb") as good, errors.open("wb") as bad:
+    with source.open("rb") as file, targets.output.open("wb") as good, targets.errors.open("wb") as bad:
         if source.stat().st_size == 0:
             return written
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -118,7 +125,7 @@ def _put(line: Line, fate: str | None, target: BinaryIO, written: Written) -> No
         written.failed += 1
     if fate == "missing":
         return
-    text = json.dumps(line.envelope, ensure_ascii=False).encode(errors="replace")
+    text = _ENCODER.encode(line.envelope).encode(errors="replace")
     if fate == "malformed":
         text = text[: len(text) // 2]
     target.write(text + b"\n")

@@ -62,7 +62,7 @@ def scan(path: Path, batch: BatchRecord, config: Config) -> Scan:
         if request is None:
             problems.append(Problem("invalid_json_line", "This line is not parseable as valid JSON.", number))
             continue
-        problems.extend(_judge(request, number, seen, result, batch, config))
+        problems.extend(_judge(request, result, seen, batch, config))
         if markers.of(request.get("custom_id")).fails:
             result.failing += 1
     if result.total == 0:
@@ -79,8 +79,9 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _judge(
-    request: dict[str, Any], number: int, seen: set[str], result: Scan, batch: BatchRecord, config: Config
+    request: dict[str, Any], result: Scan, seen: set[str], batch: BatchRecord, config: Config
 ) -> Iterator[Problem]:
+    number = result.total
     azure = config.dialect == "azure"
     missing = "invalid_request" if azure else "missing_required_parameter"
     for name in ("custom_id", "method", "url", "body"):
@@ -101,7 +102,7 @@ def _judge(
         message = "The URL provided for this request does not match the batch endpoint."
         yield Problem("url_mismatch" if azure else "invalid_url", message, number, "url")
     if "body" in request:
-        yield from _judge_body(request["body"], number, result, config)
+        yield from _judge_body(request["body"], result, config)
 
 
 def same_endpoint(url: object, endpoint: str, *, azure: bool) -> bool:
@@ -111,7 +112,8 @@ def same_endpoint(url: object, endpoint: str, *, azure: bool) -> bool:
     return url.removeprefix("/v1") == endpoint.removeprefix("/v1") if azure else url == endpoint
 
 
-def _judge_body(body: object, number: int, result: Scan, config: Config) -> Iterator[Problem]:
+def _judge_body(body: object, result: Scan, config: Config) -> Iterator[Problem]:
+    number = result.total
     if not isinstance(body, dict):
         yield Problem("invalid_request", "The body of a request must be an object.", number, "body")
         return

@@ -7,15 +7,17 @@ import itertools
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 import uvicorn
@@ -37,11 +39,11 @@ class EmulatorServer:
         certfile: str | None = None,
         keyfile: str | None = None,
         client_ca: str | None = None,
-        verify: Any = True,
+        verify: ssl.SSLContext | bool = True,
     ) -> None:
         """`verify` is what the clients of the control API use: over TLS, a context that trusts the certificate."""
         self._state_dir = state_dir
-        self._tls = {"certfile": certfile, "keyfile": keyfile, "client_ca": client_ca}
+        self._tls = serving.Tls(certfile, keyfile, client_ca)
         self._verify = verify
         self._stack = contextlib.ExitStack()
         self._counter = itertools.count(1)
@@ -51,12 +53,12 @@ class EmulatorServer:
         scratch = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="llmbatch-emulator-"))
         listener = self._stack.enter_context(socket.create_server((LOOPBACK, 0)))
         port = listener.getsockname()[1]
-        server = serving.server(self._state_dir or Path(scratch), host=LOOPBACK, port=port, **self._tls)
+        server = serving.server(self._state_dir or Path(scratch), host=LOOPBACK, port=port, tls=self._tls)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="emulator", daemon=True)
         thread.start()
         self._stack.callback(_stop, server, thread)
         _wait_until(lambda: server.started, thread.is_alive)
-        self.url = f"{'https' if self._tls['certfile'] else 'http'}://{LOOPBACK}:{port}"
+        self.url = f"{'https' if self._tls.certfile else 'http'}://{LOOPBACK}:{port}"
         return self
 
     def __exit__(
@@ -64,10 +66,10 @@ class EmulatorServer:
     ) -> None:
         self._stack.close()
 
-    def instance(self, name: str | None = None, /, **config: Any) -> client.Instance:
+    def instance(self, name: str | None = None, /, **config: object) -> client.Instance:
         """A fresh instance; without a name, one that nobody else has."""
         chosen = name or f"t{next(self._counter)}-{uuid.uuid4().hex[:8]}"
-        return client.make_instance(self.url, chosen, verify=self._verify, **config)
+        return client.make_instance(self.url, chosen, config, verify=self._verify)
 
 
 def _stop(server: uvicorn.Server, thread: threading.Thread) -> None:
@@ -113,8 +115,8 @@ class EmulatorProcess:
         self.kill()
         self.start()
 
-    def instance(self, name: str, /, **config: Any) -> client.Instance:
-        return client.make_instance(self.url, name, **config)
+    def instance(self, name: str, /, **config: object) -> client.Instance:
+        return client.make_instance(self.url, name, config)
 
     def _end(self, how: signal.Signals) -> None:
         assert self._process is not None, "the emulator was not started"
@@ -129,7 +131,7 @@ class EmulatorProcess:
             return False
 
 
-def _wait_until(ready: Any, alive: Any) -> None:
+def _wait_until(ready: Callable[[], bool], alive: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not ready():
         if not alive() or time.monotonic() > deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,15 +19,25 @@ KEEP_ALIVE_SECONDS = 75
 GRACEFUL_SECONDS = 1  # a fault may hold an answer for hours
 
 
+@dataclasses.dataclass(frozen=True)
+class Tls:
+    """Files in PEM form. With a client CA, a client has to show a certificate of it."""
+
+    certfile: str | None = None
+    keyfile: str | None = None
+    client_ca: str | None = None
+
+
+PLAIN = Tls()
+
+
 def server(
     state_dir: Path,
     *,
     host: str,
     port: int,
     config: Mapping[str, Any] | None = None,
-    certfile: str | None = None,
-    keyfile: str | None = None,
-    client_ca: str | None = None,
+    tls: Tls = PLAIN,
 ) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
@@ -42,9 +53,9 @@ def server(
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
-            ssl_certfile=certfile,
-            ssl_keyfile=keyfile,
-            ssl_ca_certs=client_ca,
-            ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
+            ssl_certfile=tls.certfile,
+            ssl_keyfile=tls.keyfile,
+            ssl_ca_certs=tls.client_ca,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if tls.client_ca else ssl.CERT_NONE,
         )
     )

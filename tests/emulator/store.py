@@ -11,7 +11,7 @@ import json
 import shutil
 import uuid
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from tests.emulator.config import Config
 from tests.emulator.records import BatchRecord, FileRecord
@@ -62,9 +62,9 @@ class Store:
     def content(self, file_id: str) -> Path:
         return self._contents / file_id
 
-    def new_upload(self) -> tuple[Path, BinaryIO]:
-        path = self._uploads / uuid.uuid4().hex
-        return path, path.open("wb", buffering=0)
+    def new_path(self) -> Path:
+        """Where a content may be written before it has a name; what is left there is gone after a restart."""
+        return self._uploads / uuid.uuid4().hex
 
     def keep_content(self, upload: Path, file_id: str) -> None:
         upload.rename(self.content(file_id))

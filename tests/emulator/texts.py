@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -9,26 +10,27 @@ from typing import Any
 
 # Close to what a real tokenizer counts for English prose: a hyphen belongs to the word after it, a long word is two tokens.
 _TOKEN = re.compile(r"-?\w+|[^\w\s]")
-_LONG_WORD_LETTERS = 12
+_LONG_WORD = re.compile(r"-\w{11,}|\w{12,}")
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_OF_CONVERSATION = 3
 
-_SUBJECT = re.compile(r"description for an? ([^.\n]{3,120})", re.IGNORECASE)
+_SUBJECT = re.compile(r"description for an? ([^.\n]{3,120})")
+_OPENING = "[Emulated] Meet the {subject}, made for people who want more from every day."
 _SENTENCES = (
-    "Meet the {subject}, made for people who want more from every day.",
     "It is easy to set up, simple to live with, and built to last.",
     "Thoughtful design keeps it quiet, tidy, and ready whenever you are.",
     "Every part was chosen to save energy, time, and worry.",
     "Clear controls put you in charge within minutes of opening the box.",
     "Good for your home, kind to the planet, and gentle on your budget.",
     "Friends will ask where you found it, and you will be glad to tell them.",
-    "Choose the {subject} today and notice the difference tomorrow.",
+    "Choose it today and notice the difference tomorrow.",
 )
 _CONCISE_TOKENS = 59
 
 
+@functools.lru_cache(maxsize=16)  # for the system prompt, which is the same on every line
 def count_tokens(text: str) -> int:
-    return sum(2 if len(token) >= _LONG_WORD_LETTERS else 1 for token in _TOKEN.findall(text))
+    return len(_TOKEN.findall(text)) + len(_LONG_WORD.findall(text))
 
 
 def prompt_text(body: dict[str, Any]) -> str:
@@ -53,20 +55,34 @@ def _text(value: object) -> str:
 
 def answer(prompt: str, max_tokens: int | None) -> tuple[str, int, bool]:
     """The text, its tokens, and whether it was cut off by max_tokens."""
-    natural = _CONCISE_TOKENS if "concise" in prompt else 70 + _number(prompt) % 60
+    number = _number(prompt)
+    natural = _CONCISE_TOKENS if "concise" in prompt else 70 + number % 60
     limit = natural if max_tokens is None else min(natural, max_tokens)
-    found = _SUBJECT.search(prompt)
-    subject = found.group(1) if found else "answer to your request"
-    first = _number(prompt) % len(_SENTENCES)
-    order = (_SENTENCES[0], *(_SENTENCES[(first + step) % len(_SENTENCES)] for step in range(len(_SENTENCES))))
-    text = "[Emulated] " + " ".join(order).format(subject=subject)
-    tokens, end = 0, 0
+    found = _SUBJECT.search(prompt, 0, 400)
+    opening = _OPENING.format(subject=found.group(1) if found else "answer to your request")
+    left = limit - count_tokens(opening)
+    cut = limit < natural
+    text = opening + _continuation(number % len(_SENTENCES), left, cut=cut) if left > 0 else _first(opening, limit)
+    return text, limit, cut
+
+
+@functools.lru_cache(maxsize=4096)  # what a hundred thousand lines have in common
+def _continuation(start: int, tokens: int, *, cut: bool) -> str:
+    order = (_SENTENCES[(start + step) % len(_SENTENCES)] for step in range(2 * len(_SENTENCES)))
+    text = " " + " ".join(order)
+    if cut:
+        return _first(text, tokens)
+    return _first(text, tokens - 1).rstrip(",.") + "."
+
+
+def _first(text: str, tokens: int) -> str:
+    end = 0
     for token in _TOKEN.finditer(text):
-        cost = 2 if end - token.start() >= _LONG_WORD_LETTERS else 1
-        if tokens + cost > limit:
+        tokens -= count_tokens(token.group())
+        if tokens < 0:
             break
-        tokens, end = tokens + cost, token.end()
-    return text[:end], limit, max_tokens is not None and natural > max_tokens
+        end = token.end()
+    return text[:end]
 
 
 def large_answer(size: int) -> str:
