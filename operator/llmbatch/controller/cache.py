@@ -74,7 +74,7 @@ def _is_active(found: Json) -> bool:
     status = found.get("status") or {}
     if is_ended(found) or status.get("output"):
         return False
-    batch = next(iter(status.get("batches") or []), {})
+    batch: Json = next(iter(status.get("batches") or []), {})
     if batch.get("id"):
         return batch.get("status") not in ("completed", "failed", "expired", "cancelled")
     return bool(status.get("submission"))

@@ -7,6 +7,7 @@ from llmbatch.core.plan import Problem
 
 # Goes away by itself, or with what is applied next; looked at again every recheck_seconds.
 PASSING = frozenset({
+    Reason.ACCEPTED,
     Reason.INPUT_NOT_FOUND,
     Reason.GATEWAY_NOT_FOUND,
     Reason.VOLUME_CLAIM_NOT_FOUND,

@@ -24,7 +24,7 @@ class ProbeServer:
             def do_GET(self) -> None:
                 path = self.path.split("?", 1)[0]
                 if path == "/metrics":
-                    encode, kind = choose_encoder(self.headers.get("Accept"))
+                    encode, kind = choose_encoder(self.headers.get("Accept", ""))
                     self._answer(200, kind, encode(registry))
                 elif path in checks:
                     wrong = checks[path]()

@@ -1,0 +1,140 @@
+"""Puts what was found out into a BatchJob's status."""
+
+from datetime import datetime
+
+from llmbatch.api.batchjob_status import Batch, BatchJobStatus, OutputStatus, RequestCounts, Submission
+from llmbatch.api.reasons import Reason
+from llmbatch.core import lifecycle
+from llmbatch.core.plan import CollectReport, Problem, UploadReport
+from llmbatch.core.wire import RemoteBatch
+
+
+def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
+    """Put the job's batch in place."""
+    return status.model_copy(update={"batches": [batch, *status.batches[1:]]})
+
+
+def with_upload(status: BatchJobStatus, report: UploadReport) -> BatchJobStatus:
+    """Record the uploaded file."""
+    uploaded = with_batch(status, Batch(input_file_id=report.file_id))
+    update: dict[str, object] = {"input": report.input}
+    if report.input is not None:
+        update["request_counts"] = RequestCounts(total=report.input.requests, completed=0, failed=0)
+    return uploaded.model_copy(update=update)
+
+
+def upload_problem(report: UploadReport) -> Problem | None:
+    """Give the problem of an upload, with the first bad lines named one by one."""
+    problem = report.problem
+    if problem is None and report.file_id is None:
+        return Problem(reason=Reason.TRANSFER_FAILED, message="The upload ended without a file id.")
+    if problem is None or not report.line_errors:
+        return problem
+    lines = [
+        f"line {item.line}{f', {item.field}' if item.field else ''}: {item.message}" for item in report.line_errors
+    ]
+    more = report.line_error_count - len(lines)
+    told = "\n".join([problem.message, *lines, *([f"… and {more} more"] if more > 0 else [])])
+    return problem.model_copy(update={"message": told})
+
+
+def with_intent(status: BatchJobStatus, attempt: int, now: datetime) -> BatchJobStatus:
+    """Record that a create call is about to be made."""
+    return status.model_copy(update={"submission": Submission(attempt=attempt, intent_time=now), "attempts": attempt})
+
+
+def without_intent(status: BatchJobStatus, *, made_none: bool) -> BatchJobStatus:
+    """Record that no answer is owed any more.
+
+    Args:
+        status: The status with the intent.
+        made_none: The call is known not to have been made: its number is used again.
+    """
+    attempts = status.attempts or 0
+    if made_none and status.submission is not None:
+        attempts = status.submission.attempt - 1
+    return status.model_copy(update={"submission": None, "attempts": attempts or None})
+
+
+def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
+    """Record what the provider tells of the batch; what it leaves out stays as it was."""
+    old = status.batches[0] if status.batches else Batch()
+    counts = _counts(remote, old.request_counts)
+    ended = remote.status in lifecycle.ENDED
+    told = {
+        "id": remote.id,
+        "input_file_id": old.input_file_id or remote.input_file_id,
+        "output_file_id": remote.output_file_id,
+        "error_file_id": remote.error_file_id,
+        "status": remote.status,
+        "request_counts": counts,
+        "created_at": remote.created_at,
+        "in_progress_at": remote.in_progress_at,
+        "finalizing_at": remote.finalizing_at,
+        "completed_at": (remote.ended_at or now) if ended else None,
+        "expires_at": remote.expires_at,
+    }
+    batch = old.model_copy(update={key: value for key, value in told.items() if value is not None})
+    update: dict[str, object] = {"submission": None}
+    if status.submission_time is None:
+        update["submission_time"] = remote.created_at or now
+    if counts is not None and counts.total > 0:
+        update["request_counts"] = counts
+    return with_batch(status, batch).model_copy(update=update)
+
+
+def _counts(remote: RemoteBatch, old: RequestCounts | None) -> RequestCounts | None:
+    told = remote.counts
+    if told.total is None and told.completed is None and told.failed is None:
+        return old
+    return RequestCounts(total=told.total or 0, completed=told.completed or 0, failed=told.failed or 0)
+
+
+def with_results(
+    status: BatchJobStatus, report: CollectReport, *, location: str, errors_location: str, now: datetime
+) -> BatchJobStatus:
+    """Record that the results are durably stored; the lines' own counts replace the provider's."""
+    stored = OutputStatus(
+        location=location,
+        errors_location=errors_location if report.errors_requests else None,
+        bytes=report.bytes,
+        requests=report.requests,
+        sha256=report.sha256,
+        stored_time=now,
+    )
+    return status.model_copy(
+        update={
+            "output": stored,
+            "request_counts": report.request_counts or status.request_counts,
+            "usage": report.usage,
+            "failures": report.failures,
+        }
+    )
+
+
+def without_files(status: BatchJobStatus, file_ids: tuple[str, ...]) -> BatchJobStatus:
+    """Record that remote files are gone."""
+    if not status.batches:
+        return status
+    batch = status.batches[0]
+    gone = {
+        name: None for name in ("input_file_id", "output_file_id", "error_file_id") if getattr(batch, name) in file_ids
+    }
+    return with_batch(status, batch.model_copy(update=gone))
+
+
+def progress(status: BatchJobStatus) -> str | None:
+    """Say how many requests are answered, in percent; never 100% before all are."""
+    counts = status.request_counts
+    if counts is None or counts.total <= 0:
+        return None
+    return f"{min(100, 100 * (counts.completed + counts.failed) // counts.total)}%"
+
+
+def told_errors(remote: RemoteBatch) -> str:
+    """Put the provider's reasons for refusing a batch into one line, the first ten of them."""
+    told = [
+        f"{error.code}{f' (line {error.line})' if error.line else ''}: {error.message}" for error in remote.errors[:10]
+    ]
+    more = len(remote.errors) - len(told)
+    return "; ".join([*told, *([f"and {more} more"] if more > 0 else [])])
