@@ -1,0 +1,259 @@
+"""The gateway's small calls: create, poll, cancel, list batches; look at and delete files. No call is ever repeated here."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar
+
+import httpx
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core import wire
+from llmbatch.core.loose import WireError
+from llmbatch.core.plan import Connection
+from llmbatch.core.wire import Page, RemoteBatch, RemoteFile, is_safe_id
+from llmbatch.edges import outcome
+from llmbatch.edges.connection import Material, Route, resolve
+from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
+
+CREATE_SECONDS = 30.0
+"""A create call that isn't answered by then is given up: whoever waits for it to settle counts on that."""
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Of a small call's answer. The largest real ones are lists of batches with many errors."""
+
+T = TypeVar("T")
+Observe = Callable[[str, str, float], None]
+"""Told after each call: operation, code (HTTP status, or a word for none), seconds."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The batch was made."""
+
+    batch: RemoteBatch
+
+
+@dataclass(frozen=True)
+class NotMade:
+    """The batch was definitely not made."""
+
+    reason: Reason
+    message: str
+    retry_after: float | None = None  # seconds
+    retryable: bool = True  # False: the same request will be refused again
+
+
+@dataclass(frozen=True)
+class UnknownOutcome:
+    """The batch may or may not have been made."""
+
+    message: str
+
+
+Creation = Made | NotMade | UnknownOutcome
+
+
+@dataclass(frozen=True)
+class RouteProbe:
+    """Whether one route can be used. reason and message are set unless state is ok."""
+
+    state: Literal["ok", "unauthorized", "no_route", "unsupported", "unreachable"]
+    reason: Reason | None = None
+    message: str = ""
+    retry_after: float | None = None  # seconds
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What asking both routes for a list came to. unsupported: the route answers, but has no list."""
+
+    files: RouteProbe
+    batches: RouteProbe
+
+
+class Gateway:
+    """A client of one gateway. Calls answer with values for everything foreseen; only cancellation is raised."""
+
+    def __init__(self, route: Route, observe: Observe | None = None) -> None:
+        """Prepare for calls; nothing is connected yet."""
+        self._route = route
+        self._observe = observe or (lambda *_: None)
+        options = route.options(silence_seconds=route.request_seconds)
+        self._client = httpx.AsyncClient(**options)
+        # A kept connection may have been closed by the other side just now, and a create call that runs into that has
+        # an unknown outcome. A fresh one fails while connecting, which is known to be harmless.
+        # It must not still be connecting when its time is up: that could not be told from waiting for the answer.
+        connect = min(route.connect_seconds, CREATE_SECONDS / 2)
+        options["timeout"] = httpx.Timeout(route.request_seconds, connect=connect, pool=connect)
+        self._fresh = httpx.AsyncClient(**options, limits=httpx.Limits(max_keepalive_connections=0))
+
+    @classmethod
+    def connect(
+        cls,
+        connection: Connection,
+        environ: Mapping[str, str],
+        material: Material | None = None,
+        observe: Observe | None = None,
+    ) -> Self:
+        """Resolve the connection and prepare a client for it.
+
+        Raises:
+            ConnectionInvalidError: A value is missing or can't be used.
+        """
+        return cls(resolve(connection, environ, material), observe)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        await self._fresh.aclose()
+
+    async def create_batch(
+        self, input_file_id: str, endpoint: str, completion_window: str, metadata: Mapping[str, str]
+    ) -> Creation:
+        """Create a batch, once."""
+        order: dict[str, Any] = {
+            "input_file_id": input_file_id,
+            "endpoint": endpoint,
+            "completion_window": completion_window,
+        }
+        if metadata:
+            order["metadata"] = dict(metadata)
+        result = await self._call(
+            "create batch", "POST", self._route.batches_url, wire.read_batch, json=order, fresh=True
+        )
+        match result:
+            case Answered(batch):
+                return Made(batch)
+            case NotFound(message):
+                # The provider doesn't know the file (any more), or not yet.
+                return NotMade(Reason.REQUEST_REFUSED, message, retryable=False)
+            case Unreachable(sent=False):
+                return NotMade(result.reason, result.message, result.retry_after)
+            case Unreachable():
+                return UnknownOutcome(result.message)
+            case Refused():
+                # A conflict may be with the very batch that a proxy on the way made by sending the request twice.
+                if result.status == 409 and result.reason is not Reason.QUOTA_EXCEEDED:
+                    return UnknownOutcome(result.message)
+                return NotMade(
+                    result.reason,
+                    result.message,
+                    result.retry_after,
+                    retryable=result.reason is not Reason.REQUEST_REFUSED,
+                )
+
+    async def get_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
+        """Look at a batch."""
+        if not is_safe_id(batch_id):
+            return _unsafe("get batch")
+        return await self._call("get batch", "GET", f"{self._route.batches_url}/{batch_id}", wire.read_batch)
+
+    async def cancel_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
+        """Ask for a batch to be cancelled; Refused with 409 when it has ended already."""
+        if not is_safe_id(batch_id):
+            return _unsafe("cancel batch")
+        url = f"{self._route.batches_url}/{batch_id}/cancel"
+        return await self._call("cancel batch", "POST", url, wire.read_batch)
+
+    async def list_batches(self, after: str | None = None, limit: int = 100) -> Answered[Page] | Failure:
+        """List one page of batches, in the provider's order."""
+        params = {"limit": str(limit)} | ({"after": after} if after else {})
+        return await self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params)
+
+    async def get_file(self, file_id: str) -> Answered[RemoteFile] | Failure:
+        """Look at a file."""
+        if not is_safe_id(file_id):
+            return _unsafe("get file")
+        return await self._call("get file", "GET", f"{self._route.files_url}/{file_id}", wire.read_file)
+
+    async def delete_file(self, file_id: str) -> Answered[None] | Failure:
+        """Delete a file; NotFound when it is gone already."""
+        if not is_safe_id(file_id):
+            return _unsafe("delete file")
+        return await self._call("delete file", "DELETE", f"{self._route.files_url}/{file_id}", _nothing)
+
+    async def probe(self) -> Probe:
+        """Find out whether both routes answer and accept the credentials, and whether batches can be listed."""
+        params = {"limit": "1"}
+        files, batches = await asyncio.gather(
+            self._call("list files", "GET", self._route.files_url, wire.read_page, params=params),
+            self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params),
+        )
+        return Probe(files=_probed(files), batches=_probed(batches))
+
+    async def _call(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        read: Callable[[bytes], T],
+        *,
+        fresh: bool = False,
+        json: dict[str, Any] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> Answered[T] | Failure:
+        host = self._route.host
+        client = self._fresh if fresh else self._client
+        seconds = min(self._route.request_seconds, CREATE_SECONDS) if fresh else self._route.request_seconds
+        began, code = time.monotonic(), "cancelled"
+        # A client's own params replace those of a request that has some, so they are joined here.
+        query = self._route.query.merge(params or {})
+        try:
+            # httpx limits each silence; a gateway that sends a byte now and then would hold a worker for ever.
+            async with asyncio.timeout(seconds), client.stream(method, url, json=json, params=query) as response:
+                code = str(response.status_code)
+                body = await _body(response)
+            if not response.is_success:
+                return outcome.from_response(response.status_code, response.headers, body, operation, host)
+            return Answered(read(body))
+        except httpx.TransportError as error:
+            failure = outcome.from_error(error, operation, host)
+            code = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
+            return failure
+        except TimeoutError:
+            code = "timeout"
+            return outcome.from_error(httpx.ReadTimeout(""), operation, host)
+        except httpx.DecodingError:
+            return outcome.unreadable(operation, host, "its compressed body is damaged")
+        except WireError as error:
+            return outcome.unreadable(operation, host, str(error))
+        finally:
+            self._observe(operation, code, time.monotonic() - began)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise WireError(f"the body is larger than {MAX_BODY_BYTES} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _nothing(_: bytes) -> None:
+    """Read an answer whose status says it all."""
+
+
+def _unsafe(operation: str) -> NotFound:
+    return NotFound(f"{operation}: the id has characters that no id may have")
+
+
+def _probed(result: Answered[Page] | Failure) -> RouteProbe:
+    match result:
+        case Answered():
+            return RouteProbe("ok")
+        case NotFound(message):
+            return RouteProbe("unsupported", Reason.ROUTE_NOT_FOUND, message)
+        case Unreachable():
+            return RouteProbe("unreachable", result.reason, result.message, result.retry_after)
+        case Refused(reason=Reason.GATEWAY_UNAUTHORIZED):
+            return RouteProbe("unauthorized", result.reason, result.message)
+        case Refused(reason=Reason.ROUTE_NOT_FOUND):
+            return RouteProbe("no_route", result.reason, result.message)
+        case Refused(reason=Reason.RATE_LIMITED):
+            return RouteProbe("unreachable", result.reason, result.message, result.retry_after)
+        case Refused():
+            return RouteProbe("unsupported", result.reason, result.message)

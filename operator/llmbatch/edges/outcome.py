@@ -1,0 +1,179 @@
+"""What a call to the gateway can come to, and how httpx' errors and HTTP statuses become one of these."""
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+import httpx
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core.refusal import ErrorBody, read_error, retry_after
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answered(Generic[T]):
+    """The gateway answered with what was asked for."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class NotFound:
+    """The provider itself says that there is no such batch or file."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The gateway or the provider answered, but with a refusal."""
+
+    status: int
+    body: ErrorBody
+    reason: Reason
+    message: str
+    retry_after: float | None = None  # seconds
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """There was no usable answer."""
+
+    sent: bool  # whether the request may have reached the gateway
+    reason: Reason
+    message: str
+    retry_after: float | None = None  # seconds
+
+
+Failure = NotFound | Refused | Unreachable
+
+# Whether the request may have reached the gateway when httpx raises this, and what to say. Every subclass of
+# httpx.TransportError has its own line, so that a new one is noticed by a test and not in production.
+TRANSLATED: dict[type[httpx.TransportError], tuple[bool, str]] = {
+    httpx.ConnectError: (False, "could not be connected to"),
+    httpx.ConnectTimeout: (False, "could not be connected to in time"),
+    httpx.PoolTimeout: (False, "has too many calls of ours under way"),
+    httpx.ProxyError: (False, "can't be reached through the proxy of HTTPS_PROXY"),
+    httpx.UnsupportedProtocol: (False, "has a URL that is neither http nor https"),
+    httpx.ReadTimeout: (True, "did not answer in time"),
+    httpx.WriteTimeout: (True, "did not take the request in time"),
+    httpx.ReadError: (True, "broke the connection off before it had answered"),
+    httpx.WriteError: (True, "broke the connection off while the request was being sent"),
+    httpx.CloseError: (True, "broke the connection off"),
+    httpx.RemoteProtocolError: (True, "broke the connection off or answered with something that is not HTTP"),
+    # Values that HTTP forbids are refused by connection.resolve(); what is left is our own fault, and may be half sent.
+    httpx.LocalProtocolError: (True, "could not be asked: the request breaks HTTP's rules"),
+    # The families. Nothing raises them itself.
+    httpx.TransportError: (True, "gave no usable answer"),
+    httpx.TimeoutException: (True, "did not answer in time"),
+    httpx.NetworkError: (True, "broke the connection off"),
+    httpx.ProtocolError: (True, "answered with something that is not HTTP"),
+}
+
+
+def from_error(error: httpx.TransportError, operation: str, host: str) -> Unreachable:
+    """Translate an error of the connection."""
+    sent, words = TRANSLATED.get(type(error), (True, "gave no usable answer"))
+    refusal = _tls_refusal(error)
+    if refusal is not None:
+        reason, words = refusal
+        return Unreachable(sent, reason, f"{operation}: {host} {words}")
+    cause = _system_cause(error)
+    remedy = "check spec.url of the BatchGateway, and that the gateway is up"
+    return Unreachable(sent, Reason.GATEWAY_UNREACHABLE, f"{operation}: {host} {words}{cause}; {remedy}")
+
+
+def from_response(status: int, headers: httpx.Headers, body: bytes, operation: str, host: str) -> Failure:
+    """Translate an answer that isn't 2xx."""
+    error = read_error(status, headers, body)
+    wait = retry_after(headers, datetime.now(UTC))
+    said = f"{operation}: {host} answered {status} ({error.message})"
+    if status == 404 and _is_missing_object(error):
+        return NotFound(said)
+    reason, remedy = _judge(status, error)
+    message = f"{said}; {remedy}" if remedy else said
+    if status >= 500 or status == 408:
+        return Unreachable(True, reason, message, wait)
+    if 300 <= status < 400 and "location" in headers:
+        message = f"{said}; it redirects, which is not followed: give spec.url of the BatchGateway the final address"
+    return Refused(status, error, reason, message, wait)
+
+
+def unreadable(operation: str, host: str, why: str) -> Unreachable:
+    """Say that a 2xx answer could not be understood."""
+    return Unreachable(
+        True,
+        Reason.GATEWAY_UNREACHABLE,
+        f"{operation}: {host} answered with success, but {why}; check that spec.url and the paths of the BatchGateway lead to the files and batches routes",
+    )
+
+
+def _is_missing_object(error: ErrorBody) -> bool:
+    """Tell a missing batch or file from a path that the provider doesn't know (a gateway configured wrongly)."""
+    if error.source != "provider":
+        return False
+    text = error.message.lower()
+    return not (text.startswith("invalid url") or (error.code == "404" and text.startswith("resource not found")))
+
+
+def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
+    code, text = (error.code or "").lower(), error.message.lower()
+    quota = any(word in code or word in text for word in ("token_limit_exceeded", "quotaexceeded"))
+    if status in (401, 403):
+        return Reason.GATEWAY_UNAUTHORIZED, "check the credentials in spec.headers of the BatchGateway"
+    if status == 404:
+        return Reason.ROUTE_NOT_FOUND, "check spec.url, filesPath and batchesPath of the BatchGateway"
+    if quota and status in (400, 409, 429):
+        return Reason.QUOTA_EXCEEDED, "it is tried again when other batches have ended; a higher quota helps"
+    if status == 400 and ("in 'pending' state" in text or "in 'running' state" in text):
+        return Reason.FILE_PENDING, "it is tried again when the provider has processed the file"
+    if status == 429:
+        return Reason.RATE_LIMITED, "it is tried again later"
+    if status >= 500 or status == 408:
+        return Reason.GATEWAY_UNREACHABLE, "it is tried again; the logs of the gateway tell more"
+    if status == 413:
+        return (
+            Reason.REQUEST_REFUSED,
+            "raise the gateway's size limit (plugin request-size-limiting, nginx_http_client_max_body_size) or split the input",
+        )
+    return Reason.REQUEST_REFUSED, ""
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in found:
+        found.append(current)
+        current = current.__cause__ or current.__context__
+    return found
+
+
+def _tls_refusal(error: httpx.TransportError) -> tuple[Reason, str] | None:
+    for item in _chain(error):
+        if isinstance(item, ssl.SSLCertVerificationError):
+            return (
+                Reason.TLS_VERIFICATION_FAILED,
+                f"has a certificate that is not trusted ({item.verify_message}); name its authority in spec.tls.caBundle of the BatchGateway",
+            )
+        if isinstance(item, ssl.SSLError):
+            if "ALERT" in (item.reason or "") and "CERTIFICATE" in (item.reason or ""):
+                return (
+                    Reason.GATEWAY_UNAUTHORIZED,
+                    f"does not accept the client certificate ({item.reason}); check spec.tls.clientCertificate of the BatchGateway",
+                )
+            return (
+                Reason.GATEWAY_UNREACHABLE,
+                f"could not agree on TLS ({item.reason or 'no reason given'}); check that the port of spec.url speaks https",
+            )
+    return None
+
+
+def _system_cause(error: httpx.TransportError) -> str:
+    """Give the operating system's words (connection refused, name not known): they hold no request data."""
+    for item in reversed(_chain(error)):
+        if isinstance(item, OSError) and item.strerror:
+            return f" ({item.strerror})"
+    return ""
