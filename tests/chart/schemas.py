@@ -123,5 +123,5 @@ def _references(schema: Schema) -> list[str]:
 
 
 def _write(folder: Path, kind: str, group: str, version: str, schema: Schema) -> None:
-    words = [kind, group.split(".")[0], version] if group else [kind, version]
+    words = [kind, group.split(".", maxsplit=1)[0], version] if group else [kind, version]
     (folder / f"{'-'.join(words).lower()}.json").write_text(json.dumps(schema), encoding="utf-8")

@@ -1,0 +1,341 @@
+"""What the chart installs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from llmbatch.edges.permissions import PERMISSIONS
+from llmbatch.settings import PREFIX, Settings
+from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, manifests, named, of_kind
+from tests.chart.schemas import CRDS
+
+EVERYTHING: Values = {
+    "commonLabels": {"team": "platform"},
+    "image": {"repository": "registry.example.com/llmbatch", "tag": "1.2.3", "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}],
+    "operator": {"logLevel": "debug", "extraEnv": [{"name": "TZ", "value": "UTC"}]},
+    "serviceAccount": {"annotations": {"example.com/role": "batch"}},
+    "metrics": {
+        "port": 9090,
+        "service": {"annotations": {"prometheus.io/scrape": "true"}},
+        "serviceMonitor": {"enabled": True, "scrapeTimeout": "10s", "labels": {"release": "prometheus"}},
+    },
+    "podAnnotations": {"example.com/note": "x"},
+    "podLabels": {"example.com/zone": "a"},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]}]}
+    ]}}},
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway",
+         "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "llmbatch"}}}
+    ],
+    "emulator": {"enabled": True, "env": {"EMULATOR_CONFIG": '{"dialect": "openai"}'}},
+}  # fmt: skip
+NOTHING: Values = {
+    "crds": {"install": False},
+    "rbac": {"create": False},
+    "serviceAccount": {"create": False, "name": "mine"},
+    "metrics": {"service": {"enabled": False}},
+    "resources": {},
+    "podSecurityContext": {},
+    "securityContext": {},
+}
+TWO_NAMESPACES: Values = {"watchNamespaces": ["team-a", "team-b"]}
+
+CASES = [
+    pytest.param({}, id="the defaults"),
+    pytest.param(TWO_NAMESPACES, id="two namespaces"),
+    pytest.param({"emulator": {"enabled": True}}, id="with the emulator"),
+    pytest.param(EVERYTHING, id="every switch on"),
+    pytest.param(NOTHING, id="every switch off"),
+]
+
+
+@pytest.mark.parametrize("values", CASES)
+def test_lint_has_no_complaint(chart: Chart, values: Values) -> None:
+    finished = chart.lint(values)
+
+    assert finished.ok, finished.errors
+
+
+@pytest.mark.parametrize("values", CASES)
+def test_every_manifest_fits_kubernetes_own_schemas(chart: Chart, values: Values) -> None:
+    rendered = chart.template(values)
+    assert rendered.ok, rendered.errors
+
+    # Not Kubernetes' own kind; what matters of it has a test below.
+    finished = chart.conform(rendered.output, skip=["ServiceMonitor"])
+
+    assert finished.ok, finished.errors
+
+
+def test_the_schemas_do_refuse_what_kubernetes_does_not_know(chart: Chart) -> None:
+    text = chart.template({}).output.replace("terminationGracePeriodSeconds:", "graceSeconds:")
+
+    finished = chart.conform(text)
+
+    assert not finished.ok
+    assert "additional properties 'graceSeconds' not allowed" in finished.errors
+
+
+def test_every_object_says_what_it_belongs_to(chart: Chart) -> None:
+    for manifest in chart.render(EVERYTHING):
+        labels = manifest["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "llmbatch", manifest["metadata"]["name"]
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+        assert labels["team"] == "platform"
+
+
+# --- CustomResourceDefinitions ----------------------------------------------------------------------------------------
+
+
+def test_the_charts_definitions_are_the_generated_ones() -> None:
+    generated = {path.name: path.read_text(encoding="utf-8") for path in CRDS.glob("*.yaml")}
+    copies = {path.name: path.read_text(encoding="utf-8") for path in (CHART / "files/crds").glob("*.yaml")}
+
+    assert copies == generated, "charts/llmbatch/files/crds is out of date: run make crds"
+
+
+def test_definitions_are_installed_unchanged_and_kept_on_uninstall(chart: Chart) -> None:
+    installed = {crd["metadata"]["name"]: crd for crd in of_kind(chart.render(), "CustomResourceDefinition")}
+
+    assert set(installed) == {"batchjobs.llmbatch.io", "batchgateways.llmbatch.io"}
+    for path in CRDS.glob("*.yaml"):
+        generated = yaml.safe_load(path.read_text(encoding="utf-8"))
+        crd = installed[generated["metadata"]["name"]]
+        assert crd["spec"] == generated["spec"]
+        assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_definitions_are_templates_so_that_helm_upgrades_them() -> None:
+    assert not (CHART / "crds").exists()
+
+
+# --- permissions ------------------------------------------------------------------------------------------------------
+
+Permissions = set[tuple[str, str, str]]
+
+
+def permissions(role: Manifest) -> Permissions:
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+DECLARED: Permissions = {
+    (resource.group, f"{resource.plural}/{subresource}" if subresource else resource.plural, verb)
+    for (resource, subresource), verbs in PERMISSIONS.items()
+    for verb in verbs
+}
+
+
+def test_cluster_wide_the_operator_may_do_what_it_declares_and_no_more(chart: Chart) -> None:
+    found = chart.render()
+
+    assert permissions(named(found, "ClusterRole", "llmbatch")) == DECLARED
+    assert not of_kind(found, "Role")
+    assert named(found, "ClusterRoleBinding", "llmbatch")["subjects"] == [
+        {"kind": "ServiceAccount", "name": "llmbatch", "namespace": NAMESPACE}
+    ]
+
+
+def test_with_watch_namespaces_the_operator_has_roles_there_and_nothing_in_the_cluster(chart: Chart) -> None:
+    found = chart.render(TWO_NAMESPACES)
+
+    assert not of_kind(found, "ClusterRole")
+    assert not of_kind(found, "ClusterRoleBinding")
+    roles, bindings = of_kind(found, "Role"), of_kind(found, "RoleBinding")
+    assert [role["metadata"]["namespace"] for role in roles] == ["team-a", "team-b"]
+    assert [binding["metadata"]["namespace"] for binding in bindings] == ["team-a", "team-b"]
+    for role, binding in zip(roles, bindings, strict=True):
+        assert permissions(role) == DECLARED
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "llmbatch", "namespace": NAMESPACE}]
+
+
+def test_secrets_can_not_be_listed() -> None:
+    assert {verb for group, resource, verb in DECLARED if resource == "secrets"} == {"get", "create", "patch"}
+
+
+def test_users_get_the_custom_resources_with_the_clusters_own_roles(chart: Chart) -> None:
+    found = chart.render()
+    view, edit = named(found, "ClusterRole", "llmbatch-view"), named(found, "ClusterRole", "llmbatch-edit")
+
+    assert view["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
+    assert {verb for _, _, verb in permissions(view)} == {"get", "list", "watch"}
+    assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
+    assert {verb for _, _, verb in permissions(edit)} == {"create", "update", "patch", "delete", "deletecollection"}
+
+
+def test_the_roles_of_users_can_be_left_out(chart: Chart) -> None:
+    found = chart.render({"rbac": {"aggregate": False}})
+
+    assert [role["metadata"]["name"] for role in of_kind(found, "ClusterRole")] == ["llmbatch"]
+
+
+# --- pods -------------------------------------------------------------------------------------------------------------
+
+
+def container(deployment: Manifest) -> dict[str, Any]:
+    (only,) = deployment["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = only
+    return found
+
+
+def environment(deployment: Manifest) -> dict[str, str]:
+    return {entry["name"]: entry.get("value", "from the pod") for entry in container(deployment)["env"]}
+
+
+@pytest.mark.parametrize("name", ["llmbatch", "llmbatch-emulator"])
+def test_pods_meet_the_restricted_standard_and_write_only_to_their_own_folders(chart: Chart, name: str) -> None:
+    deployment = named(chart.render({"emulator": {"enabled": True}}), "Deployment", name)
+    pod = deployment["spec"]["template"]["spec"]
+
+    assert (
+        pod["securityContext"] | {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        == pod["securityContext"]
+    )
+    assert pod["securityContext"]["runAsUser"] == 65532
+    assert container(deployment)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
+
+
+def test_only_one_operator_runs_at_a_time(chart: Chart) -> None:
+    spec = named(chart.render(), "Deployment", "llmbatch")["spec"]
+
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "Recreate"}
+
+
+@pytest.mark.parametrize("values", CASES)
+def test_every_variable_is_a_setting_that_the_operator_reads(chart: Chart, values: Values) -> None:
+    given = environment(named(chart.render(values), "Deployment", "llmbatch"))
+
+    ours = {name.removeprefix(PREFIX).lower() for name in given if name.startswith(PREFIX)}
+
+    # The address is for programs that run beside others; in a pod it is always all of them.
+    assert ours == set(Settings.model_fields) - {"metrics_address"}
+
+
+def test_the_charts_defaults_are_the_operators_own(chart: Chart) -> None:
+    given = environment(named(chart.render(), "Deployment", "llmbatch"))
+    of_this_install = {"namespace", "pod_name", "image"}
+
+    settings = Settings.from_environment(given)
+
+    assert settings.model_dump(exclude=of_this_install) == Settings().model_dump(exclude=of_this_install)
+
+
+def test_values_reach_the_operator(chart: Chart) -> None:
+    given = environment(named(chart.render({**EVERYTHING, **TWO_NAMESPACES}), "Deployment", "llmbatch"))
+
+    settings = Settings.from_environment(given)
+
+    assert settings.watch_namespaces == ("team-a", "team-b")
+    assert settings.image == "registry.example.com/llmbatch:1.2.3"
+    assert settings.image_pull_policy == "Always"
+    assert settings.image_pull_secrets == ("registry", "mirror")
+    assert settings.metrics_port == 9090
+    assert settings.log_level == "debug"
+    assert given["TZ"] == "UTC"
+
+
+def test_large_numbers_are_not_written_as_floats(chart: Chart) -> None:
+    given = environment(
+        named(chart.render({"operator": {"cleanupTimeoutSeconds": 10_000_000}}), "Deployment", "llmbatch")
+    )
+
+    assert given["LLMBATCH_CLEANUP_TIMEOUT_SECONDS"] == "10000000"
+
+
+def test_the_image_is_that_of_the_charts_version_unless_told_otherwise(chart: Chart) -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
+
+    assert container(named(chart.render(), "Deployment", "llmbatch"))["image"] == f"localhost/llmbatch:{version}"
+
+
+@pytest.mark.parametrize(("service", "deployment"), [
+    pytest.param("llmbatch-metrics", "llmbatch", id="metrics"),
+    pytest.param("llmbatch-emulator", "llmbatch-emulator", id="emulator"),
+])  # fmt: skip
+def test_services_reach_their_own_pods_and_no_others(chart: Chart, service: str, deployment: str) -> None:
+    found = chart.render({"emulator": {"enabled": True}})
+    spec = named(found, "Service", service)["spec"]
+
+    reached = [
+        candidate["metadata"]["name"]
+        for candidate in of_kind(found, "Deployment")
+        if spec["selector"].items() <= candidate["spec"]["template"]["metadata"]["labels"].items()
+    ]
+
+    assert reached == [deployment]
+    ports = {port["name"] for port in container(named(found, "Deployment", deployment))["ports"]}
+    assert {port["targetPort"] for port in spec["ports"]} <= ports
+
+
+def test_the_service_monitor_finds_the_metrics_service(chart: Chart) -> None:
+    found = chart.render(EVERYTHING)
+    (monitor,) = of_kind(found, "ServiceMonitor")
+    service = named(found, "Service", "llmbatch-metrics")
+
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert [endpoint["port"] for endpoint in monitor["spec"]["endpoints"]] == [
+        port["name"] for port in service["spec"]["ports"]
+    ]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_without_its_service_there_is_no_service_monitor(chart: Chart) -> None:
+    finished = chart.template({"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}})
+
+    assert not finished.ok
+    assert "metrics.serviceMonitor.enabled needs metrics.service.enabled" in finished.errors
+
+
+def test_the_emulator_is_off_by_default(chart: Chart) -> None:
+    assert [item["metadata"]["name"] for item in of_kind(chart.render(), "Deployment")] == ["llmbatch"]
+
+
+# --- notes ------------------------------------------------------------------------------------------------------------
+
+
+def applied(notes: str) -> str:
+    """What the notes say to pipe into kubectl apply."""
+    parts = [part.partition("\n   EOF\n")[0] for part in notes.split("<<'EOF'\n")[1:]]
+    assert parts, notes
+    return "\n---\n".join("\n".join(line.removeprefix("   ") for line in part.splitlines()) for part in parts)
+
+
+@pytest.mark.parametrize("values", CASES)
+def test_what_the_notes_say_to_apply_is_valid(chart: Chart, values: Values, tmp_path: Path) -> None:
+    text = applied(chart.notes(values, tmp_path))
+
+    finished = chart.conform(text)
+
+    assert finished.ok, finished.errors
+    assert [manifest["kind"] for manifest in manifests(text)] == ["BatchGateway", "BatchJob"]
+
+
+def test_the_notes_lead_to_the_emulator_when_it_is_there(chart: Chart, tmp_path: Path) -> None:
+    gateway, _ = manifests(applied(chart.notes({"emulator": {"enabled": True}}, tmp_path)))
+
+    assert gateway["spec"]["url"] == "http://llmbatch-emulator.llmbatch-system:8000"
+
+
+def test_the_notes_name_a_namespace_that_is_watched(chart: Chart, tmp_path: Path) -> None:
+    found = manifests(applied(chart.notes(TWO_NAMESPACES, tmp_path)))
+
+    assert {manifest["metadata"]["namespace"] for manifest in found} == {"team-a"}
