@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from llmbatch.api import conditions
+from llmbatch.api.reasons import Reason
 from tests.chart.helm import Chart, manifests
 from tests.cluster.paths import REPOSITORY
 
@@ -34,3 +36,14 @@ def test_every_link_within_the_repository_leads_somewhere(path: Path) -> None:
     broken = [link for link in LINK.findall(path.read_text(encoding="utf-8")) if not (path.parent / link).exists()]
 
     assert broken == []
+
+
+def test_the_reasons_and_conditions_that_the_readme_explains_exist() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("## When something is wrong")[2]
+    rows = [line.split("|")[1] for line in text.partition("## Development")[0].splitlines() if line.startswith("| `")]
+
+    explained = {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+
+    known = {*Reason, *(value for key, value in vars(conditions).items() if key.isupper())}
+    assert explained
+    assert explained <= known
