@@ -17,14 +17,12 @@ def main() -> int:
     commands.add_parser("image", help="build both images and load them into the cluster")
     commands.add_parser("tools", help="build or find kubectl, helm, kubeconform and promtool, and say where they are")
     commands.add_parser("traces", help="list what `down` left behind; exit with 1 if anything")
-    kubectl = commands.add_parser("kubectl", help="run kubectl on the cluster", add_help=False)
-    kubectl.add_argument("arguments", nargs=argparse.REMAINDER)
-    # Parsed by hand: argparse would take kubectl's options for its own.
-    if sys.argv[1:2] == ["kubectl"]:
-        return _kubectl(sys.argv[2:])
-    arguments = parser.parse_args()
+    commands.add_parser("kubectl", help="run kubectl on the cluster, with all that follows as its arguments")
     try:
-        return _run(arguments)
+        # Not parsed: argparse would take kubectl's options for its own.
+        if sys.argv[1:2] == ["kubectl"]:
+            return _kubectl(sys.argv[2:])
+        return _run(parser.parse_args())
     except cluster.ClusterError as error:
         print(error, file=sys.stderr)
         return 1
@@ -33,14 +31,13 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "up":
-            found = cluster.up(fresh=arguments.fresh)
-            print(f"export KUBECONFIG={found.kubeconfig}")
+            print(f"export KUBECONFIG={cluster.up(fresh=arguments.fresh).kubeconfig}")
         case "down":
             cluster.down()
         case "status":
-            up = cluster.is_up()
-            print("up" if up else "down")
-            return 0 if up else 1
+            found = cluster.find()
+            print(f"up: {found.kind}" if found else "down")
+            return 0 if found else 1
         case "image":
             cluster.build_images(cluster.up())
         case "tools":
@@ -54,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _kubectl(arguments: list[str]) -> int:
-    found = cluster.up()
+    found = cluster.find() or cluster.up()
     os.execve(found.tools.kubectl, ["kubectl", *arguments], found.env())  # noqa: S606  # no shell is wanted
 
 

@@ -114,6 +114,7 @@ def components(programs: Path) -> list[Component]:
             f"--service-account-private-key-file={service_account.key}",
             f"--cluster-signing-cert-file={ca}",
             f"--cluster-signing-key-file={pki / 'ca.key'}",
+            f"--flex-volume-plugin-dir={STATE / 'volume-plugins'}",  # else it makes one in /usr
         ],
         "kube-scheduler": [
             programs / "kube-scheduler",

@@ -1,5 +1,6 @@
 """A single-node Kubernetes of plain processes, for machines with neither a cluster nor Docker."""
 
+import datetime
 import os
 import shutil
 import sys
@@ -19,7 +20,7 @@ from tests.cluster.components import (
 )
 from tests.cluster.kubeapi import KubeApi, wait_until
 from tests.cluster.paths import CACHE, STATE, content_hash
-from tests.cluster.shell import ClusterError, run, say, step
+from tests.cluster.shell import ClusterError, run, say, step, succeeds
 
 _MADE_BY = STATE / "made-by"
 _STORAGE_CLASS = {
@@ -68,19 +69,21 @@ def up(*, fresh: bool = False) -> None:
     network.up()
     if not KUBECONFIG.exists():
         configure()
+    recovering = (STATE / "etcd").exists()
+    beginning = datetime.datetime.now(datetime.UTC)
     by_name = {component.name: component for component in components(programs)}
     with step("Container runtime, etcd, API server: starting", about="8 s"):
-        for name in ("containerd", "etcd", "kube-apiserver", "kubelet"):
-            _ensure_running(by_name[name])
+        started = [name for name in ("containerd", "etcd", "kube-apiserver", "kubelet") if _start(by_name[name])]
         _load_pause_image()
         _wait_for_api()
     api = KubeApi(KUBECONFIG)
     api.create("/apis/storage.k8s.io/v1/storageclasses", _STORAGE_CLASS)
+    kubelet_must_report = recovering and "kubelet" in started
     with step("Node: starting the rest and waiting until it takes pods", about="10 s"):
         for component in by_name.values():
-            _ensure_running(component)
+            _start(component)
         wait_until(
-            lambda: api.node_ready(NODE),
+            lambda: api.node_ready(NODE) and (not kubelet_must_report or api.node_reported_since(NODE, beginning)),
             what="the node to become ready",
             timeout_seconds=90,
             why_not=lambda: processes.last_words("kubelet"),
@@ -110,7 +113,8 @@ def down() -> None:
         leftovers.unmount()
         network.down()
         leftovers.remove_files()
-        shutil.rmtree(STATE, ignore_errors=False)
+        if STATE.exists():
+            shutil.rmtree(STATE)
 
 
 def restart(name: str) -> None:
@@ -129,10 +133,13 @@ def containerd(*arguments: str | Path) -> str:
     return run(["ctr", "-a", CONTAINERD_SOCKET, "-n", "k8s.io", *arguments])
 
 
-def _ensure_running(component: Component) -> None:
+def _start(component: Component) -> bool:
+    """Start a process unless it runs; return whether it had to be."""
     process = processes.recorded().get(component.name)
-    if process is None or not process.alive:
-        processes.start(component.name, component.argv)
+    if process is not None and process.alive:
+        return False
+    processes.start(component.name, component.argv)
+    return True
 
 
 def _wait_for_api() -> None:
@@ -156,7 +163,8 @@ def _made_by_this_version() -> bool:
 
 def _load_pause_image() -> None:
     wait_until(
-        CONTAINERD_SOCKET.exists,
+        # Not just that the socket is there: a crashed containerd leaves one that nobody listens at.
+        lambda: succeeds(["ctr", "-a", CONTAINERD_SOCKET, "version"]),
         what="containerd",
         timeout_seconds=20,
         why_not=lambda: processes.last_words("containerd"),

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import datetime
 import http.client
 import json
 import ssl
@@ -60,6 +61,11 @@ class KubeApi:
         conditions = {condition["type"]: condition["status"] for condition in node["status"].get("conditions", [])}
         # The taint goes a moment after the condition comes; until then nothing is scheduled.
         return conditions.get("Ready") == "True" and not node["spec"].get("taints")
+
+    def node_reported_since(self, name: str, moment: datetime.datetime) -> bool:
+        """Whether the kubelet has been heard of since: after a crash, what the node's status says is from before it."""
+        status, lease = self.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}")
+        return status == 200 and datetime.datetime.fromisoformat(lease["spec"]["renewTime"]) > moment
 
     def create(self, path: str, body: object) -> None:
         """Create an object, or leave the one that's there."""

@@ -17,6 +17,7 @@ from tests.cluster.shell import ClusterError, run, succeeds
 _CGROUPS = Path("/sys/fs/cgroup")
 _CONTAINER_LOG_LINKS = Path("/var/log/containers")  # the kubelet's, and not to be moved by any setting
 _SHIM_SOCKETS = Path("/run/containerd")  # containerd's, likewise
+_DEVICE_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")  # the kubelet's, whatever its root folder
 _BUILDER = CACHE / "buildah"
 _SHIM = "containerd-shim-runc-v2"
 _PROGRAMS = {_SHIM, "kube", *(component.name for component in components(Path()))}
@@ -46,20 +47,22 @@ def remove_files() -> None:
     """Remove links and sockets outside the state folder."""
     for link in _log_links():
         link.unlink()
-    for folder in (_CONTAINER_LOG_LINKS, *(_SHIM_SOCKETS / name for name in ("s", "fifo", "")), Path("/run/runc")):
-        if folder.is_dir() and folder.name == "s":
-            for socket in folder.iterdir():
-                socket.unlink()
+    _DEVICE_SOCKET.unlink(missing_ok=True)
+    for socket in _dead_shim_sockets():
+        socket.unlink()
+    shims = [_SHIM_SOCKETS / name for name in ("s", "fifo", "")]
+    for folder in (_CONTAINER_LOG_LINKS, *shims, Path("/run/runc"), _DEVICE_SOCKET.parent, _DEVICE_SOCKET.parents[1]):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
 def traces() -> list[str]:
     """List everything of the embedded cluster that is still on this machine."""
-    found = [f"process {pid}: {_command(pid)[:120]}" for pid in dict.fromkeys([*_pids_of(_PROGRAMS), *_pids_in_pods()])]
+    found = [f"process {pid}: {_command(pid)[:120]}" for pid in {*_pids_of(_PROGRAMS), *_pids_in_pods()}]
     found += [f"mount {mount}" for mount in _mounts()]
     found += [f"control group {group}" for group in _pod_groups()]
     found += [f"log link {link}" for link in _log_links()]
+    found += [f"socket {_DEVICE_SOCKET}"] if _DEVICE_SOCKET.exists() else []
     if shutil.which("nft"):
         found += network.traces()
     if STATE.exists():
@@ -107,16 +110,29 @@ def _pids_of(programs: Set[str]) -> list[int]:
 
 
 def _pids_in_pods() -> list[int]:
-    pids: set[int] = set()
-    for group in _pod_groups():
-        for file in group.rglob("cgroup.procs"):
-            with contextlib.suppress(OSError):
-                pids.update(int(pid) for pid in file.read_text().split())
-    return sorted(pids)
+    return [pid for group in _pod_groups() for pid in _pids_below(group)]
 
 
 def _pod_groups() -> list[Path]:
-    return [path for path in (*_CGROUPS.glob("kubepods"), *_CGROUPS.glob("*/kubepods")) if path.is_dir()]
+    """Return the control groups of pods, unless another kubelet on this machine has its pods there."""
+    groups = [path for path in (*_CGROUPS.glob("kubepods"), *_CGROUPS.glob("*/kubepods")) if path.is_dir()]
+    return [group for group in groups if all(_on_our_files(pid) for pid in _pids_below(group))]
+
+
+def _pids_below(group: Path) -> set[int]:
+    pids: set[int] = set()
+    for file in group.rglob("cgroup.procs"):
+        with contextlib.suppress(OSError):
+            pids.update(int(pid) for pid in file.read_text().split())
+    return pids
+
+
+def _on_our_files(pid: int) -> bool:
+    """Whether a process in a container has its root file system from our containerd's folder."""
+    try:
+        return f"{STATE}/" in Path(f"/proc/{pid}/mountinfo").read_text()
+    except OSError:
+        return True  # it has just ended
 
 
 def _command(pid: int) -> str:
@@ -131,6 +147,12 @@ def _mounts() -> list[str]:
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     plain = [re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), point) for point in points]
     return [point for point in plain if point.startswith((f"{STATE}/", f"{_BUILDER}/"))]
+
+
+def _dead_shim_sockets() -> list[Path]:
+    """Return those that nobody listens at: the others are of another containerd, Docker's for one."""
+    listened_at = Path("/proc/net/unix").read_text()
+    return [socket for socket in (_SHIM_SOCKETS / "s").glob("*") if str(socket) not in listened_at]
 
 
 def _log_links() -> list[Path]:

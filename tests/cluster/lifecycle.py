@@ -34,6 +34,12 @@ def choose() -> Kind:
     return "embedded"
 
 
+def find() -> Cluster | None:
+    """Return the cluster if it is up, without a word."""
+    chosen = choose()
+    return _cluster(chosen) if _answers(chosen) else None
+
+
 def up(*, fresh: bool = False) -> Cluster:
     """Return a cluster that is up; bring one up if none is."""
     chosen = choose()
@@ -61,15 +67,14 @@ def down() -> None:
             embedded.down()
 
 
-def is_up() -> bool:
-    chosen = choose()
-    return chosen == "existing" or (kind.is_up() if chosen == "kind" else embedded.is_up())
-
-
 def build_images(cluster: Cluster) -> None:
     """Make the cluster hold images of the sources as they are now."""
     with _one_at_a_time():
         images.build_images(cluster)
+
+
+def _answers(chosen: Kind) -> bool:
+    return chosen == "existing" or (kind.is_up() if chosen == "kind" else embedded.is_up())
 
 
 def _cluster(chosen: Kind) -> Cluster:

@@ -70,7 +70,7 @@ def down() -> None:
             run(["nft", "delete", "table", family, "kube-proxy"])
     if Path("/sys/class/net", BRIDGE).exists():
         run(["ip", "link", "delete", BRIDGE])
-    for result in CNI_CACHE.glob("results/llmbatch-*"):
+    for result in _cni_results():
         result.unlink()
     for folder in (CNI_CACHE / "results", CNI_CACHE):
         if folder.is_dir() and not any(folder.iterdir()):
@@ -85,8 +85,12 @@ def traces() -> list[str]:
     found = [f"nft table {family} kube-proxy" for family in ("ip", "ip6") if _has_table(family)]
     if Path("/sys/class/net", BRIDGE).exists():
         found.append(f"bridge {BRIDGE}")
-    found += [f"CNI state {path}" for path in CNI_CACHE.glob("results/llmbatch-*")]
-    return found
+    return found + [f"CNI state {path}" for path in _cni_results()]
+
+
+def _cni_results() -> list[Path]:
+    """Return what CNI remembers of our pods, by their network namespaces: the loopback's bear no name of ours."""
+    return [path for path in CNI_CACHE.glob("results/*") if str(STATE) in path.read_text(errors="replace")]
 
 
 def _has_table(family: str) -> bool:
