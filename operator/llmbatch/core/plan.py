@@ -128,6 +128,10 @@ class CollectReport(Model):
     request_counts: RequestCounts | None = None
     usage: Usage | None = None
     failures: list[Failure] = []
+    malformed_lines: int = 0
+    """Result lines that could not be read; their requests count as having no result."""
+    foreign_lines: int = 0
+    """Result lines whose custom_id is not in the input, or that repeat one that is settled; left out."""
     problem: Problem | None = None
 
 

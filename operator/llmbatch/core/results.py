@@ -21,6 +21,7 @@ MAX_MESSAGE = 200
 MAX_CODE = 64
 MALFORMED = "malformed_result"
 MISSING = "missing_result"
+MISSING_MESSAGE = "The provider returned no result for this request."
 
 _LONG_LINE = 4 * 1024 * 1024
 """From this size on a line is skimmed, not parsed (embeddings): the tree would take ten times its size in memory."""
@@ -40,7 +41,7 @@ class ResultLine:
 UNREADABLE = ResultLine(None, succeeded=False, code=MALFORMED, message="the result line can't be read")
 
 
-def judge(line: bytes) -> ResultLine:
+def judge(line: bytes | bytearray) -> ResultLine:
     """Judge one result line, given without its line feed; never raises."""
     try:
         data = _skimmed(line) if len(line) > _LONG_LINE else _parsed(line)
@@ -67,7 +68,7 @@ def judge(line: bytes) -> ResultLine:
 
 def missing_line(custom_id: str) -> bytes:
     """Write the failed line of a request that the provider gave no result for, without a line feed."""
-    error = {"code": MISSING, "message": "The provider returned no result for this request."}
+    error = {"code": MISSING, "message": MISSING_MESSAGE}
     # Escaped: a custom_id may hold what can't be written as UTF-8.
     return json.dumps({"custom_id": custom_id, "response": None, "error": error}).encode()
 
@@ -129,7 +130,7 @@ class Tally:
         return [failure for failure, _ in zip(rounds, range(MAX_FAILURES), strict=False)]
 
 
-def _parsed(line: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
+def _parsed(line: bytes | bytearray) -> Any:  # noqa: ANN401 - JSON has no narrower type
     try:
         return from_json(line, cache_strings="keys")
     except ValueError:
@@ -137,7 +138,7 @@ def _parsed(line: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
         return json.loads(line)
 
 
-def _skimmed(line: bytes) -> dict[str, Any]:
+def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
     """Read a long line but for the inner part of a succeeded answer's body."""
     data: dict[str, Any] = {}
     for member in skim.members(line):
@@ -154,14 +155,14 @@ def _skimmed(line: bytes) -> dict[str, Any]:
     return data
 
 
-def _skimmed_body(line: bytes, start: int) -> dict[str, Any] | None:
+def _skimmed_body(line: bytes | bytearray, start: int) -> dict[str, Any] | None:
     if line[start : start + 1] != b"{":
         return None
     wanted = (member for member in skim.members(line, start) if member.key in (b'"usage"', b'"error"'))
     return {json.loads(member.key): _small(line, member.start, member.end) for member in wanted}
 
 
-def _small(line: bytes, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
+def _small(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
     return json.loads(line[start:end]) if end - start <= _LONG_LINE else {"message": "(too long to be shown)"}
 
 

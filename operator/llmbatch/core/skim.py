@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 # A string, or a structural character. Numbers and literals between them are skipped by the search itself.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]', re.DOTALL)
-_BLANK = b" \t\r\n"
+_BLANKS = (b" ", b"\t", b"\r", b"\n")
 
 
 class SkimError(ValueError):
@@ -26,7 +26,7 @@ class Member(NamedTuple):
     end: int
 
 
-def members(text: bytes, start: int = 0) -> Iterator[Member]:
+def members(text: bytes | bytearray, start: int = 0) -> Iterator[Member]:
     """Yield the members of the object that begins at or after `start`, in order.
 
     Raises:
@@ -47,13 +47,13 @@ def members(text: bytes, start: int = 0) -> Iterator[Member]:
             raise SkimError("a colon was expected")
         begin = _skip_blank(text, position + 1)
         stop, position = _value_end(text, begin)
-        yield Member(key[0], begin, stop)
+        yield Member(bytes(key[0]), begin, stop)
         if text[position : position + 1] == b"}":
             return
         position = _skip_blank(text, position + 1)
 
 
-def _value_end(text: bytes, start: int) -> tuple[int, int]:
+def _value_end(text: bytes | bytearray, start: int) -> tuple[int, int]:
     """Give where the value at `start` ends, and where the comma or brace after it stands."""
     depth = 0
     for token in _TOKEN.finditer(text, start):
@@ -63,12 +63,14 @@ def _value_end(text: bytes, start: int) -> tuple[int, int]:
         elif mark in b"}]" and depth > 0:
             depth -= 1
         elif depth == 0 and mark in b",}":
-            end = token.start()
-            return len(text[start:end].rstrip(_BLANK)) + start, end
+            end = stop = token.start()
+            while text[stop - 1 : stop] in _BLANKS and stop > start:
+                stop -= 1
+            return stop, end
     raise SkimError("the object does not end")
 
 
-def _skip_blank(text: bytes, position: int) -> int:
-    while text[position : position + 1] in (b" ", b"\t", b"\r", b"\n"):
+def _skip_blank(text: bytes | bytearray, position: int) -> int:
+    while text[position : position + 1] in _BLANKS:
         position += 1
     return position

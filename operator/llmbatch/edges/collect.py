@@ -1,0 +1,181 @@
+"""The collect transfer: download the results, join them with the input, write them where the plan says.
+
+The destination is either whole or not there; repeating a collect that was killed at any moment ends the same way.
+"""
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import BinaryIO
+
+from llmbatch.api.batchjob_status import RequestCounts
+from llmbatch.api.reasons import Reason
+from llmbatch.core import results, split
+from llmbatch.core.join import Join
+from llmbatch.core.plan import CollectPlan, CollectReport, errors_path
+from llmbatch.edges import spool, volume
+from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
+from llmbatch.edges.fetch import fetch, too_large
+from llmbatch.edges.files import Files, Progress
+from llmbatch.edges.originals import Originals, originals
+from llmbatch.edges.problem import ProblemError, of_os_error
+from llmbatch.edges.spool import Sheet, Spool
+from llmbatch.edges.volume import Folder
+
+MAX_RESULT_BYTES = 256 * 1024 * 1024
+"""Longest result line that is read; one of embeddings may have tens of megabytes."""
+
+
+def collect(
+    plan: CollectPlan,
+    environ: Mapping[str, str],
+    *,
+    material: Material | None = None,
+    progress: Progress | None = None,
+) -> CollectReport:
+    """Fetch, join and store the results. Blocks; foreseen ends are reports with a problem."""
+    try:
+        route = resolve(plan.connection, environ, material)
+        parts, name = volume.split_path(plan.output_path, "output")
+        with (
+            volume.folder(plan.output_root, parts, "output", make=True) as folder,
+            spool.spool(folder, _key(plan)) as held,
+            Files(route) as files,
+        ):
+            return _Collection(plan, files, folder, held, progress).run(name)
+    except ProblemError as error:
+        problem = error.problem
+    except ConnectionInvalidError as error:
+        problem = ProblemError(error.reason, str(error)).problem
+    except OSError as error:
+        problem = of_os_error(error, "output", plan.output_path).problem
+    return CollectReport(problem=problem)
+
+
+class _Collection:
+    """One collect under way."""
+
+    def __init__(self, plan: CollectPlan, files: Files, folder: Folder, held: Spool, progress: Progress | None) -> None:
+        self._plan = plan
+        self._files = files
+        self._folder = folder
+        self._held = held
+        self._progress = progress
+        self._tally = results.Tally()
+        self._join = Join(self._tally)
+        self._sources: list[BinaryIO] = []
+
+    def run(self, name: str) -> CollectReport:
+        plan, join = self._plan, self._join
+        # In the order of completion the input matters only when something is missing.
+        known = originals(plan, self._files, self._held, self._progress) if plan.order == "Input" else None
+        if known is not None:
+            join.expect(known.custom_ids())
+        self._take(plan.output_file_id, "output")
+        self._take_errors()
+        short = plan.input.requests - len(join) + join.missing
+        if short > 0 and known is None and plan.order == "Completion":
+            known = originals(plan, self._files, self._held, self._progress)
+        good, bad = Sheet(self._held, "results"), Sheet(self._held, "errors")
+        self._write(good, bad, known if short > 0 else None, max(short, 0))
+        errors_name = errors_path(name)
+        sheets = [(bad, errors_name)] if bad.lines else []
+        spool.publish(self._folder, [*sheets, (good, name)])
+        return self._report(good, bad)
+
+    def _take(self, file_id: str | None, kind: str) -> None:
+        """Download one of the provider's files and note which line of it belongs to whom.
+
+        Raises:
+            ProblemError: It can't be downloaded whole, or is larger than the destination can hold.
+        """
+        if file_id is None:
+            return
+        file = self._held.create(kind)
+        number = len(self._sources)
+        # A line that repeats another doesn't count, so only far more than fits is known to be too much already.
+        most = None if self._plan.max_output_bytes is None else 4 * self._plan.max_output_bytes
+        fetch(self._files, file_id, file, most=most, limit=self._plan.max_output_bytes, progress=self._progress)
+        self._sources.append(file)
+        offset = 0
+        file.seek(0)
+        for line in split.lines(volume.chunks(file), MAX_RESULT_BYTES):
+            if isinstance(line, split.Overlong):
+                self._join.malformed += 1
+                offset += line.length + 1
+                continue
+            if line and not line.isspace():
+                self._join.place(results.judge(line), number, offset, len(line))
+            offset += len(line) + 1
+
+    def _take_errors(self) -> None:
+        try:
+            self._take(self._plan.error_file_id, "failures")
+        except ProblemError as error:
+            # Azure may name an errors file that doesn't exist when no request failed.
+            complete = len(self._join) >= self._plan.input.requests and not self._join.missing
+            if not complete or error.problem.reason is not Reason.RESULTS_UNREADABLE:
+                raise
+
+    def _write(self, good: Sheet, bad: Sheet, known: Originals | None, short: int) -> None:
+        """Write every request's line to where it belongs; the missing ones get one of ours."""
+        names: dict[int, str] = {}
+        strays: list[str] = []
+        for slot, custom_id in self._join.unanswered(known.custom_ids()) if known is not None else ():
+            if slot < 0:
+                strays.append(custom_id)
+            else:
+                names[slot] = custom_id
+        named = 0
+        for place in self._join.places(by_completion=self._plan.order == "Completion"):
+            if place.length < 0:
+                if place.slot in names:
+                    self._miss(bad, names[place.slot])
+                    named += 1
+                continue
+            line = os.pread(self._sources[place.file].fileno(), place.length, place.offset)
+            if place.succeeded:
+                good.add(line)
+            else:
+                result = results.judge(line)
+                self._tally.add_failure(result.custom_id or "", result.code, result.message)
+                bad.add(line)
+            self._check_room(good, bad)
+        for custom_id in strays:
+            self._miss(bad, custom_id)
+            named += 1
+        self._check_room(good, bad)
+        self._tally.add_nameless_failures(short - named)
+
+    def _miss(self, bad: Sheet, custom_id: str) -> None:
+        bad.add(results.missing_line(custom_id))
+        self._tally.add_failure(custom_id, results.MISSING, results.MISSING_MESSAGE)
+
+    def _check_room(self, good: Sheet, bad: Sheet) -> None:
+        most, size = self._plan.max_output_bytes, good.bytes + bad.bytes
+        if most is not None and size > most:
+            raise too_large(None, most)
+
+    def _report(self, good: Sheet, bad: Sheet) -> CollectReport:
+        tally = self._tally
+        size, digest = good.identity
+        return CollectReport(
+            bytes=size,
+            requests=good.lines,
+            sha256=digest,
+            errors_bytes=bad.bytes,
+            errors_requests=bad.lines,
+            request_counts=RequestCounts(
+                total=tally.succeeded + tally.failed, completed=tally.succeeded, failed=tally.failed
+            ),
+            usage=tally.usage,
+            failures=tally.failures(),
+            malformed_lines=self._join.malformed,
+            foreign_lines=self._join.foreign,
+        )
+
+
+def _key(plan: CollectPlan) -> str:
+    """Tell this collect's temporary files from those of others: the same for every try, different for every batch."""
+    parts = (plan.output_path, plan.input_file_id, plan.output_file_id, plan.error_file_id)
+    return sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:16]

@@ -1,0 +1,59 @@
+"""Downloading a whole file: a download that broke off begins again, a few times."""
+
+import time
+from typing import BinaryIO
+
+from llmbatch.api.reasons import Reason
+from llmbatch.edges.files import Files, Progress, TooLargeError
+from llmbatch.edges.outcome import Answered, Unreachable
+from llmbatch.edges.problem import ProblemError, of_failure
+
+TRIES = 3
+_PAUSE_SECONDS = 0.5
+
+
+def fetch(
+    files: Files,
+    file_id: str,
+    into: BinaryIO,
+    *,
+    most: int | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Download a file from its beginning until it is whole; gives up early above `most` bytes.
+
+    Raises:
+        ProblemError: It isn't there, can't be had whole, or has more than `most` bytes (`limit` is what is told).
+        OSError: `into` can't take it.
+    """
+    for attempt in range(1, TRIES + 1):
+        into.seek(0)
+        into.truncate()
+        try:
+            result = files.download(file_id, into, most=most, progress=progress)
+        except TooLargeError as error:
+            raise too_large(error.size, limit or most or 0) from None
+        match result:
+            case Answered():
+                into.flush()
+                return
+            case Unreachable(sent=True, retry_after=None) if attempt < TRIES:
+                time.sleep(_PAUSE_SECONDS * attempt)
+            case Unreachable(sent=True):
+                raise ProblemError(
+                    Reason.RESULTS_UNREADABLE,
+                    f"{result.message}; the results stay at the provider",
+                    retry_after_seconds=result.retry_after,
+                )
+            case _:
+                raise of_failure(result, Reason.RESULTS_UNREADABLE)
+
+
+def too_large(size: int | None, limit: int) -> ProblemError:
+    """Say that the results don't fit into their destination."""
+    told = f"have {size} bytes, more than" if size is not None else "have more than"
+    return ProblemError(
+        Reason.OUTPUT_TOO_LARGE,
+        f"the results {told} the {limit} bytes that a Secret or ConfigMap can hold here; name a PersistentVolumeClaim in spec.output",
+    )

@@ -1,0 +1,128 @@
+"""The gateway's files route for payloads: streaming upload and download. No call is ever repeated here."""
+
+import os
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import httpx
+
+from llmbatch.core import wire
+from llmbatch.core.loose import WireError
+from llmbatch.core.wire import RemoteFile, is_safe_id
+from llmbatch.edges import outcome
+from llmbatch.edges.connection import Route
+from llmbatch.edges.outcome import Answered, Failure, NotFound
+
+Progress = Callable[[str, int, int | None], None]
+"""Told now and then: what is going on ("upload", …), bytes done, bytes in all if known."""
+
+_ERROR_BYTES = 64 * 1024  # of a refusal's body
+
+
+class TooLargeError(Exception):
+    """A download has more bytes than its caller can use. `size` is the whole size if the gateway told it."""
+
+    def __init__(self, size: int | None) -> None:
+        """Tell the size."""
+        super().__init__("too large")
+        self.size = size
+
+
+class Files:
+    """A client for payloads of one gateway; each piece of data may take the connection's transfer_seconds."""
+
+    def __init__(self, route: Route) -> None:
+        """Prepare for calls; nothing is connected yet."""
+        self._route = route
+        self._client = httpx.Client(**route.options(silence_seconds=route.transfer_seconds))
+
+    def __enter__(self) -> Self:
+        """Give the client itself."""
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def upload(self, filename: str, content: Iterator[bytes], length: int) -> Answered[RemoteFile] | Failure:
+        """Upload `length` bytes as a batch's input. What `content` raises comes out as it is."""
+        operation, host = "upload file", self._route.host
+        boundary = os.urandom(16).hex()
+        # purpose first: a server that reads the form as it comes then knows what the file is for.
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+            "Content-Type: application/jsonl\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(head) + length + len(tail)),
+        }
+
+        def framed() -> Iterator[bytes]:
+            yield head
+            yield from content
+            yield tail
+
+        try:
+            response = self._client.post(self._route.files_url, headers=headers, content=framed())
+        except httpx.TransportError as error:
+            return outcome.from_error(error, operation, host)
+        except httpx.DecodingError:
+            return outcome.unreadable(operation, host, "its compressed body is damaged")
+        if not response.is_success:
+            return outcome.from_response(
+                response.status_code, response.headers, response.content[:_ERROR_BYTES], operation, host
+            )
+        try:
+            return Answered(wire.read_file(response.content))
+        except WireError as error:
+            return outcome.unreadable(operation, host, str(error))
+
+    def download(
+        self, file_id: str, into: BinaryIO, *, most: int | None = None, progress: Progress | None = None
+    ) -> Answered[int] | Failure:
+        """Download a file's content; answers the number of bytes. A body shorter than announced is Unreachable.
+
+        Raises:
+            TooLargeError: There are more than `most` bytes.
+            OSError: `into` can't take them.
+        """
+        operation, host = "download file", self._route.host
+        if not is_safe_id(file_id):
+            return NotFound(f"{operation}: the id has characters that no id may have")
+        done = 0
+        try:
+            # Compressed, the length announced would not be that of the content.
+            headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+            with self._client.stream("GET", f"{self._route.files_url}/{file_id}/content", headers=headers) as response:
+                if not response.is_success:
+                    body = next(response.iter_bytes(_ERROR_BYTES), b"")
+                    return outcome.from_response(response.status_code, response.headers, body, operation, host)
+                size = _announced(response)
+                if most is not None and size is not None and size > most:
+                    raise TooLargeError(size)
+                for chunk in response.iter_bytes():
+                    done += len(chunk)
+                    if most is not None and done > most:
+                        raise TooLargeError(size)
+                    into.write(chunk)
+                    if progress is not None:
+                        progress("download", done, size)
+        except httpx.TransportError as error:
+            return outcome.from_error(error, operation, host)
+        except httpx.DecodingError:
+            return outcome.unreadable(operation, host, "its compressed body is damaged")
+        if size is not None and done != size:
+            return outcome.unreadable(operation, host, f"it sent {done} bytes of {size}")
+        return Answered(done)
+
+
+def _announced(response: httpx.Response) -> int | None:
+    """Say how many bytes the content has; None when that isn't told."""
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return None
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdecimal() else None

@@ -1,0 +1,78 @@
+"""The custom_ids of the input as it was sent, for the order of the results and the names of what is missing."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import BinaryIO
+
+from pydantic_core import from_json
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core import split
+from llmbatch.core.lines import MAX_LINE_BYTES
+from llmbatch.core.plan import CollectPlan
+from llmbatch.edges import volume
+from llmbatch.edges.fetch import fetch
+from llmbatch.edges.files import Files, Progress
+from llmbatch.edges.problem import ProblemError
+from llmbatch.edges.spool import Spool
+
+
+class Originals:
+    """The lines of the input in a file of ours or, while it is unchanged, the user's."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Hold an open file."""
+        self._file = file
+
+    def custom_ids(self) -> Iterator[str]:
+        """Read the custom_ids in the order of the lines, anew each time."""
+        self._file.seek(0)
+        for line in split.lines(volume.chunks(self._file), MAX_LINE_BYTES):
+            if isinstance(line, split.Overlong) or not line or line.isspace():
+                continue
+            try:
+                custom_id = from_json(bytes(line), cache_strings="keys")["custom_id"]
+            except (ValueError, TypeError, KeyError):
+                continue  # no line of an input that was validated
+            if isinstance(custom_id, str):
+                yield custom_id
+
+
+def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress | None = None) -> Originals | None:
+    """Find the input: in its volume if it still is what was sent, else at the provider; None: nowhere.
+
+    Raises:
+        ProblemError: The gateway can't be asked just now.
+        OSError: The downloaded input can't be written.
+    """
+    file = _mounted(plan, held)
+    if file is not None:
+        return Originals(file)
+    if plan.input_file_id is None:
+        return None
+    copy = held.create("input")
+    try:
+        fetch(files, plan.input_file_id, copy, progress=progress)
+    except ProblemError as error:
+        # Gone, or the provider gives inputs to nobody: the results are stored all the same, in the order they have.
+        if error.problem.reason in {Reason.RESULTS_UNREADABLE, Reason.REQUEST_REFUSED}:
+            return None
+        raise
+    return Originals(copy)
+
+
+def _mounted(plan: CollectPlan, held: Spool) -> BinaryIO | None:
+    if plan.input_root is None or plan.input_path is None:
+        return None
+    digest, size = sha256(), 0
+    try:
+        parts, name = volume.split_path(plan.input_path, "input")
+        with volume.folder(plan.input_root, parts, "input") as folder:
+            file = folder.open(name)
+        held.keep(file)
+        for chunk in volume.chunks(file):
+            digest.update(chunk)
+            size += len(chunk)
+    except (ProblemError, OSError):
+        return None
+    return file if (size, digest.hexdigest()) == (plan.input.bytes, plan.input.sha256) else None

@@ -1,0 +1,202 @@
+"""The upload transfer: validate the whole input, then stream it. Nothing is sent of an input that isn't valid."""
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import BinaryIO
+
+from llmbatch.api.batchjob_status import InputStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.core import split
+from llmbatch.core.lines import MAX_LINE_BYTES, LineChecker
+from llmbatch.core.plan import LineError, UploadPlan, UploadReport
+from llmbatch.edges import volume
+from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
+from llmbatch.edges.files import Files, Progress
+from llmbatch.edges.outcome import Answered
+from llmbatch.edges.problem import ProblemError, of_failure, of_os_error
+
+_BLOCK_BYTES = 256 * 1024
+"""Size of what is given to the socket at once. What a send leaves over is copied by httpx, so more is slower."""
+
+
+class ChangedError(Exception):
+    """The input is not what it was when it was validated."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A valid input. All sizes in bytes."""
+
+    status: InputStatus
+    kept: int  # of the input, without the blank lines at its end
+    length: int  # of what is sent
+
+
+def upload(
+    plan: UploadPlan,
+    data: bytes | None,
+    environ: Mapping[str, str],
+    *,
+    material: Material | None = None,
+    progress: Progress | None = None,
+) -> UploadReport:
+    """Validate the input and upload it; `data` is the input when the plan has no root. Blocks; foreseen ends are reports."""
+    checker = LineChecker(plan.endpoint, plan.model, plan.max_requests)
+    checked = None
+    try:
+        route = resolve(plan.connection, environ, material)
+        with _source(plan, data) as source, Files(route) as files:
+            checked = validate(source, checker, plan, progress)
+            source.seek(0)
+            content = _counted(_content(source, checked, plan, checker), checked.length, progress)
+            result = files.upload(plan.filename, content, checked.length)
+        if isinstance(result, Answered):
+            return UploadReport(file_id=result.value.id, input=checked.status)
+        problem = of_failure(result, Reason.ROUTE_NOT_FOUND).problem
+    except ProblemError as error:
+        problem = error.problem
+    except ConnectionInvalidError as error:
+        problem = ProblemError(error.reason, str(error)).problem
+    except ChangedError:
+        problem = ProblemError(
+            Reason.INPUT_CHANGED, "the input was changed while it was read; it is read again, so let it be until then"
+        ).problem
+    except OSError as error:
+        problem = of_os_error(error, "input", plan.path or "the input").problem
+    return UploadReport(
+        input=checked.status if checked is not None else None,
+        line_errors=checker.errors,
+        line_error_count=checker.error_count,
+        problem=problem,
+    )
+
+
+def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress: Progress | None = None) -> Checked:
+    """Read the whole input once and check every line.
+
+    Raises:
+        ProblemError: It is invalid or too large.
+    """
+    digest = sha256()
+    size = kept = position = length = 0
+
+    def read() -> Iterator[bytes]:
+        nonlocal size
+        for chunk in volume.chunks(source):
+            digest.update(chunk)
+            size += len(chunk)
+            if progress is not None:
+                progress("validate", size, None)
+            yield chunk
+
+    for line in split.lines(read(), MAX_LINE_BYTES):
+        if isinstance(line, split.Overlong):
+            checker.too_long()
+            position += line.length + 1
+            continue
+        position += len(line) + 1
+        if checker.check(bytes(line)):
+            kept = position
+            if plan.model is not None and not checker.error_count:
+                length += len(checker.rewrite(bytes(line))) + 1
+    checker.finish()
+    if checker.error_count:
+        raise ProblemError(Reason.INVALID_INPUT, _summary(checker.errors, checker.error_count), final=True)
+    kept = min(kept, size)  # the last line may have no line feed
+    length = length if plan.model is not None else kept
+    if length > plan.max_bytes:
+        raise ProblemError(
+            Reason.INVALID_INPUT,
+            f"the input has {length} bytes, the gateway's maxFileBytes is {plan.max_bytes}; split the input into several BatchJobs",
+            final=True,
+        )
+    status = InputStatus(bytes=size, requests=checker.requests, sha256=digest.hexdigest())
+    return Checked(status=status, kept=kept, length=length)
+
+
+def _content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: LineChecker) -> Iterator[bytes]:
+    """Yield what is sent. The last block is held back until the input has proved to be the one that was validated.
+
+    Raises:
+        ChangedError: It is not; the server then has a body that is too short, and drops it.
+    """
+    digest = sha256()
+    read = _hashed(source, digest)
+    blocks = _whole(read, checked.kept) if plan.model is None else _rewritten(read, checker)
+    held = b""
+    sent = 0
+    for block in blocks:
+        sent += len(block)
+        if sent > checked.length:
+            raise ChangedError
+        if held:
+            yield held
+        held = block
+    for _ in read:
+        pass  # blank lines at the end belong to the digest too
+    if sent != checked.length or digest.hexdigest() != checked.status.sha256:
+        raise ChangedError
+    yield held
+
+
+def _hashed(source: BinaryIO, digest: "hashlib._Hash") -> Iterator[bytes]:
+    while block := source.read(_BLOCK_BYTES):
+        digest.update(block)
+        yield block
+
+
+def _whole(read: Iterator[bytes], kept: int) -> Iterator[bytes]:
+    """Pass on the first `kept` bytes, and read no further."""
+    left = kept
+    for block in read:
+        yield block[:left] if len(block) > left else block
+        left -= len(block)
+        if left <= 0:
+            return
+
+
+def _rewritten(read: Iterator[bytes], checker: LineChecker) -> Iterator[bytes]:
+    block = bytearray()
+    try:
+        for line in split.lines(read, MAX_LINE_BYTES):
+            if isinstance(line, split.Overlong):
+                raise ChangedError
+            if line and not line.isspace():
+                block += checker.rewrite(bytes(line))
+                block += b"\n"
+            if len(block) >= _BLOCK_BYTES:
+                yield bytes(block)
+                block.clear()
+    except ValueError:
+        raise ChangedError from None  # it was valid JSON before
+    if block:
+        yield bytes(block)
+
+
+def _counted(content: Iterator[bytes], length: int, progress: Progress | None) -> Iterator[bytes]:
+    done = 0
+    for block in content:
+        yield block
+        done += len(block)
+        if progress is not None:
+            progress("upload", done, length)
+
+
+@contextmanager
+def _source(plan: UploadPlan, data: bytes | None) -> Iterator[BinaryIO]:
+    if plan.root is None or plan.path is None:
+        yield io.BytesIO(data or b"")
+        return
+    parts, name = volume.split_path(plan.path, "input")
+    with volume.folder(plan.root, parts, "input") as folder, folder.open(name) as file:
+        yield file
+
+
+def _summary(errors: list[LineError], count: int) -> str:
+    told = "; ".join(f"line {item.line}: {item.field} {item.message}".replace(":  ", ": ") for item in errors[:3])
+    more = f"; and {count - 3} more" if count > 3 else ""
+    return f"the input can't be sent: {told}{more}"

@@ -1,0 +1,187 @@
+"""Files below a mounted folder, reached without ever leaving it: no '..', and no symbolic link is followed.
+
+A volume is written by others too. A link in it could point at the pod's own files, so links are refused, not resolved.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from typing import BinaryIO
+
+from llmbatch.edges.problem import Side, invalid, of_os_error
+
+CHUNK_BYTES = 1024 * 1024
+
+
+def split_path(path: str, side: Side) -> tuple[list[str], str]:
+    """Split a relative path into its folders and its name.
+
+    Raises:
+        ProblemError: It is absolute, or has empty, '.' or '..' parts.
+    """
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        raise invalid(side, f"{path}: must be relative to the volume, without '..'")
+    return parts[:-1], parts[-1]
+
+
+class Folder:
+    """A folder of a volume, held open: what is done in it can't be led elsewhere by renaming or linking."""
+
+    def __init__(self, descriptor: int, shown: str, side: Side) -> None:
+        """Hold an open folder; `shown` is its path within the volume, for messages."""
+        self._descriptor = descriptor
+        self._shown = shown
+        self._side = side
+
+    def shown(self, name: str) -> str:
+        """Give the path of a file in here as it may be shown."""
+        return f"{self._shown}/{name}" if self._shown else name
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a regular file to read.
+
+        Raises:
+            ProblemError: There is none, it is a link, or it can't be read.
+        """
+        # Without O_NONBLOCK a named pipe would hold us up before it can be told from a file.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            descriptor = os.open(name, flags, dir_fd=self._descriptor)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise self._link(name) from None
+            raise of_os_error(error, self._side, self.shown(name)) from None
+        file = os.fdopen(descriptor, "rb", buffering=0)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            file.close()
+            raise invalid(self._side, f"{self.shown(name)}: is not a regular file")
+        return file
+
+    def create(self, name: str) -> BinaryIO:
+        """Make a new file, to write and read, with the permissions that the umask leaves of 0660.
+
+        Raises:
+            ProblemError: It can't be made.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.fdopen(os.open(name, flags, 0o660, dir_fd=self._descriptor), "w+b", buffering=CHUNK_BYTES)
+        except OSError as error:
+            raise of_os_error(error, self._side, self.shown(name)) from None
+
+    def digest(self, name: str) -> tuple[int, str] | None:
+        """Give size and SHA-256 of a file; None: there is none.
+
+        Raises:
+            ProblemError: It is not a regular file, or can't be read.
+        """
+        try:
+            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise of_os_error(error, self._side, self.shown(name)) from None
+        digest, size = sha256(), 0
+        with self.open(name) as file:
+            for chunk in chunks(file):
+                digest.update(chunk)
+                size += len(chunk)
+        return size, digest.hexdigest()
+
+    def publish(self, temporary: str, name: str) -> None:
+        """Give a finished temporary file its name; never takes the place of another file.
+
+        Raises:
+            FileExistsError: There is something of that name.
+            OSError: It can't be done.
+        """
+        here = self._descriptor
+        try:
+            # Unlike renaming, linking never overwrites.
+            os.link(temporary, name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
+                raise
+            # Some file systems (SMB, object stores) have no hard links.
+            with suppress(FileNotFoundError):
+                os.stat(name, dir_fd=here, follow_symlinks=False)
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from None
+            os.rename(temporary, name, src_dir_fd=here, dst_dir_fd=here)
+        else:
+            os.unlink(temporary, dir_fd=here)
+
+    def sync(self) -> None:
+        """Make the names durable."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            # Some network file systems can't sync a folder; they keep names on the server anyway.
+            if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+                raise
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._descriptor)
+
+    def remove_all(self, prefix: str) -> None:
+        """Remove the files whose names begin so."""
+        for name in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now
+            if name.startswith(prefix):
+                self.remove(name)
+
+    def _link(self, name: str) -> Exception:
+        return invalid(self._side, f"{self.shown(name)}: is a symbolic link, which is not followed")
+
+
+@contextmanager
+def folder(root: str, parts: list[str], side: Side, *, make: bool = False) -> Iterator[Folder]:
+    """Open the folder below `root` that `parts` lead to; missing ones are made on request.
+
+    Raises:
+        ProblemError: It isn't there, is behind a link, or can't be opened.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    walked = ""
+    descriptor = -1
+    try:
+        descriptor = os.open(root, flags)
+        for part in parts:
+            walked = f"{walked}/{part}" if walked else part
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(part, 0o770, dir_fd=descriptor)
+            inner = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+    except OSError as error:
+        is_link = descriptor >= 0 and error.errno in {errno.ENOTDIR, errno.ELOOP} and _is_link(walked, descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
+        if is_link:
+            raise invalid(side, f"{walked}: is a symbolic link, which is not followed") from None
+        raise of_os_error(error, side, walked or "the volume") from None
+    try:
+        yield Folder(descriptor, walked, side)
+    finally:
+        os.close(descriptor)
+
+
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Read a file to its end, about 1 MiB at a time."""
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _is_link(walked: str, descriptor: int) -> bool:
+    try:
+        found = os.stat(walked.rpartition("/")[2], dir_fd=descriptor, follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISLNK(found.st_mode)
