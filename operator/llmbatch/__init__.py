@@ -1,0 +1,3 @@
+"""llmbatch: large LLM batches as Kubernetes objects."""
+
+__version__ = "0.1.0"

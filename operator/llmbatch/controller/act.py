@@ -1,0 +1,216 @@
+"""Does the one effect that was decided on; what it comes to is facts, not exceptions, for everything foreseen."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from llmbatch.api import FINALIZER
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.controller.gateways import Client
+from llmbatch.controller.observe import Observer, Seen
+from llmbatch.controller.outcome import Note, Outcome
+from llmbatch.controller.submit import Submitter
+from llmbatch.controller.transfers import Transfers
+from llmbatch.core import facts
+from llmbatch.core.decision import (
+    AddFinalizer,
+    Cancel,
+    Collect,
+    DeleteFiles,
+    Effect,
+    Finish,
+    GiveUpAttempt,
+    LookUp,
+    RemoveFinalizer,
+    Submit,
+    Upload,
+)
+from llmbatch.core.observation import Stage
+from llmbatch.core.plan import Problem
+from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.metrics import Metrics
+from llmbatch.edges.outcome import Answered, NotFound, Refused
+from llmbatch.edges.permissions import JOBS
+
+
+class NoClientError(Exception):
+    """An effect on a gateway was decided without one; a fault of the rules."""
+
+
+@dataclass
+class Actor:
+    """Does effects."""
+
+    cluster: Cluster
+    observer: Observer
+    transfers: Transfers
+    submitter: Submitter
+    metrics: Metrics
+
+    async def act(self, seen: Seen, effect: Effect) -> Outcome:
+        """Do an effect."""
+        match effect:
+            case AddFinalizer():
+                return await self._add_finalizer(seen)
+            case RemoveFinalizer(left_behind):
+                return await self._remove_finalizer(seen, left_behind)
+            case Upload():
+                return await self._upload(seen)
+            case Submit(attempt):
+                return await self.submitter.submit(seen, _client(seen), attempt)
+            case LookUp():
+                return await self._look_up(seen)
+            case GiveUpAttempt():
+                return Outcome(facts.without_intent(seen.stored, made_none=False), after=0.0)
+            case Collect():
+                return await self._collect(seen)
+            case Cancel(batch_id):
+                return await self._cancel(seen, batch_id)
+            case DeleteFiles(file_ids):
+                status, problem = await self._delete_files(seen, file_ids)
+                return Outcome(status, problem, after=1.0 if problem else 0.0)
+            case Finish():
+                return await self._finish(seen, effect)
+            case _:
+                assert_never(effect)
+
+    # --- the object --------------------------------------------------------------------------------------------------
+
+    async def _add_finalizer(self, seen: Seen) -> Outcome:
+        finalizers = seen.raw["metadata"].get("finalizers") or []
+        return await self._set_finalizers(seen, [*finalizers, FINALIZER])
+
+    async def _remove_finalizer(self, seen: Seen, left_behind: str) -> Outcome:
+        finalizers = seen.raw["metadata"].get("finalizers") or []
+        outcome = await self._set_finalizers(seen, [item for item in finalizers if item != FINALIZER])
+        if outcome.stale:
+            return outcome
+        self.observer.forget(seen.key, seen.owner.uid)
+        notes: tuple[Note, ...] = ()
+        if left_behind:
+            self.metrics.left_behind.inc()
+            seconds = int(seen.observation.limits.cleanup_seconds)
+            told = f"Let go after {seconds} s with things left at the provider: {left_behind}. Remove them there."
+            notes = (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
+        # An object that has ended stays; one that is deleted is gone now.
+        return Outcome(seen.stored, notes=notes, gone=seen.observation.deleted_at is not None)
+
+    async def _set_finalizers(self, seen: Seen, finalizers: list[str]) -> Outcome:
+        version = seen.raw["metadata"]["resourceVersion"]
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
+        ]
+        try:
+            await self.cluster.patch(JOBS, seen.key.namespace, seen.key.name, patch)
+        except ClusterError as error:
+            if error.status in (404, 409, 422):
+                return Outcome(seen.stored, stale=True)
+            raise
+        return Outcome(seen.observation.status, after=0.0)
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    async def _upload(self, seen: Seen) -> Outcome:
+        plan, client = seen.plan, _client(seen)
+        if plan is None or plan.kind != "upload":
+            raise NoClientError("an upload without a plan")
+        if seen.data is None:
+            problem = await self.transfers.start(seen.owner, seen.observation.spec, client.spec, plan)
+            return Outcome(seen.observation.status, problem, after=0.5)
+        report = await self.transfers.upload_here(plan, seen.data, client.access)
+        found = self.observer.absorb(seen, report).observation
+        return await self._after_transfer(client, found.status, found.trouble)
+
+    async def _collect(self, seen: Seen) -> Outcome:
+        observation, client = seen.observation, _client(seen)
+        if observation.spec.output.persistent_volume_claim is not None:
+            if seen.plan is None:
+                raise NoClientError("a collection without a plan")
+            problem = await self.transfers.start(seen.owner, observation.spec, client.spec, seen.plan)
+            return Outcome(observation.status, problem, after=0.5)
+        report, destination = await self.transfers.collect_here(
+            seen.owner, observation.spec, observation.status, client.access
+        )
+        if report.problem is not None or destination is None:
+            return await self._after_transfer(client, observation.status, report.problem)
+        status = facts.with_results(
+            observation.status,
+            report,
+            location=destination.location,
+            errors_location=destination.errors_location,
+            now=observation.now,
+        )
+        return Outcome(status, after=0.0)
+
+    async def _after_transfer(self, client: Client, status: BatchJobStatus, problem: Problem | None) -> Outcome:
+        if problem is not None:
+            client.slow_down(problem.retry_after_seconds)
+            if problem.reason in (Reason.GATEWAY_UNAUTHORIZED, Reason.GATEWAY_UNREACHABLE, Reason.ROUTE_NOT_FOUND):
+                await self.observer.gateways.suspect(client.key)
+        return Outcome(status, problem, after=None if problem else 0.0)
+
+    # --- the gateway -------------------------------------------------------------------------------------------------
+
+    async def _look_up(self, seen: Seen) -> Outcome:
+        outcome = await self.submitter.look_up(seen, _client(seen))
+        if seen.observation.deleted_at is not None and outcome.problem is not None:
+            return Outcome(outcome.status, outcome.problem, after=min(5.0, seen.observation.limits.recheck_seconds))
+        return outcome
+
+    async def _cancel(self, seen: Seen, batch_id: str) -> Outcome:
+        status, client = seen.observation.status, _client(seen)
+        answer = await client.gateway.cancel_batch(batch_id)
+        match answer:
+            case Answered(batch):
+                self.observer.polled(seen.owner.uid, min(client.spec.poll_interval_seconds, 5))
+                return Outcome(facts.with_remote(status, batch, seen.observation.now), after=0.0)
+            case NotFound():
+                gone = status.batches[0].model_copy(update={"status": "cancelled"})
+                return Outcome(facts.with_batch(status, gone), after=0.0)
+            case Refused(status=409) | Refused(status=400):
+                # It has ended in the meantime: a poll tells how.
+                return Outcome(status, after=0.5)
+            case _:
+                return Outcome(status, await self.observer.problem(client, answer), after=5.0)
+
+    async def _delete_files(self, seen: Seen, file_ids: tuple[str, ...]) -> tuple[BatchJobStatus, Problem | None]:
+        client = _client(seen)
+        status, problem = seen.observation.status, None
+        for file_id in file_ids:
+            answer = await client.gateway.delete_file(file_id)
+            if isinstance(answer, Answered | NotFound):
+                status = facts.without_files(status, (file_id,))
+            else:
+                failed = await self.observer.problem(client, answer)
+                told = f"Remote file {file_id} can't be deleted yet: {failed.message}"
+                problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+        return status, problem
+
+    async def _finish(self, seen: Seen, finish: Finish) -> Outcome:
+        """End the job, with the remote files deleted as far as patience goes."""
+        observation = seen.observation
+        status = observation.status
+        notes: tuple[Note, ...] = ()
+        if finish.delete_file_ids:
+            problem: Problem | None = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
+            if seen.client is not None:
+                # The ids stay in status: they tell what the job was made of.
+                _, problem = await self._delete_files(seen, finish.delete_file_ids)
+            if problem is not None:
+                stored = status.output
+                patient = stored is not None and not observation.older_than(
+                    stored.stored_time, observation.limits.cleanup_seconds
+                )
+                if patient and observation.stage is Stage.CLEANUP:
+                    return Outcome(status, problem)
+                notes = (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
+        self.observer.forget(seen.key, seen.owner.uid)
+        ended = status.model_copy(update={"completion_time": observation.now})
+        return Outcome(ended, finish=finish, after=0.0, notes=notes)
+
+
+def _client(seen: Seen) -> Client:
+    if seen.client is None:
+        raise NoClientError("a call to a gateway without one")
+    return seen.client

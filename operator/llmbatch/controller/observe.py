@@ -1,0 +1,267 @@
+"""Reads everything that concerns a BatchJob once, for `decide` to look at."""
+
+import random
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from llmbatch.api import FINALIZER, RESUBMIT_ANNOTATION
+from llmbatch.api.batchjob import BatchJobSpec
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.controller.cache import BATCHGATEWAY, Cache
+from llmbatch.controller.gateways import Client, Gateways
+from llmbatch.controller.queue import Key
+from llmbatch.controller.transfers import Transfers, volume_destination
+from llmbatch.core import backoff, facts
+from llmbatch.core.observation import FileState, Limits, Observation, Stage
+from llmbatch.core.plan import CollectPlan, CollectReport, Problem, UploadPlan, UploadReport
+from llmbatch.core.transfer_state import Blocked, Ended, Working
+from llmbatch.edges import transfer_job
+from llmbatch.edges.outcome import Answered, Failure, NotFound
+from llmbatch.edges.transfer_job import Owner
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An observation, with what is needed to act on it."""
+
+    key: Key
+    owner: Owner
+    raw: Json = field(repr=False)
+    stored: BatchJobStatus
+    """The status as it is stored."""
+    observation: Observation
+    client: Client | None = None
+    data: bytes | None = field(default=None, repr=False)
+    """The input, when it is in a ConfigMap or Secret."""
+    plan: UploadPlan | CollectPlan | None = None
+    """What the transfer Job is asked, when the data is in a volume."""
+    spent: bool = False
+    """The plan's Job has ended without success: it is to be removed."""
+
+
+@dataclass
+class Observer:
+    """Observes BatchJobs."""
+
+    cache: Cache
+    gateways: Gateways
+    transfers: Transfers
+    limits: Limits
+    _next_poll: dict[str, float] = field(default_factory=dict)
+    """By uid: when the job may be polled again, by the monotonic clock."""
+    _claims: dict[Key, Key] = field(default_factory=dict)
+    """Jobs about to submit, with their gateway, that the cache doesn't show yet."""
+
+    async def observe(self, key: Key, raw: Json) -> Seen:
+        """Observe a job.
+
+        Raises:
+            pydantic.ValidationError: Its spec or status can't be read.
+        """
+        metadata = raw["metadata"]
+        spec, stored = BatchJobSpec.parse(raw["spec"]), BatchJobStatus.parse(raw.get("status") or {})
+        deleted = metadata.get("deletionTimestamp")
+        observation = Observation(
+            uid=metadata["uid"],
+            generation=metadata["generation"],
+            spec=spec,
+            status=stored,
+            now=datetime.now(UTC),
+            limits=self.limits,
+            finalizer=FINALIZER in (metadata.get("finalizers") or []),
+            deleted_at=datetime.fromisoformat(deleted) if deleted else None,
+            resubmit=(metadata.get("annotations") or {}).get(RESUBMIT_ANNOTATION),
+            acknowledged=stored.observed_generation == metadata["generation"],
+        )
+        seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
+        stage = observation.stage
+        if stage is Stage.ENDED or (deleted and not observation.finalizer) or not (deleted or observation.acknowledged):
+            return seen
+        gateway = Key(BATCHGATEWAY, key.namespace, spec.gateway_ref.name)
+        client = await self.gateways.use(gateway.namespace, gateway.name, last_known=deleted is not None)
+        if isinstance(client, Problem):
+            return _troubled(seen, client)
+        seen = replace(seen, client=client)
+        if stage in (Stage.INPUT, Stage.FILE) and not deleted and (problem := self.gateways.readiness(gateway)):
+            return _troubled(seen, problem)
+        return await self._stage(seen, stage, gateway)
+
+    async def _stage(self, seen: Seen, stage: Stage, gateway: Key) -> Seen:
+        match stage:
+            case Stage.INPUT:
+                return await self._input(seen)
+            case Stage.FILE:
+                return await self._file(seen, gateway)
+            case Stage.ANSWER:
+                return _with(seen, lists_batches=self.gateways.lists_batches(gateway))
+            case Stage.BATCH:
+                return await self._batch(seen)
+            case Stage.RESULTS:
+                return await self._results(seen)
+            case _:
+                return seen
+
+    # --- polls -------------------------------------------------------------------------------------------------------
+
+    def poll_in(self, uid: str) -> float:
+        """Give the seconds until a job may be polled again."""
+        return max(0.0, self._next_poll.get(uid, 0.0) - time.monotonic())
+
+    def polled(self, uid: str, interval_seconds: float) -> float:
+        """Note a poll; answers the seconds until the next."""
+        delay = backoff.poll_delay(interval_seconds, random.random())  # noqa: S311 - jitter, no secret
+        self._next_poll[uid] = time.monotonic() + delay
+        return delay
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Forget a job that is gone or has ended."""
+        self._next_poll.pop(uid, None)
+        self._claims.pop(key, None)
+
+    async def _batch(self, seen: Seen) -> Seen:
+        wait = self.poll_in(seen.owner.uid)
+        if wait > 0:
+            return _with(seen, poll_in=wait)
+        return await self._poll(seen)
+
+    async def _poll(self, seen: Seen) -> Seen:
+        client, batch_id = seen.client, seen.observation.batch.id
+        if client is None or batch_id is None:
+            return seen
+        answer = await client.gateway.get_batch(batch_id)
+        wait = self.polled(seen.owner.uid, client.spec.poll_interval_seconds)
+        if not isinstance(answer, Answered):
+            return _troubled(seen, await self.problem(client, answer))
+        status = facts.with_remote(seen.stored, answer.value, seen.observation.now)
+        return _with(seen, status=status, batch_errors=facts.told_errors(answer.value), poll_in=wait)
+
+    async def problem(self, client: Client, answer: Failure) -> Problem:
+        """Translate a failed call, and have the gateway asked anew."""
+        if isinstance(answer, NotFound):
+            message = f"{answer.message}. Was it deleted, or does the gateway now lead to another resource?"
+            return Problem(reason=Reason.REMOTE_BATCH_NOT_FOUND, message=message)
+        client.slow_down(answer.retry_after)
+        await self.gateways.suspect(client.key)
+        return Problem(reason=answer.reason, message=answer.message, retry_after_seconds=answer.retry_after)
+
+    # --- the uploaded file -------------------------------------------------------------------------------------------
+
+    async def _file(self, seen: Seen, gateway: Key) -> Seen:
+        client, file_id = seen.client, seen.observation.batch.input_file_id
+        if client is None or file_id is None:
+            return seen
+        wait = self.poll_in(seen.owner.uid)
+        if wait > 0:
+            return _with(seen, file_state=FileState.PENDING, poll_in=wait)
+        answer = await client.gateway.get_file(file_id)
+        state, details = FileState.USABLE, ""
+        if isinstance(answer, Answered):
+            details = answer.value.status_details or f"its status is {answer.value.status}"
+            if answer.value.status in ("pending", "running"):
+                wait = self.polled(seen.owner.uid, client.spec.poll_interval_seconds)
+                state = FileState.PENDING
+            elif answer.value.status in ("error", "deleted"):
+                state = FileState.FAILED
+        elif not isinstance(answer, NotFound):
+            return _troubled(seen, await self.problem(client, answer))
+        # Some servers know nothing of a file's metadata; a batch made of it shows whether it is there.
+        return _with(
+            seen, file_state=state, file_details=details, poll_in=wait, slot_free=self._slot(seen.key, gateway, client)
+        )
+
+    def _slot(self, key: Key, gateway: Key, client: Client) -> bool:
+        """Claim a place among the gateway's active batches, if there is one."""
+        limit = client.spec.limits.max_active_batches
+        if limit == 0:
+            return True
+        claimed = {job for job, of in self._claims.items() if of == gateway}
+        if len((claimed | self.cache.active(gateway.namespace, gateway.name)) - {key}) >= limit:
+            return False
+        self._claims[key] = gateway
+        return True
+
+    def release(self, key: Key) -> None:
+        """Give a claimed place back: the cache shows the batch, or there is none."""
+        self._claims.pop(key, None)
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    async def _input(self, seen: Seen) -> Seen:
+        client, spec = seen.client, seen.observation.spec
+        if client is None:
+            return seen
+        found = await self.transfers.read_input(seen.key.namespace, spec)
+        if isinstance(found, Problem):
+            return _troubled(seen, found)
+        attempt = seen.observation.next_attempt
+        if found is not None:
+            plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, client.access.connection)
+            return replace(seen, data=found, plan=plan)
+        connection = transfer_job.pod_connection(client.spec)
+        plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, connection)
+        return await self._transfer(replace(seen, plan=plan))
+
+    async def _results(self, seen: Seen) -> Seen:
+        client, spec, batch = seen.client, seen.observation.spec, seen.observation.batch
+        if client is None:
+            return seen
+        if batch.status == "failed" and not batch.output_file_id and not batch.error_file_id:
+            # The reasons are not in our status; ask once more for the message.
+            return await self._poll(seen)
+        volume = spec.output.persistent_volume_claim
+        if volume is None:
+            return seen
+        if (
+            problem := await self.transfers.claim_problem(seen.key.namespace, volume.claim_name, "spec.output")
+        ) is not None:
+            return _troubled(seen, problem)
+        plan = self.transfers.collect_plan(spec, seen.stored, transfer_job.pod_connection(client.spec))
+        return await self._transfer(replace(seen, plan=plan))
+
+    async def _transfer(self, seen: Seen) -> Seen:
+        """Look at the transfer Job, and take its report into the status."""
+        plan = seen.plan
+        if plan is None:
+            return seen
+        match await self.transfers.state(seen.owner, plan):
+            case None:
+                return seen
+            case Working(told):
+                return _with(seen, transferring=told)
+            case Blocked(problem):
+                return _troubled(seen, problem)
+            case Ended(report, problem):
+                return self.absorb(seen, report, problem)
+
+    def absorb(self, seen: Seen, report: UploadReport | CollectReport | None, problem: Problem | None = None) -> Seen:
+        """Take a transfer's report into the status, or say why there is nothing to take."""
+        now = seen.observation.now
+        if isinstance(report, UploadReport):
+            problem = facts.upload_problem(report)
+            if problem is None:
+                return _with(seen, status=facts.with_upload(seen.stored, report))
+        elif isinstance(report, CollectReport):
+            problem = report.problem
+            volume = seen.observation.spec.output.persistent_volume_claim
+            if problem is None and volume is not None:
+                where = volume_destination(volume.claim_name, volume.path)
+                status = facts.with_results(
+                    seen.stored, report, location=where.location, errors_location=where.errors_location, now=now
+                )
+                return _with(seen, status=status)
+        if problem is None:
+            return seen
+        return replace(_troubled(seen, problem), spent=True)
+
+
+def _with(seen: Seen, **found: Any) -> Seen:  # noqa: ANN401 - any field of an observation
+    return replace(seen, observation=replace(seen.observation, **found))
+
+
+def _troubled(seen: Seen, problem: Problem) -> Seen:
+    return _with(seen, trouble=problem)

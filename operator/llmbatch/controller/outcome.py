@@ -1,0 +1,29 @@
+"""What an effect came to."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.core.decision import Finish
+from llmbatch.core.plan import Problem
+
+Note = tuple[Literal["Normal", "Warning"], Reason, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Facts for the status, and what was in the way."""
+
+    status: BatchJobStatus
+    problem: Problem | None = None
+    after: float | None = None
+    """Seconds until the next look, when the effect knows better than the decision."""
+    finish: Finish | None = None
+    """The verdict, when the job has ended."""
+    notes: tuple[Note, ...] = field(default=())
+    """Events beyond those that conditions tell of."""
+    gone: bool = False
+    """The object has been let go; there is no status to write."""
+    stale: bool = False
+    """The object has changed since it was read: look again."""

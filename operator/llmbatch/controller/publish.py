@@ -1,0 +1,169 @@
+"""Writes what a pass came to: status once and only if it changed, events on transitions, counters after the write."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from llmbatch.api import conditions as kinds
+from llmbatch.api.base import timestamp
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.controller.cache import BATCHJOB, Cache
+from llmbatch.controller.observe import Json, Seen
+from llmbatch.controller.outcome import Outcome
+from llmbatch.controller.queue import Key, WorkQueue
+from llmbatch.core import conditions, facts, lifecycle
+from llmbatch.core.decision import Ending, Stalled, Wait
+from llmbatch.core.observation import Stage, stage_of
+from llmbatch.core.patch import merge_patch
+from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.events import Recorder, Subject
+from llmbatch.edges.metrics import Metrics
+from llmbatch.edges.permissions import JOBS
+
+log = logging.getLogger(__name__)
+
+QUIET = frozenset({Reason.ACCEPTED, Reason.CLEANING_UP, Reason.SUBMITTING})
+"""Reasons that hold for a moment on the way; an event for each would be noise."""
+
+
+@dataclass
+class Publisher:
+    """Writes status, events and counters."""
+
+    cluster: Cluster
+    cache: Cache
+    queue: WorkQueue
+    recorder: Recorder
+    metrics: Metrics
+
+    async def publish(self, seen: Seen, outcome: Outcome, ending: Ending) -> None:
+        """Publish a pass."""
+        subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
+        for kind, reason, message in outcome.notes:
+            self.recorder.record(subject, kind, reason, message)
+        if outcome.gone:
+            return
+        observation, before = seen.observation, seen.stored
+        after = self._status(seen, outcome, ending)
+        lifecycle.check_move(before.phase, after.phase or lifecycle.Phase.PENDING)
+        patch = merge_patch(seen.raw.get("status") or {}, after.dump())
+        if not patch:
+            return
+        active = _activity(before), _activity(after)
+        try:
+            written = await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
+        except ClusterError as error:
+            if error.status == 404:
+                return
+            raise
+        self.cache.put(seen.key, written)
+        self.metrics.recorded(before, after)
+        self._tell(subject, before, after)
+        if active[0] != active[1]:
+            # The gateway's status shows how many batches are active, and a job may wait for the place.
+            await self.queue.add(Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name))
+            await self._wake_waiting(seen)
+
+    def _status(self, seen: Seen, outcome: Outcome, ending: Ending) -> BatchJobStatus:
+        observation = seen.observation
+        derived = conditions.derive(
+            seen.stored,
+            outcome.status,
+            ending=ending,
+            finish=outcome.finish,
+            generation=observation.generation,
+            now=observation.now,
+        )
+        status = outcome.status.model_copy(
+            update={
+                "observed_generation": observation.generation,
+                "start_time": outcome.status.start_time or observation.now,
+                "progress": facts.progress(outcome.status),
+                "conditions": derived,
+            }
+        )
+        uploading = isinstance(ending, Wait) and ending.reason in (
+            Reason.UPLOADING,
+            Reason.TRANSFER_PENDING,
+        )
+        phase = lifecycle.phase_of(status, deleting=observation.deleted_at is not None, uploading=uploading)
+        return status.model_copy(update={"phase": phase})
+
+    def _tell(self, subject: Subject, before: BatchJobStatus, after: BatchJobStatus) -> None:
+        """Record an event when the job's reason has changed; a poll that finds nothing new tells nothing."""
+        old, new = before.condition(kinds.READY), after.condition(kinds.READY)
+        if new is None or (old is not None and old.reason == new.reason) or new.reason in QUIET:
+            return
+        warns = new.status == "False" or any(
+            item.reason == new.reason and item.status == "False"
+            for item in after.conditions
+            if item.type in (kinds.SUBMITTED, kinds.RESULTS_STORED, kinds.INPUT_READY)
+            if new.reason not in PROGRESS
+        )
+        self.recorder.record(subject, "Warning" if warns else "Normal", Reason(new.reason), new.message)
+
+    async def _wake_waiting(self, seen: Seen) -> None:
+        for key in self.cache.jobs_of(seen.key.namespace, seen.observation.spec.gateway_ref.name):
+            status = (self.cache.get(key) or {}).get("status") or {}
+            if any(item.get("reason") == Reason.WAITING_FOR_SLOT for item in status.get("conditions") or []):
+                await self.queue.add(key)
+
+    # --- what can't be judged ----------------------------------------------------------------------------------------
+
+    async def unreadable(self, key: Key, raw: Json, ending: Stalled) -> None:
+        """Say that an object can't be read; its other status stays as it is."""
+        await self._say(key, raw, status="False", kind=kinds.STALLED, reason=ending.reason, message=ending.message)
+
+    async def internal_error(self, key: Key, error: Exception) -> None:
+        """Say that a pass failed in a way nobody foresaw."""
+        raw = self.cache.get(key)
+        if raw is None:
+            return
+        words = str(error) if isinstance(error, ClusterError) else type(error).__name__
+        message = f"The operator met an error and tries again: {words}. Its log has the details."
+        try:
+            await self._say(
+                key, raw, status="Unknown", kind=kinds.RECONCILING, reason=Reason.INTERNAL_ERROR, message=message
+            )
+        except ClusterError as refused:
+            log.warning(
+                "the error could not be told in status", extra={"object": "/".join(key), "detail": str(refused)}
+            )
+
+    async def _say(self, key: Key, raw: Json, *, status: str, kind: str, reason: Reason, message: str) -> None:
+        found = raw.get("status") or {}
+        try:
+            old = BatchJobStatus.parse(found)
+        except ValidationError:
+            old = BatchJobStatus()
+        kept = [item for item in old.conditions if item.type not in (kinds.READY, kinds.STALLED, kinds.RECONCILING)]
+        now, generation = timestamp(datetime.now(UTC)), raw["metadata"].get("generation")
+        said = [
+            {"type": name, "status": value, "observedGeneration": generation, "reason": str(reason), "message": message}
+            for name, value in ((kinds.READY, status), (kind, "True"))
+        ]
+        for item in said:
+            before = old.condition(str(item["type"]))
+            same = before is not None and before.status == item["status"]
+            item["lastTransitionTime"] = timestamp(before.last_transition_time) if before and same else now
+        patch = {"observedGeneration": generation, "conditions": [*said, *(item.dump() for item in kept)]}
+        if merge_patch(found, {**found, **patch}):
+            self.cache.put(key, await self.cluster.patch_status(JOBS, key.namespace, key.name, patch))
+
+
+PROGRESS = frozenset({
+    Reason.UPLOADING,
+    Reason.FILE_PENDING,
+    Reason.SUBMITTING,
+    Reason.COLLECTING,
+    Reason.TRANSFER_PENDING,
+    Reason.WAITING_FOR_SLOT,
+})  # fmt: skip
+
+
+def _activity(status: BatchJobStatus) -> bool:
+    """Tell whether a job takes one of its gateway's places."""
+    return stage_of(status) in (Stage.BATCH, Stage.ANSWER)

@@ -1,0 +1,206 @@
+"""Moving data: here for ConfigMaps and Secrets, in a transfer Job for volumes."""
+
+import asyncio
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from llmbatch.api.batchgateway import BatchGatewaySpec
+from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.core import naming, transfer_state
+from llmbatch.core.plan import CollectPlan, CollectReport, Connection, Problem, UploadPlan, UploadReport, errors_path
+from llmbatch.core.transfer_state import TransferState, Working
+from llmbatch.edges import transfer_job
+from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.credentials import Access, value_of
+from llmbatch.edges.objects import store
+from llmbatch.edges.permissions import CLAIMS, CONFIGMAPS, EVENTS, KUBERNETES_JOBS, PODS, SECRETS
+from llmbatch.edges.transfer import collect, upload
+from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner
+from llmbatch.settings import Settings
+
+Json = dict[str, Any]
+
+INLINE_TRANSFERS = 4
+ROOM_FOR_KEYS = 2048
+"""What a Secret's or ConfigMap's keys may take of its 1 MiB."""
+PATIENCE_SECONDS = 5.0
+"""A pod that hasn't started by then is asked for its events."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where results went, in words."""
+
+    location: str
+    errors_location: str
+
+
+class Transfers:
+    """Runs uploads and collections."""
+
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        """Prepare the threads for data that needs no pod."""
+        self._cluster = cluster
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(INLINE_TRANSFERS, thread_name_prefix="transfer")
+
+    # --- plans -------------------------------------------------------------------------------------------------------
+
+    def upload_plan(
+        self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, attempt: int, connection: Connection
+    ) -> UploadPlan:
+        """Plan an upload; the same job gives the same plan."""
+        volume = job.input.persistent_volume_claim
+        return UploadPlan(
+            connection=connection,
+            filename=naming.upload_filename(owner.uid, 0, attempt),
+            endpoint=job.endpoint,
+            model=job.model,
+            max_bytes=gateway.limits.max_file_bytes,
+            max_requests=gateway.limits.max_requests_per_file,
+            root=INPUT_ROOT if volume else None,
+            path=volume.path if volume else None,
+        )
+
+    def collect_plan(
+        self, job: BatchJobSpec, status: BatchJobStatus, connection: Connection, *, root: str | None = None
+    ) -> CollectPlan:
+        """Plan a collection, into the output volume or (with `root`) into a folder of our own."""
+        batch, volume = status.batches[0], job.output.persistent_volume_claim
+        source = job.input.persistent_volume_claim if volume is not None else None
+        if status.input is None:
+            raise ValueError("results can't be collected before the input is known")
+        return CollectPlan(
+            connection=connection,
+            input_file_id=batch.input_file_id,
+            output_file_id=batch.output_file_id,
+            error_file_id=batch.error_file_id,
+            endpoint=job.endpoint,
+            order=job.output.order,
+            input=status.input,
+            input_root=INPUT_ROOT if source else None,
+            input_path=source.path if source else None,
+            output_root=root or OUTPUT_ROOT,
+            output_path="results.jsonl" if volume is None else volume.path,
+            max_output_bytes=MAX_OBJECT_BYTES - ROOM_FOR_KEYS if volume is None else None,
+        )
+
+    # --- here --------------------------------------------------------------------------------------------------------
+
+    async def read_input(self, namespace: str, job: BatchJobSpec) -> bytes | Problem | None:
+        """Read the input from a ConfigMap or Secret; None when it is in a volume, whose claim exists."""
+        if (volume := job.input.persistent_volume_claim) is not None:
+            return await self.claim_problem(namespace, volume.claim_name, "spec.input")
+        resource, place = (SECRETS, job.input.secret) if job.input.secret else (CONFIGMAPS, job.input.config_map)
+        if place is None:
+            return Problem(reason=Reason.INVALID_SPEC, message="spec.input names no place.")
+        kind = "Secret" if resource is SECRETS else "ConfigMap"
+        found = await self._cluster.get(resource, namespace, place.name)
+        if found is None:
+            message = f"{kind} {namespace}/{place.name}, which spec.input names, does not exist; create it, and the job goes on."
+            return Problem(reason=Reason.INPUT_NOT_FOUND, message=message)
+        value = value_of(found, place.key)
+        if value is None:
+            message = f"{kind} {namespace}/{place.name} has no key '{place.key}', which spec.input names; add it, and the job goes on."
+            return Problem(reason=Reason.INPUT_NOT_FOUND, message=message)
+        return value
+
+    async def claim_problem(self, namespace: str, claim: str, where: str) -> Problem | None:
+        """Say whether a PersistentVolumeClaim is missing."""
+        if await self._cluster.get(CLAIMS, namespace, claim) is not None:
+            return None
+        message = f"PersistentVolumeClaim {namespace}/{claim}, which {where} names, does not exist; create it, and the job goes on."
+        return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
+
+    async def upload_here(self, plan: UploadPlan, data: bytes, access: Access) -> UploadReport:
+        """Upload data that is in memory."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, upload, plan, data, access.environ)
+
+    async def collect_here(
+        self, owner: Owner, job: BatchJobSpec, status: BatchJobStatus, access: Access
+    ) -> tuple[CollectReport, Destination | None]:
+        """Collect results into a Secret or ConfigMap."""
+        place: KeyInObject | None = job.output.secret or job.output.config_map
+        if place is None:
+            raise ValueError("spec.output names no Secret or ConfigMap")
+        resource = SECRETS if job.output.secret else CONFIGMAPS
+        with tempfile.TemporaryDirectory(prefix="collect-") as folder:
+            plan = self.collect_plan(job, status, access.connection, root=folder)
+            loop = asyncio.get_running_loop()
+            report, results, errors = await loop.run_in_executor(self._threads, _collect, plan, access)
+        if report.problem is not None:
+            return report, None
+        data = {place.key: results} | ({f"{place.key}.errors": errors} if report.errors_requests else {})
+        problem = await store(self._cluster, resource, owner, place.name, data)
+        where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
+        destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors")
+        return report.model_copy(update={"problem": problem}), destination
+
+    # --- in a Job ----------------------------------------------------------------------------------------------------
+
+    async def start(
+        self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan
+    ) -> Problem | None:
+        """Start the transfer Job; one that is there already is the same one."""
+        body = transfer_job.manifest(owner, job, gateway, plan, self._settings)
+        try:
+            await self._cluster.create(KUBERNETES_JOBS, owner.namespace, body)
+        except ClusterError as error:
+            if error.status == 409:
+                return None
+            if error.status not in (400, 403, 422):
+                raise
+            return Problem(reason=Reason.TRANSFER_REFUSED, message=f"The transfer Job can't be made: {error}")
+        return None
+
+    async def state(self, owner: Owner, plan: UploadPlan | CollectPlan) -> TransferState | None:
+        """Look at the transfer Job of a plan; None when there is none."""
+        name = naming.transfer_job_name(owner.name, owner.uid, plan)
+        job = await self._cluster.get(KUBERNETES_JOBS, owner.namespace, name)
+        if job is None:
+            return None
+        if "deletionTimestamp" in job["metadata"]:
+            return Working(Problem(reason=Reason.TRANSFER_PENDING, message="The last transfer Job is being removed."))
+        pods, _ = await self._cluster.page(PODS, owner.namespace, selector=f"batch.kubernetes.io/job-name={name}")
+        events: list[Json] = []
+        made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
+        if _is_waiting(pods) and (datetime.now(UTC) - made).total_seconds() > PATIENCE_SECONDS:
+            about = pods[0]["metadata"]["name"] if pods else name
+            events, _ = await self._cluster.page(EVENTS, owner.namespace, fields=f"involvedObject.name={about}")
+        return transfer_state.read(job, pods, events)
+
+    async def remove(self, owner: Owner, plan: UploadPlan | CollectPlan) -> None:
+        """Remove the transfer Job of a plan, so that the next try starts a new one."""
+        await self._cluster.delete(
+            KUBERNETES_JOBS, owner.namespace, naming.transfer_job_name(owner.name, owner.uid, plan)
+        )
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _collect(plan: CollectPlan, access: Access) -> tuple[CollectReport, bytes, bytes]:
+    """Collect into a folder, and read the results and the failed requests back from it."""
+    report = collect(plan, access.environ)
+    if report.problem is not None:
+        return report, b"", b""
+    errors = Path(plan.output_root, errors_path(plan.output_path))
+    results = Path(plan.output_root, plan.output_path).read_bytes()
+    return report, results, errors.read_bytes() if report.errors_requests else b""
+
+
+def volume_destination(claim: str, path: str) -> Destination:
+    """Say where results in a volume are."""
+    where = f"persistentvolumeclaim/{claim} path"
+    return Destination(f"{where} {path}", f"{where} {errors_path(path)}")
+
+
+def _is_waiting(pods: list[Json]) -> bool:
+    return all(pod.get("status", {}).get("phase") == "Pending" for pod in pods)

@@ -1,0 +1,65 @@
+"""Stores results in a Secret or a ConfigMap of the BatchJob's own."""
+
+import base64
+from typing import Any
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core.plan import Problem
+from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.permissions import SECRETS, Resource
+from llmbatch.edges.transfer_job import Owner
+
+Json = dict[str, Any]
+
+
+async def store(
+    cluster: Cluster, resource: Resource, owner: Owner, name: str, data: dict[str, bytes]
+) -> Problem | None:
+    """Write data into an object that belongs to the BatchJob; one that exists and doesn't is never overwritten.
+
+    Answers the problem that kept the data from being stored, None once it is durably stored.
+    """
+    kind = "Secret" if resource is SECRETS else "ConfigMap"
+    body = _body(resource, owner, name, data)
+    found = await cluster.get(resource, owner.namespace, name)
+    try:
+        if found is None:
+            # Not by apply: something that appears just now must not be overwritten.
+            await cluster.create(resource, owner.namespace, body)
+        elif not _is_ours(found, owner):
+            message = (
+                f"{kind} {owner.namespace}/{name}, which spec.output names, exists and is not this job's: it is not overwritten."
+                " Name another one in spec.output, or delete it, and the job goes on."
+            )
+            return Problem(reason=Reason.OUTPUT_EXISTS, message=message)
+        else:
+            await cluster.apply(resource, owner.namespace, name, body)
+    except ClusterError as error:
+        if error.status == 413 or "Too long" in str(error) or "too large" in str(error).lower():
+            size = sum(len(value) for value in data.values())
+            message = (
+                f"The results ({size} bytes) don't fit into a {kind}; name a PersistentVolumeClaim in spec.output."
+            )
+            return Problem(reason=Reason.OUTPUT_TOO_LARGE, message=message)
+        if error.status in (400, 403, 422):
+            message = f"{kind} {owner.namespace}/{name} can't be written: {error}"
+            return Problem(reason=Reason.OUTPUT_INVALID, message=message)
+        raise
+    return None
+
+
+def _is_ours(found: Json, owner: Owner) -> bool:
+    references = found.get("metadata", {}).get("ownerReferences") or []
+    return any(reference.get("uid") == owner.uid for reference in references)
+
+
+def _body(resource: Resource, owner: Owner, name: str, data: dict[str, bytes]) -> Json:
+    body: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": owner.metadata(name)}
+    if resource is SECRETS:
+        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        return {**body, "kind": "Secret", "type": "Opaque", "data": encoded}
+    # Results are UTF-8 unless the provider broke its own rules; then nothing of them may be lost either.
+    try:
+        return {**body, "data": {key: value.decode() for key, value in data.items()}}
+    except UnicodeDecodeError:
+        return {**body, "binaryData": {key: base64.b64encode(value).decode() for key, value in data.items()}}
