@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from llmbatch.api import conditions as kinds
 from llmbatch.api.base import timestamp
-from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.cache import BATCHJOB, Cache
 from llmbatch.controller.observe import Json, Seen
@@ -48,7 +48,7 @@ class Publisher:
             return
         observation, before = seen.observation, seen.stored
         after = self._status(seen, outcome, ending)
-        lifecycle.check_move(before.phase, after.phase or lifecycle.Phase.PENDING)
+        lifecycle.check_move(before.phase, after.phase or Phase.PENDING)
         patch = merge_patch(seen.raw.get("status") or {}, after.dump())
         if not patch:
             return

@@ -74,7 +74,7 @@ class Reconciler:
             # The API server is away for a moment, or the object has moved on.
             log.warning("a pass was given up", extra={"object": "/".join(key), "detail": str(error)})
         else:
-            log.exception("a pass failed", extra={"object": "/".join(key)}, exc_info=error)
+            log.error("a pass failed", extra={"object": "/".join(key)}, exc_info=error)
             if key.kind == BATCHJOB:
                 await self.publisher.internal_error(key, error)
         await self.queue.add_failed(key)

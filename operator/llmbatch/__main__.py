@@ -1,0 +1,41 @@
+"""llmbatch operator | upload | collect | crds: one image, two roles, and the generator of the CRDs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from llmbatch import __version__
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; answers the exit code."""
+    parser = argparse.ArgumentParser(prog="llmbatch", description="Large LLM batches as Kubernetes objects.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("operator", help="watch BatchJobs and run them (settings: LLMBATCH_… variables)")
+    commands.add_parser("upload", help="transfer Job: validate and upload the input (plan: LLMBATCH_PLAN)")
+    commands.add_parser("collect", help="transfer Job: download, join and store the results (plan: LLMBATCH_PLAN)")
+    crds = commands.add_parser("crds", help="write the CustomResourceDefinitions")
+    crds.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    given = parser.parse_args(arguments)
+    # Each role imports what it needs and no more: a transfer pod starts without Kopf and the Kubernetes client.
+    match given.command:
+        case "operator":
+            from llmbatch.controller.service import serve
+
+            return serve()
+        case "crds":
+            from llmbatch.api import crd
+
+            for folder in given.folders:
+                for path in crd.write(folder):
+                    sys.stdout.write(f"{path}\n")
+            return 0
+        case kind:
+            from llmbatch.edges.transfer_main import run_transfer
+
+            return run_transfer(kind)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

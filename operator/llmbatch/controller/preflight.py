@@ -1,0 +1,29 @@
+"""Checks before the work begins that the operator can do it: an operator that only seems to work is worse than none."""
+
+from llmbatch.edges.cluster import Cluster
+from llmbatch.edges.permissions import GATEWAYS, JOBS, PERMISSIONS
+
+
+async def check(cluster: Cluster, namespaces: tuple[str, ...]) -> list[str]:
+    """Say what is missing: a CRD that isn't served, or a permission.
+
+    Args:
+        cluster: The API server.
+        namespaces: Where the operator is to work; empty: everywhere.
+    """
+    missing = [
+        f"The API server does not serve {resource.plural}.{resource.group}/{resource.version}:"
+        " install the CRDs (chart value crds.install, or kubectl apply -f crds/)."
+        for resource in (JOBS, GATEWAYS)
+        if not await cluster.served(resource)
+    ]
+    for namespace in namespaces or ("",):
+        where = f"in namespace {namespace}" if namespace else "in all namespaces"
+        for (resource, subresource), verbs in PERMISSIONS.items():
+            name = f"{resource.plural}/{subresource}" if subresource else resource.plural
+            missing += [
+                f"The operator's service account may not {verb} {name}.{resource.group or 'core'} {where}: check its Role or ClusterRole."
+                for verb in sorted(verbs)
+                if not await cluster.may(resource, subresource, verb, namespace)
+            ]
+    return missing

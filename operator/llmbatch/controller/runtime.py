@@ -1,0 +1,223 @@
+"""The operator's process: connects, checks, watches, works, and drains when told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmbatch import __version__
+from llmbatch.controller.act import Actor
+from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.controller.gateways import Gateways
+from llmbatch.controller.handlers import Json, Watch, needs_a_look
+from llmbatch.controller.observe import Observer
+from llmbatch.controller.preflight import check
+from llmbatch.controller.publish import Publisher
+from llmbatch.controller.queue import Key, WorkQueue
+from llmbatch.controller.reconcile import Reconciler
+from llmbatch.controller.submit import Submitter
+from llmbatch.controller.transfers import Transfers
+from llmbatch.core.observation import Limits
+from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.credentials import Credentials
+from llmbatch.edges.events import Recorder
+from llmbatch.edges.metrics import Metrics
+from llmbatch.edges.permissions import GATEWAYS, JOBS
+from llmbatch.edges.probes import ProbeServer
+from llmbatch.settings import Settings
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 45.0
+"""How long passes under way may take after SIGTERM: a create call's 30 s and the write of its fact."""
+RESYNC_SECONDS = 600.0
+LAG_SECONDS = 30.0
+"""An event loop this late is stuck, and the process is better restarted."""
+
+
+@dataclass
+class Heart:
+    """Beats in the event loop, so that a probe on another thread can see that the loop is alive."""
+
+    metrics: Metrics
+    beat: float = 0.0
+
+    async def run(self) -> None:
+        """Beat every second."""
+        while True:
+            self.beat = time.monotonic()
+            await asyncio.sleep(1.0)
+            self.metrics.loop_lag.set(max(0.0, time.monotonic() - self.beat - 1.0))
+
+    def wrong(self) -> str:
+        """Say whether the loop is stuck."""
+        late = time.monotonic() - self.beat
+        return f"the event loop has been stuck for {late:.0f} s" if late > LAG_SECONDS else ""
+
+
+class Runtime:
+    """One operator process."""
+
+    def __init__(self, settings: Settings, cluster: Cluster, folder: Path) -> None:
+        """Put the parts together; nothing runs yet."""
+        self.settings, self.cluster = settings, cluster
+        self.metrics = Metrics(__version__)
+        self.cache, self.queue = Cache(), WorkQueue()
+        self.metrics.count_jobs(self.cache.phases)
+        self.recorder = Recorder(cluster, settings.pod_name)
+        self.gateways = Gateways(
+            cluster,
+            Credentials(cluster, folder),
+            self.cache,
+            self.queue,
+            self.recorder,
+            self.metrics.gateway_call,
+            settings.recheck_seconds,
+        )
+        limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
+        self.transfers = Transfers(cluster, settings)
+        observer = Observer(self.cache, self.gateways, self.transfers, limits)
+        self.submitter = Submitter(cluster, observer, self.metrics)
+        actor = Actor(cluster, observer, self.transfers, self.submitter, self.metrics)
+        publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
+        self.reconciler = Reconciler(
+            cluster, self.cache, self.queue, self.gateways, observer, actor, publisher, self.metrics
+        )
+        self.heart = Heart(self.metrics)
+        self.stopping = asyncio.Event()
+        self.watch = Watch(self._tell, settings.watch_namespaces)
+        self._loop = asyncio.get_running_loop()
+
+    # --- what the watch tells ------------------------------------------------------------------------------------------
+
+    def _tell(self, kind: str, key: Key, found: Json) -> None:
+        """Take an event over from Kopf's thread."""
+        # The loop may be closing while Kopf still tells.
+        with contextlib.suppress(RuntimeError):
+            asyncio.run_coroutine_threadsafe(self.changed(kind, key, found), self._loop)
+
+    async def changed(self, kind: str, key: Key, found: Json) -> None:
+        """Remember an object, and look at it when something but our own write has changed."""
+        before = self.cache.get(key)
+        if kind == "DELETED":
+            self.cache.drop(key)
+            await self.queue.add(key)
+            return
+        if key.kind == BATCHJOB and kind == "LISTED" and is_settled(found):
+            self.cache.put(key, found)
+            return
+        look = needs_a_look(before, found)
+        self.cache.put(key, found)
+        if look or (key.kind == BATCHGATEWAY and kind == "LISTED"):
+            await self.queue.add(key)
+
+    async def _resync(self) -> None:
+        """Compare the cache with a full list now and then: a watch never tells of what it missed."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            try:
+                await self.resync()
+            except ClusterError as error:
+                log.warning("the resync was given up", extra={"detail": str(error)})
+
+    async def resync(self) -> None:
+        """Drop what is gone, and look at what changed unseen."""
+        for kind, resource in ((BATCHJOB, JOBS), (BATCHGATEWAY, GATEWAYS)):
+            alive: set[Key] = set()
+            known = set(self.cache.keys(kind))
+            for namespace in self.settings.watch_namespaces or (None,):
+                after, more = "", True
+                while more:
+                    items, after = await self.cluster.page(resource, namespace, after=after)
+                    for item in items:
+                        key = Key(kind, item["metadata"]["namespace"], item["metadata"]["name"])
+                        alive.add(key)
+                        before = self.cache.get(key)
+                        if before is None or needs_a_look(before, item):
+                            await self.changed("RESYNC", key, item)
+                    more = bool(after)
+            for key in known - alive:
+                await self.changed("DELETED", key, {})
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def ready(self) -> str:
+        """Say why the operator is not ready; empty when it is."""
+        if self.stopping.is_set():
+            return "stopping"
+        return "" if self.watch.started.is_set() else "the watch has not begun yet"
+
+    async def _worker(self) -> None:
+        async for key, waited in self.queue.keys():
+            self.metrics.queue_wait.observe(waited)
+            self.metrics.queue_depth.set(self.queue.depth)
+            await self.reconciler.work(key)
+
+    async def run(self) -> None:
+        """Watch and work until told to stop; then finish what is under way."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self.stopping.set)
+        workers = [asyncio.create_task(self._worker()) for _ in range(self.settings.workers)]
+        beside = [asyncio.create_task(work) for work in (self.heart.run(), self.recorder.run(), self._resync())]
+        self.metrics.leader.set(1)
+        self.watch.start()
+        log.info(
+            "the operator works", extra={"version": __version__, "namespaces": self.settings.watch_namespaces or "all"}
+        )
+        watching = asyncio.wrap_future(self.watch.ended)
+        stopping = asyncio.create_task(self.stopping.wait())
+        try:
+            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+            failed = watching.done() and not self.stopping.is_set()
+            self.stopping.set()
+            log.info("stopping: passes under way are finished first")
+            self.watch.stop()
+            await self.queue.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await asyncio.gather(*workers, self.submitter.drain())
+            await self.recorder.flush(2.0)
+        finally:
+            for task in (*workers, *beside, stopping):
+                task.cancel()
+            self.transfers.close()
+            await self.gateways.close()
+        if failed:
+            raise RuntimeError("the watch has ended by itself") from watching.exception()
+
+
+async def operate(settings: Settings) -> int:
+    """Run the operator until SIGTERM; answers the exit code."""
+    cluster = await Cluster.connect()
+    with tempfile.TemporaryDirectory(prefix="llmbatch-") as folder:
+        try:
+            if problems := await check(cluster, settings.watch_namespaces):
+                for problem in problems:
+                    log.error(problem)
+                return 1
+            runtime = Runtime(settings, cluster, Path(folder))
+            probes = ProbeServer(
+                settings.metrics_address,
+                settings.metrics_port,
+                runtime.metrics.registry,
+                alive=runtime.heart.wrong,
+                ready=runtime.ready,
+            )
+            log.info("metrics and probes are served", extra={"port": probes.port, "threads": threading.active_count()})
+            runtime.heart.beat = time.monotonic()
+            try:
+                await runtime.run()
+            finally:
+                probes.close()
+        except ClusterError as error:
+            log.error("the API server can't be used", extra={"detail": str(error)})  # noqa: TRY400 - said in full
+            return 1
+        finally:
+            await cluster.close()
+    return 0
