@@ -136,6 +136,9 @@ def _value(kind: str, setting: Setting, environ: Mapping[str, str]) -> str:
 
 
 def _tls(connection: Connection, material: Material) -> ssl.SSLContext:
+    if connection.url.startswith("http:"):
+        # Not used. Loading the system's authorities would take some megabytes and milliseconds for nothing.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, **_authorities(connection, material))
     # Python 3.13 began to refuse authorities without certain extensions; private ones often lack them.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -1,12 +1,12 @@
 """The upload transfer: validate the whole input, then stream it. Nothing is sent of an input that isn't valid."""
 
-import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import BinaryIO
+from zlib import crc32
 
 from llmbatch.api.batchjob_status import InputStatus
 from llmbatch.api.reasons import Reason
@@ -19,8 +19,8 @@ from llmbatch.edges.files import Files, Progress
 from llmbatch.edges.outcome import Answered
 from llmbatch.edges.problem import ProblemError, of_failure, of_os_error
 
-_BLOCK_BYTES = 256 * 1024
-"""Size of what is given to the socket at once. What a send leaves over is copied by httpx, so more is slower."""
+_BLOCK_BYTES = 512 * 1024
+"""Size of what is given to the socket at once."""
 
 
 class ChangedError(Exception):
@@ -34,6 +34,7 @@ class Checked:
     status: InputStatus
     kept: int  # of the input, without the blank lines at its end
     length: int  # of what is sent
+    checksum: int  # CRC-32 of the input: tells a change during the upload, at a fraction of SHA-256's time
 
 
 def upload(
@@ -52,8 +53,8 @@ def upload(
         with _source(plan, data) as source, Files(route) as files:
             checked = validate(source, checker, plan, progress)
             source.seek(0)
-            content = _counted(_content(source, checked, plan, checker), checked.length, progress)
-            result = files.upload(plan.filename, content, checked.length)
+            body = _counted(content(source, checked, plan, checker), checked.length, progress)
+            result = files.upload(plan.filename, body, checked.length)
         if isinstance(result, Answered):
             return UploadReport(file_id=result.value.id, input=checked.status)
         problem = of_failure(result, Reason.ROUTE_NOT_FOUND).problem
@@ -82,12 +83,13 @@ def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress:
         ProblemError: It is invalid or too large.
     """
     digest = sha256()
-    size = kept = position = length = 0
+    size = kept = position = length = checksum = 0
 
     def read() -> Iterator[bytes]:
-        nonlocal size
+        nonlocal size, checksum
         for chunk in volume.chunks(source):
             digest.update(chunk)
+            checksum = crc32(chunk, checksum)
             size += len(chunk)
             if progress is not None:
                 progress("validate", size, None)
@@ -115,17 +117,24 @@ def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress:
             final=True,
         )
     status = InputStatus(bytes=size, requests=checker.requests, sha256=digest.hexdigest())
-    return Checked(status=status, kept=kept, length=length)
+    return Checked(status=status, kept=kept, length=length, checksum=checksum)
 
 
-def _content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: LineChecker) -> Iterator[bytes]:
+def content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: LineChecker) -> Iterator[bytes]:
     """Yield what is sent. The last block is held back until the input has proved to be the one that was validated.
 
     Raises:
         ChangedError: It is not; the server then has a body that is too short, and drops it.
     """
-    digest = sha256()
-    read = _hashed(source, digest)
+    checksum = 0
+
+    def summed() -> Iterator[bytes]:
+        nonlocal checksum
+        while block := source.read(_BLOCK_BYTES):
+            checksum = crc32(block, checksum)
+            yield block
+
+    read = summed()
     blocks = _whole(read, checked.kept) if plan.model is None else _rewritten(read, checker)
     held = b""
     sent = 0
@@ -137,16 +146,10 @@ def _content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: Line
             yield held
         held = block
     for _ in read:
-        pass  # blank lines at the end belong to the digest too
-    if sent != checked.length or digest.hexdigest() != checked.status.sha256:
+        pass  # the checksum is that of the blank lines at the end too
+    if sent != checked.length or checksum != checked.checksum:
         raise ChangedError
     yield held
-
-
-def _hashed(source: BinaryIO, digest: "hashlib._Hash") -> Iterator[bytes]:
-    while block := source.read(_BLOCK_BYTES):
-        digest.update(block)
-        yield block
 
 
 def _whole(read: Iterator[bytes], kept: int) -> Iterator[bytes]:
@@ -177,9 +180,9 @@ def _rewritten(read: Iterator[bytes], checker: LineChecker) -> Iterator[bytes]:
         yield bytes(block)
 
 
-def _counted(content: Iterator[bytes], length: int, progress: Progress | None) -> Iterator[bytes]:
+def _counted(blocks: Iterator[bytes], length: int, progress: Progress | None) -> Iterator[bytes]:
     done = 0
-    for block in content:
+    for block in blocks:
         yield block
         done += len(block)
         if progress is not None:
