@@ -65,10 +65,10 @@ class CollectPlan(Model):
 
     kind: Literal["collect"] = "collect"
     connection: Connection
-    input_file_id: str | None
+    input_file_id: str | None = None
     """The uploaded input, whose order and custom_ids count when the input itself can't be reached."""
-    output_file_id: str | None
-    error_file_id: str | None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
     endpoint: str
     order: Literal["Input", "Completion"]
     input: InputStatus
