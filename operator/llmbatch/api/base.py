@@ -13,7 +13,7 @@ def timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-__all__ = ["JsonDict", "Key", "Model", "Name", "Time", "timestamp", "without_nulls"]
+__all__ = ["JsonDict", "Key", "Model", "Name", "Time", "timestamp"]
 
 Time = Annotated[datetime, PlainSerializer(timestamp, return_type=str)]
 
@@ -56,8 +56,18 @@ class Model(BaseModel):
         return cls.model_validate(without_nulls(data))
 
     def dump(self) -> dict[str, Any]:
-        """Write as the API server stores it: JSON types only, unset fields absent."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """Write as the API server stores it: JSON types only, unset and empty fields absent."""
+        dumped: dict[str, Any] = without_empties(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return dumped
+
+
+def without_empties(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Drop members of objects that are empty lists or objects."""
+    if isinstance(value, dict):
+        return {key: without_empties(item) for key, item in value.items() if item not in ([], {})}
+    if isinstance(value, list):
+        return [without_empties(item) for item in value]
+    return value
 
 
 def without_nulls(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type

@@ -15,7 +15,7 @@ from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.queue import Key
 from llmbatch.controller.transfers import Transfers, volume_destination
 from llmbatch.core import backoff, facts
-from llmbatch.core.observation import FileState, Limits, Observation, Stage
+from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
 from llmbatch.core.plan import CollectPlan, CollectReport, Problem, UploadPlan, UploadReport
 from llmbatch.core.transfer_state import Blocked, Ended, Working
 from llmbatch.edges import transfer_job
@@ -260,7 +260,9 @@ class Observer:
 
 
 def _with(seen: Seen, **found: Any) -> Seen:  # noqa: ANN401 - any field of an observation
-    return replace(seen, observation=replace(seen.observation, **found))
+    observation = replace(seen.observation, **found)
+    unrecorded = observation.stage is not stage_of(seen.stored)
+    return replace(seen, observation=replace(observation, unrecorded=unrecorded))
 
 
 def _troubled(seen: Seen, problem: Problem) -> Seen:

@@ -171,11 +171,10 @@ class Runtime:
             "the operator works", extra={"version": __version__, "namespaces": self.settings.watch_namespaces or "all"}
         )
         watching = asyncio.wrap_future(self.watch.ended)
-        stopping = asyncio.create_task(self.stopping.wait())
+        watching.add_done_callback(lambda _: self.stopping.set())
         try:
-            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
-            failed = watching.done() and not self.stopping.is_set()
-            self.stopping.set()
+            await self.stopping.wait()
+            failed = watching.done()
             log.info("stopping: passes under way are finished first")
             self.watch.stop()
             await self.queue.close()
@@ -184,7 +183,7 @@ class Runtime:
                     await asyncio.gather(*workers, self.submitter.drain())
             await self.recorder.flush(2.0)
         finally:
-            for task in (*workers, *beside, stopping):
+            for task in (*workers, *beside):
                 task.cancel()
             self.transfers.close()
             await self.gateways.close()

@@ -35,6 +35,7 @@ def decide(seen: Observation) -> Decision:
         object_is_being_deleted,  # wins over everything: whoever deletes wants no more done
         job_has_ended,
         generation_is_new,  # kstatus: say at once that the new spec was seen
+        news_is_unrecorded,  # a fact is stored before anything is done about it
         output_is_known_to_be_too_small,  # before trouble: looking again would download it all once more
         something_is_in_the_way,
         results_are_stored,
@@ -61,6 +62,19 @@ def generation_is_new(seen: Observation) -> Decision | None:
     if seen.acknowledged:
         return None
     return Decision(Wait(Reason.ACCEPTED, "The job has been seen."))
+
+
+NEWS = {
+    Stage.FILE: Wait(Reason.SUBMITTING, "The input is uploaded; the batch is about to be created.", aspect="Submitted"),
+    Stage.RESULTS: Wait(Reason.COLLECTING, "The batch has ended; its results are next.", aspect="ResultsStored"),
+    Stage.CLEANUP: Wait(Reason.CLEANING_UP, "The results are stored; the remote files are next."),
+}
+
+
+def news_is_unrecorded(seen: Observation) -> Decision | None:
+    if not seen.unrecorded or seen.trouble is not None or seen.stage not in NEWS:
+        return None
+    return Decision(NEWS[seen.stage])
 
 
 def output_is_known_to_be_too_small(seen: Observation) -> Decision | None:

@@ -80,6 +80,8 @@ class Observation:
     """Value of the resubmit annotation."""
     acknowledged: bool = True
     """The stored status tells of this generation of the spec."""
+    unrecorded: bool = False
+    """What was just found out moves the job on, and is not stored yet."""
     trouble: Problem | None = None
     """What keeps the next step from being taken, as found while observing."""
     transferring: Problem | None = None
