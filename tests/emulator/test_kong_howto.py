@@ -85,7 +85,9 @@ def test_the_results_have_the_how_tos_order_usage_and_envelope(azure: Wire) -> N
         body = line["response"]["body"]
         usage = body["usage"]
         reason = body["choices"][0]["finish_reason"]
-        rows.append((line["custom_id"], reason, usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]))
+        rows.append(
+            (line["custom_id"], reason, usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"])
+        )
     assert rows == [
         ("prod4", "length", 30, 60, 90),
         ("prod3", "length", 31, 60, 91),

@@ -52,7 +52,7 @@ SETUPS = {
 }
 
 
-@pytest.fixture(params=SETUPS.values(), ids=SETUPS.keys())
+@pytest.fixture(params=list(SETUPS.values()), ids=list(SETUPS))
 def client(request: pytest.FixtureRequest, emulator: EmulatorServer) -> openai.OpenAI:
     setup: Setup = request.param
     return setup.client(emulator.instance(**setup.config).url)
@@ -83,7 +83,8 @@ def test_upload_create_poll_download_delete(client: openai.OpenAI) -> None:
     assert batch.output_file_id is not None
     lines = client.files.content(batch.output_file_id).text.splitlines()
     assert {json.loads(line)["custom_id"] for line in lines} == {f"prod{number}" for number in range(1, 6)}
-    assert {listed.id for listed in client.files.list()} == {file.id, batch.output_file_id}
+    # Azure's dated versions have no paging here, and the SDK would ask for the next page for ever.
+    assert {listed.id for listed in client.files.list().data} == {file.id, batch.output_file_id}
     assert client.files.delete(file.id).deleted
     with pytest.raises(openai.NotFoundError):
         client.files.retrieve(file.id)
@@ -102,9 +103,9 @@ def test_cancel(client: openai.OpenAI) -> None:
     assert poll(client, batch.id, "cancelled").output_file_id is None
 
 
-def test_a_wrong_key_is_refused(client: openai.OpenAI, emulator: EmulatorServer) -> None:
-    if client.api_key == "ignored":
-        pytest.skip("this setup goes through Kong, which has keys of its own")
+@pytest.mark.parametrize("name", ["Azure, dated version", "Azure, v1", "OpenAI"])
+def test_a_wrong_key_is_refused(name: str, emulator: EmulatorServer) -> None:
+    client = SETUPS[name].client(emulator.instance(**SETUPS[name].config).url)
     with pytest.raises(openai.AuthenticationError):
         client.with_options(api_key="wrong").files.list()
 
