@@ -1,0 +1,125 @@
+"""Each result line is judged on its own."""
+
+import json
+
+import pytest
+
+from llmbatch.api.batchjob_status import Usage
+from llmbatch.core.results import MALFORMED, MISSING, ResultLine, Tally, judge, missing_line
+
+
+def line(status: object = 200, body: object = None, error: object = None, **changes: object) -> bytes:
+    response = {"status_code": status, "request_id": "r", "body": body or {}}
+    return json.dumps({"custom_id": "a", "response": response, "error": error} | changes).encode()
+
+
+CHAT_USAGE = {"usage": {"completion_tokens": 60, "prompt_tokens": 30, "total_tokens": 90}}
+RESPONSES_USAGE = {"usage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}}
+EMBEDDING_USAGE = {"usage": {"prompt_tokens": 5, "total_tokens": 5}}
+FILTERED = {"error": {"message": "The response was filtered", "type": None, "code": "content_filter", "status": 400}}
+TOO_BIG = {"error": {"message": "max_tokens\nis too large", "type": "invalid_request_error", "code": None}}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param(line(), ResultLine("a", succeeded=True), id="200 and no error"),
+        pytest.param(line(body=CHAT_USAGE), ResultLine("a", succeeded=True, usage=(30, 60, 90)), id="chat's usage"),
+        pytest.param(line(body=RESPONSES_USAGE), ResultLine("a", succeeded=True, usage=(7, 3, 10)), id="responses'"),
+        pytest.param(line(body=EMBEDDING_USAGE), ResultLine("a", succeeded=True, usage=(5, 0, 5)), id="embeddings'"),
+        pytest.param(line() + b"\r", ResultLine("a", succeeded=True), id="a carriage return is white space"),
+        pytest.param(
+            line(0), ResultLine("a", succeeded=False, code="0", message="HTTP status 0"), id="status 0 told as completed"
+        ),
+        pytest.param(line(True), ResultLine("a", succeeded=False, code="unknown", message="the result has neither an answer nor an error"), id="true is no status"),
+        pytest.param(
+            line(400, FILTERED),
+            ResultLine("a", succeeded=False, code="content_filter", message="The response was filtered"),
+            id="content filter",
+        ),
+        pytest.param(
+            line(400, TOO_BIG),
+            ResultLine("a", succeeded=False, code="400", message="max_tokens is too large"),
+            id="without a code the HTTP status",
+        ),
+        pytest.param(
+            line(200, error={"code": "batch_expired", "message": "late"}),
+            ResultLine("a", succeeded=False, code="batch_expired", message="late"),
+            id="an error beats a 200",
+        ),
+        pytest.param(
+            line(response=None, error={"code": "batch_cancelled", "message": "no"}),
+            ResultLine("a", succeeded=False, code="batch_cancelled", message="no"),
+            id="never ran",
+        ),
+        pytest.param(
+            line(response=None),
+            ResultLine("a", succeeded=False, code="unknown", message="the result has neither an answer nor an error"),
+            id="neither",
+        ),
+    ],
+)  # fmt: skip
+def test_judgement(given: bytes, expected: ResultLine) -> None:
+    assert judge(given) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [b"", b"{", b"[]", b"null", b'{"custom_id": 3}', b'{"custom_id": ""}', b"\xff", b"[" * 100_000, b"9" * 10_000],
+)
+def test_a_line_that_cant_be_read_is_nobodys(given: bytes) -> None:
+    judged = judge(given)
+    assert (judged.custom_id, judged.succeeded, judged.code) == (None, False, MALFORMED)
+
+
+def test_half_a_surrogate_pair_in_an_answer_does_not_make_it_unreadable() -> None:
+    assert judge(line(body={"text": "\ud800"})).succeeded
+
+
+def test_a_line_of_many_megabytes_is_judged_without_its_tree() -> None:
+    body = {"data": [{"embedding": [0.12345678] * 600_000}], **EMBEDDING_USAGE}
+    long = line(body=body)
+    assert len(long) > 4 * 1024 * 1024
+    assert judge(long) == ResultLine("a", succeeded=True, usage=(5, 0, 5))
+    assert judge(long[:-200]).code == MALFORMED
+
+
+def test_a_message_is_one_short_line() -> None:
+    judged = judge(line(400, {"error": {"message": "x\n" * 1000, "code": "c"}}))
+    assert len(judged.message) <= 200
+    assert "\n" not in judged.message
+
+
+def test_a_missing_result_is_a_failed_line() -> None:
+    judged = judge(missing_line("ä\ud800"))
+    assert (judged.custom_id, judged.succeeded, judged.code) == ("ä\ud800", False, MISSING)
+
+
+def test_a_tally_shows_one_example_of_each_code_the_most_frequent_first() -> None:
+    tally = Tally()
+    tally.add_success((1, 2, 3))
+    tally.add_success(None)
+    tally.add_success((1, 1, 2))
+    tally.add_failure("a", "rare", "m")
+    for number in range(12):
+        tally.add_failure(f"b{number}", "often", "m")
+    tally.add_nameless_failures(2)
+    shown = [(failure.custom_id, failure.code) for failure in tally.failures()]
+    assert shown[:3] == [("b0", "often"), ("a", "rare"), ("b1", "often")]
+    assert len(shown) == 10
+    assert (tally.succeeded, tally.failed) == (3, 15)
+    assert tally.usage == Usage(input_tokens=2, output_tokens=3, total_tokens=5)
+
+
+def test_codes_without_end_do_not_fill_the_memory() -> None:
+    tally = Tally()
+    for number in range(5000):
+        tally.add_failure("a", str(number), "m")
+    assert tally.failed == 5000
+    assert tally.failures()[0].code == "other"
+
+
+def test_no_usage_told_is_no_usage() -> None:
+    tally = Tally()
+    tally.add_success()
+    assert tally.usage is None
