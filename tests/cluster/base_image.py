@@ -6,11 +6,12 @@ from pathlib import Path
 
 from tests.cluster import buildah, debian
 from tests.cluster.paths import CACHE, content_hash
-from tests.cluster.shell import ClusterError, run, step
+from tests.cluster.shell import run, step
 
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
-NAME = f"localhost/python-base:{content_hash([Path(__file__)])}"
+_VERSION = content_hash([], salt=f"{SUITE} {PACKAGES}")
+NAME = f"localhost/python-base:{_VERSION}"
 
 
 def ensure() -> str:
@@ -25,9 +26,10 @@ def ensure() -> str:
 
 
 def _root_files() -> Path:
-    folder = CACHE / f"image-base-{content_hash([Path(__file__)])}"
+    folder = CACHE / f"image-base-{_VERSION}"
     if folder.is_dir():
         return folder
+    debian.install(debian.IMAGES)
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     with step("Base image: installing Debian's Python into a folder", about="1 minute"):
         run(
@@ -43,12 +45,9 @@ def _root_files() -> Path:
 
 def _mirror() -> list[str]:
     """Return the mirror that apt uses here for this suite; debootstrap itself doesn't look."""
-    debian.install(debian.IMAGES)
     sites = run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)"])
     for line in sites.splitlines():
         site, _, suite = line.partition(" ")
         if suite == SUITE:
             return [site]
-    if not shutil.which("debootstrap"):
-        raise ClusterError("debootstrap is missing: apt-get install debootstrap")
     return []

@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.shell import ClusterError, run, say, step
+from tests.cluster.shell import ClusterError, run, step
 
 CLUSTER = {
     "/usr/bin/containerd": "containerd",
@@ -40,18 +41,16 @@ def install(programs: Mapping[str, str]) -> None:
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], env=env)
 
 
-class _no_services:  # noqa: N801  # reads as the words of a with statement
+@contextmanager
+def _no_services() -> Iterator[None]:
     """Tell Debian not to start containerd and prometheus on install: ours are started with our own settings."""
-
-    def __enter__(self) -> None:
-        self.ours = not POLICY.exists()
-        if self.ours:
-            POLICY.write_text("#!/bin/sh\nexit 101\n")
-            POLICY.chmod(0o755)
-        else:
-            # Someone else's policy: containers images ship one that forbids starting, which is what we want.
-            say(f"  keeping {POLICY}, which decides what services packages may start")
-
-    def __exit__(self, *_: object) -> None:
-        if self.ours:
+    # A policy that's there already is someone else's: container images ship one that forbids, which is what we want.
+    ours = not POLICY.exists()
+    if ours:
+        POLICY.write_text("#!/bin/sh\nexit 101\n")
+        POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
             POLICY.unlink()
