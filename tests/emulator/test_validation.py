@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.emulator.conftest import Wire, jsonl, request_line
@@ -152,7 +153,7 @@ def test_the_token_quota_counts_the_batches_that_are_not_over(
     emulator: EmulatorServer, fail_fast: bool, outcome: str
 ) -> None:
     instance = emulator.instance(quota_tokens=90, quota_fail_fast=fail_fast, in_progress_seconds=1000)
-    with __import__("httpx").Client(base_url=instance.url) as http:
+    with httpx.Client(base_url=instance.url) as http:
         wire = Wire(instance, http)
         content = jsonl(GOOD)  # about 60 tokens
         first = wire.create(wire.upload(content).json()["id"])

@@ -107,6 +107,8 @@ class Watch:
                     registry=registry(self._tell),
                     settings=settings(),
                     memo=Memo(),
+                    # Its own way to find one fails for a user id without an entry in /etc/passwd, as pods have it.
+                    identity="llmbatch",  # type: ignore[arg-type]  # a NewType that Kopf does not export
                     clusterwide=not self._namespaces,
                     namespaces=self._namespaces,
                     stop_flag=self._stop,
