@@ -107,7 +107,8 @@ def resolve(connection: Connection, environ: Mapping[str, str], material: Materi
 def _check_address(url: str) -> None:
     """Refuse what would only come out as an odd error of the URL or the name resolver, deep in a call."""
     try:
-        host = httpx.URL(url).host
+        parsed = httpx.URL(url)
+        host = parsed.host if parsed.port is None or 0 < parsed.port < 65536 else ""
     except httpx.InvalidURL:
         host = ""
     if not 0 < len(host) <= 253 or any(len(label) > 63 for label in host.split(".")):

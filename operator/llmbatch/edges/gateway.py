@@ -251,7 +251,7 @@ def _probed(result: Answered[Page] | Failure) -> RouteProbe:
             return RouteProbe("unreachable", result.reason, result.message, result.retry_after)
         case Refused(reason=Reason.GATEWAY_UNAUTHORIZED):
             return RouteProbe("unauthorized", result.reason, result.message)
-        case Refused(reason=Reason.ROUTE_NOT_FOUND):
+        case Refused(reason=Reason.ROUTE_NOT_FOUND) if result.body.source != "provider":
             return RouteProbe("no_route", result.reason, result.message)
         case Refused(reason=Reason.RATE_LIMITED):
             return RouteProbe("unreachable", result.reason, result.message, result.retry_after)
