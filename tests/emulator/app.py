@@ -91,6 +91,9 @@ class Emulator:
         if fault is not None:
             kind = exchange.call.fault = fault.kind
             if kind == "reset_before":
+                # An upload breaks while it is sent; a small call when it is sent and waits for its answer.
+                if exchange.call.operation != "files.create":
+                    await sending.drain(exchange.request)
                 return None
             if kind == "delay":
                 await asyncio.sleep(fault.seconds or 0)

@@ -61,10 +61,10 @@ async def send(request: Request, out: Send, answer: Reply, fault: Fault | None =
     end = fault.bytes if fault is not None and fault.kind == "truncate" and fault.bytes is not None else size
     rate = fault.bytes_per_second if fault is not None and fault.kind == "slow" else None
     for block in _blocks(answer.file, min(end, size), rate):
-        await out({"type": "http.response.body", "body": block, "more_body": True})
-        sent += len(block)
         if rate:
             await asyncio.sleep(len(block) / rate)
+        await out({"type": "http.response.body", "body": block, "more_body": True})
+        sent += len(block)
     if sent < size:
         await protocol.hang_up(request)
         return
