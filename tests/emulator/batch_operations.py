@@ -218,10 +218,17 @@ async def list_batches(exchange: Exchange) -> Reply:
 
 
 async def cancel(exchange: Exchange) -> Reply:
-    instance, config = exchange.instance, exchange.config
+    instance = exchange.instance
     if exchange.route.resource_id not in instance.batches:
         return _not_found(exchange)
-    batch = await progress.settle(instance, exchange.route.resource_id)
+    await progress.settle(instance, exchange.route.resource_id)
+    # Nobody may be halfway through changing the batch, or the cancellation would be overwritten.
+    async with instance.locks[exchange.route.resource_id]:
+        return _cancelled(exchange, instance.batches[exchange.route.resource_id])
+
+
+def _cancelled(exchange: Exchange, batch: BatchRecord) -> Reply:
+    instance, config = exchange.instance, exchange.config
     if batch.status not in config.cancel_allowed:
         message = f"Cannot cancel a batch with status '{batch.status}'."
         return exchange.error(409, message, code="conflict" if config.dialect == "azure" else None)
