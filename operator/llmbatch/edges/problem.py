@@ -36,7 +36,7 @@ def of_os_error(error: OSError, side: Side, path: str) -> ProblemError:
     """Turn an error of the file system into a problem; `path` is shown, `side` is spec.input or spec.output."""
     why = f"{path}: {error.strerror or 'error of the file system'}"
     match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return ProblemError(Reason.VOLUME_FULL, f"{why}; make room on the volume or enlarge its claim")
         case errno.EROFS:
             return ProblemError(Reason.PERMISSION_DENIED, f"{why}; name a claim in spec.output that can be written")

@@ -106,6 +106,8 @@ def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress:
             if plan.model is not None and not checker.error_count:
                 length += len(checker.rewrite(bytes(line))) + 1
     checker.finish()
+    if progress is not None:
+        progress("validate", size, size)
     if checker.error_count:
         raise ProblemError(Reason.INVALID_INPUT, _summary(checker.errors, checker.error_count), final=True)
     kept = min(kept, size)  # the last line may have no line feed

@@ -55,11 +55,10 @@ class Folder:
             if error.errno == errno.ELOOP:
                 raise self._link(name) from None
             raise of_os_error(error, self._side, self.shown(name)) from None
-        file = os.fdopen(descriptor, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            file.close()
+            os.close(descriptor)
             raise invalid(self._side, f"{self.shown(name)}: is not a regular file")
-        return file
+        return os.fdopen(descriptor, "rb", buffering=0)
 
     def create(self, name: str) -> BinaryIO:
         """Make a new file, to write and read, with the permissions that the umask leaves of 0660.
