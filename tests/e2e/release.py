@@ -1,0 +1,137 @@
+"""The chart's release on the cluster, and the emulator it brings."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.cluster import Cluster
+from tests.e2e.kube import Kube
+from tests.emulator.client import Instance, make_instance
+
+CHART = Path(__file__).parents[2] / "charts" / "llmbatch"
+NAMESPACE = "llmbatch-system"
+SETTLE_SECONDS = 8
+CLEANUP_SECONDS = 20
+
+
+class Release:
+    """`helm install llmbatch charts/llmbatch`, with the emulator and with short waits."""
+
+    def __init__(self, cluster: Cluster, namespace: str = NAMESPACE, name: str = "llmbatch") -> None:
+        self.cluster, self.namespace, self.name = cluster, namespace, name
+        self.kube = Kube(cluster, namespace)
+        self._forward: subprocess.Popen[str] | None = None
+        self._port = 0
+        self._lock = threading.Lock()
+
+    def helm(self, *arguments: str, seconds: float = 180) -> str:
+        """Run Helm."""
+        done = subprocess.run(
+            [str(self.cluster.tools.helm), *arguments, "--namespace", self.namespace],
+            capture_output=True, text=True, env=self.cluster.env(), timeout=seconds, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise AssertionError(f"helm {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
+    def values(self, **further: str) -> list[str]:
+        """Give the --set options of a test release."""
+        operator, emulator = (
+            image.rpartition(":") for image in (self.cluster.operator_image, self.cluster.emulator_image)
+        )
+        given = {
+            "image.repository": operator[0],
+            "image.tag": operator[2],
+            "emulator.enabled": "true",
+            "emulator.image.repository": emulator[0],
+            "emulator.image.tag": emulator[2],
+            "operator.recheckSeconds": "2",
+            "operator.settleSeconds": str(SETTLE_SECONDS),
+            "operator.cleanupTimeoutSeconds": str(CLEANUP_SECONDS),
+            **further,
+        }
+        return [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+
+    def install(self, **further: str) -> None:
+        """Install or upgrade, and wait until both pods are ready and of this image."""
+        self.helm("upgrade", "--install", self.name, str(CHART), "--create-namespace", *self.values(**further))
+        # The image's tag stays the same while its content changes: pods of an earlier image go.
+        for deployment in (self.name, f"{self.name}-emulator"):
+            self.kube.run("rollout", "restart", f"deployment/{deployment}")
+        for deployment in (self.name, f"{self.name}-emulator"):
+            self.kube.run("rollout", "status", f"deployment/{deployment}", "--timeout=120s", seconds=130)
+
+    @property
+    def emulator_url(self) -> str:
+        """URL of the emulator, as pods reach it."""
+        return f"http://{self.name}-emulator.{self.namespace}:8000"
+
+    def instance(self, name: str, **config: Any) -> Instance:
+        """Make an instance of the emulator, controlled from here."""
+        return make_instance(self.forwarded(), name, config)
+
+    def forwarded(self) -> str:
+        """URL of the emulator, as this process reaches it (kubectl port-forward)."""
+        with self._lock:
+            if self._forward is None or self._forward.poll() is not None:
+                self._port = _free_port()
+                self._forward = subprocess.Popen(
+                    [
+                        str(self.cluster.tools.kubectl), "--namespace", self.namespace, "port-forward",
+                        f"service/{self.name}-emulator", f"{self._port}:8000",
+                    ],
+                    env=self.cluster.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+                )  # fmt: skip
+            url = f"http://127.0.0.1:{self._port}"
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    httpx.get(f"{url}/healthz", timeout=2).raise_for_status()
+                    return url
+                except httpx.HTTPError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
+
+    def operator_pod(self) -> dict[str, Any]:
+        """Give the operator's pod."""
+        pods = self.kube.items("pods", "-l", "app.kubernetes.io/component=operator")
+        return next(pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
+
+    def kill_operator(self) -> None:
+        """SIGKILL the operator's process, as a node's OOM killer would."""
+        container = self.operator_pod()["status"]["containerStatuses"][0]["containerID"].rpartition("//")[2]
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and container in _text(folder / "cgroup"):
+                os.kill(int(folder.name), signal.SIGKILL)
+                return
+        raise AssertionError(
+            f"no process of container {container} here: this test needs the node's processes on this machine"
+        )
+
+    def close(self) -> None:
+        """End the port-forward."""
+        if self._forward is not None:
+            self._forward.terminate()
+            self._forward.wait(10)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

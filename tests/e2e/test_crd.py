@@ -1,0 +1,82 @@
+"""What the API server refuses by itself, in words that a user understands, and what `kubectl explain` teaches."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e import objects
+from tests.e2e.conftest import Tenant
+from tests.e2e.kube import KubectlError
+
+CONFIG_MAP, SECRET = objects.in_config_map("prompts"), objects.in_secret("out", "results")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "spec", "told"),
+    [
+        pytest.param({}, SECRET, {}, "exactly one of configMap, secret, persistentVolumeClaim must be set", id="no input"),
+        pytest.param(
+            {**CONFIG_MAP, **objects.in_secret("other")}, SECRET, {},
+            "exactly one of configMap, secret, persistentVolumeClaim must be set", id="two inputs",
+        ),
+        pytest.param(
+            objects.in_volume("data", "../etc/passwd"), SECRET, {}, "path must be relative to the volume", id=".. in a path"
+        ),
+        pytest.param(objects.in_volume("data", "/abs"), SECRET, {}, "path must be relative to the volume", id="absolute path"),
+        pytest.param(CONFIG_MAP, SECRET, {"completionWindow": "12h"}, 'supported values: "24h"', id="another window"),
+        pytest.param(
+            objects.in_volume("data", "a.jsonl"), objects.in_volume("data", "a.jsonl"), {},
+            "must not be what spec.input names", id="output over the input",
+        ),
+        pytest.param(
+            CONFIG_MAP, SECRET, {"metadata": {"llmbatch_uid": "x"}}, "do not start with llmbatch_", id="our metadata keys"
+        ),
+    ],
+)  # fmt: skip
+def test_a_job_that_makes_no_sense_is_refused(
+    tenant: Tenant, source: objects.Json, target: objects.Json, spec: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(KubectlError, match="invalid") as refused:
+        tenant.kube.apply(objects.job("job", source, target, **spec))
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"gatewayRef": {"name": "another"}}, id="gatewayRef"),
+        pytest.param({"endpoint": "/v1/responses"}, id="endpoint"),
+        pytest.param({"input": {"configMap": {"name": "others"}}}, id="input"),
+        pytest.param({"model": "another"}, id="model"),
+    ],
+)
+def test_what_costs_money_cannot_be_changed(tenant: Tenant, change: objects.Json) -> None:
+    tenant.kube.apply(objects.job("job", CONFIG_MAP, SECRET))
+    with pytest.raises(KubectlError, match="immutable"):
+        tenant.kube.patch("batchjob", "job", {"spec": change})
+
+
+@pytest.mark.parametrize("url", ["ftp://kong", "https://user:password@kong", "https://kong?x=1"])
+def test_a_gateway_url_with_credentials_or_query_is_refused(tenant: Tenant, url: str) -> None:
+    with pytest.raises(KubectlError, match=r"spec\.url"):
+        tenant.kube.apply(objects.gateway("other", url))
+
+
+def test_explain_teaches_what_the_input_is(tenant: Tenant) -> None:
+    told = tenant.kube.run("explain", "bj.spec.input")
+    assert "JSONL" in told
+    for field in ("configMap", "secret", "persistentVolumeClaim"):
+        assert field in told
+    assert "not set" not in tenant.kube.run("explain", "bj.spec", "--recursive")
+
+
+def test_the_columns_show_phase_progress_counts_and_readiness(tenant: Tenant) -> None:
+    tenant.kube.apply(
+        objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b--status-400")}),
+        objects.job("job", CONFIG_MAP, SECRET),
+    )
+    tenant.kube.wait_for("job", "Complete")
+    head, row = tenant.kube.run("get", "bj", "-o", "wide").splitlines()
+    assert head.split()[:7] == ["NAME", "PHASE", "PROGRESS", "COMPLETED", "FAILED", "READY", "AGE"]
+    assert row.split()[:6] == ["job", "Complete", "100%", "1", "1", "True"]
+    assert row.split()[7:9] == ["CompletedWithFailures", "kong"]
