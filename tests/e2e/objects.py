@@ -1,11 +1,13 @@
 """Builders of Kubernetes objects; what a test doesn't care about is filled in."""
 
+import ast
 import base64
 import json
 from typing import Any
 
-from tests.e2e.kube import Json, Kube
+from tests.e2e.kube import Kube
 
+Json = dict[str, Any]
 API_VERSION = "llmbatch.io/v1alpha1"
 
 
@@ -112,8 +114,6 @@ class Volume:
 
 
 def _literal(text: str) -> str:
-    import ast
-
     value: bytes = ast.literal_eval(text)
     return value.decode()
 
