@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmbatch.core.lines import MAX_LINE_BYTES, LineChecker
 
@@ -153,3 +155,32 @@ def test_rewriting_replaces_the_model_alone(before: str, after: str) -> None:
 
 def test_a_models_name_is_escaped() -> None:
     assert LineChecker(CHAT, 'a"ü', 10).rewrite(b'{"body":{"model":"x"}}') == '{"body":{"model":"a\\"ü"}}'.encode()
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.text(max_size=8)
+    | st.sampled_from(["model", '"model": x']),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | st.just("model"), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    body=st.dictionaries(st.text(max_size=4) | st.just("model"), VALUES, max_size=4),
+    more=st.dictionaries(st.sampled_from(["x", "model", "\\", '"']), VALUES, max_size=2),
+    ascii_only=st.booleans(),
+    indent=st.booleans(),
+)
+def test_rewriting_changes_nothing_but_the_model(
+    body: dict[str, object], more: dict[str, object], ascii_only: bool, indent: bool
+) -> None:
+    request = {**more, "body": body}
+    separators = (" , ", "\t:\r") if indent else (",", ":")
+    text = json.dumps(request, ensure_ascii=ascii_only, separators=separators)
+    again = LineChecker(CHAT, "mine", 10).rewrite(text.encode("utf-8", "surrogatepass"))
+    assert json.loads(again) == {**request, "body": {**body, "model": "mine"}}

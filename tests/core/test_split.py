@@ -1,6 +1,8 @@
 """A line feed ends a line, and nothing else does."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmbatch.core.split import Overlong, lines
 
@@ -21,3 +23,19 @@ from llmbatch.core.split import Overlong, lines
 )
 def test_lines(chunks: list[bytes], expected: list[bytes | Overlong]) -> None:
     assert list(lines(chunks, 8)) == expected
+
+
+@given(st.lists(st.binary(max_size=6) | st.just(b"\n"), max_size=12))
+def test_nothing_is_lost_wherever_the_chunks_end(chunks: list[bytes]) -> None:
+    whole = b"".join(chunks)
+    expected = whole.split(b"\n")
+    if not expected[-1]:
+        expected.pop()
+    assert list(lines(chunks, 1000)) == expected
+
+
+@given(st.lists(st.binary(max_size=6) | st.just(b"\n"), max_size=12))
+def test_lengths_add_up_to_the_whole(chunks: list[bytes]) -> None:
+    whole = b"".join(chunks)
+    found = [item.length if isinstance(item, Overlong) else len(item) for item in lines(chunks, 7)]
+    assert sum(length + 1 for length in found) == len(whole) + (1 if whole and not whole.endswith(b"\n") else 0)

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -255,6 +257,39 @@ async def test_an_untrusted_certificate_says_what_to_do(https: EmulatorServer, a
     assert isinstance(trusted, Answered | Refused | NotFound)
     assert isinstance(careless, Answered | Refused | NotFound)
     assert isinstance(plain, Unreachable | Refused)
+
+
+async def test_a_client_certificate_is_presented(authority: trustme.CA, tmp_path: Path) -> None:
+    identity = authority.issue_cert("127.0.0.1")
+    identity.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    ours = authority.issue_cert("operator.example")
+    ca, certificate, key = authority.cert_pem, ours.cert_chain_pems[0], ours.private_key_pem
+    certificate.write_to_path(tmp_path / "tls.crt")
+    key.write_to_path(tmp_path / "tls.key")
+    files = {"ca_file": "ca.pem", "certificate_file": "tls.crt", "key_file": "tls.key"}
+    paths: dict[str, Any] = {name: str(tmp_path / path) for name, path in files.items()}
+    both = str(tmp_path / "both.pem")
+    with EmulatorServer(certfile=both, keyfile=both, client_ca=paths["ca_file"], verify=False) as server:
+        anonymous = await listed(server.url, Material(ca=ca.bytes()))
+        in_memory = await listed(server.url, Material(ca.bytes(), certificate.bytes(), key.bytes()))
+        from_files = await listed(server.url, **paths)
+    assert isinstance(anonymous, Unreachable)
+    # In TLS 1.3 the server refuses after the handshake, often by just hanging up.
+    assert anonymous.reason in {Reason.GATEWAY_UNAUTHORIZED, Reason.GATEWAY_UNREACHABLE}
+    assert not isinstance(in_memory, Unreachable)
+    assert not isinstance(from_files, Unreachable)
+
+
+async def test_no_secret_and_no_url_is_logged(kong: Instance, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    settings = {name: [{"name": "k", "variable": "KEY"}] for name in ("headers", "query")}
+    gateway = Gateway.connect(connection_to(kong.url, **settings), {"KEY": "s3cret"})
+    await gateway.list_batches()
+    await gateway.get_batch("batch_none")
+    await gateway.close()
+    assert "s3cret" not in caplog.text
+    assert kong.url not in caplog.text
 
 
 async def test_a_body_of_several_kinds_of_nothing_is_no_crash() -> None:

@@ -1,5 +1,6 @@
 """Each way in which a call can go wrong is translated once, and none is left out."""
 
+import ssl
 from collections.abc import Iterator
 
 import httpx
@@ -34,6 +35,16 @@ def test_an_error_says_whether_the_request_may_have_been_sent(kind: type[httpx.T
     assert failure.reason is Reason.GATEWAY_UNREACHABLE
     assert failure.message.startswith("get batch: kong.example ")
     assert "s3cret" not in failure.message
+
+
+def test_a_refused_client_certificate_is_a_matter_of_credentials() -> None:
+    refused = ssl.SSLError(1, "alert")
+    refused.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    error = httpx.ReadError("")
+    error.__cause__ = refused
+    failure = from_error(error, "get batch", "kong.example")
+    assert failure.reason is Reason.GATEWAY_UNAUTHORIZED
+    assert "spec.tls.clientCertificate" in failure.message
 
 
 KONG = '{"message":"%s","request_id":"1"}'
