@@ -8,14 +8,14 @@ from pydantic import ValidationError
 
 from llmbatch.api import conditions as kinds
 from llmbatch.api.base import timestamp
-from llmbatch.api.batchjob_status import BatchJobStatus, Phase
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.cache import BATCHJOB, Cache
 from llmbatch.controller.observe import Json, Seen
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.queue import Key, WorkQueue
-from llmbatch.core import conditions, facts, lifecycle
-from llmbatch.core.decision import Ending, Stalled, Wait
+from llmbatch.core import closing
+from llmbatch.core.decision import Ending, Stalled
 from llmbatch.core.observation import Stage, stage_of
 from llmbatch.core.patch import merge_patch
 from llmbatch.edges.cluster import Cluster, ClusterError
@@ -47,8 +47,15 @@ class Publisher:
         if outcome.gone:
             return
         observation, before = seen.observation, seen.stored
-        after = self._status(seen, outcome, ending)
-        lifecycle.check_move(before.phase, after.phase or Phase.PENDING)
+        after = closing.close(
+            before,
+            outcome.status,
+            ending=ending,
+            finish=outcome.finish,
+            generation=observation.generation,
+            deleting=observation.deleted_at is not None,
+            now=observation.now,
+        )
         patch = merge_patch(seen.raw.get("status") or {}, after.dump())
         if not patch:
             return
@@ -66,31 +73,6 @@ class Publisher:
             # The gateway's status shows how many batches are active, and a job may wait for the place.
             await self.queue.add(Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name))
             await self._wake_waiting(seen)
-
-    def _status(self, seen: Seen, outcome: Outcome, ending: Ending) -> BatchJobStatus:
-        observation = seen.observation
-        derived = conditions.derive(
-            seen.stored,
-            outcome.status,
-            ending=ending,
-            finish=outcome.finish,
-            generation=observation.generation,
-            now=observation.now,
-        )
-        status = outcome.status.model_copy(
-            update={
-                "observed_generation": observation.generation,
-                "start_time": outcome.status.start_time or observation.now,
-                "progress": facts.progress(outcome.status),
-                "conditions": derived,
-            }
-        )
-        uploading = isinstance(ending, Wait) and ending.reason in (
-            Reason.UPLOADING,
-            Reason.TRANSFER_PENDING,
-        )
-        phase = lifecycle.phase_of(status, deleting=observation.deleted_at is not None, uploading=uploading)
-        return status.model_copy(update={"phase": phase})
 
     def _tell(self, subject: Subject, before: BatchJobStatus, after: BatchJobStatus) -> None:
         """Record an event when the job's reason has changed; a poll that finds nothing new tells nothing."""

@@ -1,0 +1,49 @@
+"""The status at the end of a pass: facts, phase, progress and conditions put together."""
+
+from datetime import datetime
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.core import conditions, facts, lifecycle
+from llmbatch.core.decision import Ending, Finish, Wait
+
+AT_UPLOAD = frozenset({Reason.UPLOADING, Reason.TRANSFER_PENDING})
+
+
+def close(
+    before: BatchJobStatus,
+    found: BatchJobStatus,
+    *,
+    ending: Ending,
+    finish: Finish | None,
+    generation: int,
+    deleting: bool,
+    now: datetime,
+) -> BatchJobStatus:
+    """Give the status to be stored after a pass.
+
+    Args:
+        before: The stored status.
+        found: The same with the facts of this pass.
+        ending: How the pass ended.
+        finish: The verdict, in the pass that ends the job.
+        generation: Generation of the spec that the pass looked at.
+        deleting: The object is being deleted.
+        now: The moment of the pass.
+
+    Raises:
+        lifecycle.IllegalMoveError: The lifecycle has no such move.
+    """
+    derived = conditions.derive(before, found, ending=ending, finish=finish, generation=generation, now=now)
+    status = found.model_copy(
+        update={
+            "observed_generation": generation,
+            "start_time": found.start_time or now,
+            "progress": facts.progress(found),
+            "conditions": derived,
+        }
+    )
+    uploading = isinstance(ending, Wait) and ending.reason in AT_UPLOAD
+    phase = lifecycle.phase_of(status, deleting=deleting, uploading=uploading)
+    lifecycle.check_move(before.phase, phase)
+    return status.model_copy(update={"phase": phase})
