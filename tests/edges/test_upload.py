@@ -86,6 +86,14 @@ def test_limits_are_checked_before_anything_is_sent(kong: Instance, limits: dict
     assert kong.calls() == []
 
 
+def test_a_file_that_is_far_too_large_is_not_even_read(kong: Instance, tmp_path: Path) -> None:
+    with (tmp_path / "in.jsonl").open("w") as file:
+        file.truncate(10**12)  # takes no space
+    told = problem(upload(upload_plan(kong.url, root=str(tmp_path), path="in.jsonl"), None, {}))
+    assert (told.reason, told.final) == (Reason.INVALID_INPUT, True)
+    assert "1000000000000 bytes" in told.message
+
+
 def test_a_line_without_end_is_refused_and_not_kept(kong: Instance) -> None:
     told = problem(upload(upload_plan(kong.url), b"x" * (lines.MAX_LINE_BYTES + 1), {}))
     assert told.reason is Reason.INVALID_INPUT

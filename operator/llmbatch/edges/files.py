@@ -94,6 +94,7 @@ class Files:
         if not is_safe_id(file_id):
             return NotFound(f"{operation}: the id has characters that no id may have")
         done = 0
+        last = b""
         try:
             # Compressed, the length announced would not be that of the content.
             headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
@@ -109,6 +110,7 @@ class Files:
                     if most is not None and done > most:
                         raise TooLargeError(size)
                     into.write(chunk)
+                    last = chunk[-1:]
                     if progress is not None:
                         progress("download", done, size)
         except httpx.TransportError as error:
@@ -117,6 +119,12 @@ class Files:
             return outcome.unreadable(operation, host, "its compressed body is damaged")
         if size is not None and done != size:
             return outcome.unreadable(operation, host, f"it sent {done} bytes of {size}")
+        # A body that ends where the connection does can't be told from one that broke off, but for its last line.
+        delimited = {"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}
+        if not delimited and last not in {b"", b"\n"}:
+            return outcome.unreadable(
+                operation, host, f"the connection ended in the middle of a line, after {done} bytes"
+            )
         return Answered(done)
 
 

@@ -85,6 +85,11 @@ def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress:
     digest = sha256()
     size = kept = position = length = checksum = 0
 
+    # What can't be made to fit by another model's name or by leaving blank lines out need not be read at all.
+    if (whole := source.seek(0, io.SEEK_END)) > 4 * plan.max_bytes:
+        raise _too_large(whole, plan.max_bytes)
+    source.seek(0)
+
     def read() -> Iterator[bytes]:
         nonlocal size, checksum
         for chunk in volume.chunks(source):
@@ -113,11 +118,7 @@ def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress:
     kept = min(kept, size)  # the last line may have no line feed
     length = length if plan.model is not None else kept
     if length > plan.max_bytes:
-        raise ProblemError(
-            Reason.INVALID_INPUT,
-            f"the input has {length} bytes, the gateway's maxFileBytes is {plan.max_bytes}; split the input into several BatchJobs",
-            final=True,
-        )
+        raise _too_large(length, plan.max_bytes)
     status = InputStatus(bytes=size, requests=checker.requests, sha256=digest.hexdigest())
     return Checked(status=status, kept=kept, length=length, checksum=checksum)
 
@@ -199,6 +200,14 @@ def _source(plan: UploadPlan, data: bytes | None) -> Iterator[BinaryIO]:
     parts, name = volume.split_path(plan.path, "input")
     with volume.folder(plan.root, parts, "input") as folder, folder.open(name) as file:
         yield file
+
+
+def _too_large(size: int, most: int) -> ProblemError:
+    return ProblemError(
+        Reason.INVALID_INPUT,
+        f"the input has {size} bytes, the gateway's maxFileBytes is {most}; split the input into several BatchJobs",
+        final=True,
+    )
 
 
 def _summary(errors: list[LineError], count: int) -> str:
