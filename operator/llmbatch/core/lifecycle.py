@@ -13,6 +13,7 @@ TERMINAL = frozenset({Phase.COMPLETE, Phase.FAILED})
 TRANSITIONS: dict[Phase, dict[Phase, str]] = {
     Phase.PENDING: {
         Phase.UPLOADING: "input found, gateway ready",
+        Phase.SUBMITTING: "file uploaded after a pause",
         Phase.FAILED: "spec or input refused",
         Phase.DELETING: "deleted",
     },
@@ -36,29 +37,26 @@ TRANSITIONS: dict[Phase, dict[Phase, str]] = {
         Phase.FINALIZING: "requests answered",
         Phase.CANCELLING: "cancelled at the provider",
         Phase.COLLECTING: "batch ended",
-        Phase.FAILED: "batch refused or gone",
         Phase.DELETING: "deleted",
     },
     Phase.IN_PROGRESS: {
         Phase.FINALIZING: "requests answered",
         Phase.CANCELLING: "cancelled at the provider",
         Phase.COLLECTING: "batch ended",
-        Phase.FAILED: "batch refused or gone",
         Phase.DELETING: "deleted",
     },
     Phase.FINALIZING: {
         Phase.CANCELLING: "cancelled at the provider",
         Phase.COLLECTING: "batch ended",
-        Phase.FAILED: "batch refused or gone",
         Phase.DELETING: "deleted",
     },
     Phase.CANCELLING: {
         Phase.COLLECTING: "batch ended",
-        Phase.FAILED: "batch gone",
         Phase.DELETING: "deleted",
     },
     Phase.COLLECTING: {
         Phase.CLEANING_UP: "results stored",
+        Phase.FAILED: "batch refused",
         Phase.DELETING: "deleted",
     },
     Phase.CLEANING_UP: {
