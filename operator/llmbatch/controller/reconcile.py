@@ -103,6 +103,12 @@ class Reconciler:
         outcome = Outcome(seen.observation.status)
         if decision.effect is not None:
             outcome = await self.actor.act(seen, decision.effect)
+        if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
+            # Judged by the same rules as a final problem that was met while observing: it ends the job.
+            seen = replace(seen, observation=replace(seen.observation, status=outcome.status, trouble=outcome.problem))
+            decision = decide(seen.observation)
+            if decision.effect is not None:
+                outcome = await self.actor.act(seen, decision.effect)
         if seen.spent and seen.plan is not None and seen.observation.deleted_at is None:
             await self.actor.transfers.remove(seen.owner, seen.plan)
         ending = self._ending(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
@@ -124,9 +130,6 @@ class Reconciler:
             if observation.deleted_at is not None:
                 told = f"Can't clean up yet: {outcome.problem.message}"
                 return Wait(Reason.DELETING, told, after=outcome.after or 5.0)
-            if outcome.problem.final:
-                # The next pass sees it again while observing, or the actor has finished the job; say it meanwhile.
-                return Wait(outcome.problem.reason, outcome.problem.message, after=None)
             in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
             return ending_for(outcome.problem, observation.stage, observation.limits, costly=in_pod)
         if outcome.after is not None and isinstance(ending, Wait):
