@@ -169,7 +169,8 @@ class Actor:
                 gone = status.batches[0].model_copy(update={"status": "cancelled"})
                 return Outcome(facts.with_batch(status, gone), after=0.0)
             case Refused(status=409) | Refused(status=400):
-                # It has ended in the meantime: a poll tells how.
+                # It has ended in the meantime: a poll, without waiting for its turn, tells how.
+                self.observer.polled(seen.owner.uid, 0)
                 return Outcome(status, after=0.5)
             case _:
                 return Outcome(status, await self.observer.problem(client, answer), after=5.0)
