@@ -101,7 +101,7 @@ class Observer:
                 return _with(seen, lists_batches=self.gateways.lists_batches(gateway))
             case Stage.BATCH:
                 return await self._batch(seen)
-            case Stage.RESULTS:
+            case Stage.RESULTS if seen.observation.deleted_at is None:
                 return await self._results(seen)
             case _:
                 return seen
@@ -170,9 +170,8 @@ class Observer:
         elif not isinstance(answer, NotFound):
             return _troubled(seen, await self.problem(client, answer))
         # Some servers know nothing of a file's metadata; a batch made of it shows whether it is there.
-        return _with(
-            seen, file_state=state, file_details=details, poll_in=wait, slot_free=self._slot(seen.key, gateway, client)
-        )
+        slot = state is not FileState.USABLE or self._slot(seen.key, gateway, client)
+        return _with(seen, file_state=state, file_details=details, poll_in=wait, slot_free=slot)
 
     def _slot(self, key: Key, gateway: Key, client: Client) -> bool:
         """Claim a place among the gateway's active batches, if there is one."""
