@@ -10,7 +10,7 @@ from llmbatch.api import conditions as kinds
 from llmbatch.api.base import timestamp
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.cache import BATCHJOB, Cache
+from llmbatch.controller.cache import BATCHJOB, Cache, is_ended
 from llmbatch.controller.observe import Json, Seen
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.queue import Key, WorkQueue
@@ -116,6 +116,9 @@ class Publisher:
             )
 
     async def _say(self, key: Key, raw: Json, *, status: str, kind: str, reason: Reason, message: str) -> None:
+        if is_ended(raw):
+            # The verdict stays, whatever happens on the way out.
+            return
         found = raw.get("status") or {}
         try:
             old = BatchJobStatus.parse(found)
