@@ -74,7 +74,7 @@ class Reason(StrEnum):
     SUBMISSION_UNKNOWN = "SubmissionUnknown"
     """It can't be found out whether the batch was made (the gateway has no list); a person must decide."""
     REMOTE_BATCH_NOT_FOUND = "RemoteBatchNotFound"
-    """The batch whose id is recorded is gone at the provider. Terminal."""
+    """The batch whose id is recorded is not found at the provider, or the gateway leads elsewhere; looked for now and then."""
     REMOTE_FILE_FAILED = "RemoteFileFailed"
     """The provider could not process the uploaded file. Terminal."""
     ADOPTED = "Adopted"

@@ -60,7 +60,11 @@ def derive(
             stated[STALLED] = ("True", ending.reason, ending.message)
         case Done():
             kept = before.condition(READY)
-            stated[READY] = (kept.status, kept.reason, kept.message) if kept else ("Unknown", Reason.ACCEPTED, "")
+            stated[READY] = (
+                (kept.status, kept.reason, kept.message)
+                if kept
+                else ("Unknown", Reason.ACCEPTED, "The job has been seen.")
+            )
         case _:
             assert_never(ending)
     stated |= _milestones(before, after, ending, finish)

@@ -1,5 +1,7 @@
 """What to do with a BatchJob that is being deleted: leave nothing behind, but never wait for ever."""
 
+import math
+
 from llmbatch.api.reasons import Reason
 from llmbatch.core.decision import Cancel, Decision, DeleteFiles, Done, LookUp, RemoveFinalizer, Wait
 from llmbatch.core.observation import Observation, Stage
@@ -10,7 +12,8 @@ def object_is_being_deleted(seen: Observation) -> Decision | None:
     if seen.deleted_at is None:
         return None
     if not seen.finalizer:
-        return Decision(Done())
+        # Nothing of ours is left to do; the API server removes the object when the others are done.
+        return _wait("Waiting for the finalizers of others.", after=math.inf)
     if seen.stage is Stage.ENDED or _nothing_is_there(seen):
         return Decision(Done(), RemoveFinalizer())
     if seen.older_than(seen.deleted_at, seen.limits.cleanup_seconds):

@@ -120,7 +120,10 @@ def without_files(status: BatchJobStatus, file_ids: tuple[str, ...]) -> BatchJob
     gone = {
         name: None for name in ("input_file_id", "output_file_id", "error_file_id") if getattr(batch, name) in file_ids
     }
-    return with_batch(status, batch.model_copy(update=gone))
+    left = batch.model_copy(update=gone)
+    if left == Batch():
+        return status.model_copy(update={"batches": status.batches[1:]})
+    return with_batch(status, left)
 
 
 def progress(status: BatchJobStatus) -> str | None:
