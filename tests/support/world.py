@@ -1,0 +1,329 @@
+"""A BatchJob's life without a cluster: decide, effect, facts, status; with a provider that is a few dictionaries.
+
+Every write can be the last one before a crash, every call's answer can be lost, and the clock is moved by hand. Nothing
+here decides anything: all decisions are those of `decide`, all statuses those of `closing.close`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, assert_never
+
+from llmbatch.api.batchjob_status import BatchJobStatus, Phase
+from llmbatch.api.reasons import Reason
+from llmbatch.core import closing, facts, lifecycle
+from llmbatch.core.decide import decide
+from llmbatch.core.decision import (
+    AddFinalizer,
+    Cancel,
+    Collect,
+    Decision,
+    DeleteFiles,
+    Done,
+    Effect,
+    Ending,
+    Finish,
+    GiveUpAttempt,
+    LookUp,
+    RemoveFinalizer,
+    Submit,
+    Upload,
+    Wait,
+)
+from llmbatch.core.observation import FileState, Observation, Stage, stage_of
+from llmbatch.core.plan import Problem
+from llmbatch.core.trouble import ending_for
+from llmbatch.core.wire import Counts, RemoteBatch
+from tests.support import build
+from tests.support.kstatus import check_status
+
+Create = Literal["made", "lost after", "lost before", "not made", "refused"]
+Crash = Literal["", "before the intent", "after the intent", "after the call", "before the status"]
+
+
+class CrashError(Exception):
+    """The operator dies here."""
+
+
+@dataclass
+class Answers:
+    """What the world says in one pass."""
+
+    trouble: Problem | None = None
+    """In the way while observing."""
+    create: Create = "made"
+    upload: Problem | None = None
+    collect: Problem | None = None
+    completed: int = 5
+    """Requests that turn out to have succeeded."""
+    listing: Problem | None = None
+    delete_files: Problem | None = None
+    cancel: Problem | None = None
+    crash: Crash = ""
+
+
+QUIET = Answers()
+
+
+@dataclass
+class World:
+    """One BatchJob, its provider and its operator."""
+
+    lists_batches: bool = True
+    remote_files: str = "Delete"
+    now: datetime = build.NOW
+    status: BatchJobStatus = field(default_factory=BatchJobStatus)
+    generation: int = 1
+    finalizer: bool = False
+    deleted_at: datetime | None = None
+    gone: bool = False
+    resubmit: str | None = None
+    transferring: Problem | None = None
+    file_state: FileState = FileState.USABLE
+    slot_free: bool = True
+    remote: dict[str, str] = field(default_factory=dict)
+    """Status of each batch at the provider, by id."""
+    files: set[str] = field(default_factory=set)
+    told: list[str] = field(default_factory=list)
+    """What was done, one word each."""
+    phases: list[Phase] = field(default_factory=list)
+    creates: int = 0
+    destination: int | None = None
+    """Results in the destination."""
+    _numbers: int = 0
+
+    # --- what others do ----------------------------------------------------------------------------------------------
+
+    def passes(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += timedelta(seconds=seconds)
+
+    def provider_says(self, status: str) -> None:
+        """Move all batches that have not ended to a status."""
+        for batch_id, old in self.remote.items():
+            if old not in lifecycle.ENDED:
+                self.remote[batch_id] = status
+
+    def delete(self) -> None:
+        """Delete the object, as a user does."""
+        self.deleted_at = self.deleted_at or self.now
+        self.gone = self.gone or not self.finalizer
+
+    def edit(self) -> None:
+        """Change something in the spec."""
+        self.generation += 1
+
+    @property
+    def alive(self) -> list[str]:
+        """Batches that cost money now."""
+        return [batch_id for batch_id, status in self.remote.items() if status not in lifecycle.ENDED]
+
+    def object(self) -> dict[str, Any]:
+        """Give the object as the API server would."""
+        metadata: dict[str, Any] = {"name": "job", "namespace": "team-a", "generation": self.generation}
+        if self.deleted_at is not None:
+            metadata["deletionTimestamp"] = self.deleted_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {"metadata": metadata, "status": self.status.dump()}
+
+    # --- a pass ------------------------------------------------------------------------------------------------------
+
+    def look(self, answers: Answers = QUIET) -> Ending | None:
+        """Make one pass; None when the operator died in it or there is nothing to look at."""
+        if self.gone:
+            return None
+        try:
+            return self._pass(answers)
+        except CrashError:
+            return None
+
+    def until(self, done: Callable[["World"], bool], answers: Answers = QUIET, *, most: int = 30) -> None:
+        """Make passes until something holds, letting as much time go by as each asks for."""
+        for _ in range(most):
+            if done(self):
+                return
+            ending = self.look(answers)
+            self.passes(getattr(ending, "after", None) or 1.0)
+        raise AssertionError(f"that never came: {self.told} {self.status.dump()}")
+
+    def _pass(self, answers: Answers) -> Ending:
+        seen = self._observe(answers)
+        decision, status, problem, finish = decide(seen), seen.status, None, None
+        if decision.effect is not None:
+            status, problem, finish = self._act(seen, decision.effect, answers)
+        if problem is not None and problem.final and self.deleted_at is None:
+            seen = replace(seen, status=status, trouble=problem)
+            decision = decide(seen)
+            assert decision.effect is not None, "a final problem ends the job"
+            status, problem, finish = self._act(seen, decision.effect, answers)
+        if self.gone:
+            return Done()
+        ending = self._ending(seen, decision, problem, finish)
+        if answers.crash == "before the status":
+            raise CrashError
+        self._store(status, ending, finish)
+        return ending
+
+    def _observe(self, answers: Answers) -> Observation:
+        stored, trouble = self.status, answers.trouble
+        status, errors = stored, ""
+        stage = stage_of(stored)
+        batch = stored.batches[0] if stored.batches else None
+        if stage is Stage.ENDED or stored.observed_generation != self.generation:
+            trouble = None
+        elif trouble is None and stage is Stage.BATCH and batch is not None and batch.id is not None:
+            remote = self._remote(batch.id)
+            status = facts.with_remote(stored, remote, self.now)
+            errors = facts.told_errors(remote)
+        return build.observation(
+            status,
+            generation=self.generation,
+            spec=build.spec(remoteFiles=self.remote_files),
+            now=self.now,
+            finalizer=self.finalizer,
+            deleted_at=self.deleted_at,
+            resubmit=self.resubmit,
+            acknowledged=stored.observed_generation == self.generation,
+            unrecorded=stage_of(status) is not stage,
+            trouble=trouble,
+            transferring=self.transferring,
+            file_state=self.file_state,
+            batch_errors=errors,
+            lists_batches=self.lists_batches,
+            slot_free=self.slot_free,
+            poll_in=60.0,
+        )
+
+    def _remote(self, batch_id: str) -> RemoteBatch:
+        status = self.remote[batch_id]
+        output = "file-out" if status in ("completed", "expired", "cancelled") else None
+        counts = Counts(total=5, completed=5 if output else 2, failed=0)
+        return RemoteBatch(
+            id=batch_id,
+            status=status,
+            input_file_id="file-in",
+            output_file_id=output,
+            counts=counts,
+            created_at=self.now.replace(tzinfo=UTC),
+            metadata={"llmbatch_uid": build.UID},
+        )
+
+    def _ending(self, seen: Observation, decision: Decision, problem: Problem | None, finish: Finish | None) -> Ending:
+        if finish is not None:
+            return Done()
+        if problem is None:
+            return decision.ending
+        if seen.deleted_at is not None:
+            return Wait(Reason.DELETING, f"Can't clean up yet: {problem.message}", after=5.0)
+        return ending_for(problem, seen.stage, seen.limits)
+
+    def _store(self, status: BatchJobStatus, ending: Ending, finish: Finish | None) -> None:
+        self.status = closing.close(
+            self.status,
+            status,
+            ending=ending,
+            finish=finish,
+            generation=self.generation,
+            deleting=self.deleted_at is not None,
+            now=self.now,
+        )
+        if self.status.phase is not None and (not self.phases or self.phases[-1] != self.status.phase):
+            self.phases.append(self.status.phase)
+        check_status(self.object())
+
+    # --- effects -----------------------------------------------------------------------------------------------------
+
+    def _act(  # noqa: PLR0912 - one case for each effect
+        self, seen: Observation, effect: Effect, answers: Answers
+    ) -> tuple[BatchJobStatus, Problem | None, Finish | None]:
+        self.told.append(type(effect).__name__)
+        status = seen.status
+        match effect:
+            case AddFinalizer():
+                self.finalizer = True
+            case RemoveFinalizer():
+                self.finalizer, self.gone = False, self.deleted_at is not None
+            case Upload():
+                if answers.upload is not None:
+                    return status, answers.upload, None
+                assert self.finalizer, "nothing is made at the provider without the finalizer"
+                self.files.add("file-in")
+                return facts.with_upload(status, build.upload_report()), None, None
+            case Submit(attempt):
+                return *self._submit(status, attempt, answers), None
+            case LookUp():
+                return *self._look_up(status, answers), None
+            case GiveUpAttempt():
+                return facts.without_intent(status, made_none=False), None, None
+            case Collect():
+                return *self._collect(status, answers), None
+            case Cancel(batch_id):
+                if answers.cancel is not None:
+                    return status, answers.cancel, None
+                if self.remote[batch_id] not in lifecycle.ENDED:
+                    self.remote[batch_id] = "cancelling"
+                return facts.with_remote(status, self._remote(batch_id), self.now), None, None
+            case DeleteFiles(file_ids):
+                if answers.delete_files is not None:
+                    return status, answers.delete_files, None
+                self.files -= set(file_ids)
+                return facts.without_files(status, file_ids), None, None
+            case Finish():
+                return *self._finish(status, effect, answers), effect
+            case _:
+                assert_never(effect)
+        return status, None, None
+
+    def _finish(
+        self, status: BatchJobStatus, finish: Finish, answers: Answers
+    ) -> tuple[BatchJobStatus, Problem | None]:
+        if answers.delete_files is None:
+            self.files -= set(finish.delete_file_ids)
+        return status.model_copy(update={"completion_time": self.now}), None
+
+    def _submit(self, status: BatchJobStatus, attempt: int, answers: Answers) -> tuple[BatchJobStatus, Problem | None]:
+        if answers.crash == "before the intent":
+            raise CrashError
+        self.status = facts.with_intent(status, attempt, self.now)
+        if answers.crash == "after the intent":
+            raise CrashError
+        self.creates += 1
+        intent = self.status
+        match answers.create:
+            case "not made" | "refused":
+                refused = answers.create == "refused"
+                reason = Reason.REQUEST_REFUSED if refused else Reason.RATE_LIMITED
+                self.status = facts.without_intent(intent, made_none=True)
+                return self.status, Problem(reason=reason, message="Not made.", final=refused)
+            case "lost before":
+                return intent, None
+        batch_id = f"batch-{len(self.remote) + 1}"
+        self.remote[batch_id] = "validating"
+        self.files |= {"file-out"}
+        if answers.crash == "after the call":
+            raise CrashError
+        if answers.create == "lost after":
+            return intent, None
+        return self._record(intent, batch_id), None
+
+    def _record(self, intent: BatchJobStatus, batch_id: str) -> BatchJobStatus:
+        self.status = facts.with_remote(intent, self._remote(batch_id), self.now)
+        check_status(self.object())
+        return self.status
+
+    def _look_up(self, status: BatchJobStatus, answers: Answers) -> tuple[BatchJobStatus, Problem | None]:
+        if answers.listing is not None:
+            return status, answers.listing
+        assert status.submission is not None
+        if self.remote:
+            return self._record(status, min(self.remote)), None
+        if (self.now - status.submission.intent_time).total_seconds() < build.LIMITS.settle_seconds:
+            return status, None
+        return facts.without_intent(status, made_none=False), None
+
+    def _collect(self, status: BatchJobStatus, answers: Answers) -> tuple[BatchJobStatus, Problem | None]:
+        if answers.collect is not None:
+            return status, answers.collect
+        assert "file-out" in self.files, "the results were deleted before they were stored"
+        self.destination = answers.completed
+        report = build.collect_report(5, answers.completed)
+        return facts.with_results(status, report, location="secret/r", errors_location="secret/e", now=self.now), None
