@@ -60,4 +60,4 @@ def tenant(release: Release, statuses: Watcher) -> Iterator[Tenant]:
     assert statuses.alive()
     made = make_tenant(release)
     yield made
-    made.kube.run("delete", "namespace", made.kube.namespace, "--wait=false")
+    made.kube.run("delete", "namespace", made.kube.namespace, "--wait=false", "--ignore-not-found")

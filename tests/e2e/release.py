@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.cluster import Cluster
+from tests.e2e.forward import begin
 from tests.e2e.kube import Kube
 from tests.emulator.client import Instance, make_instance
 
@@ -27,8 +27,8 @@ class Release:
     def __init__(self, cluster: Cluster, namespace: str = NAMESPACE, name: str = "llmbatch") -> None:
         self.cluster, self.namespace, self.name = cluster, namespace, name
         self.kube = Kube(cluster, namespace)
-        self._forward: subprocess.Popen[str] | None = None
-        self._port = 0
+        self._forward: subprocess.Popen[bytes] | None = None
+        self._url = ""
         self._lock = threading.Lock()
 
     def helm(self, *arguments: str, seconds: float = 180) -> str:
@@ -81,21 +81,18 @@ class Release:
         """URL of the emulator, as this process reaches it (kubectl port-forward)."""
         with self._lock:
             if self._forward is None or self._forward.poll() is not None:
-                self._port = _free_port()
-                self._forward = subprocess.Popen(
-                    [
-                        str(self.cluster.tools.kubectl), "--namespace", self.namespace, "port-forward",
-                        f"service/{self.name}-emulator", f"{self._port}:8000",
-                    ],
-                    env=self.cluster.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-                )  # fmt: skip
-            url = f"http://127.0.0.1:{self._port}"
+                self._forward, self._url = begin(self.cluster, self.namespace, f"service/{self.name}-emulator", 8000)
             deadline = time.monotonic() + 20
             while True:
                 try:
-                    httpx.get(f"{url}/healthz", timeout=2).raise_for_status()
-                    return url
+                    httpx.get(f"{self._url}/healthz", timeout=2).raise_for_status()
+                    return self._url
                 except httpx.HTTPError:
+                    # A tunnel to a pod that was replaced stays open and leads nowhere.
+                    self.close()
+                    self._forward, self._url = begin(
+                        self.cluster, self.namespace, f"service/{self.name}-emulator", 8000
+                    )
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.1)
@@ -128,10 +125,3 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

@@ -43,7 +43,7 @@ def town(request: pytest.FixtureRequest, release: Release, statuses: Watcher) ->
         ),
     )
     yield Town(tenant, volume)
-    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    kube.run("delete", "namespace", kube.namespace, "--wait=false", "--ignore-not-found")
 
 
 def _input(place: str) -> objects.Json:

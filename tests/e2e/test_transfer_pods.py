@@ -91,6 +91,7 @@ def test_a_link_in_the_volume_leads_nowhere_else(tenant: Tenant, name: str) -> N
     volume = objects.Volume(tenant.kube, "data", tenant.release.cluster.operator_image)
     volume.python("import os; os.symlink('/etc/passwd', '/data/link.jsonl'); os.symlink('/etc', '/data/folder')")
     tenant.kube.apply(objects.job("job", objects.in_volume("data", name), TARGET))
-    job = tenant.kube.until("job", lambda found: condition(found, "InputReady").get("status") == "False", "told")
+    job = tenant.kube.until_reason("job", "InputNotFound")
     assert "link" in condition(job, "InputReady")["message"]
+    assert name in condition(job, "InputReady")["message"]
     assert tenant.kong.files() == []

@@ -255,13 +255,34 @@ class Observer:
                 return _with(seen, status=status)
         if problem is None:
             return seen
-        return replace(_troubled(seen, problem), spent=True)
+        return replace(_troubled(seen, _placed(seen, problem)), spent=True)
 
 
 def _with(seen: Seen, **found: Any) -> Seen:  # noqa: ANN401 - any field of an observation
     observation = replace(seen.observation, **found)
     unrecorded = observation.stage is not stage_of(seen.stored)
     return replace(seen, observation=replace(observation, unrecorded=unrecorded))
+
+
+PLACES = frozenset({
+    Reason.INPUT_NOT_FOUND,
+    Reason.INPUT_CHANGED,
+    Reason.PERMISSION_DENIED,
+    Reason.VOLUME_FULL,
+    Reason.OUTPUT_EXISTS,
+    Reason.OUTPUT_INVALID,
+})  # fmt: skip
+
+
+def _placed(seen: Seen, problem: Problem) -> Problem:
+    """Name the claim and the path as the user wrote them: the transfer knows only where its volume is mounted."""
+    uploads = isinstance(seen.plan, UploadPlan)
+    spec = seen.observation.spec
+    volume = spec.input.persistent_volume_claim if uploads else spec.output.persistent_volume_claim
+    if volume is None or problem.reason not in PLACES:
+        return problem
+    where = f"{'spec.input' if uploads else 'spec.output'} (claim {volume.claim_name}, path {volume.path})"
+    return problem.model_copy(update={"message": f"{where}: {problem.message}"})
 
 
 def _troubled(seen: Seen, problem: Problem) -> Seen:

@@ -1,0 +1,162 @@
+"""The chart on a real cluster: upgrade, uninstall, one namespace only, and no permission too many or too few."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from kubernetes.aio import client as kubernetes_client
+
+from llmbatch.controller.preflight import check
+from llmbatch.edges.cluster import Cluster as Adapter
+from llmbatch.edges.permissions import PERMISSIONS
+from tests.e2e import objects
+from tests.e2e.conftest import Tenant, make_tenant
+from tests.e2e.kube import KubectlError
+from tests.e2e.release import CHART, Release
+from tests.e2e.watcher import Watcher
+
+PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
+JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
+VERBS = [
+    (f"{resource.plural}/{subresource}" if subresource else resource.plural, resource.group, verb)
+    for (resource, subresource), verbs in PERMISSIONS.items()
+    for verb in sorted(verbs)
+]
+
+
+@pytest.fixture
+def own_release(release: Release) -> Iterator[Release]:
+    """The release, put back as the other tests want it."""
+    yield release
+    release.install()
+
+
+def test_an_upgrade_takes_jobs_under_way_along(tenant: Tenant, own_release: Release) -> None:
+    tenant.kong.configure(in_progress_seconds=8)
+    tenant.kube.apply(PROMPTS, JOB)
+    tenant.kube.until("job", lambda job: job.get("status", {}).get("phase") == "InProgress", "in progress")
+    own_release.install(**{"operator.workers": "8"})
+    tenant.kube.wait_for("job", "Complete")
+    assert tenant.creates() == 1
+
+
+def test_after_an_uninstall_jobs_and_definitions_are_there_and_a_new_release_goes_on(
+    tenant: Tenant, own_release: Release
+) -> None:
+    tenant.kong.configure(in_progress_seconds=4)
+    tenant.kube.apply(PROMPTS, JOB)
+    tenant.kube.until("job", lambda job: job.get("status", {}).get("phase") == "InProgress", "in progress")
+    own_release.helm("uninstall", own_release.name, "--wait")
+    assert tenant.kube.get("batchjob", "job")["status"]["phase"] == "InProgress"
+    assert own_release.kube.exists("crd", "batchgateways.llmbatch.io")
+    own_release.install()
+    # The emulator went with the release, and its instances with it: the batch is gone, and a person is told so.
+    tenant.kube.until_reason("job", "RemoteBatchNotFound")
+    tenant.kube.delete("batchjob", "job")
+
+
+def test_with_watch_namespaces_no_cluster_role_is_held_and_only_they_are_served(
+    release: Release, own_release: Release, statuses: Watcher
+) -> None:
+    assert statuses.alive()
+    inside, outside = make_tenant(release), make_tenant(release)
+    own_release.install(watchNamespaces=f"{{{inside.kube.namespace}}}")
+    inside.kong.reset()
+    for kind in ("clusterroles", "clusterrolebindings"):
+        found = own_release.kube.run("get", kind, "-l", "app.kubernetes.io/instance=llmbatch", "-o", "name")
+        assert found.strip() == ""
+    account = f"system:serviceaccount:{own_release.namespace}:{own_release.name}"
+    with pytest.raises(KubectlError):
+        outside.kube.run("auth", "can-i", "get", "secrets", "--as", account)
+    outside.kube.apply(PROMPTS, JOB)
+    inside.kube.apply(PROMPTS, JOB)
+    inside.kube.wait_for("job", "Complete")
+    assert "status" not in outside.kube.get("batchjob", "job")
+    for tenant in (inside, outside):
+        tenant.kube.run("delete", "batchjob", "job")
+        tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
+
+
+def test_the_role_of_the_chart_is_what_the_operator_checks_for(release: Release) -> None:
+    assert _rules(release) == {(group, name, verb) for name, group, verb in VERBS}
+
+
+@pytest.mark.parametrize(("name", "group", "verb"), VERBS, ids=[f"{verb} {name}" for name, _, verb in VERBS])
+async def test_without_any_one_permission_the_operator_refuses_to_start(
+    release: Release, account: str, name: str, group: str, verb: str
+) -> None:
+    without = [
+        {"apiGroups": [other_group], "resources": [other], "verbs": [other_verb]}
+        for other_group, other, other_verb in sorted(_rules(release))
+        if (other_group, other, other_verb) != (group, name, verb)
+    ]
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "trial"},
+        "rules": without,
+    }
+    release.kube.apply(role)
+    adapter = _as_account(release, account)
+    try:
+        # The API server's authorizer sees a changed Role a moment later.
+        for _ in range(100):
+            missing = await check(adapter, (release.namespace,))
+            if len(missing) == 1 and f"may not {verb} {name}." in missing[0]:
+                return
+        raise AssertionError(f"{verb} {name} was taken away, but the operator misses {missing}")
+    finally:
+        await adapter.close()
+
+
+@pytest.fixture(scope="module")
+def account(release: Release) -> Iterator[str]:
+    """A service account bound to a Role that tests change; its token."""
+    kube = release.kube
+    subject = {"kind": "ServiceAccount", "name": "trial", "namespace": release.namespace}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "trial"}
+    kube.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "trial"}},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "trial"},
+            "subjects": [subject],
+            "roleRef": reference,
+        },
+    )
+    yield kube.run("create", "token", "trial").strip()
+    kube.run("delete", "role,rolebinding,serviceaccount", "trial")
+
+
+def _as_account(release: Release, token: str) -> Adapter:
+    config = json.loads(release.kube.run("config", "view", "--raw", "--minify", "-o", "json"))
+    server = config["clusters"][0]["cluster"]
+    authority = (
+        base64.b64decode(server["certificate-authority-data"]).decode()
+        if "certificate-authority-data" in server
+        else None
+    )
+    configuration = kubernetes_client.Configuration(host=server["server"])
+    configuration.ca_cert_data, configuration.ssl_ca_cert = authority, server.get("certificate-authority")
+    configuration.api_key = {"BearerToken": f"Bearer {token}"}
+    return Adapter(kubernetes_client.ApiClient(configuration))
+
+
+def _rules(release: Release) -> set[tuple[str, str, str]]:
+    rendered = release.helm("template", release.name, str(CHART), "--kube-version", "v1.34.4", *release.values())
+    roles = [
+        found
+        for found in yaml.safe_load_all(rendered)
+        if found and found["kind"] == "ClusterRole" and "aggregat" not in str(found["metadata"].get("labels"))
+    ]
+    (role,) = roles
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }

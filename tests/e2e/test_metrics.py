@@ -1,0 +1,101 @@
+"""Prometheus scrapes the operator, and its linter has nothing to say."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e import objects
+from tests.e2e.conftest import Tenant
+from tests.e2e.forward import forward, free_port
+
+PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b--status-400")})
+JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
+
+
+@pytest.fixture
+def metrics(tenant: Tenant) -> Iterator[str]:
+    """URL of the operator's metrics Service."""
+    with forward(tenant.release.cluster, tenant.release.namespace, "service/llmbatch-metrics", 8080) as url:
+        yield url
+
+
+@contextmanager
+def prometheus(tenant: Tenant, target: str, folder: Path) -> Iterator[str]:
+    """Run Debian's Prometheus on loopback, scraping one target every second."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    config = {
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [{"job_name": "llmbatch", "static_configs": [{"targets": [target.removeprefix("http://")]}]}],
+    }
+    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
+    command = [
+        str(tenant.release.cluster.tools.prometheus), f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}",
+    ]  # fmt: skip
+    with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            yield f"http://{address}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _query(url: str, expression: str) -> list[dict[str, object]]:
+    try:
+        answer = httpx.get(f"{url}/api/v1/query", params={"query": expression}, timeout=5)
+        found: list[dict[str, object]] = answer.json()["data"]["result"]
+    except (httpx.HTTPError, KeyError, ValueError):
+        return []
+    return found
+
+
+def test_prometheus_scrapes_the_counters_of_a_finished_job(tenant: Tenant, metrics: str, tmp_path: Path) -> None:
+    tenant.kube.apply(PROMPTS, JOB)
+    tenant.kube.wait_for("job", "Complete")
+    with prometheus(tenant, metrics, tmp_path) as url:
+        expected = [
+            'up{job="llmbatch"} == 1',
+            'llmbatch_jobs_finished_total{result="complete",reason="CompletedWithFailures"} >= 1',
+            'llmbatch_requests_total{result="failed"} >= 1',
+            'llmbatch_tokens_total{kind="output"} > 0',
+            'llmbatch_jobs{phase="Complete"} >= 1',
+            'llmbatch_gateway_request_duration_seconds_count{operation="create batch",code="2xx"} >= 1',
+            "llmbatch_duplicate_batches_total == 0",
+            "llmbatch_leader == 1",
+            "llmbatch_build_info == 1",
+        ]
+        deadline = time.monotonic() + 30
+        while missing := [expression for expression in expected if not _query(url, expression)]:
+            assert time.monotonic() < deadline, f"Prometheus has no {missing}"
+            time.sleep(0.5)
+
+
+def test_promtool_has_nothing_to_say_about_the_metrics(tenant: Tenant, metrics: str) -> None:
+    text = httpx.get(f"{metrics}/metrics", timeout=10).text
+    assert "llmbatch_jobs" in text
+    checked = subprocess.run(
+        [str(tenant.release.cluster.tools.promtool), "check", "metrics"],
+        input=text, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_no_label_holds_the_name_of_a_job_or_a_namespace(tenant: Tenant, metrics: str) -> None:
+    name = "a-job-with-an-unusual-name"
+    tenant.kube.apply(PROMPTS, {**JOB, "metadata": {"name": name}})
+    tenant.kube.wait_for(name, "Complete")
+    text = httpx.get(f"{metrics}/metrics", timeout=10).text
+    assert name not in text
+    assert tenant.kube.namespace not in text
+
+
+def test_probes_answer(metrics: str) -> None:
+    for path in ("/livez", "/readyz"):
+        assert httpx.get(f"{metrics}{path}", timeout=10).text == "ok"
