@@ -38,7 +38,7 @@ class Done:
         self.batch = httpx.get(f"{kong.url}/batches/{batch_id}").json()
         self.input = report.input
 
-    def plan(self, **changes: Any) -> CollectPlan:  # noqa: ANN401 - fields of several types
+    def plan(self, **changes: Any) -> CollectPlan:
         given = {
             "connection": connection_to(self.kong.url),
             "input_file_id": self.batch["input_file_id"] or None,
@@ -54,7 +54,7 @@ class Done:
         }
         return CollectPlan.model_validate({**given, **changes})
 
-    def collect(self, **changes: Any) -> CollectReport:  # noqa: ANN401
+    def collect(self, **changes: Any) -> CollectReport:
         report = collect(self.plan(**changes), {})
         assert not [path for path in self.root.rglob("*") if path.name.startswith(".")], "temporary files are gone"
         return report

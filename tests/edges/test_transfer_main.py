@@ -36,7 +36,7 @@ sys.exit(code)
 """
 
 
-def started(kind: str, plan: Any, report: Path, **environ: str) -> subprocess.Popen[str]:  # noqa: ANN401
+def started(kind: str, plan: Any, report: Path, **environ: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "LLMBATCH_REPORT": str(report), **environ}
     if plan is not None:
         environment["LLMBATCH_PLAN"] = json.dumps(plan.dump())
@@ -44,7 +44,7 @@ def started(kind: str, plan: Any, report: Path, **environ: str) -> subprocess.Po
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def run(kind: str, plan: Any, report: Path, **environ: str) -> tuple[int, str, int]:  # noqa: ANN401
+def run(kind: str, plan: Any, report: Path, **environ: str) -> tuple[int, str, int]:
     """Run to the end: exit code, standard output, peak memory in KiB."""
     process = started(kind, plan, report, **environ)
     out, err = process.communicate(timeout=120)
