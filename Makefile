@@ -5,20 +5,27 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llmbatch
 # One virtual environment per set of pinned requirements, shared by every clone.
-VENV   := $(CACHE)/venv-$(shell cat tests/requirements.txt | sha256sum | cut -c1-12)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-BIN    := $(VENV)/bin
-PY     := PYTHONPATH=operator:. $(BIN)/python
+VENV    = $(CACHE)/venv-$(shell sha256sum < tests/requirements.txt | cut -c1-12)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+BIN     = $(VENV)/bin
+PY      = PYTHONPATH=operator:. $(BIN)/python
 
 help:  ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}'
 
-$(VENV)/.done:
-	@echo "Python environment: installing pinned packages into $(VENV) (about 1 minute)"
-	@mkdir -p $(CACHE) && rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
-	@touch $@
+venv:  ## Install the pinned Python packages
+	@tests/suite/venv.sh "$(PYTHON)" "$(VENV)"
 
-venv: $(VENV)/.done  ## Install the pinned Python packages
+demo: venv  ## Bring up a cluster, install llmbatch with an emulated gateway, run a batch
+	@$(PY) -m tests.demo up
+
+demo-down: venv  ## Remove what the demo made, without a trace
+	@$(PY) -m tests.demo down
+
+test: check  ## Run all checks and tests, those on a real cluster included (KEEP_CLUSTER=1 leaves it up)
+	@$(PY) -m pytest -p tests.suite.plugin --durations=15
+
+check: venv  ## Style, types, layers, generated files, the chart
+	@$(PY) -m tests.checks
 
 cluster-up: venv  ## Bring up a real single-node cluster (or use KUBECONFIG, or kind)
 	@$(PY) -m tests.cluster up
@@ -29,4 +36,17 @@ cluster-down: venv  ## Take that cluster down again, without a trace
 image: venv  ## Build both images and load them into the cluster
 	@$(PY) -m tests.cluster image
 
-.PHONY: help venv cluster-up cluster-down image
+crds: venv  ## Generate the CustomResourceDefinitions from the models
+	@$(PY) -m llmbatch crds crds charts/llmbatch/files/crds
+
+docs: venv  ## Generate the parts of the READMEs that are made
+	@$(PY) -m tests.support.diagram
+	@$(PY) -m tests.chart.values_table
+
+bench-single: venv  ## Measure five requests beside a curl script, and the operator at rest
+	@$(PY) -m tests.bench.single
+
+bench-upload: venv  ## Measure a large upload beside curl
+	@$(PY) -m tests.bench.upload
+
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs bench-single bench-upload

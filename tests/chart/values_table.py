@@ -83,7 +83,7 @@ def updated(readme: str, text: str) -> str:
     return f"{before}{BEGIN}{table(text)}{END}{after}"
 
 
-def _at(values: Any, path: list[str]) -> Any:  # noqa: ANN401  # YAML has no narrower type
+def _at(values: Any, path: list[str]) -> Any:
     for name in path:
         values = values[name]
     return values

@@ -24,7 +24,7 @@ PROMPTS = (
 CHAT = "/v1/chat/completions"
 
 
-def request_line(custom_id: str = "task-0", **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+def request_line(custom_id: str = "task-0", **changes: Any) -> dict[str, Any]:
     messages = [
         {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": changes.pop("prompt", "Say hello.")},

@@ -1,0 +1,39 @@
+"""Values that the chart is tried with."""
+
+from tests.chart.helm import Values
+
+EVERYTHING: Values = {
+    "commonLabels": {"team": "platform"},
+    "image": {"repository": "registry.example.com/llmbatch", "tag": "1.2.3", "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}],
+    "operator": {"logLevel": "debug", "extraEnv": [{"name": "TZ", "value": "UTC"}]},
+    "serviceAccount": {"annotations": {"example.com/role": "batch"}},
+    "metrics": {
+        "port": 9090,
+        "service": {"annotations": {"prometheus.io/scrape": "true"}},
+        "serviceMonitor": {"enabled": True, "scrapeTimeout": "10s", "labels": {"release": "prometheus"}},
+    },
+    "podAnnotations": {"example.com/note": "x"},
+    "podLabels": {"example.com/zone": "a"},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]}]}
+    ]}}},
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway",
+         "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "llmbatch"}}}
+    ],
+    "emulator": {"enabled": True, "env": {"EMULATOR_CONFIG": '{"dialect": "openai"}'}},
+}  # fmt: skip
+NOTHING: Values = {
+    "crds": {"install": False},
+    "rbac": {"create": False},
+    "serviceAccount": {"create": False, "name": "mine"},
+    "metrics": {"service": {"enabled": False}},
+    "resources": {},
+    "podSecurityContext": {},
+    "securityContext": {},
+}
+TWO_NAMESPACES: Values = {"watchNamespaces": ["team-a", "team-b"]}

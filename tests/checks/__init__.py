@@ -1,0 +1,1 @@
+"""What `make check` looks at: style, types, layers, generated files, the chart."""
