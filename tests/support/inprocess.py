@@ -1,0 +1,183 @@
+"""The operator in this process: its real parts, against an API server in memory and the gateway's emulator."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio import client as kubernetes_client
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.controller.queue import Key
+from llmbatch.controller.runtime import Runtime
+from llmbatch.edges.cluster import Cluster
+from llmbatch.settings import Settings
+from tests.emulator.client import Instance
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.kstatus import check_status
+
+Json = dict[str, Any]
+
+NAMESPACE = "team-a"
+PATIENCE_SECONDS = 10.0
+KINDS = {"batchjobs": "BatchJob", "batchgateways": "BatchGateway"}
+
+
+def cluster_of(api: ApiServer) -> Cluster:
+    """Connect the operator's own client."""
+    configuration = kubernetes_client.Configuration(host=api.url)
+    configuration.retries = None
+    return Cluster(kubernetes_client.ApiClient(configuration))
+
+
+class Operator:
+    """Workers over the operator's own queue; the watch is the API server telling of its changes."""
+
+    def __init__(self, api: ApiServer, folder: Path, **settings: object) -> None:
+        """Put the parts together; settings are short, so that no test waits."""
+        self.api = api
+        self.cluster = cluster_of(api)
+        given = {"settle_seconds": 0.3, "recheck_seconds": 0.05, "cleanup_timeout_seconds": 5, "workers": 4}
+        self.runtime = Runtime(Settings.model_validate(given | settings), self.cluster, folder)
+        self._changes: asyncio.Queue[tuple[str, Key, Json]] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._workers: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Operator"]:
+        """Work while the context is open; every status that was stored meanwhile keeps the rules."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+        for found in self.api.stored:
+            if found["_plural"] == "batchjobs":
+                check_status(found)
+
+    async def start(self) -> None:
+        """Begin to watch and to work."""
+        for plural in ("batchgateways", "batchjobs"):
+            for found in self.api.objects(plural):
+                self._changed("LISTED", {**found, "_plural": plural})
+        self.api.on_change.append(self._changed)
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self.runtime.recorder.run())]
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self.runtime.settings.workers)]
+
+    async def stop(self) -> None:
+        """Stop as SIGTERM does: what is under way is finished."""
+        if self._changed in self.api.on_change:
+            self.api.on_change.remove(self._changed)
+        await self.runtime.queue.close()
+        await asyncio.gather(*self._workers, self.runtime.submitter.drain())
+        await self.runtime.recorder.flush(2.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks, self._workers = [], []
+        self.runtime.transfers.close()
+        await self.runtime.gateways.close()
+        await self.cluster.close()
+
+    def _changed(self, kind: str, found: Json) -> None:
+        plural = found.pop("_plural")
+        if plural in KINDS:
+            metadata = found["metadata"]
+            self._changes.put_nowait((kind, Key(KINDS[plural], metadata["namespace"], metadata["name"]), found))
+
+    async def _watch(self) -> None:
+        while True:
+            await self.runtime.changed(*await self._changes.get())
+
+    async def _work(self) -> None:
+        async for key, _ in self.runtime.queue.keys():
+            await self.runtime.reconciler.work(key)
+
+    # --- what a test asks --------------------------------------------------------------------------------------------
+
+    def job(self, name: str = "job") -> Json:
+        """Read a BatchJob."""
+        found = self.api.get("batchjobs", name)
+        assert found is not None, f"BatchJob {name} does not exist"
+        return found
+
+    def status(self, name: str = "job") -> BatchJobStatus:
+        """Read a BatchJob's status."""
+        return BatchJobStatus.parse(self.job(name).get("status") or {})
+
+    def reason(self, name: str = "job") -> str:
+        """Read the reason of a BatchJob's Ready condition."""
+        ready = self.status(name).condition("Ready")
+        return ready.reason if ready is not None else ""
+
+    def gateway_reason(self, name: str = "kong") -> str:
+        """Read the reason of a BatchGateway's Ready condition."""
+        found = self.api.get("batchgateways", name) or {}
+        conditions = found.get("status", {}).get("conditions") or [{}]
+        return str(conditions[0].get("reason", ""))
+
+    async def look(self, name: str = "job") -> None:
+        """Have a BatchJob looked at now, with a poll even if none is due."""
+        found = self.api.get("batchjobs", name)
+        key = Key("BatchJob", NAMESPACE, name)
+        if found is not None:
+            self.runtime.reconciler.observer.polled(found["metadata"]["uid"], 0)
+        await self.runtime.queue.add(key)
+
+    async def until(self, done: Callable[[], object], name: str | None = "job") -> None:
+        """Wait for something, looking at the named job again and again so that no delay of its own is waited out."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE_SECONDS
+        while not done():
+            if loop.time() > deadline:
+                shown = [found.get("status") for found in self.api.objects("batchjobs")]
+                raise AssertionError(f"that never came; statuses: {shown}")
+            if name is not None:
+                await self.look(name)
+            await asyncio.sleep(0.01)
+
+    async def until_reason(self, reason: str, name: str = "job") -> None:
+        """Wait for a reason of the Ready condition."""
+        await self.until(lambda: self.reason(name) == reason, name)
+
+    async def until_ended(self, name: str = "job") -> BatchJobStatus:
+        """Wait for the end of a job."""
+        await self.until(lambda: self.status(name).holds("Complete") or self.status(name).holds("Failed"), name)
+        return self.status(name)
+
+    async def until_gone(self, name: str = "job") -> None:
+        """Wait until a job is gone."""
+        await self.until(lambda: self.api.get("batchjobs", name) is None, name)
+
+    async def quiet(self) -> None:
+        """Wait until every key that was due has been looked at."""
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+        await self.until(lambda: self._changes.empty() and self.runtime.queue.depth == 0, None)
+
+    def events(self) -> list[tuple[str, str]]:
+        """Give type and reason of all events so far."""
+        return [(event["type"], event["reason"]) for event in self.api.objects("events")]
+
+
+def config_map(name: str, key: str, content: bytes) -> Json:
+    """Make a ConfigMap."""
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {key: content.decode()}}
+
+
+def secret(name: str, **data: str) -> Json:
+    """Make a Secret."""
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}, "data": encoded}
+
+
+def apply_all(api: ApiServer, kong: Instance, content: bytes, *jobs: Json, **gateway: Any) -> None:
+    """Apply prompts, a gateway and jobs, as a user does; without jobs, one of ConfigMap to Secret."""
+    api.put("configmaps", config_map("prompts", "batch.jsonl", content))
+    api.put("batchgateways", build.batchgateway(kong.url, **gateway))
+    for job in jobs or (build.batchjob(),):
+        api.put("batchjobs", job)
