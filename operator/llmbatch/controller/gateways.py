@@ -11,7 +11,7 @@ from llmbatch.api import conditions
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus, Capabilities
 from llmbatch.api.conditions import Condition
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.cache import BATCHGATEWAY, Cache, is_ended
+from llmbatch.controller.cache import BATCHGATEWAY, Cache, is_ended, is_settled
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
@@ -141,9 +141,12 @@ class Gateways:
         """Say in a gateway's status whether it can be used; answers the seconds until the next look."""
         raw = self.cache.get(key)
         if raw is None:
+            await self._wake_jobs(key)
+            if any(not is_settled(self.cache.get(job) or {}) for job in self.cache.jobs_of(key.namespace, key.name)):
+                # In a namespace that is being deleted the gateway may go first; its jobs still clean up through it.
+                return self.recheck_seconds
             if (gone := self._clients.pop(key, None)) is not None:
                 await gone.gateway.close()
-            await self._wake_jobs(key)
             return None
         found = await self._resolve(key)
         probe = None
