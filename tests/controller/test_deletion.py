@@ -1,0 +1,135 @@
+"""Deletion leaves nothing behind, and never waits for ever."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from llmbatch.api import FINALIZER
+from llmbatch.api.base import timestamp
+from tests.controller.conftest import FIVE
+from tests.emulator.client import Instance
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import Operator, apply_all
+
+
+async def test_a_job_without_anything_at_the_provider_goes_at_once(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    api.put("batchgateways", build.batchgateway(kong.url))
+    api.put("batchjobs", build.batchjob())
+    await operator.until_reason("InputNotFound")
+    api.remove("batchjobs", "job")
+    await operator.until_gone()
+    assert not kong.calls("files.create")
+
+
+async def test_the_finalizer_is_there_before_the_first_remote_write(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("status", "files.create", status=503, times=-1)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: kong.calls("files.create"))
+    first = next(item for item in api.stored if FINALIZER in (item["metadata"].get("finalizers") or []))
+    assert "batches" not in first.get("status", {})
+
+
+async def test_a_running_batch_is_cancelled_and_its_files_are_deleted(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.status().submission_time)
+    api.remove("batchjobs", "job")
+    await operator.until(lambda: operator.status().phase == "Deleting")
+    kong.advance(3600)
+    await operator.until_gone()
+    assert [batch["object"]["status"] for batch in kong.batches()] == ["cancelled"]
+    assert len(kong.calls("batches.cancel")) == 1
+    assert all(file["deleted"] for file in kong.files())
+
+
+async def test_a_batch_that_ended_meanwhile_is_polled_and_not_cancelled_again_and_again(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE, pollIntervalSeconds=3600)
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(3600)
+    api.remove("batchjobs", "job")
+    await operator.until(lambda: api.get("batchjobs", "job") is None, None)
+    assert len(kong.calls("batches.cancel")) == 1
+    assert all(file["deleted"] for file in kong.files())
+
+
+async def test_an_owed_answer_is_looked_up_first(operator: Operator, api: ApiServer, kong: Instance) -> None:
+    kong.fault("reset_after", "batches.create")
+    hold = api.fault("status", "get", "batchjobs", times=0)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: kong.calls("batches.create"), None)
+    hold.times = 0
+    api.remove("batchjobs", "job")
+    await operator.until(lambda: kong.calls("batches.cancel"))
+    kong.advance(3600)
+    await operator.until_gone()
+    assert len(kong.batches()) == 1
+
+
+async def test_it_is_bounded_when_the_gateway_is_down(api: ApiServer, kong: Instance, tmp_path: Path) -> None:
+    async with Operator(api, tmp_path).running() as operator:
+        apply_all(api, kong, FIVE)
+        await operator.until(lambda: operator.status().submission_time)
+        kong.fault("status", "*", status=503, times=-1)
+        api.remove("batchjobs", "job")
+        await operator.until(lambda: kong.calls("batches.cancel"))
+        assert operator.job()["metadata"]["finalizers"] == [FINALIZER], "it waits for the gateway for a while"
+        # Time goes by: five minutes, by the moment at which it was deleted.
+        long_ago = timestamp(datetime.now(UTC) - timedelta(seconds=600))
+        job = operator.job()
+        api.put("batchjobs", {**job, "metadata": {**job["metadata"], "deletionTimestamp": long_ago}})
+        await operator.until_gone()
+        await operator.until(lambda: ("Warning", "RemoteFilesRetained") in operator.events(), None)
+        assert operator.runtime.metrics.registry.get_sample_value("llmbatch_left_behind_total") == 1
+
+
+async def test_the_last_known_gateway_serves_in_a_namespace_that_is_being_deleted(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.status().submission_time)
+    for plural, name in (("batchgateways", "kong"), ("configmaps", "prompts"), ("batchjobs", "job")):
+        api.remove(plural, name)
+    kong.advance(3600)
+    await operator.until_gone()
+    assert all(file["deleted"] for file in kong.files())
+
+
+async def test_results_whose_volume_is_gone_do_not_hold_a_deletion(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    volume = {"persistentVolumeClaim": {"claimName": "data", "path": "out/r.jsonl"}}
+    apply_all(api, kong, FIVE, build.batchjob(output=volume))
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(3600)
+    await operator.until_reason("VolumeClaimNotFound")
+    api.remove("batchjobs", "job")
+    await operator.until_gone()
+    assert all(file["deleted"] for file in kong.files())
+
+
+async def test_finalizers_of_others_are_left_alone(operator: Operator, api: ApiServer, kong: Instance) -> None:
+    apply_all(api, kong, FIVE, build.batchjob(metadata={"finalizers": ["example.com/others"]}))
+    await operator.until(lambda: operator.status().submission_time)
+    api.remove("batchjobs", "job")
+    kong.advance(3600)
+    await operator.until(lambda: operator.job()["metadata"]["finalizers"] == ["example.com/others"])
+    await operator.quiet()
+    assert all(file["deleted"] for file in kong.files())
+
+
+async def test_an_ended_job_waits_for_nobody(operator: Operator, api: ApiServer, kong: Instance) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(3600)
+    await operator.until_ended()
+    await operator.until(lambda: not operator.job()["metadata"].get("finalizers"))
+    api.remove("batchjobs", "job")
+    assert api.get("batchjobs", "job") is None
+    assert api.get("secrets", "results") is None, "what the job owns goes with it"
