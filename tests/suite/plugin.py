@@ -87,5 +87,3 @@ def left_as_found(pytestconfig: pytest.Config) -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     """Join in."""
     config.pluginmanager.register(Suite(config), "llmbatch-suite")
-    if os.environ.get("KEEP_CLUSTER"):
-        say("KEEP_CLUSTER is set: the cluster stays up after the tests")
