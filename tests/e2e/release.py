@@ -65,6 +65,14 @@ class Release:
         # The image's tag stays the same while its content changes: pods of an earlier image go.
         for deployment in (self.name, f"{self.name}-emulator"):
             self.kube.run("rollout", "restart", f"deployment/{deployment}")
+        self._rolled_out()
+
+    def upgrade(self, **further: str) -> None:
+        """Upgrade with other values, and wait until the pods are ready; the emulator keeps its state."""
+        self.helm("upgrade", self.name, str(CHART), *self.values(**further))
+        self._rolled_out()
+
+    def _rolled_out(self) -> None:
         for deployment in (self.name, f"{self.name}-emulator"):
             self.kube.run("rollout", "status", f"deployment/{deployment}", "--timeout=120s", seconds=130)
 

@@ -15,7 +15,6 @@ from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import KubectlError
 from tests.e2e.release import CHART, Release
-from tests.e2e.watcher import Watcher
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
@@ -37,7 +36,7 @@ def test_an_upgrade_takes_jobs_under_way_along(tenant: Tenant, own_release: Rele
     tenant.kong.configure(in_progress_seconds=8)
     tenant.kube.apply(PROMPTS, JOB)
     tenant.kube.until("job", lambda job: job.get("status", {}).get("phase") == "InProgress", "in progress")
-    own_release.install(**{"operator.workers": "8"})
+    own_release.upgrade(**{"operator.workers": "8"})
     tenant.kube.wait_for("job", "Complete")
     assert tenant.creates() == 1
 
@@ -52,18 +51,18 @@ def test_after_an_uninstall_jobs_and_definitions_are_there_and_a_new_release_goe
     assert tenant.kube.get("batchjob", "job")["status"]["phase"] == "InProgress"
     assert own_release.kube.exists("crd", "batchgateways.llmbatch.io")
     own_release.install()
-    # The emulator went with the release, and its instances with it: the batch is gone, and a person is told so.
+    # The emulator went with the release, and its batches with it: a person is told so, and nothing is submitted anew.
+    anew = own_release.instance(tenant.kong.name)
     tenant.kube.until_reason("job", "RemoteBatchNotFound")
+    assert anew.batches() == []
     tenant.kube.delete("batchjob", "job")
 
 
 def test_with_watch_namespaces_no_cluster_role_is_held_and_only_they_are_served(
-    release: Release, own_release: Release, statuses: Watcher
+    release: Release, own_release: Release
 ) -> None:
-    assert statuses.alive()
     inside, outside = make_tenant(release), make_tenant(release)
-    own_release.install(watchNamespaces=f"{{{inside.kube.namespace}}}")
-    inside.kong.reset()
+    own_release.upgrade(watchNamespaces=f"{{{inside.kube.namespace}}}")
     for kind in ("clusterroles", "clusterrolebindings"):
         found = own_release.kube.run("get", kind, "-l", "app.kubernetes.io/instance=llmbatch", "-o", "name")
         assert found.strip() == ""

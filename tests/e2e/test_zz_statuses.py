@@ -5,7 +5,6 @@ from tests.support.kstatus import check_status
 
 
 def test_every_status_that_any_test_produced_keeps_the_rules(statuses: Watcher) -> None:
-    assert statuses.alive(), "the watch ended early: states may have been missed"
     seen = [found for found in statuses.seen() if found.get("status")]
     assert seen, "no test before this one made a BatchJob"
     for found in seen:
