@@ -66,18 +66,13 @@ class Kube:
     def events(self, name: str) -> list[Json]:
         """Give the events about an object, oldest first."""
         found = self.items("events", "--field-selector", f"involvedObject.name={name}")
-        return sorted(found, key=lambda event: str(event["metadata"]["creationTimestamp"]))
+        return sorted(found, key=lambda event: int(event["metadata"]["resourceVersion"]))
 
-    def wait_for(self, name: str, condition: str, seconds: int = 90) -> Json:
-        """Wait as scripts do: kubectl wait --for=condition=…; answers the BatchJob."""
+    def wait_for(self, name: str, condition_type: str, seconds: float = 90) -> Json:
+        """Wait until a BatchJob has ended, and hold kubectl wait to the condition; answers the BatchJob."""
+        self.until(name, lambda job: any(condition(job, kind) for kind in ("Complete", "Failed")), "ended", seconds)
         try:
-            self.run(
-                "wait",
-                f"--for=condition={condition}",
-                f"batchjob/{name}",
-                f"--timeout={seconds}s",
-                seconds=seconds + 10,
-            )
+            self.run("wait", f"--for=condition={condition_type}", f"batchjob/{name}", "--timeout=1s")
         except KubectlError as error:
             raise AssertionError(f"{error}\n{self.run('describe', 'batchjob', name)}") from error
         return self.get("batchjob", name)

@@ -88,3 +88,9 @@ def test_remote_files_are_kept_on_request_and_events_tell_the_story_once(tenant:
     assert sorted(reasons) == sorted(set(reasons)), "no event is repeated, however often the batch is polled"
     assert reasons[-1] == "Succeeded"
     assert len(tenant.kong.calls("batches.get")) >= 3
+
+
+def test_kubectl_wait_returns_when_the_results_are_stored(tenant: Tenant) -> None:
+    _apply(tenant, objects.requests("a"))
+    tenant.kube.run("wait", "--for=condition=Complete", "bj/job", "--timeout=60s")
+    assert objects.stored(tenant.kube, "secret", "out", "results")

@@ -29,6 +29,15 @@ FAR_END = frozenset({
     Reason.INTERNAL_ERROR,
 })  # fmt: skip
 
+# The transfer pod may start any moment: a look costs two reads.
+POD = frozenset({
+    Reason.TRANSFER_PENDING,
+    Reason.TRANSFER_UNSCHEDULABLE,
+    Reason.TRANSFER_IMAGE_PULL_FAILED,
+    Reason.VOLUME_CLAIM_UNBOUND,
+})  # fmt: skip
+POD_SECONDS = 3.0
+
 ASPECTS = {
     Stage.INPUT: "InputReady",
     Stage.FILE: "Submitted",
@@ -52,6 +61,8 @@ def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool =
     if problem.reason in FAR_END:
         return Wait(problem.reason, problem.message, after=None, aspect=aspect)
     after = None if costly else limits.recheck_seconds
+    if problem.reason in POD:
+        after = min(POD_SECONDS, limits.recheck_seconds)
     if problem.reason in PASSING:
         return Wait(problem.reason, problem.message, after=after, aspect=aspect)
     return Stalled(problem.reason, problem.message, after=after, aspect=aspect)
