@@ -169,7 +169,7 @@ async def test_a_refused_call_fails_the_job_and_deletes_its_file(
 
 @pytest.mark.parametrize("kind", ["status", "cut before", "cut after"])
 async def test_the_id_is_written_until_it_lands(operator: Operator, api: ApiServer, kong: Instance, kind: str) -> None:
-    refused = api.fault(kind, "patch", "batchjobs", "status", times=3, where=states_id)  # type: ignore[arg-type]
+    refused = api.fault(kind, "patch", "batchjobs", "status", times=2, where=states_id)  # type: ignore[arg-type]
     apply_all(api, kong, FIVE)
     await finished(operator, kong)
     assert refused.times == 0

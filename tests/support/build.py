@@ -84,8 +84,19 @@ def stored(
 
 
 def ended(kind: str = "Complete", **given: Any) -> BatchJobStatus:
-    """Make the status of a job that has ended."""
-    return stored(conditions=[condition("Ready"), condition(kind)], **given)
+    """Make the status of a job that has ended: Complete, or Failed."""
+    complete = kind == "Complete"
+    reason = "Succeeded" if complete else "AllRequestsFailed"
+    said = [
+        condition("Ready", "True" if complete else "False", reason),
+        condition(kind, "True", reason),
+        *([] if complete else [condition("Stalled", "True", reason)]),
+        condition("InputReady", "True", "InputValid"),
+        condition("Submitted", "True", "Submitted"),
+        condition("ResultsStored", "True", "ResultsStored"),
+    ]
+    whole: Json = {"startTime": "2026-03-01T11:00:00Z", "completionTime": "2026-03-01T12:00:00Z", "progress": "100%"}
+    return stored(5, 5 if complete else 0, conditions=said, **whole, phase=kind, **given)
 
 
 def observation(stored_status: BatchJobStatus | None = None, **given: Any) -> Observation:

@@ -1,0 +1,74 @@
+"""The whole process: Kopf watches an API server in memory, workers work, SIGTERM drains."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llmbatch.controller.runtime import Runtime
+from llmbatch.settings import Settings
+from tests.controller.conftest import FIVE
+from tests.emulator.client import Instance
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import apply_all, cluster_of
+
+
+def kubeconfig(api: ApiServer, folder: Path) -> str:
+    named = {"name": "here"}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{**named, "cluster": {"server": api.url}}],
+        "users": [{**named, "user": {"token": "t"}}],
+        "contexts": [{**named, "context": {"cluster": "here", "user": "here"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
+    api: ApiServer, kong: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", kubeconfig(api, tmp_path))
+    apply_all(api, kong, FIVE)
+    cluster = cluster_of(api)
+    runtime = Runtime(Settings(recheck_seconds=0.1), cluster, tmp_path)
+    running = asyncio.create_task(runtime.run())
+
+    def phase() -> str:
+        return str((api.get("batchjobs", "job") or {}).get("status", {}).get("phase"))
+
+    async with asyncio.timeout(20):
+        while phase() != "Validating":
+            await asyncio.sleep(0.02)
+        assert runtime.ready() == ""
+        api.remove("batchjobs", "job")
+        while phase() != "Deleting":
+            await asyncio.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+    await cluster.close()
+    assert runtime.ready() == "stopping"
+    annotations = [found["metadata"].get("annotations") for found in api.stored if found["_plural"] == "batchjobs"]
+    assert not any(annotations), "nothing of Kopf's is ever put on a user's object"
+
+
+async def test_a_resync_finds_what_the_watch_has_missed(api: ApiServer, kong: Instance, tmp_path: Path) -> None:
+    cluster = cluster_of(api)
+    runtime = Runtime(Settings(), cluster, tmp_path)
+    apply_all(api, kong, FIVE)
+    await runtime.resync()
+    assert runtime.queue.depth == 2
+    assert [key.name for key in runtime.cache.keys("BatchJob")] == ["job"]
+    await runtime.resync()
+    assert runtime.queue.depth == 2, "what has not changed is not looked at"
+    api.remove("batchjobs", "job")
+    await runtime.resync()
+    assert runtime.cache.keys("BatchJob") == []
+    runtime.transfers.close()
+    await cluster.close()
