@@ -100,9 +100,10 @@ class Submitter:
         status = facts.with_remote(intent, batch, datetime.now(UTC))
         # Whatever the provider says of its input, this batch was made of our file.
         await self._write_until_it_lands(seen, intent, status)
-        client = seen.client
-        wait = self.observer.polled(seen.owner.uid, client.spec.poll_interval_seconds) if client else 0.0
-        return Outcome(status, after=wait)
+        if seen.client is not None:
+            self.observer.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
+        # The next pass says at once that the batch runs; it polls when its time has come.
+        return Outcome(status, after=0.0)
 
     async def _write(
         self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, *, resource_version: str | None = None
