@@ -161,17 +161,18 @@ class Actor:
     async def _cancel(self, seen: Seen, batch_id: str) -> Outcome:
         status, client = seen.observation.status, _client(seen)
         answer = await client.gateway.cancel_batch(batch_id)
+        if isinstance(answer, Refused) and answer.status in (400, 409):
+            # It has ended in the meantime: a look tells how.
+            answer = await client.gateway.get_batch(batch_id)
         match answer:
             case Answered(batch):
                 self.observer.polled(seen.owner.uid, min(client.spec.poll_interval_seconds, 5))
-                return Outcome(facts.with_remote(status, batch, seen.observation.now), after=0.0)
+                # A provider that takes no notice of the call is not asked again at once.
+                heard = batch.is_terminal or batch.status == "cancelling"
+                return Outcome(facts.with_remote(status, batch, seen.observation.now), after=0.0 if heard else 5.0)
             case NotFound():
                 gone = status.batches[0].model_copy(update={"status": "cancelled"})
                 return Outcome(facts.with_batch(status, gone), after=0.0)
-            case Refused(status=409) | Refused(status=400):
-                # It has ended in the meantime: a poll, without waiting for its turn, tells how.
-                self.observer.polled(seen.owner.uid, 0)
-                return Outcome(status, after=0.5)
             case _:
                 return Outcome(status, await self.observer.problem(client, answer), after=5.0)
 

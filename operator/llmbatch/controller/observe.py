@@ -18,6 +18,7 @@ from llmbatch.core import backoff, facts
 from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
 from llmbatch.core.plan import CollectPlan, CollectReport, Problem, UploadPlan, UploadReport
 from llmbatch.core.transfer_state import Blocked, Ended, Working
+from llmbatch.core.trouble import placed
 from llmbatch.edges import transfer_job
 from llmbatch.edges.outcome import Answered, Failure, NotFound
 from llmbatch.edges.transfer_job import Owner
@@ -54,6 +55,8 @@ class Observer:
     limits: Limits
     _next_poll: dict[str, float] = field(default_factory=dict)
     """By uid: when the job may be polled again, by the monotonic clock."""
+    _failed_polls: dict[str, Problem] = field(default_factory=dict)
+    """By uid: what the last poll met, if it failed."""
     _claims: dict[Key, Key] = field(default_factory=dict)
     """Jobs about to submit, with their gateway, that the cache doesn't show yet."""
 
@@ -82,6 +85,9 @@ class Observer:
         stage = observation.stage
         if stage is Stage.ENDED or (deleted and not observation.finalizer) or not (deleted or observation.acknowledged):
             return seen
+        if stage is Stage.BATCH and not deleted and (wait := self.poll_in(metadata["uid"])) > 0:
+            # Nothing is asked of the gateway between two polls, and what the last one met still holds.
+            return self._between_polls(seen, wait)
         gateway = Key(BATCHGATEWAY, key.namespace, spec.gateway_ref.name)
         client = await self.gateways.use(gateway.namespace, gateway.name, last_known=deleted is not None)
         if isinstance(client, Problem):
@@ -99,7 +105,7 @@ class Observer:
                 return await self._file(seen, gateway)
             case Stage.ANSWER:
                 return _with(seen, lists_batches=self.gateways.lists_batches(gateway))
-            case Stage.BATCH:
+            case Stage.BATCH if seen.observation.deleted_at is None or seen.observation.batch.status == "cancelling":
                 return await self._batch(seen)
             case Stage.RESULTS if seen.observation.deleted_at is None:
                 return await self._results(seen)
@@ -121,22 +127,32 @@ class Observer:
     def forget(self, key: Key, uid: str) -> None:
         """Forget a job that is gone or has ended."""
         self._next_poll.pop(uid, None)
+        self._failed_polls.pop(uid, None)
         self._claims.pop(key, None)
 
     async def _batch(self, seen: Seen) -> Seen:
         wait = self.poll_in(seen.owner.uid)
-        if wait > 0:
-            return _with(seen, poll_in=wait)
-        return await self._poll(seen)
+        return self._between_polls(seen, wait) if wait > 0 else await self._poll(seen)
+
+    def _between_polls(self, seen: Seen, wait: float) -> Seen:
+        failed = self._failed_polls.get(seen.owner.uid)
+        if failed is not None:
+            return _troubled(seen, failed.model_copy(update={"retry_after_seconds": wait}))
+        return _with(seen, poll_in=wait)
 
     async def _poll(self, seen: Seen) -> Seen:
         client, batch_id = seen.client, seen.observation.batch.id
         if client is None or batch_id is None:
             return seen
+        uid, interval = seen.owner.uid, client.spec.poll_interval_seconds
         answer = await client.gateway.get_batch(batch_id)
-        wait = self.polled(seen.owner.uid, client.spec.poll_interval_seconds)
         if not isinstance(answer, Answered):
-            return _troubled(seen, await self.problem(client, answer))
+            problem = await self.problem(client, answer)
+            self._failed_polls[uid] = problem
+            wait = self.polled(uid, problem.retry_after_seconds or min(interval, self.limits.recheck_seconds))
+            return _troubled(seen, problem.model_copy(update={"retry_after_seconds": wait}))
+        self._failed_polls.pop(uid, None)
+        wait = self.polled(uid, interval)
         status = facts.with_remote(seen.stored, answer.value, seen.observation.now)
         return _with(seen, status=status, batch_errors=facts.told_errors(answer.value), poll_in=wait)
 
@@ -220,7 +236,11 @@ class Observer:
         ) is not None:
             return _troubled(seen, problem)
         plan = self.transfers.collect_plan(spec, seen.stored, transfer_job.pod_connection(client.spec))
-        return await self._transfer(replace(seen, plan=plan))
+        found = await self._transfer(replace(seen, plan=plan))
+        if found.observation == seen.observation and (problem := self.gateways.readiness(client.key)) is not None:
+            # No pod is started only to find what is known.
+            return _troubled(seen, problem)
+        return found
 
     async def _transfer(self, seen: Seen) -> Seen:
         """Look at the transfer Job, and take its report into the status."""
@@ -255,34 +275,16 @@ class Observer:
                 return _with(seen, status=status)
         if problem is None:
             return seen
-        return replace(_troubled(seen, _placed(seen, problem)), spent=True)
+        return replace(
+            _troubled(seen, placed(problem, seen.observation.spec, uploads=isinstance(seen.plan, UploadPlan))),
+            spent=True,
+        )
 
 
 def _with(seen: Seen, **found: Any) -> Seen:  # noqa: ANN401 - any field of an observation
     observation = replace(seen.observation, **found)
     unrecorded = observation.stage is not stage_of(seen.stored)
     return replace(seen, observation=replace(observation, unrecorded=unrecorded))
-
-
-PLACES = frozenset({
-    Reason.INPUT_NOT_FOUND,
-    Reason.INPUT_CHANGED,
-    Reason.PERMISSION_DENIED,
-    Reason.VOLUME_FULL,
-    Reason.OUTPUT_EXISTS,
-    Reason.OUTPUT_INVALID,
-})  # fmt: skip
-
-
-def _placed(seen: Seen, problem: Problem) -> Problem:
-    """Name the claim and the path as the user wrote them: the transfer knows only where its volume is mounted."""
-    uploads = isinstance(seen.plan, UploadPlan)
-    spec = seen.observation.spec
-    volume = spec.input.persistent_volume_claim if uploads else spec.output.persistent_volume_claim
-    if volume is None or problem.reason not in PLACES:
-        return problem
-    where = f"{'spec.input' if uploads else 'spec.output'} (claim {volume.claim_name}, path {volume.path})"
-    return problem.model_copy(update={"message": f"{where}: {problem.message}"})
 
 
 def _troubled(seen: Seen, problem: Problem) -> Seen:

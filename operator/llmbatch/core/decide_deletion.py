@@ -18,11 +18,14 @@ def object_is_being_deleted(seen: Observation) -> Decision | None:
         return Decision(Done(), RemoveFinalizer())
     if seen.older_than(seen.deleted_at, seen.limits.cleanup_seconds):
         return Decision(Done(), RemoveFinalizer(left_behind=_left_behind(seen)))
+    # No wait is longer than what is left of the time.
+    left = seen.limits.cleanup_seconds - (seen.now - seen.deleted_at).total_seconds() + 0.1
     if seen.stage is Stage.INPUT and seen.transferring is not None:
         # The upload's answer names the file that is to be deleted.
         return _wait("Waiting for the upload under way, to delete its file.", after=1.0)
     if seen.trouble is not None:
-        return _wait(f"Can't clean up yet: {seen.trouble.message}", after=min(seen.limits.recheck_seconds, 5.0))
+        after = min(seen.limits.recheck_seconds, 5.0, left)
+        return _wait(f"Can't clean up yet: {seen.trouble.message}", after=after)
     if seen.stage is Stage.ANSWER:
         if not seen.lists_batches:
             return Decision(Done(), RemoveFinalizer(left_behind=_left_behind(seen)))
@@ -30,7 +33,7 @@ def object_is_being_deleted(seen: Observation) -> Decision | None:
     if seen.stage is Stage.BATCH and seen.batch.id is not None:
         if seen.batch.status != "cancelling":
             return Decision(_waiting("The batch is being cancelled."), Cancel(seen.batch.id))
-        return _wait("The batch is being cancelled at the provider.", after=max(0.05, seen.poll_in))
+        return _wait("The batch is being cancelled at the provider.", after=min(max(0.05, seen.poll_in), left))
     if seen.spec.remote_files == "Delete" and seen.file_ids:
         return Decision(_waiting("The remote files are being deleted."), DeleteFiles(seen.file_ids))
     return Decision(Done(), RemoveFinalizer())

@@ -1,5 +1,6 @@
 """How a job ends a pass when something is in its way: by itself, or only with a person's help."""
 
+from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.core.decision import Stalled, Wait
 from llmbatch.core.observation import Limits, Stage
@@ -56,13 +57,31 @@ def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool =
         costly: Looking again starts a pod: the delays grow in place of a steady recheck.
     """
     aspect = ASPECTS.get(stage, "")
-    if problem.retry_after_seconds is not None:
-        return Wait(problem.reason, problem.message, after=max(1.0, problem.retry_after_seconds), aspect=aspect)
-    if problem.reason in FAR_END:
-        return Wait(problem.reason, problem.message, after=None, aspect=aspect)
-    after = None if costly else limits.recheck_seconds
+    after = None if costly or problem.reason in FAR_END else limits.recheck_seconds
     if problem.reason in POD:
         after = min(POD_SECONDS, limits.recheck_seconds)
-    if problem.reason in PASSING:
+    if problem.retry_after_seconds is not None:
+        after = max(0.05, problem.retry_after_seconds)
+    if problem.reason in FAR_END | PASSING:
         return Wait(problem.reason, problem.message, after=after, aspect=aspect)
     return Stalled(problem.reason, problem.message, after=after, aspect=aspect)
+
+
+# About a file in a volume, of which the transfer knows only where it is mounted.
+PLACES = frozenset({
+    Reason.INPUT_NOT_FOUND,
+    Reason.INPUT_CHANGED,
+    Reason.PERMISSION_DENIED,
+    Reason.VOLUME_FULL,
+    Reason.OUTPUT_EXISTS,
+    Reason.OUTPUT_INVALID,
+})  # fmt: skip
+
+
+def placed(problem: Problem, spec: BatchJobSpec, *, uploads: bool) -> Problem:
+    """Name the claim and the path as the user wrote them, in a problem that a transfer reports."""
+    volume = spec.input.persistent_volume_claim if uploads else spec.output.persistent_volume_claim
+    if volume is None or problem.reason not in PLACES:
+        return problem
+    where = f"{'spec.input' if uploads else 'spec.output'} (claim {volume.claim_name}, path {volume.path})"
+    return problem.model_copy(update={"message": f"{where}: {problem.message}"})
