@@ -19,7 +19,11 @@ class Cache:
         self._objects: dict[Key, Json] = {}
 
     def put(self, key: Key, found: Json) -> None:
-        """Remember an object, without managedFields, which nobody reads."""
+        """Remember an object, without managedFields, which nobody reads; an older state than the one held is ignored."""
+        held = self._objects.get(key)
+        # The watch tells of our own writes late: by then the answer to a later one may be here.
+        if held is not None and _version(found) < _version(held) and _uid(found) == _uid(held):
+            return
         metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
         self._objects[key] = {**found, "metadata": metadata}
 
@@ -51,6 +55,16 @@ class Cache:
     def active(self, namespace: str, gateway: str) -> set[Key]:
         """Give the BatchJobs whose batch at a gateway is under way, or about to be."""
         return {key for key in self.jobs_of(namespace, gateway) if _is_active(self._objects[key])}
+
+
+def _version(found: Json) -> int:
+    version = str(found.get("metadata", {}).get("resourceVersion", ""))
+    return int(version) if version.isdecimal() else 0
+
+
+def _uid(found: Json) -> str | None:
+    uid: str | None = found.get("metadata", {}).get("uid")
+    return uid
 
 
 def is_ended(found: Json) -> bool:
