@@ -1,6 +1,7 @@
 """The work queue: each key at most once in line, never worked on twice at a time."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -91,7 +92,7 @@ async def test_no_delay_is_now(seconds: float) -> None:
 async def test_delays_grow_with_failures_in_a_row_and_begin_anew_after_success() -> None:
     queue = WorkQueue()
     delays = [await queue.add_failed(A) for _ in range(12)]
-    assert all(later > earlier for earlier, later in zip(delays[:8], delays[1:9], strict=True))
+    assert all(later > earlier for earlier, later in itertools.pairwise(delays[:9]))
     assert all(1 <= delay <= 360 for delay in delays)
     assert delays[-1] >= 300
     queue.forget(A)

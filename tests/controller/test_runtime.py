@@ -12,7 +12,7 @@ from llmbatch.controller.runtime import Runtime
 from llmbatch.settings import Settings
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
-from tests.support.apiserver import ApiServer
+from tests.support.apiserver import ApiServer, Json
 from tests.support.inprocess import apply_all, cluster_of
 
 
@@ -40,19 +40,24 @@ async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
     runtime = Runtime(Settings(recheck_seconds=0.1), cluster, tmp_path)
     running = asyncio.create_task(runtime.run())
 
-    def phase() -> str:
-        return str((api.get("batchjobs", "job") or {}).get("status", {}).get("phase"))
+    changes: asyncio.Queue[Json] = asyncio.Queue()
+    api.on_change.append(lambda _, found: changes.put_nowait(found))
 
-    async with asyncio.timeout(20):
-        while phase() != "Validating":
-            await asyncio.sleep(0.02)
-        assert runtime.ready() == ""
-        api.remove("batchjobs", "job")
-        while phase() != "Deleting":
-            await asyncio.sleep(0.02)
+    async def changed_to(phase: str) -> None:
+        while (await changes.get()).get("status", {}).get("phase") != phase:
+            pass
+
+    try:
+        async with asyncio.timeout(10):
+            await changed_to("Validating")
+            assert runtime.ready() == ""
+            api.remove("batchjobs", "job")
+            await changed_to("Deleting")
+    finally:
         os.kill(os.getpid(), signal.SIGTERM)
-        await running
-    await cluster.close()
+        async with asyncio.timeout(10):
+            await running
+        await cluster.close()
     assert runtime.ready() == "stopping"
     annotations = [found["metadata"].get("annotations") for found in api.stored if found["_plural"] == "batchjobs"]
     assert not any(annotations), "nothing of Kopf's is ever put on a user's object"

@@ -27,7 +27,8 @@ Place = tuple[str, str, str]
 WITH_STATUS = {"batchjobs", "batchgateways"}
 MOST_DATA = 1_048_576
 PLURALS = {
-    "": [("secrets", "Secret"), ("configmaps", "ConfigMap"), ("persistentvolumeclaims", "PersistentVolumeClaim")],
+    "": [("secrets", "Secret"), ("configmaps", "ConfigMap"), ("namespaces", "Namespace"), ("events", "Event")],
+    "apiextensions.k8s.io": [("customresourcedefinitions", "CustomResourceDefinition")],
     "llmbatch.io": [("batchjobs", "BatchJob"), ("batchgateways", "BatchGateway")],
 }
 
@@ -209,10 +210,11 @@ class ApiServer:
             case ["api"]:
                 return {"kind": "APIVersions", "versions": ["v1"]}
             case ["apis"]:
-                version: Json = {"groupVersion": "llmbatch.io/v1alpha1", "version": "v1alpha1"}
-                served: Json = {"name": "llmbatch.io", "versions": [version], "preferredVersion": version}
-                return {"kind": "APIGroupList", "groups": [served]}
-            case ["api", "v1"] | ["apis", "llmbatch.io", "v1alpha1"]:
+                return {
+                    "kind": "APIGroupList",
+                    "groups": [_group("llmbatch.io/v1alpha1"), _group("apiextensions.k8s.io/v1")],
+                }
+            case ["api", "v1"] | ["apis", "llmbatch.io", "v1alpha1"] | ["apis", "apiextensions.k8s.io", "v1"]:
                 group = "" if parts[0] == "api" else parts[1]
                 return {"kind": "APIResourceList", "resources": self._resources(group)}
         raise StatusError(404, "NotFound", "the server could not find the requested resource")
@@ -432,6 +434,11 @@ def _json_patched(old: Json, operations: list[Json]) -> Json:
         else:
             target[last] = step["value"]
     return made
+
+
+def _group(name: str) -> Json:
+    version: Json = {"groupVersion": name, "version": name.split("/")[1]}
+    return {"name": name.split("/", maxsplit=1)[0], "versions": [version], "preferredVersion": version}
 
 
 def _missing(plural: str, name: str) -> StatusError:
