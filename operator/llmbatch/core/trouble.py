@@ -61,7 +61,8 @@ def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool =
     if problem.reason in POD:
         after = min(POD_SECONDS, limits.recheck_seconds)
     if problem.retry_after_seconds is not None:
-        after = max(0.05, problem.retry_after_seconds)
+        # "Retry-After: 0" is no leave to ask twenty times a second.
+        after = max(1.0, problem.retry_after_seconds)
     if problem.reason in FAR_END | PASSING:
         return Wait(problem.reason, problem.message, after=after, aspect=aspect)
     return Stalled(problem.reason, problem.message, after=after, aspect=aspect)
