@@ -1,0 +1,127 @@
+"""How the end of a pass shows in the conditions."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.conditions import Condition
+from llmbatch.api.reasons import Reason
+from llmbatch.core import closing, conditions
+from llmbatch.core.decision import Done, Ending, Finish, Stalled, Wait
+from tests.support import build
+from tests.support.kstatus import check_status
+
+WAITING = Wait(Reason.UPLOADING, "The input is being uploaded.", aspect="InputReady")
+SHORT = Stalled(Reason.OUTPUT_EXISTS, "It exists.", aspect="ResultsStored")
+GOOD = Finish(Reason.SUCCEEDED, "All succeeded.", complete=True)
+BAD = Finish(Reason.REQUEST_REFUSED, "400", complete=False)
+
+
+def derive(
+    ending: Ending,
+    before: BatchJobStatus | None = None,
+    after: BatchJobStatus | None = None,
+    finish: Finish | None = None,
+) -> dict[str, Condition]:
+    before = before or build.status()
+    made = conditions.derive(
+        before, after or before, ending=ending, finish=finish, generation=3, now=build.NOW + timedelta(minutes=1)
+    )
+    return {item.type: item for item in made}
+
+
+def said(found: dict[str, Condition]) -> dict[str, tuple[str, str]]:
+    return {kind: (item.status, item.reason) for kind, item in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(
+            derive(WAITING),
+            {
+                "Ready": ("Unknown", "Uploading"),
+                "Reconciling": ("True", "Uploading"),
+                "InputReady": ("False", "Uploading"),
+            },
+            id="waiting: Reconciling, and why the step isn't done",
+        ),
+        pytest.param(
+            derive(SHORT, build.submitted("completed")),
+            {
+                "Ready": ("False", "OutputExists"),
+                "Stalled": ("True", "OutputExists"),
+                "InputReady": ("True", "InputValid"),
+                "Submitted": ("True", "Submitted"),
+                "ResultsStored": ("False", "OutputExists"),
+            },
+            id="stalled: not Ready, and why the results aren't stored",
+        ),
+        pytest.param(
+            derive(Done(), build.stored(), finish=GOOD),
+            {
+                "Ready": ("True", "Succeeded"),
+                "Complete": ("True", "Succeeded"),
+                "InputReady": ("True", "InputValid"),
+                "Submitted": ("True", "Submitted"),
+                "ResultsStored": ("True", "ResultsStored"),
+            },
+            id="complete: Ready, and at rest",
+        ),
+        pytest.param(
+            derive(Done(), build.uploaded(), finish=BAD),
+            {
+                "Ready": ("False", "RequestRefused"),
+                "Failed": ("True", "RequestRefused"),
+                "Stalled": ("True", "RequestRefused"),
+                "InputReady": ("True", "InputValid"),
+                "Submitted": ("False", "RequestRefused"),
+            },
+            id="failed: Stalled, and at which step",
+        ),
+    ],
+)
+def test_conditions(found: dict[str, Condition], expected: dict[str, tuple[str, str]]) -> None:
+    assert said(found) == expected
+
+
+def test_an_end_once_written_stays() -> None:
+    for kind in ("Complete", "Failed"):
+        before = build.ended(kind)
+        assert said(derive(WAITING, before)).items() >= {kind: ("True", before.conditions[0].reason)}.items()
+        assert "Reconciling" not in derive(SHORT, before, finish=GOOD)
+
+
+def test_a_transition_time_moves_only_with_its_status() -> None:
+    first = derive(WAITING)
+    before = build.status().model_copy(update={"conditions": list(first.values())})
+    again = derive(Wait(Reason.TRANSFER_PENDING, "Starting."), before)
+    assert again["Ready"].last_transition_time == first["Ready"].last_transition_time
+    assert again["Ready"].reason == Reason.TRANSFER_PENDING
+    later = build.status(conditions=[build.condition("Ready", "Unknown")])
+    assert derive(SHORT, later)["Ready"].last_transition_time > later.conditions[0].last_transition_time
+
+
+def test_a_step_that_is_not_done_keeps_its_reason_while_something_else_is_told() -> None:
+    before = build.status(conditions=[build.condition("InputReady", "False", "InputNotFound")])
+    assert said(derive(Wait(Reason.DELETING, "Deleting."), before))["InputReady"] == ("False", "InputNotFound")
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(derive(Wait(Reason.UPLOADING, "x" * 5000))["Ready"].message) == conditions.MESSAGE_LIMIT
+
+
+def test_the_generation_is_that_of_the_pass() -> None:
+    assert {item.observed_generation for item in derive(WAITING, build.submitted()).values()} == {3}
+
+
+@pytest.mark.parametrize("ending", [WAITING, SHORT, Wait(Reason.DELETING, "Deleting.")])
+@pytest.mark.parametrize(
+    "status", [build.status(), build.uploaded(), build.owed(), build.submitted(), build.stored(), build.ended("Failed")]
+)
+def test_every_closed_status_keeps_the_rules(status: BatchJobStatus, ending: Ending) -> None:
+    given: Any = {"ending": ending, "finish": None, "generation": 1, "deleting": False, "now": build.NOW}
+    closed = closing.close(status, status, **given)
+    check_status({"metadata": {"generation": 1}, "status": closed.dump()})
