@@ -1,0 +1,43 @@
+"""A gateway that is down: told once, and taken back once it is up."""
+
+from llmbatch.api.reasons import Reason
+from tests.controller.conftest import FIVE
+from tests.emulator.client import Instance
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import Operator, apply_all
+
+
+async def test_an_outage_is_written_and_told_once_however_many_polls_fail(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until_reason(Reason.VALIDATING)
+    kong.fault("status", "*", status=503, times=-1, as_="kong")
+    await operator.until_reason(Reason.GATEWAY_UNREACHABLE)
+    await operator.until(lambda: operator.gateway_reason() == Reason.GATEWAY_UNREACHABLE)
+    await operator.quiet()
+    writes, events = len(api.writes("batchjobs")), operator.events()
+    failed = len(kong.calls("batches.get"))
+    await operator.until(lambda: len(kong.calls("batches.get")) >= failed + 5)
+    await operator.quiet()
+    assert len(api.writes("batchjobs")) == writes
+    assert operator.events() == events
+    kong.clear_faults()
+    await operator.until_reason(Reason.VALIDATING)
+
+
+async def test_a_look_between_two_polls_does_not_hide_that_the_last_one_failed(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until_reason(Reason.VALIDATING)
+    kong.fault("status", "batches.get", status=503, times=-1, as_="kong", retry_after=600)
+    await operator.until_reason(Reason.GATEWAY_UNREACHABLE)
+    await operator.quiet()
+    polls = len(kong.calls("batches.get"))
+    for label in ("one", "two", "three"):
+        job = operator.job()
+        api.put("batchjobs", {**job, "metadata": {**job["metadata"], "labels": {"touched": label}}})
+        await operator.quiet()
+        assert operator.reason() == Reason.GATEWAY_UNREACHABLE
+    assert len(kong.calls("batches.get")) == polls, "a gateway that asked for ten minutes is left in peace"
