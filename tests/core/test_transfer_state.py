@@ -1,0 +1,146 @@
+"""How far a transfer Job is, from what the API server tells of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core.plan import CollectReport, UploadReport
+from llmbatch.core.transfer_state import Blocked, Ended, Working, read
+from tests.support import build
+
+Json = dict[str, Any]
+
+
+def job(kind: str = "upload", **status: Any) -> Json:
+    return {"metadata": {"name": f"job-{kind}-0123456789"}, "status": status}
+
+
+def pod(created: str = "2026-03-01T12:00:00Z", phase: str = "Pending", **status: Any) -> Json:
+    return {"metadata": {"name": "job-x", "creationTimestamp": created}, "status": {"phase": phase, **status}}
+
+
+def container(phase: str = "Pending", **state: Any) -> Json:
+    return pod(phase=phase, containerStatuses=[{"name": "transfer", "state": state}])
+
+
+def waiting(reason: str, message: str = "") -> Json:
+    return container(waiting={"reason": reason, "message": message})
+
+
+def terminated(code: int, message: str = "", reason: str = "Error") -> Json:
+    ended = {"exitCode": code, "reason": reason, "message": message}
+    return container("Succeeded" if code == 0 else "Failed", terminated=ended)
+
+
+def unscheduled(message: str) -> Json:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return pod(conditions=[condition])
+
+
+def warning(message: str, at: str = "2026-03-01T12:00:00Z") -> Json:
+    return {"type": "Warning", "reason": "Failed", "message": message, "lastTimestamp": at}
+
+
+REPORT = json.dumps(build.upload_report().dump())
+
+
+@pytest.mark.parametrize(
+    ("found", "pods", "events", "kind", "reason", "words"),
+    [
+        pytest.param(job(), [], [], Working, Reason.TRANSFER_PENDING, "being made", id="no pod yet"),
+        pytest.param(
+            job(), [], [warning('pods "x" is forbidden: exceeded quota: compute')], Blocked, Reason.TRANSFER_REFUSED,
+            "exceeded quota", id="no pod, since the quota is used up",
+        ),
+        pytest.param(
+            job(conditions=[{"type": "Failed", "status": "True", "message": "deadline"}]), [], [], Ended,
+            Reason.TRANSFER_FAILED, "deadline", id="the Job failed and its pod is gone",
+        ),
+        pytest.param(job(), [pod()], [], Working, Reason.TRANSFER_PENDING, "is starting", id="the pod starts"),
+        pytest.param(
+            job(), [unscheduled("0/3 nodes are available: 3 Insufficient memory.")], [], Blocked,
+            Reason.TRANSFER_UNSCHEDULABLE, "Insufficient memory", id="no node has room",
+        ),
+        pytest.param(
+            job(), [unscheduled("0/1 nodes: pod has unbound immediate PersistentVolumeClaims.")], [], Blocked,
+            Reason.VOLUME_CLAIM_UNBOUND, "unbound immediate", id="the claim has no volume",
+        ),
+        pytest.param(
+            job(), [waiting("ImagePullBackOff", "Back-off pulling image")], [], Blocked,
+            Reason.TRANSFER_IMAGE_PULL_FAILED, "Back-off pulling", id="the image can't be pulled",
+        ),
+        pytest.param(
+            job(), [waiting("ErrImageNeverPull")], [], Blocked, Reason.TRANSFER_IMAGE_PULL_FAILED, "ErrImageNeverPull",
+            id="the image isn't there and may not be pulled",
+        ),
+        pytest.param(
+            job(), [waiting("CreateContainerConfigError", 'secret "consumer" not found')], [], Blocked,
+            Reason.CREDENTIALS_NOT_FOUND, 'secret "consumer" not found', id="the Secret is missing",
+        ),
+        pytest.param(
+            job(), [waiting("ContainerCreating")], [], Working, Reason.TRANSFER_PENDING, "is starting",
+            id="the container is being made",
+        ),
+        pytest.param(
+            job(), [waiting("ContainerCreating")], [warning("first"), warning("MountVolume failed", "2026-03-01T12:01:00Z")],
+            Blocked, Reason.TRANSFER_PENDING, "MountVolume failed", id="a volume can't be mounted: the latest event tells",
+        ),
+        pytest.param(
+            job(), [container("Running", running={})], [], Working, Reason.UPLOADING, "uploading", id="an upload runs"
+        ),
+        pytest.param(
+            job("collect"), [container("Running", running={})], [], Working, Reason.COLLECTING, "downloading",
+            id="a collection runs",
+        ),
+        pytest.param(
+            job(), [terminated(137, reason="OOMKilled")], [], Ended, Reason.TRANSFER_FAILED,
+            "spec.transfer.resources.limits.memory", id="out of memory",
+        ),
+        pytest.param(
+            job(), [terminated(1, "Traceback: boom")], [], Ended, Reason.TRANSFER_FAILED, "exit code 1 and no report: Trace",
+            id="ended without a report",
+        ),
+        pytest.param(
+            job(), [pod(phase="Failed", reason="Evicted", message="The node was low on resource")], [], Ended,
+            Reason.TRANSFER_FAILED, "low on resource", id="evicted",
+        ),
+    ],
+)  # fmt: skip
+def test_states(found: Json, pods: list[Json], events: list[Json], kind: type, reason: Reason, words: str) -> None:
+    state = read(found, pods, events)
+    assert isinstance(state, kind)
+    told = state.told if isinstance(state, Working) else state.problem
+    assert told is not None
+    assert told.reason == reason
+    assert words in told.message
+    assert not told.final, "it may be mended"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "report"),
+    [
+        pytest.param("upload", REPORT, build.upload_report(), id="of an upload"),
+        pytest.param(
+            "collect", json.dumps(build.collect_report().dump()), build.collect_report(), id="of a collection"
+        ),
+    ],
+)
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_report_counts_whatever_the_exit_code(
+    kind: str, message: str, report: UploadReport | CollectReport, code: int
+) -> None:
+    assert read(job(kind), [terminated(code, message)], []) == Ended(report)
+
+
+def test_a_report_of_nonsense_is_none() -> None:
+    for message in ("", "null", "[]", "{", '{"bytes": "many"}'):
+        state = read(job("collect"), [terminated(0, message)], [])
+        assert isinstance(state, Ended)
+        assert (state.report is None) == (state.problem is not None)
+
+
+def test_the_newest_pod_counts() -> None:
+    old = pod("2026-03-01T11:00:00Z", phase="Failed", reason="Evicted")
+    assert isinstance(read(job(), [old, pod("2026-03-01T12:00:00Z")], []), Working)
