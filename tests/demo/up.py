@@ -41,10 +41,10 @@ def _install(target: Target) -> None:
             for part, value in zip(("repository", "tag"), image.rsplit(":", 1), strict=True)
         ]
         target.helm("upgrade", "--install", RELEASE, CHART, "--create-namespace", f"--values={VALUES}", *named)
-        deployments = [f"deployment/{name}" for name in (RELEASE, f"{RELEASE}-emulator")]
-        # The images' tag stays the same while their content changes: pods of earlier sources go.
-        target.kubectl("rollout", "restart", "--namespace", NAMESPACE, *deployments)
-        for deployment in deployments:
+        # The images' tag stays the same while their content changes: pods of earlier sources go. The emulator first, so
+        # that the operator finds it there.
+        for deployment in (f"deployment/{RELEASE}-emulator", f"deployment/{RELEASE}"):
+            target.kubectl("rollout", "restart", deployment, "--namespace", NAMESPACE)
             target.kubectl(
                 "rollout", "status", deployment, "--namespace", NAMESPACE, "--timeout=120s",
                 remedy=f"What keeps it: kubectl describe pods --namespace {NAMESPACE}",
