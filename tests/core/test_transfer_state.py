@@ -108,7 +108,7 @@ REPORT = json.dumps(build.upload_report().dump())
         ),
     ],
 )  # fmt: skip
-def test_states(found: Json, pods: list[Json], events: list[Json], kind: type, reason: Reason, words: str) -> None:
+def test_states(*, found: Json, pods: list[Json], events: list[Json], kind: type, reason: Reason, words: str) -> None:
     state = read(found, pods, events)
     assert isinstance(state, kind)
     told = state.told if isinstance(state, Working) else state.problem

@@ -1,0 +1,153 @@
+"""The Kubernetes API as the operator uses it: over a wire, with the API server's own rules."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from llmbatch.core.plan import Problem
+from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.objects import store
+from llmbatch.edges.permissions import CONFIGMAPS, GATEWAYS, JOBS, PODS, SECRETS, Resource
+from llmbatch.edges.transfer_job import Owner
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import cluster_of, config_map, secret
+
+OWNER = Owner("team-a", "job", build.UID)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with ApiServer().serve() as server:
+        yield server
+
+
+@pytest.fixture
+async def cluster(api: ApiServer) -> AsyncIterator[Cluster]:
+    made = cluster_of(api)
+    yield made
+    await made.close()
+
+
+async def test_what_does_not_exist_is_none(cluster: Cluster) -> None:
+    assert await cluster.get(JOBS, "team-a", "job") is None
+
+
+async def test_a_list_comes_page_by_page(api: ApiServer, cluster: Cluster) -> None:
+    for number in range(5):
+        api.put("batchjobs", build.batchjob(f"job-{number}", namespace="team-a" if number % 2 else "team-b"))
+    names, after, pages = [], "", 0
+    while pages == 0 or after:
+        items, after = await cluster.page(JOBS, None, limit=2, after=after)
+        names += [item["metadata"]["name"] for item in items]
+        pages += 1
+    assert (sorted(names), pages) == ([f"job-{number}" for number in range(5)], 3)
+    items, _ = await cluster.page(JOBS, "team-b")
+    assert len(items) == 3
+
+
+async def test_a_list_can_be_narrowed(api: ApiServer, cluster: Cluster) -> None:
+    for name in ("a", "b"):
+        api.put("pods", {"metadata": {"name": name, "namespace": "team-a", "labels": {"of": name}}})
+    items, _ = await cluster.page(PODS, "team-a", selector="of=b")
+    assert [item["metadata"]["name"] for item in items] == ["b"]
+
+
+async def test_a_stale_compare_and_swap_is_a_conflict_and_changes_nothing(api: ApiServer, cluster: Cluster) -> None:
+    version = api.put("batchjobs", build.batchjob())["metadata"]["resourceVersion"]
+    await cluster.patch_status(JOBS, "team-a", "job", {"attempts": 1}, resource_version=version)
+    with pytest.raises(ClusterError) as error:
+        await cluster.patch_status(JOBS, "team-a", "job", {"attempts": 2}, resource_version=version)
+    assert (error.value.status, error.value.reason) == (409, "Conflict")
+    written = await cluster.patch_status(JOBS, "team-a", "job", {"attempts": 3})
+    assert written["status"] == {"attempts": 3}
+    assert written["metadata"]["generation"] == 1, "a status is no new generation"
+
+
+async def test_a_json_patch_whose_test_fails_is_refused(api: ApiServer, cluster: Cluster) -> None:
+    api.put("batchjobs", build.batchjob())
+    stale = {"op": "test", "path": "/metadata/resourceVersion", "value": "1"}
+    add = {"op": "add", "path": "/metadata/finalizers", "value": ["x"]}
+    with pytest.raises(ClusterError) as error:
+        await cluster.patch(JOBS, "team-a", "job", [stale, add])
+    assert error.value.status == 422
+    assert "finalizers" not in (await cluster.patch(JOBS, "team-a", "job", []))["metadata"]
+
+
+async def test_deleting_what_is_gone_is_fine(api: ApiServer, cluster: Cluster) -> None:
+    kubernetes_jobs = Resource("batch", "v1", "jobs")
+    await cluster.delete(kubernetes_jobs, "team-a", "job")
+    assert [call.body for call in api.writes("jobs")] == [{"propagationPolicy": "Background"}]
+
+
+@pytest.mark.parametrize("kind", ["cut before", "cut after"])
+async def test_no_answer_to_a_write_is_an_error_of_its_own_and_nothing_is_repeated(
+    api: ApiServer, cluster: Cluster, kind: str
+) -> None:
+    api.put("batchjobs", build.batchjob())
+    api.fault(kind, "patch", "batchjobs", "status")  # type: ignore[arg-type]
+    with pytest.raises(ClusterError, match="no answer from the API server to PATCH") as error:
+        await cluster.patch_status(JOBS, "team-a", "job", {"attempts": 1})
+    assert (error.value.status, error.value.reason) == (0, "NoAnswer")
+    assert len(api.calls) == 1, "our own queue retries, not the client"
+
+
+async def test_a_call_outside_the_declared_permissions_never_leaves(api: ApiServer, cluster: Cluster) -> None:
+    with pytest.raises(PermissionError, match="create batchgateways/ is not among"):
+        await cluster.create(GATEWAYS, "team-a", {})
+    assert not api.calls
+
+
+async def test_what_is_served_and_allowed(api: ApiServer, cluster: Cluster) -> None:
+    assert await cluster.served(JOBS)
+    assert not await cluster.served(Resource("example.com", "v1", "others"))
+    api.denied = {("get", "secrets")}
+    assert not await cluster.may(SECRETS, "", "get", "")
+    assert await cluster.may(JOBS, "status", "patch", "team-a")
+
+
+# --- results in an object --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resource", [SECRETS, CONFIGMAPS], ids=["Secret", "ConfigMap"])
+async def test_results_are_stored_in_an_object_of_ours_again_and_again(
+    api: ApiServer, cluster: Cluster, resource: Resource
+) -> None:
+    assert await store(cluster, resource, OWNER, "results", {"r": b"one"}) is None
+    assert await store(cluster, resource, OWNER, "results", {"r": b"two"}) is None
+    assert api.data(resource.plural, "results", "r") == b"two"
+
+
+@pytest.mark.parametrize("resource", [SECRETS, CONFIGMAPS], ids=["Secret", "ConfigMap"])
+async def test_what_is_not_ours_is_never_overwritten(api: ApiServer, cluster: Cluster, resource: Resource) -> None:
+    api.put(resource.plural, secret("results", r="x") if resource is SECRETS else config_map("results", "r", b"x"))
+    problem = await store(cluster, resource, OWNER, "results", {"r": b"one"})
+    assert isinstance(problem, Problem)
+    assert problem.reason == "OutputExists"
+    assert api.data(resource.plural, "results", "r") == b"x"
+
+
+async def test_something_that_appears_just_now_is_not_overwritten_either(api: ApiServer, cluster: Cluster) -> None:
+    api.fault("status", "create", "secrets", status=409)
+    with pytest.raises(ClusterError):
+        await store(cluster, SECRETS, OWNER, "results", {"r": b"one"})
+
+
+async def test_too_much_is_told(cluster: Cluster) -> None:
+    problem = await store(cluster, SECRETS, OWNER, "results", {"r": bytes(1_100_000)})
+    assert problem is not None
+    assert (problem.reason, "1100000 bytes" in problem.message) == ("OutputTooLarge", True)
+
+
+async def test_an_object_that_admission_refuses_is_told(api: ApiServer, cluster: Cluster) -> None:
+    api.fault("status", "create", "secrets", status=403)
+    problem = await store(cluster, SECRETS, OWNER, "results", {"r": b"x"})
+    assert problem is not None
+    assert problem.reason == "OutputInvalid"
+
+
+async def test_bytes_that_are_no_text_are_kept_in_a_configmap(api: ApiServer, cluster: Cluster) -> None:
+    assert await store(cluster, CONFIGMAPS, OWNER, "results", {"r": b"\xff"}) is None
+    found = api.get("configmaps", "results")
+    assert found is not None
+    assert found["binaryData"] == {"r": "/w=="}

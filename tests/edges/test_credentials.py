@@ -1,0 +1,117 @@
+"""What a BatchGateway refers to, read from the cluster."""
+
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmbatch.api.batchgateway import BatchGatewaySpec
+from llmbatch.api.reasons import Reason
+from llmbatch.core.plan import Problem
+from llmbatch.edges.credentials import Access, Credentials, value_of
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import cluster_of, config_map, secret
+
+KEY = {"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "consumer", "key": "k"}}}
+TLS = {"caBundle": {"configMapKeyRef": {"name": "ca", "key": "ca.crt"}}, "clientCertificate": {"secretName": "mtls"}}
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with ApiServer().serve() as server:
+        yield server
+
+
+@pytest.fixture
+async def credentials(api: ApiServer, tmp_path: Path) -> AsyncIterator[Credentials]:
+    cluster = cluster_of(api)
+    yield Credentials(cluster, tmp_path)
+    await cluster.close()
+
+
+def spec(**given: Any) -> BatchGatewaySpec:
+    return BatchGatewaySpec.parse({"url": "https://kong.example.com", **given})
+
+
+def kept(path: str | None) -> tuple[str, int]:
+    """Give a file's content and mode."""
+    assert path is not None
+    return Path(path).read_text(), stat.S_IMODE(Path(path).stat().st_mode)
+
+
+async def access(credentials: Credentials, **given: Any) -> Access:
+    found = await credentials.resolve("team-a", spec(**given))
+    assert isinstance(found, Access), found
+    return found
+
+
+async def test_a_secrets_value_is_in_the_environment_alone(api: ApiServer, credentials: Credentials) -> None:
+    api.put("secrets", secret("consumer", k="canary\n"))
+    found = await access(credentials, headers=[KEY], query=[KEY])
+    assert found.environ == {"LLMBATCH_HEADER_0": "canary", "LLMBATCH_QUERY_0": "canary"}
+    assert "canary" not in repr(found)
+    assert "canary" not in found.connection.model_dump_json()
+
+
+async def test_a_rotated_secret_is_another_access(api: ApiServer, credentials: Credentials) -> None:
+    api.put("secrets", secret("consumer", k="old"))
+    before = await access(credentials, headers=[KEY])
+    assert (await access(credentials, headers=[KEY])).fingerprint == before.fingerprint
+    api.put("secrets", secret("consumer", k="new"))
+    assert (await access(credentials, headers=[KEY])).fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        pytest.param({"headers": [KEY]}, "Secret team-a/consumer, which spec.headers[0] names, does not", id="Secret"),
+        pytest.param({"query": [KEY]}, "spec.query[0]", id="parameter"),
+        pytest.param({"tls": TLS}, "ConfigMap team-a/ca, which spec.tls.caBundle names, does not exist", id="CA"),
+        pytest.param(
+            {"tls": {"clientCertificate": {"secretName": "mtls"}}}, "Secret team-a/mtls, which", id="certificate"
+        ),
+    ],
+)
+async def test_what_is_missing_is_named(credentials: Credentials, given: dict[str, Any], words: str) -> None:
+    found = await credentials.resolve("team-a", spec(**given))
+    assert isinstance(found, Problem)
+    assert found.reason == Reason.CREDENTIALS_NOT_FOUND
+    assert words in found.message
+
+
+async def test_a_missing_key_is_named(api: ApiServer, credentials: Credentials) -> None:
+    api.put("secrets", secret("consumer", other="x"))
+    found = await credentials.resolve("team-a", spec(headers=[KEY]))
+    assert isinstance(found, Problem)
+    assert "has no key 'k'" in found.message
+
+
+async def test_certificates_are_files_that_nobody_else_reads_and_a_new_one_is_a_new_file(
+    api: ApiServer, credentials: Credentials
+) -> None:
+    api.put("configmaps", config_map("ca", "ca.crt", b"authority"))
+    api.put("secrets", secret("mtls", **{"tls.crt": "certificate", "tls.key": "key"}))
+    before = await access(credentials, tls=TLS)
+    assert kept(before.connection.key_file) == ("key", 0o600)
+    api.put("secrets", secret("mtls", **{"tls.crt": "certificate", "tls.key": "rotated"}))
+    after = await access(credentials, tls=TLS)
+    assert after.connection.key_file != before.connection.key_file
+    assert after.connection.ca_file == before.connection.ca_file
+    assert after.fingerprint != before.fingerprint
+    assert kept(before.connection.key_file) == ("key", 0o600), "a file in use is never changed"
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param({"kind": "Secret", "data": {"k": "eA=="}}, b"x", id="Secret"),
+        pytest.param({"kind": "ConfigMap", "data": {"k": "ä"}}, "ä".encode(), id="ConfigMap"),
+        pytest.param({"kind": "ConfigMap", "binaryData": {"k": "/w=="}}, b"\xff", id="bytes in a ConfigMap"),
+        pytest.param({"kind": "Secret", "data": None}, None, id="an empty Secret"),
+        pytest.param({"kind": "ConfigMap"}, None, id="an empty ConfigMap"),
+    ],
+)
+def test_a_key_is_read(found: dict[str, Any], expected: bytes | None) -> None:
+    assert value_of(found, "k") == expected

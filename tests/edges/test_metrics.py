@@ -1,0 +1,179 @@
+"""Metrics, probes, logs, events and settings: what people and machines see of the operator."""
+
+import asyncio
+import itertools
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import generate_latest
+from pydantic import ValidationError
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.edges import logs
+from llmbatch.edges.events import MESSAGE_LIMIT, Recorder, Subject
+from llmbatch.edges.metrics import Metrics
+from llmbatch.edges.probes import ProbeServer
+from llmbatch.settings import Settings
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import cluster_of
+
+SUBJECT = Subject("BatchJob", "team-a", "job", build.UID)
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"llmbatch_{name}", labels)
+
+
+def test_counters_move_with_the_fact_and_only_then() -> None:
+    metrics = Metrics("1")
+    usage = {"inputTokens": 7, "outputTokens": 3, "totalTokens": 10}
+    states: list[BatchJobStatus] = [
+        build.status(),
+        build.uploaded(),
+        build.submitted(),
+        build.stored(5, 4, usage=usage),
+        build.ended(usage=usage),
+    ]
+    for before, after in itertools.pairwise(states):
+        metrics.recorded(before, after)
+    metrics.recorded(states[-1], states[-1])
+    assert value(metrics, "gateway_bytes_total", direction="upload") == 500
+    assert value(metrics, "gateway_bytes_total", direction="download") == 900
+    assert value(metrics, "requests_total", result="succeeded") == 4
+    assert value(metrics, "requests_total", result="failed") == 1
+    assert value(metrics, "tokens_total", kind="input") == 7
+    assert value(metrics, "jobs_finished_total", result="complete", reason="Succeeded") == 1
+    assert value(metrics, "job_duration_seconds_sum") == 3600
+
+
+def test_jobs_are_counted_when_asked_for() -> None:
+    metrics, phases = Metrics("1"), ["Complete"]
+    metrics.count_jobs(lambda: phases)
+    assert value(metrics, "jobs", phase="Complete") == 1
+    phases.append("Complete")
+    assert value(metrics, "jobs", phase="Complete") == 2
+    assert value(metrics, "jobs", phase="Failed") == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "label"),
+    [("200", "2xx"), ("404", "4xx"), ("504", "5xx"), ("timeout", "none"), ("", "none"), ("999", "none")],
+)
+def test_codes_are_from_a_closed_set(code: str, label: str) -> None:
+    metrics = Metrics("1")
+    metrics.gateway_call("get batch", code, 0.1)
+    found = value(metrics, "gateway_request_duration_seconds_count", operation="get batch", code=label)
+    assert found == 1
+
+
+def test_every_metric_is_ours_and_says_what_it_is() -> None:
+    text = generate_latest(Metrics("1").registry).decode()
+    helps = [line.split(" ", 3) for line in text.splitlines() if line.startswith("# HELP")]
+    assert all(
+        (name.startswith("llmbatch_") and told.endswith(".")) or "must stay 0" in told for _, _, name, told in helps
+    )
+
+
+# --- probes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        pytest.param("/livez", 200, "ok", id="alive"),
+        pytest.param("/readyz", 503, "the watch has not begun yet", id="not ready, and why"),
+        pytest.param("/metrics", 200, "llmbatch_build_info", id="metrics"),
+        pytest.param("/", 404, "see /metrics", id="anything else"),
+    ],
+)
+def test_probes(path: str, status: int, body: str) -> None:
+    server = ProbeServer("127.0.0.1", 0, Metrics("1").registry, alive=str, ready=lambda: "the watch has not begun yet")
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{server.port}{path}?verbose", trust_env=False)
+    finally:
+        server.close()
+    assert answer.status_code == status
+    assert body in answer.text
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_of_the_log_is_one_object() -> None:
+    error = (ValueError, ValueError("boom\nboom"), None)
+    record = logging.LogRecord("llmbatch.x", logging.ERROR, "f", 1, "two\nlines %s", ("here",), error)
+    record.object = "BatchJob/n/a"
+    line = logs.JsonFormatter().format(record)
+    assert "\n" not in line
+    told = json.loads(line)
+    assert (told["message"], told["level"], told["object"]) == ("two\nlines here", "error", "BatchJob/n/a")
+    assert "boom" in told["trace"]
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with ApiServer().serve() as server:
+        yield server
+
+
+async def test_events_are_sent_in_order_and_a_refused_one_stops_none(api: ApiServer) -> None:
+    api.fault("status", "create", "events", status=403)
+    cluster = cluster_of(api)
+    recorder = Recorder(cluster, "pod-1")
+    for reason in (Reason.UPLOADING, Reason.VALIDATING, Reason.SUCCEEDED):
+        recorder.record(SUBJECT, "Normal", reason, "x" * 5000)
+    task = asyncio.create_task(recorder.run())
+    await recorder.flush(5)
+    task.cancel()
+    await cluster.close()
+    events = sorted(api.objects("events"), key=lambda event: int(event["metadata"]["resourceVersion"]))
+    assert [event["reason"] for event in events] == ["Validating", "Succeeded"]
+    assert events[0]["involvedObject"]["uid"] == build.UID
+    assert len(events[0]["message"]) == MESSAGE_LIMIT
+
+
+async def test_events_beyond_what_can_be_sent_are_dropped_and_nothing_waits(api: ApiServer) -> None:
+    cluster = cluster_of(api)
+    recorder = Recorder(cluster, "pod-1")
+    for _ in range(1100):
+        recorder.record(SUBJECT, "Normal", Reason.UPLOADING, "m")
+    await recorder.flush(0.01)
+    await cluster.close()
+    assert api.calls == []
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "field", "expected"),
+    [
+        ({}, "watch_namespaces", ()),
+        ({"LLMBATCH_WATCH_NAMESPACES": "a, b,"}, "watch_namespaces", ("a", "b")),
+        ({"LLMBATCH_WATCH_NAMESPACES": ""}, "watch_namespaces", ()),
+        ({"LLMBATCH_SETTLE_SECONDS": "0.5"}, "settle_seconds", 0.5),
+        ({"LLMBATCH_TRANSFER_RESOURCES": '{"limits": {"cpu": 1}}'}, "transfer_resources", {"limits": {"cpu": 1}}),
+        ({"LLMBATCH_IMAGE_PULL_SECRETS": "x"}, "image_pull_secrets", ("x",)),
+        ({"OTHER_IMAGE": "x"}, "image", "llmbatch"),
+    ],
+)
+def test_settings(environment: dict[str, str], field: str, expected: Any) -> None:
+    assert getattr(Settings.from_environment(environment), field) == expected
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"LLMBATCH_WORKERS": "0"}, {"LLMBATCH_METRICS_PORT": "x"}, {"LLMBATCH_TRANSFER_RESOURCES": "{"}],
+)
+def test_a_setting_that_cannot_be_used_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises((ValidationError, ValueError)):
+        Settings.from_environment(environment)

@@ -1,0 +1,126 @@
+"""The Kubernetes Job of a transfer: restricted, without a token, and the same for the same plan."""
+
+import json
+from typing import Any
+
+import pytest
+
+from llmbatch.api.batchgateway import BatchGatewaySpec
+from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, UploadPlan
+from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner, manifest, pod_connection
+from llmbatch.settings import Settings
+from tests.support import build
+
+Json = dict[str, Any]
+OWNER = Owner("team-a", "job", build.UID)
+DATA = {"persistentVolumeClaim": {"claimName": "data", "path": "in.jsonl"}}
+OUT = {"persistentVolumeClaim": {"claimName": "out", "path": "out.jsonl"}}
+SAME = {"persistentVolumeClaim": {"claimName": "data", "path": "out.jsonl"}}
+KEY = {"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "consumer", "key": "k"}}}
+
+
+def made(plan: UploadPlan | CollectPlan, gateway: Json | None = None, **spec: Any) -> Json:
+    job = build.spec(**{"input": DATA, "output": OUT, **spec})
+    connection = BatchGatewaySpec.parse({"url": "https://kong.example.com", **(gateway or {})})
+    return manifest(OWNER, job, connection, plan, Settings(image="i:1", image_pull_secrets=("pull",)))
+
+
+def pod(job: Json) -> Json:
+    found: Json = job["spec"]["template"]["spec"]
+    return found
+
+
+def claims(job: Json) -> dict[str, tuple[str, bool]]:
+    """Give where each claim is mounted, and whether it can be written."""
+    spec = pod(job)
+    by_name = {item["name"]: item.get("persistentVolumeClaim", {}).get("claimName") for item in spec["volumes"]}
+    return {
+        mount["mountPath"]: (by_name[mount["name"]], not mount.get("readOnly"))
+        for mount in spec["containers"][0]["volumeMounts"]
+        if by_name[mount["name"]]
+    }
+
+
+UPLOAD = build.upload_plan(root=INPUT_ROOT, path="in.jsonl")
+COLLECT = build.collect_plan(input_root=INPUT_ROOT, input_path="in.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        pytest.param(made(UPLOAD), {INPUT_ROOT: ("data", False)}, id="an upload reads its input, and no more"),
+        pytest.param(
+            made(COLLECT),
+            {INPUT_ROOT: ("data", False), OUTPUT_ROOT: ("out", True)},
+            id="a collection writes its output",
+        ),
+        pytest.param(
+            made(COLLECT, output=SAME), {INPUT_ROOT: ("data", False), OUTPUT_ROOT: ("data", True)}, id="one claim twice"
+        ),
+        pytest.param(made(build.collect_plan()), {OUTPUT_ROOT: ("out", True)}, id="an input that isn't needed"),
+    ],
+)
+def test_volumes(job: Json, expected: dict[str, tuple[str, bool]]) -> None:
+    assert claims(job) == expected
+
+
+def test_one_claim_is_one_volume() -> None:
+    volumes = [item["name"] for item in pod(made(COLLECT, output=SAME))["volumes"]]
+    assert len(volumes) == len(set(volumes)) == 2
+
+
+def test_the_pod_keeps_to_the_restricted_standard() -> None:
+    spec = pod(made(UPLOAD))
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["restartPolicy"] == "Never"
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    container = spec["containers"][0]["securityContext"]
+    assert container["allowPrivilegeEscalation"] is False
+    assert container["capabilities"] == {"drop": ["ALL"]}
+    assert container["readOnlyRootFilesystem"] is True
+
+
+def test_the_user_may_choose_who_it_runs_as_and_where_but_not_root() -> None:
+    transfer = {
+        "securityContext": {"runAsUser": 1000, "fsGroup": 2000},
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "resources": {"limits": {"memory": "1Gi"}},
+    }
+    spec = pod(made(UPLOAD, transfer=transfer))
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["fsGroup"]) == (1000, 2000)
+    assert (spec["nodeSelector"], spec["tolerations"]) == ({"disk": "fast"}, [{"key": "gpu", "operator": "Exists"}])
+    assert spec["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
+    assert "requests" in spec["containers"][0]["resources"], "what the user leaves out is the operator's"
+    assert spec["imagePullSecrets"] == [{"name": "pull"}]
+
+
+def test_a_credential_is_a_reference_and_never_a_value() -> None:
+    job = made(UPLOAD, {"headers": [{"name": "x", "value": "y"}, KEY], "query": [KEY]})
+    env = {item["name"]: item for item in pod(job)["containers"][0]["env"]}
+    reference = {"secretKeyRef": {"name": "consumer", "key": "k"}}
+    assert env["LLMBATCH_HEADER_1"]["valueFrom"] == env["LLMBATCH_QUERY_0"]["valueFrom"] == reference
+    assert "LLMBATCH_HEADER_0" not in env
+    settings = pod_connection(BatchGatewaySpec.parse({"url": "https://k", "headers": [KEY]})).headers
+    assert [(item.value, item.variable) for item in settings] == [(None, "LLMBATCH_HEADER_0")]
+
+
+def test_certificates_are_files_of_the_pod() -> None:
+    tls = {"caBundle": {"configMapKeyRef": {"name": "ca", "key": "c"}}, "clientCertificate": {"secretName": "mtls"}}
+    job = made(UPLOAD, {"tls": tls})
+    volumes = {item["name"]: item for item in pod(job)["volumes"]}
+    assert volumes["ca"]["configMap"] == {"name": "ca", "items": [{"key": "c", "path": "ca.crt"}]}
+    assert volumes["client"]["secret"]["secretName"] == "mtls"
+    connection = pod_connection(BatchGatewaySpec.parse({"url": "https://k", "tls": tls}))
+    assert (connection.ca_file, connection.key_file) == ("/etc/llmbatch/ca/ca.crt", "/etc/llmbatch/client/tls.key")
+
+
+def test_the_job_belongs_to_the_batchjob_and_carries_the_plan() -> None:
+    job = made(UPLOAD)
+    (reference,) = job["metadata"]["ownerReferences"]
+    assert (reference["kind"], reference["uid"], reference["controller"]) == ("BatchJob", build.UID, True)
+    assert job["spec"]["backoffLimit"] == 0
+    env = {item["name"]: item.get("value") for item in pod(job)["containers"][0]["env"]}
+    assert UploadPlan.parse(json.loads(str(env[PLAN_VARIABLE]))) == UPLOAD
+    assert made(UPLOAD) == job, "the same plan is the same Job"
