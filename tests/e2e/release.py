@@ -110,16 +110,19 @@ class Release:
         pods = self.kube.items("pods", "-l", "app.kubernetes.io/component=operator")
         return next(pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
 
-    def kill_operator(self) -> None:
-        """SIGKILL the operator's process, as a node's OOM killer would."""
+    def operator_process(self) -> int:
+        """Find the operator's process on this machine."""
         container = self.operator_pod()["status"]["containerStatuses"][0]["containerID"].rpartition("//")[2]
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit() and container in _text(folder / "cgroup"):
-                os.kill(int(folder.name), signal.SIGKILL)
-                return
+                return int(folder.name)
         raise AssertionError(
             f"no process of container {container} here: this test needs the node's processes on this machine"
         )
+
+    def kill_operator(self) -> None:
+        """SIGKILL the operator's process, as a node's OOM killer would."""
+        os.kill(self.operator_process(), signal.SIGKILL)
 
     def close(self) -> None:
         """End the port-forward."""
