@@ -6,7 +6,6 @@ from typing import Any
 from llmbatch.api import API_VERSION
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.api.conditions import Condition
 from llmbatch.core.observation import Limits, Observation
 from llmbatch.core.plan import CollectPlan, CollectReport, Connection, UploadPlan, UploadReport
 
@@ -111,11 +110,6 @@ def observation(stored_status: BatchJobStatus | None = None, **given: Any) -> Ob
         "finalizer": True,
     }
     return Observation(**{**made, **given})
-
-
-def stated(kind: str, value: str = "True", reason: str = "Accepted", **given: Any) -> Condition:
-    """Make a condition."""
-    return Condition.parse(condition(kind, value, reason, **given))
 
 
 def connection(**given: Any) -> Connection:
