@@ -1,5 +1,7 @@
 """Values that the chart is tried with."""
 
+import pytest
+
 from tests.chart.helm import Values
 
 EVERYTHING: Values = {
@@ -37,3 +39,11 @@ NOTHING: Values = {
     "securityContext": {},
 }
 TWO_NAMESPACES: Values = {"watchNamespaces": ["team-a", "team-b"]}
+
+CASES = [
+    pytest.param({}, id="the defaults"),
+    pytest.param(TWO_NAMESPACES, id="two namespaces"),
+    pytest.param({"emulator": {"enabled": True}}, id="with the emulator"),
+    pytest.param(EVERYTHING, id="every switch on"),
+    pytest.param(NOTHING, id="every switch off"),
+]

@@ -1,6 +1,5 @@
 """What the chart installs."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,17 +7,9 @@ import yaml
 
 from llmbatch.edges.permissions import PERMISSIONS
 from llmbatch.settings import PREFIX, Settings
-from tests.chart.cases import EVERYTHING, NOTHING, TWO_NAMESPACES
-from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, manifests, named, of_kind
+from tests.chart.cases import CASES, EVERYTHING, TWO_NAMESPACES
+from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind
 from tests.chart.schemas import CRDS
-
-CASES = [
-    pytest.param({}, id="the defaults"),
-    pytest.param(TWO_NAMESPACES, id="two namespaces"),
-    pytest.param({"emulator": {"enabled": True}}, id="with the emulator"),
-    pytest.param(EVERYTHING, id="every switch on"),
-    pytest.param(NOTHING, id="every switch off"),
-]
 
 
 @pytest.mark.parametrize("values", CASES)
@@ -272,35 +263,3 @@ def test_without_its_service_there_is_no_service_monitor(chart: Chart) -> None:
 
 def test_the_emulator_is_off_by_default(chart: Chart) -> None:
     assert [item["metadata"]["name"] for item in of_kind(chart.render(), "Deployment")] == ["llmbatch"]
-
-
-# --- notes ------------------------------------------------------------------------------------------------------------
-
-
-def applied(notes: str) -> str:
-    """What the notes say to pipe into kubectl apply."""
-    parts = [part.partition("\n   EOF\n")[0] for part in notes.split("<<'EOF'\n")[1:]]
-    assert parts, notes
-    return "\n---\n".join("\n".join(line.removeprefix("   ") for line in part.splitlines()) for part in parts)
-
-
-@pytest.mark.parametrize("values", CASES)
-def test_what_the_notes_say_to_apply_is_valid(chart: Chart, values: Values, tmp_path: Path) -> None:
-    text = applied(chart.notes(values, tmp_path))
-
-    finished = chart.conform(text)
-
-    assert finished.ok, finished.errors
-    assert [manifest["kind"] for manifest in manifests(text)] == ["BatchGateway", "BatchJob"]
-
-
-def test_the_notes_lead_to_the_emulator_when_it_is_there(chart: Chart, tmp_path: Path) -> None:
-    gateway, _ = manifests(applied(chart.notes({"emulator": {"enabled": True}}, tmp_path)))
-
-    assert gateway["spec"]["url"] == "http://llmbatch-emulator.llmbatch-system:8000"
-
-
-def test_the_notes_name_a_namespace_that_is_watched(chart: Chart, tmp_path: Path) -> None:
-    found = manifests(applied(chart.notes(TWO_NAMESPACES, tmp_path)))
-
-    assert {manifest["metadata"]["namespace"] for manifest in found} == {"team-a"}

@@ -9,7 +9,7 @@ import trustme
 from llmbatch.api.reasons import Reason
 from llmbatch.core.plan import Connection
 from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
-from tests.edges.conftest import connection_to
+from tests.edges.plans import connection_to
 
 
 def keyed(**changes: object) -> Connection:

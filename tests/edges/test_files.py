@@ -11,7 +11,7 @@ import pytest
 from llmbatch.edges.connection import resolve
 from llmbatch.edges.files import Files, TooLargeError
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Unreachable
-from tests.edges.conftest import connection_to
+from tests.edges.plans import connection_to
 
 
 @contextmanager

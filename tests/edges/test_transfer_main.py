@@ -19,7 +19,7 @@ from llmbatch.api.batchjob_status import Failure, InputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.core.plan import REPORT_LIMIT_BYTES, CollectPlan, CollectReport, LineError, Problem, UploadReport
 from llmbatch.edges.transfer_main import fitted
-from tests.edges.conftest import CHAT, connection_to, jsonl, request_line, upload_plan
+from tests.edges.plans import CHAT, connection_to, jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core import lines
 from llmbatch.core.plan import Problem, UploadReport
 from llmbatch.edges.transfer import upload
-from tests.edges.conftest import jsonl, request_line, upload_plan
+from tests.edges.plans import jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 

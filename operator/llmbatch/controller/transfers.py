@@ -18,7 +18,7 @@ from llmbatch.core.transfer_state import TransferState, Working
 from llmbatch.edges import transfer_job
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.credentials import Access, value_of
-from llmbatch.edges.objects import store
+from llmbatch.edges.objects import store, taken
 from llmbatch.edges.permissions import CLAIMS, CONFIGMAPS, EVENTS, KUBERNETES_JOBS, PODS, SECRETS
 from llmbatch.edges.transfer import collect, upload
 from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner
@@ -130,6 +130,8 @@ class Transfers:
         if place is None:
             raise ValueError("spec.output names no Secret or ConfigMap")
         resource = SECRETS if job.output.secret else CONFIGMAPS
+        if (problem := await taken(self._cluster, resource, owner, place.name)) is not None:
+            return CollectReport(problem=problem), None
         with tempfile.TemporaryDirectory(prefix="collect-") as folder:
             plan = self.collect_plan(job, status, access.connection, root=folder)
             loop = asyncio.get_running_loop()

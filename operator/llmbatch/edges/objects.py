@@ -26,12 +26,8 @@ async def store(
         if found is None:
             # Not by apply: something that appears just now must not be overwritten.
             await cluster.create(resource, owner.namespace, body)
-        elif not _is_ours(found, owner):
-            message = (
-                f"{kind} {owner.namespace}/{name}, which spec.output names, exists and is not this job's: it is not overwritten."
-                " Name another one in spec.output, or delete it, and the job goes on."
-            )
-            return Problem(reason=Reason.OUTPUT_EXISTS, message=message)
+        elif (problem := _taken(found, kind, owner, name)) is not None:
+            return problem
         else:
             await cluster.apply(resource, owner.namespace, name, body)
     except ClusterError as error:
@@ -48,9 +44,21 @@ async def store(
     return None
 
 
-def _is_ours(found: Json, owner: Owner) -> bool:
+async def taken(cluster: Cluster, resource: Resource, owner: Owner, name: str) -> Problem | None:
+    """Say whether the object exists and is not the BatchJob's; asked before the results are downloaded for nothing."""
+    found = await cluster.get(resource, owner.namespace, name)
+    return None if found is None else _taken(found, "Secret" if resource is SECRETS else "ConfigMap", owner, name)
+
+
+def _taken(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
     references = found.get("metadata", {}).get("ownerReferences") or []
-    return any(reference.get("uid") == owner.uid for reference in references)
+    if any(reference.get("uid") == owner.uid for reference in references):
+        return None
+    message = (
+        f"{kind} {owner.namespace}/{name}, which spec.output names, exists and is not this job's: it is not overwritten."
+        " Name another one in spec.output, or delete it, and the job goes on."
+    )
+    return Problem(reason=Reason.OUTPUT_EXISTS, message=message)
 
 
 def _body(resource: Resource, owner: Owner, name: str, data: dict[str, bytes]) -> Json:
