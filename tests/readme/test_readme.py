@@ -122,18 +122,18 @@ def test_the_readmes_manifest_is_the_example() -> None:
 @pytest.mark.cluster
 def test_every_kubectl_command_works_in_the_readmes_order(default: Kube, release: Release) -> None:
     shell = Shell(default)
-    # Slow enough for the job to be seen under way.
-    kong = release.instance("default", in_progress_seconds=15, models=["gpt-4o"])
+    # It stands still while the README looks at a job under way.
+    kong = release.instance("default", in_progress_seconds=3600, models=["gpt-4o"])
     default.run("apply", "-f", str(REPOSITORY / "examples/gateway-emulator.yaml"))
     default.run("apply", "-f", str(JOB))
+    default.until("product-descriptions", lambda job: job.get("status", {}).get("phase") == "InProgress", "under way")
+    kong.advance(1800)
     for item in WRITTEN:
         if isinstance(item, Manifest):
-            if default.exists("batchjob", "catalogue"):
-                # The gateway it goes through is about to be another, that is polled once a minute.
-                default.wait_for("catalogue", "Complete")
             apply_with_the_emulators_url(default, item, release.emulator_url)
         elif item.text.startswith("kubectl"):
             if "wrong-model" in "".join(item.shown):
+                kong.configure(in_progress_seconds=0.5)
                 default.apply(*failing_job())
             if item.shown:
                 shell.prints(item)
@@ -147,6 +147,8 @@ def apply_with_the_emulators_url(kube: Kube, manifest: Manifest, url: str) -> No
     found = yaml.safe_load(manifest.text)
     if found["kind"] != "BatchGateway":
         return  # the example of the same content has been applied
+    # What goes through the gateway is to be done before it becomes another, which is polled once a minute.
+    kube.run("wait", "--for=condition=Ready", "batchjob/catalogue", "--timeout=90s")
     for header in found["spec"]["headers"]:
         reference = header["valueFrom"]["secretKeyRef"]
         kube.run("create", "secret", "generic", reference["name"], f"--from-literal={reference['key']}=any")
