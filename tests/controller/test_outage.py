@@ -31,9 +31,11 @@ async def test_a_look_between_two_polls_does_not_hide_that_the_last_one_failed(
 ) -> None:
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.VALIDATING)
-    kong.fault("status", "batches.get", status=503, times=-1, as_="kong", retry_after=600)
-    await operator.until_reason(Reason.GATEWAY_UNREACHABLE)
     await operator.quiet()
+    kong.fault("status", "batches.get", status=503, times=-1, as_="kong", retry_after=600)
+    await operator.look()
+    await operator.quiet()
+    assert operator.reason() == Reason.GATEWAY_UNREACHABLE
     polls = len(kong.calls("batches.get"))
     for label in ("one", "two", "three"):
         job = operator.job()

@@ -12,7 +12,8 @@ from llmbatch.controller.runtime import Runtime
 from llmbatch.settings import Settings
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
-from tests.support.apiserver import ApiServer, Json
+from tests.support.apiserver import ApiServer
+from tests.support.apistore import Json
 from tests.support.inprocess import apply_all, cluster_of
 
 

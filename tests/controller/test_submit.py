@@ -12,7 +12,8 @@ from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
-from tests.support.apiserver import ApiServer, Json
+from tests.support.apiserver import ApiServer
+from tests.support.apistore import Json
 from tests.support.inprocess import Operator, apply_all
 
 

@@ -9,7 +9,8 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core import lifecycle
 from llmbatch.core.observation import FileState
 from llmbatch.core.plan import Problem
-from tests.support.world import QUIET, Answers, World
+from tests.support.answers import QUIET, Answers
+from tests.support.world import World
 
 
 def ended(world: World) -> bool:

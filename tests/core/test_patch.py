@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbatch.core.patch import merge_patch
-from tests.support.apiserver import merged
+from tests.support.apistore import merged
 
 Json = dict[str, Any]
 VALUES = st.recursive(

@@ -6,8 +6,8 @@ here decides anything: all decisions are those of `decide`, all statuses those o
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, assert_never
+from datetime import datetime, timedelta
+from typing import Any, assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.reasons import Reason
@@ -33,36 +33,9 @@ from llmbatch.core.decision import (
 from llmbatch.core.observation import FileState, Observation, Stage, stage_of
 from llmbatch.core.plan import Problem
 from llmbatch.core.trouble import ending_for
-from llmbatch.core.wire import Counts, RemoteBatch
 from tests.support import build
+from tests.support.answers import QUIET, Answers, CrashError, remote_batch
 from tests.support.kstatus import check_status
-
-Create = Literal["made", "lost after", "lost before", "not made", "refused"]
-Crash = Literal["", "before the intent", "after the intent", "after the call", "before the status"]
-
-
-class CrashError(Exception):
-    """The operator dies here."""
-
-
-@dataclass
-class Answers:
-    """What the world says in one pass."""
-
-    trouble: Problem | None = None
-    """In the way while observing."""
-    create: Create = "made"
-    upload: Problem | None = None
-    collect: Problem | None = None
-    completed: int = 5
-    """Requests that turn out to have succeeded."""
-    listing: Problem | None = None
-    delete_files: Problem | None = None
-    cancel: Problem | None = None
-    crash: Crash = ""
-
-
-QUIET = Answers()
 
 
 @dataclass
@@ -171,7 +144,7 @@ class World:
         if stage is Stage.ENDED or stored.observed_generation != self.generation:
             trouble = None
         elif trouble is None and stage is Stage.BATCH and batch is not None and batch.id is not None:
-            remote = self._remote(batch.id)
+            remote = remote_batch(batch.id, self.remote[batch.id], self.now)
             status = facts.with_remote(stored, remote, self.now)
             errors = facts.told_errors(remote)
         return build.observation(
@@ -191,20 +164,6 @@ class World:
             lists_batches=self.lists_batches,
             slot_free=self.slot_free,
             poll_in=60.0,
-        )
-
-    def _remote(self, batch_id: str) -> RemoteBatch:
-        status = self.remote[batch_id]
-        output = "file-out" if status in ("completed", "expired", "cancelled") else None
-        counts = Counts(total=5, completed=5 if output else 2, failed=0)
-        return RemoteBatch(
-            id=batch_id,
-            status=status,
-            input_file_id="file-in",
-            output_file_id=output,
-            counts=counts,
-            created_at=self.now.replace(tzinfo=UTC),
-            metadata={"llmbatch_uid": build.UID},
         )
 
     def _ending(self, seen: Observation, decision: Decision, problem: Problem | None, finish: Finish | None) -> Ending:
@@ -261,7 +220,11 @@ class World:
                     return status, answers.cancel, None
                 if self.remote[batch_id] not in lifecycle.ENDED:
                     self.remote[batch_id] = "cancelling"
-                return facts.with_remote(status, self._remote(batch_id), self.now), None, None
+                return (
+                    facts.with_remote(status, remote_batch(batch_id, self.remote[batch_id], self.now), self.now),
+                    None,
+                    None,
+                )
             case DeleteFiles(file_ids):
                 if answers.delete_files is not None:
                     return status, answers.delete_files, None
@@ -306,7 +269,7 @@ class World:
         return self._record(intent, batch_id), None
 
     def _record(self, intent: BatchJobStatus, batch_id: str) -> BatchJobStatus:
-        self.status = facts.with_remote(intent, self._remote(batch_id), self.now)
+        self.status = facts.with_remote(intent, remote_batch(batch_id, self.remote[batch_id], self.now), self.now)
         check_status(self.object())
         return self.status
 
