@@ -21,6 +21,7 @@ from llmbatch.edges.files import Files
 from llmbatch.edges.outcome import Answered
 from llmbatch.edges.transfer import upload
 from llmbatch.edges.upload import content, validate
+from tests.cluster import debian
 from tests.emulator.server import EmulatorProcess
 
 ENDPOINT = "/v1/chat/completions"
@@ -45,6 +46,7 @@ def timed(work: Callable[[], None]) -> float:
 def main() -> None:
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    debian.install({"/usr/bin/curl": "curl"})
     with tempfile.TemporaryDirectory() as folder, EmulatorProcess(Path(folder, "state")) as emulator:
         url = emulator.instance("bench", max_file_bytes=10**10).url
         source = Path(folder, "input.jsonl")
