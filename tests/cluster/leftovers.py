@@ -121,9 +121,11 @@ def _pod_groups() -> list[Path]:
 
 def _pids_below(group: Path) -> set[int]:
     pids: set[int] = set()
-    for file in group.rglob("cgroup.procs"):
-        with contextlib.suppress(OSError):
-            pids.update(int(pid) for pid in file.read_text().split())
+    # os.walk passes over groups that vanish meanwhile, as pods end; Path.rglob fails on them.
+    for folder, _, files in os.walk(group):
+        if "cgroup.procs" in files:
+            with contextlib.suppress(OSError):
+                pids.update(int(pid) for pid in Path(folder, "cgroup.procs").read_text().split())
     return pids
 
 

@@ -33,6 +33,7 @@ BUSY = Problem(reason=Reason.RATE_LIMITED, message="busy", retry_after_seconds=7
 DENIED = Problem(reason=Reason.GATEWAY_UNAUTHORIZED, message="401")
 MISSING = Problem(reason=Reason.INPUT_NOT_FOUND, message="no ConfigMap")
 INVALID = Problem(reason=Reason.INVALID_INPUT, message="line 1", final=True)
+ASKED = build.condition("Stalled", "True", "SubmissionUnknown", message="look it up")
 AT_WORK = Problem(reason=Reason.TRANSFER_PENDING, message="starting")
 TOO_LARGE = build.condition("Stalled", "True", "OutputTooLarge", message="2 MiB")
 
@@ -199,9 +200,19 @@ IN, OUT, ERR = "file-in", "file-out", "file-err"
             id="without a list a person decides",
         ),
         pytest.param(
-            observation(build.owed(), lists_batches=False, resubmit="2"),
+            observation(build.owed(121, conditions=[ASKED]), lists_batches=False, resubmit="2"),
             waits(Reason.SUBMITTING, 0.0, GiveUpAttempt()),
             id="and says so by naming the next attempt",
+        ),
+        pytest.param(
+            observation(build.owed(20, conditions=[ASKED]), lists_batches=False, resubmit="2"),
+            stalls(Reason.SUBMISSION_UNKNOWN, 100.0),
+            id="which holds once no call can be under way any more",
+        ),
+        pytest.param(
+            observation(build.owed(121), resubmit="2"),
+            waits(Reason.SUBMISSION_PENDING, 0.0, LookUp()),
+            id="an annotation that nobody asked for is no reason to submit again",
         ),
         pytest.param(
             observation(build.owed(), lists_batches=False, resubmit="1"),

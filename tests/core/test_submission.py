@@ -27,7 +27,14 @@ def remote(created: datetime | None = build.NOW, **given: Any) -> RemoteBatch:
         pytest.param(remote(metadata={"llmbatch_uid": "other"}), False, id="with another uid"),
         pytest.param(remote(None, input_file_id="file-in"), True, id="of an unknown time"),
         pytest.param(remote(build.ago(599), input_file_id="file-in"), True, id="older than the intent by our clock"),
-        pytest.param(remote(build.ago(601), input_file_id="file-in"), False, id="too old for any clock"),
+        pytest.param(
+            remote(build.ago(9000), input_file_id="file-in"), True, id="made of our file, whatever the clocks say"
+        ),
+        pytest.param(
+            remote(build.ago(601), metadata={"llmbatch_uid": build.UID}),
+            False,
+            id="with our uid, too old for any clock",
+        ),
     ],
 )
 def test_which_batch_is_ours(batch: RemoteBatch, ours: bool) -> None:

@@ -80,6 +80,10 @@ class OutputStatus(Model):
     bytes: int = Field(description="Size of the results, in bytes.")
     requests: int = Field(description="Lines in the results.")
     sha256: str = Field(description="SHA-256 of the results, in hexadecimal.")
+    missing_requests: int | None = Field(
+        None,
+        description="Requests without a result line that can be read; after a completed batch the remote files are then kept.",
+    )
     stored_time: Time = Field(description="When they were durably stored.")
 
 

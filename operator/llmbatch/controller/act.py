@@ -7,11 +7,14 @@ from llmbatch.api import FINALIZER
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.gateways import Client
-from llmbatch.controller.observe import Observer, Seen
+from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
+from llmbatch.controller.queue import Key
+from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
 from llmbatch.core import facts
+from llmbatch.core.decide import doubtful
 from llmbatch.core.decision import (
     AddFinalizer,
     Cancel,
@@ -68,6 +71,9 @@ class Actor:
                 return await self._cancel(seen, batch_id)
             case DeleteFiles(file_ids):
                 status, problem = await self._delete_files(seen, file_ids)
+                if problem is None and seen.plan is not None:
+                    # Its report would be read again, and the file found again that is gone now.
+                    await self.transfers.remove(seen.owner, seen.plan)
                 return Outcome(status, problem, after=1.0 if problem else 0.0)
             case Finish():
                 return await self._finish(seen, effect)
@@ -94,6 +100,23 @@ class Actor:
             notes = (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
         # An object that has ended stays; one that is deleted is gone now.
         return Outcome(seen.stored, notes=notes, gone=seen.observation.deleted_at is not None)
+
+    async def release(self, key: Key, raw: Json) -> bool:
+        """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
+        metadata = raw["metadata"]
+        left = [item for item in metadata.get("finalizers") or [] if item != FINALIZER]
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            {"op": "add", "path": "/metadata/finalizers", "value": left},
+        ]
+        try:
+            await self.cluster.patch(JOBS, key.namespace, key.name, patch)
+        except ClusterError as error:
+            if error.status in (404, 409, 422):
+                return error.status == 404
+            raise
+        self.metrics.left_behind.inc()
+        return True
 
     async def _set_finalizers(self, seen: Seen, finalizers: list[str]) -> Outcome:
         version = seen.raw["metadata"]["resourceVersion"]
@@ -207,6 +230,9 @@ class Actor:
                 if patient and observation.stage is Stage.CLEANUP:
                     return Outcome(status, problem)
                 notes = (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
+        if doubtful(observation):
+            told = f"Remote files {', '.join(observation.file_ids)} are kept: not every request has a readable result line."
+            notes = (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
         self.observer.forget(seen.key, seen.owner.uid)
         ended = status.model_copy(update={"completion_time": observation.now})
         return Outcome(ended, finish=finish, after=0.0, notes=notes)

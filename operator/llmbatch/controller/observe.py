@@ -8,41 +8,21 @@ from typing import Any
 
 from llmbatch.api import FINALIZER, RESUBMIT_ANNOTATION
 from llmbatch.api.batchjob import BatchJobSpec
-from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.cache import BATCHGATEWAY, Cache
 from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.queue import Key
+from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.transfers import Transfers, volume_destination
 from llmbatch.core import backoff, facts
 from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
-from llmbatch.core.plan import CollectPlan, CollectReport, Problem, UploadPlan, UploadReport
+from llmbatch.core.plan import CollectReport, Problem, UploadPlan, UploadReport
 from llmbatch.core.transfer_state import Blocked, Ended, Working
 from llmbatch.core.trouble import placed
 from llmbatch.edges import transfer_job
 from llmbatch.edges.outcome import Answered, Failure, NotFound
 from llmbatch.edges.transfer_job import Owner
-
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An observation, with what is needed to act on it."""
-
-    key: Key
-    owner: Owner
-    raw: Json = field(repr=False)
-    stored: BatchJobStatus
-    """The status as it is stored."""
-    observation: Observation
-    client: Client | None = None
-    data: bytes | None = field(default=None, repr=False)
-    """The input, when it is in a ConfigMap or Secret."""
-    plan: UploadPlan | CollectPlan | None = None
-    """What the transfer Job is asked, when the data is in a volume."""
-    spent: bool = False
-    """The plan's Job has ended without success: it is to be removed."""
 
 
 @dataclass
@@ -228,6 +208,8 @@ class Observer:
         if batch.status == "failed" and not batch.output_file_id and not batch.error_file_id:
             # The reasons are not in our status; ask once more for the message.
             return await self._poll(seen)
+        if batch.status == "completed" and batch.output_file_id is None and _answered(batch) > 0:
+            return await self._late(seen)
         volume = spec.output.persistent_volume_claim
         if volume is None:
             return seen
@@ -241,6 +223,18 @@ class Observer:
             # No pod is started only to find what is known.
             return _troubled(seen, problem)
         return found
+
+    async def _late(self, seen: Seen) -> Seen:
+        """Wait for the results' file of a batch that is completed and names none yet."""
+        wait = self.poll_in(seen.owner.uid)
+        found = self._between_polls(seen, wait) if wait > 0 else await self._poll(seen)
+        if found.observation.trouble is not None:
+            return found
+        if found.observation.batch.output_file_id is not None:
+            return replace(found, observation=replace(found.observation, unrecorded=True))
+        message = "The provider says that requests succeeded, but names no file with their results yet."
+        seconds = self.poll_in(seen.owner.uid)
+        return _troubled(found, Problem(reason=Reason.RESULTS_UNREADABLE, message=message, retry_after_seconds=seconds))
 
     async def _transfer(self, seen: Seen) -> Seen:
         """Look at the transfer Job, and take its report into the status."""
@@ -275,10 +269,12 @@ class Observer:
                 return _with(seen, status=status)
         if problem is None:
             return seen
-        return replace(
-            _troubled(seen, placed(problem, seen.observation.spec, uploads=isinstance(seen.plan, UploadPlan))),
-            spent=True,
-        )
+        told = placed(problem, seen.observation.spec, uploads=isinstance(seen.plan, UploadPlan))
+        return replace(_with(seen, trouble=told, costly=True), spent=True)
+
+
+def _answered(batch: Batch) -> int:
+    return batch.request_counts.completed if batch.request_counts is not None else 0
 
 
 def _with(seen: Seen, **found: Any) -> Seen:  # noqa: ANN401 - any field of an observation

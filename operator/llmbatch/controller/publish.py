@@ -11,9 +11,10 @@ from llmbatch.api.base import timestamp
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.cache import BATCHJOB, Cache, is_ended
-from llmbatch.controller.observe import Json, Seen
+from llmbatch.controller.handlers import needs_a_look
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.queue import Key, WorkQueue
+from llmbatch.controller.seen import Json, Seen
 from llmbatch.core import closing
 from llmbatch.core.decision import Ending, Stalled
 from llmbatch.core.observation import Stage, stage_of
@@ -67,6 +68,9 @@ class Publisher:
                 return
             raise
         self.cache.put(seen.key, written)
+        if needs_a_look(seen.raw, written):
+            # Somebody changed the object during this pass. The watch's event will be no news to the cache any more.
+            await self.queue.add(seen.key)
         self.metrics.recorded(before, after)
         self._tell(subject, before, after)
         if active[0] != active[1]:
@@ -136,7 +140,10 @@ class Publisher:
             item["lastTransitionTime"] = timestamp(before.last_transition_time) if before and same else now
         patch = {"observedGeneration": generation, "conditions": [*said, *(item.dump() for item in kept)]}
         if merge_patch(found, {**found, **patch}):
-            self.cache.put(key, await self.cluster.patch_status(JOBS, key.namespace, key.name, patch))
+            written = await self.cluster.patch_status(JOBS, key.namespace, key.name, patch)
+            self.cache.put(key, written)
+            if needs_a_look(raw, written):
+                await self.queue.add(key)
 
 
 PROGRESS = frozenset({

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
@@ -12,16 +13,21 @@ from llmbatch.api.reasons import Reason
 from llmbatch.controller.act import Actor
 from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.controller.gateways import Gateways
-from llmbatch.controller.observe import Json, Observer, Seen
+from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
+from llmbatch.controller.seen import Json, Seen
 from llmbatch.core.decide import decide
 from llmbatch.core.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
 from llmbatch.core.trouble import ending_for
 from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.events import Subject
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.permissions import JOBS
+
+TRANSFERRING = frozenset({Reason.UPLOADING, Reason.COLLECTING, Reason.TRANSFER_PENDING})
+OVERDUE_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +71,9 @@ class Reconciler:
             case Wait(after=None) | Stalled(after=None):
                 await self.queue.add_failed(key)
             case Wait(after=seconds) | Stalled(after=seconds):
-                self.queue.forget(key)
+                if ending.reason not in TRANSFERRING:
+                    # A transfer that was begun again has not succeeded yet: its delays go on growing.
+                    self.queue.forget(key)
                 if seconds is not None and seconds != math.inf:
                     await self.queue.add_after(key, seconds)
 
@@ -91,6 +99,8 @@ class Reconciler:
         self.cache.put(key, raw)
         if is_settled(raw):
             return Done()
+        if self._is_overdue(raw):
+            return await self._let_go(key, raw)
         try:
             seen = await self.observer.observe(key, raw)
         except ValidationError as error:
@@ -113,7 +123,8 @@ class Reconciler:
             await self.actor.transfers.remove(seen.owner, seen.plan)
         ending = self._ending(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
         if outcome.stale:
-            return replace(ending, after=0.0) if isinstance(ending, Wait) else Wait(Reason.ACCEPTED, "", after=0.0)
+            # With growing delays: what refuses a write (an admission policy, say) may do so for ever.
+            return Wait(Reason.ACCEPTED, "", after=None)
         await self.publisher.publish(seen, outcome, ending)
         if isinstance(decision.effect, RemoveFinalizer) or outcome.gone:
             return Done()
@@ -136,15 +147,34 @@ class Reconciler:
             return replace(ending, after=outcome.after)
         return ending
 
+    def _is_overdue(self, raw: Json) -> bool:
+        """Tell whether a deleted object has been held longer than the rules allow, for whatever reason."""
+        metadata = raw["metadata"]
+        deleted = metadata.get("deletionTimestamp")
+        if not deleted or FINALIZER not in (metadata.get("finalizers") or []):
+            return False
+        held = (datetime.now(UTC) - datetime.fromisoformat(deleted)).total_seconds()
+        return held > self.observer.limits.cleanup_seconds + OVERDUE_SECONDS
+
+    async def _let_go(self, key: Key, raw: Json) -> Ending:
+        """Take the finalizer off by the metadata alone: neither status nor gateway may hold an object for ever."""
+        log.warning("an object is let go unseen", extra={"object": "/".join(key), "status": raw.get("status")})
+        batches = (raw.get("status") or {}).get("batches") or []
+        known = [value for batch in batches for name, value in batch.items() if name == "id" or name.endswith("FileID")]
+        told = f"Let go unseen; perhaps left at the provider: {', '.join(known) or 'nothing is known'}. Look there."
+        subject = Subject(BATCHJOB, key.namespace, key.name, raw["metadata"].get("uid", ""))
+        self.publisher.recorder.record(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)
+        return Done() if await self.actor.release(key, raw) else Wait(Reason.DELETING, "", after=None)
+
     async def _unreadable(self, key: Key, raw: Json, error: ValidationError) -> Ending:
         """Say that an object can't be read, and touch nothing else of it."""
-        if raw["metadata"].get("deletionTimestamp") and FINALIZER in (raw["metadata"].get("finalizers") or []):
-            log.error("a deleted BatchJob can't be read", extra={"object": "/".join(key)})
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         message = (
             f"This version of the operator can't read the object: {where}: {first['msg']}. Were its CRDs upgraded?"
         )
-        ending = Stalled(Reason.INVALID_SPEC, message, after=math.inf)
+        # While it is deleted, time alone lets it go; see _is_overdue.
+        after = OVERDUE_SECONDS if raw["metadata"].get("deletionTimestamp") else math.inf
+        ending = Stalled(Reason.INVALID_SPEC, message, after=after)
         await self.publisher.unreadable(key, raw, ending)
         return ending

@@ -175,6 +175,7 @@ class Runtime:
         try:
             await self.stopping.wait()
             failed = watching.done()
+            self.submitter.closing = True
             log.info("stopping: passes under way are finished first")
             self.watch.stop()
             await self.queue.close()

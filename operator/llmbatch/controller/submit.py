@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.gateways import Client
-from llmbatch.controller.observe import Observer, Seen
+from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
+from llmbatch.controller.seen import Seen
 from llmbatch.core import facts, naming
 from llmbatch.core.backoff import next_delay
 from llmbatch.core.patch import merge_patch
@@ -39,6 +40,8 @@ class Submitter:
     cluster: Cluster
     observer: Observer
     metrics: Metrics
+    closing: bool = False
+    """The process is about to end: no call is begun any more."""
     _calls: set[asyncio.Task[Outcome]] = field(default_factory=set)
 
     async def submit(self, seen: Seen, client: Client, attempt: int) -> Outcome:
@@ -53,10 +56,14 @@ class Submitter:
 
     async def drain(self) -> None:
         """Wait for the calls under way and for their facts to be written."""
+        self.closing = True
         if self._calls:
-            await asyncio.gather(*self._calls, return_exceptions=True)
+            # Not by gather, which would cancel them when whoever waits here gives up.
+            await asyncio.wait(self._calls)
 
     async def _submit(self, seen: Seen, client: Client, attempt: int) -> Outcome:
+        if self.closing:
+            return Outcome(seen.stored, stale=True)
         observation = seen.observation
         intent = facts.with_intent(seen.stored, attempt, datetime.now(UTC))
         began = time.monotonic()
@@ -139,28 +146,38 @@ class Submitter:
         submission = observation.status.submission
         if submission is None:
             return Outcome(seen.stored)
+        # Before the list is asked for: a batch made while it was read may not be in it.
+        waited = (datetime.now(UTC) - submission.intent_time).total_seconds()
         found = await self._find(seen, client, submission.intent_time)
         if isinstance(found, Problem):
             return Outcome(seen.stored, found)
         if not found:
-            waited = (datetime.now(UTC) - submission.intent_time).total_seconds()
             left = observation.limits.settle_seconds - waited
             if left > 0:
                 return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS))
             status = facts.without_intent(seen.stored, made_none=False)
             return Outcome(status, after=0.0)
-        kept, *others = sorted(found, key=lambda batch: (batch.created_at or submission.intent_time, batch.id))
+        # The oldest that is of use; one that has failed is none while another lives.
+        kept, *others = sorted(
+            found,
+            key=lambda batch: (
+                batch.status in ("failed", "cancelled"),
+                batch.created_at or submission.intent_time,
+                batch.id,
+            ),
+        )
         notes: list[Note] = [
             ("Normal", Reason.ADOPTED, f"Batch {kept.id}, made by a create call whose answer was lost, was taken over.")
         ]
         for other in others:
-            cancelled = other.is_terminal or isinstance(
-                await client.gateway.cancel_batch(other.id), Answered | Refused | NotFound
-            )
-            told = "is cancelled" if cancelled else "could not be cancelled: cancel it at the provider"
-            notes.append(
-                ("Warning", Reason.DUPLICATE_CANCELLED, f"Batch {other.id} is a duplicate of {kept.id} and {told}.")
-            )
+            if not other.is_terminal:
+                answer = await client.gateway.cancel_batch(other.id)
+                ended = isinstance(answer, Refused) and answer.status in (400, 409)
+                if not ended and not isinstance(answer, Answered | NotFound):
+                    # The intent stays, so that the next pass finds them all again.
+                    return Outcome(seen.stored, await self.observer.problem(client, answer))
+            told = f"Batch {other.id} was a duplicate of {kept.id}; it is cancelled."
+            notes.append(("Warning", Reason.DUPLICATE_CANCELLED, told))
         self.metrics.adoptions.inc()
         self.metrics.duplicates.inc(len(others))
         outcome = await self._record(seen, seen.stored, kept)
@@ -185,10 +202,19 @@ class Submitter:
                 for batch in page.batches
                 if matches(batch, observation.batch.input_file_id, observation.uid, oldest)
             }
-            if not page.has_more or not page.batches or page.last_id is None or page.last_id == after:
-                break
+            if not page.has_more or not page.batches:
+                return list(found.values())
             last = page.batches[-1].created_at
             if is_newest_first(page) and last is not None and last < oldest - timedelta(seconds=1):
+                return list(found.values())
+            if page.last_id is None or page.last_id == after:
                 break
             after = page.last_id
-        return list(found.values())
+        if found:
+            return list(found.values())
+        message = (
+            "The gateway's list of batches can't be read to its end, so that it can't be found out whether the batch exists."
+            " Look it up at the provider. If there is none, set the annotation"
+            f" llmbatch.io/resubmit={seen.observation.next_attempt} on this BatchJob and it is submitted again."
+        )
+        return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)

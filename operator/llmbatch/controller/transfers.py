@@ -27,6 +27,7 @@ from llmbatch.settings import Settings
 Json = dict[str, Any]
 
 INLINE_TRANSFERS = 4
+INLINE_SECONDS = 60
 ROOM_FOR_KEYS = 2048
 """What a Secret's or ConfigMap's keys may take of its 1 MiB."""
 PATIENCE_SECONDS = 5.0
@@ -58,7 +59,7 @@ class Transfers:
         """Plan an upload; the same job gives the same plan."""
         volume = job.input.persistent_volume_claim
         return UploadPlan(
-            connection=connection,
+            connection=connection if volume else patient(connection),
             filename=naming.upload_filename(owner.uid, 0, attempt),
             endpoint=job.endpoint,
             model=job.model,
@@ -77,7 +78,7 @@ class Transfers:
         if status.input is None:
             raise ValueError("results can't be collected before the input is known")
         return CollectPlan(
-            connection=connection,
+            connection=connection if volume else patient(connection),
             input_file_id=batch.input_file_id,
             output_file_id=batch.output_file_id,
             error_file_id=batch.error_file_id,
@@ -196,6 +197,11 @@ def _collect(plan: CollectPlan, access: Access) -> tuple[CollectReport, bytes, b
     errors = Path(plan.output_root, errors_path(plan.output_path))
     results = Path(plan.output_root, plan.output_path).read_bytes()
     return report, results, errors.read_bytes() if report.errors_requests else b""
+
+
+def patient(connection: Connection) -> Connection:
+    """Bound the silence that a transfer in the operator waits out: its thread serves other gateways' jobs too."""
+    return connection.model_copy(update={"transfer_seconds": min(connection.transfer_seconds, INLINE_SECONDS)})
 
 
 def volume_destination(claim: str, path: str) -> Destination:

@@ -94,7 +94,7 @@ def something_is_in_the_way(seen: Observation) -> Decision | None:
         return Decision(Done(), finish)
     if seen.stage is Stage.CLEANUP and _patience_is_over(seen):
         return None
-    return Decision(ending_for(seen.trouble, seen.stage, seen.limits))
+    return Decision(ending_for(seen.trouble, seen.stage, seen.limits, costly=seen.costly))
 
 
 def _patience_is_over(seen: Observation) -> bool:
@@ -105,10 +105,16 @@ def _patience_is_over(seen: Observation) -> bool:
 def results_are_stored(seen: Observation) -> Decision | None:
     if seen.stage is not Stage.CLEANUP:
         return None
-    files = seen.file_ids if seen.spec.remote_files == "Delete" else ()
+    files = seen.file_ids if seen.spec.remote_files == "Delete" and not doubtful(seen) else ()
     reason, message = verdict(seen)
     finish = Finish(reason, message, complete=reason in COMPLETE, delete_file_ids=files)
     return Decision(Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted."), finish)
+
+
+def doubtful(seen: Observation) -> bool:
+    """Tell whether a completed batch has fewer readable results than requests: its files are then not deleted."""
+    output = seen.status.output
+    return output is not None and bool(output.missing_requests) and seen.batch.status == "completed"
 
 
 COMPLETE = frozenset({Reason.SUCCEEDED, Reason.COMPLETED_WITH_FAILURES})
@@ -121,6 +127,8 @@ def verdict(seen: Observation) -> tuple[Reason, str]:
     told = f"{completed} of {total} requests succeeded"
     if output is not None and output.errors_location is not None:
         told += f"; the failed ones are in {output.errors_location}"
+    if doubtful(seen) and output is not None:
+        told += f"; {output.missing_requests} have no readable result line, and the provider's files are kept"
     if seen.batch.status == "expired":
         return Reason.BATCH_EXPIRED, f"The batch was not done within its completion window: {told}."
     if seen.batch.status == "cancelled":
@@ -165,8 +173,14 @@ def batch_is_under_way(seen: Observation) -> Decision | None:
 def answer_is_owed(seen: Observation) -> Decision | None:
     if seen.stage is not Stage.ANSWER:
         return None
-    if seen.resubmit == str(seen.next_attempt):
-        # A person has looked, and says that the attempt made no batch.
+    stalled = seen.status.condition("Stalled")
+    asked = stalled is not None and stalled.reason == Reason.SUBMISSION_UNKNOWN
+    if asked and seen.resubmit == str(seen.next_attempt):
+        # A person was asked, has looked, and says that the attempt made no batch. One that was left over from another
+        # job says nothing, and a call that may still be under way is waited for all the same.
+        wait = seen.limits.settle_seconds - _age_of_intent(seen)
+        if wait > 0 and stalled is not None:
+            return Decision(Stalled(Reason.SUBMISSION_UNKNOWN, stalled.message, after=wait, aspect="Submitted"))
         return Decision(
             Wait(Reason.SUBMITTING, "The unknown attempt is given up, as the annotation says."), GiveUpAttempt()
         )
@@ -179,6 +193,11 @@ def answer_is_owed(seen: Observation) -> Decision | None:
         return Decision(Stalled(Reason.SUBMISSION_UNKNOWN, message, after=math.inf, aspect="Submitted"))
     message = "The answer to the create call was lost; the gateway is asked whether the batch exists."
     return Decision(Wait(Reason.SUBMISSION_PENDING, message, aspect="Submitted"), LookUp())
+
+
+def _age_of_intent(seen: Observation) -> float:
+    submission = seen.status.submission
+    return 0.0 if submission is None else (seen.now - submission.intent_time).total_seconds()
 
 
 def transfer_is_at_work(seen: Observation) -> Decision | None:

@@ -100,6 +100,7 @@ def with_results(
         bytes=report.bytes,
         requests=report.requests,
         sha256=report.sha256,
+        missing_requests=report.missing or None,
         stored_time=now,
     )
     return status.model_copy(

@@ -69,6 +69,13 @@ TRANSITIONS: dict[Phase, dict[Phase, str]] = {
     Phase.DELETING: {},
 }
 
+# The provider has the last word on where its batch is, even when it takes a word back: a replica that lags behind, a
+# status that nobody knows.
+for _before in (Phase.VALIDATING, Phase.IN_PROGRESS, Phase.FINALIZING, Phase.CANCELLING):
+    for _after in (Phase.VALIDATING, Phase.IN_PROGRESS, Phase.FINALIZING, Phase.CANCELLING):
+        if _after is not _before:
+            TRANSITIONS[_before].setdefault(_after, "the provider says so")
+
 RUNNING = {
     "validating": Phase.VALIDATING,
     "finalizing": Phase.FINALIZING,

@@ -84,6 +84,8 @@ class Observation:
     """What was just found out moves the job on, and is not stored yet."""
     trouble: Problem | None = None
     """What keeps the next step from being taken, as found while observing."""
+    costly: bool = False
+    """The trouble came from a transfer Job: looking again starts another pod."""
     transferring: Problem | None = None
     """A transfer Job is at work; its reason and message say how far it is."""
     file_state: FileState = FileState.USABLE

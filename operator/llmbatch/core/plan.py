@@ -128,6 +128,8 @@ class CollectReport(Model):
     request_counts: RequestCounts | None = None
     usage: Usage | None = None
     failures: list[Failure] = []
+    missing: int = 0
+    """Requests for which the provider's files have no line that can be read."""
     malformed_lines: int = 0
     """Result lines that could not be read; their requests count as having no result."""
     foreign_lines: int = 0

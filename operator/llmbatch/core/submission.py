@@ -16,12 +16,13 @@ def horizon(intent_time: datetime) -> datetime:
 def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, oldest: datetime) -> bool:
     """Tell whether a batch is ours: made of our file, which nobody else knows, or with our uid in its metadata.
 
-    A gateway may lose the metadata, so that either is enough. Nothing older than the intent counts.
+    A gateway may lose the metadata, so that either is enough. The file's id is unique to us, whatever the clocks say; our
+    uid counts only in batches that are not older than the intent.
     """
-    if batch.created_at is not None and batch.created_at < oldest:
-        return False
     if input_file_id is not None and batch.input_file_id == input_file_id:
         return True
+    if batch.created_at is not None and batch.created_at < oldest:
+        return False
     return batch.metadata.get("llmbatch_uid") == uid
 
 

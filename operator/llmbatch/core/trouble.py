@@ -18,6 +18,7 @@ PASSING = frozenset({
 })  # fmt: skip
 # Goes away by itself, if the far end is left in peace: looked at again with growing delays.
 FAR_END = frozenset({
+    Reason.FILE_PENDING,
     Reason.GATEWAY_UNREACHABLE,
     Reason.RATE_LIMITED,
     Reason.QUOTA_EXCEEDED,

@@ -64,6 +64,7 @@ class _Collection:
         self._tally = results.Tally()
         self._join = Join(self._tally)
         self._sources: list[BinaryIO] = []
+        self._missing = 0
 
     def run(self, name: str) -> CollectReport:
         plan, join = self._plan, self._join
@@ -74,6 +75,11 @@ class _Collection:
         self._take(plan.output_file_id, "output")
         self._take_errors()
         short = plan.input.requests - len(join) + join.missing
+        self._missing = max(short, 0)
+        if plan.input.requests > 0 and len(join) - join.missing <= 0 and (plan.output_file_id or plan.error_file_id):
+            # A page of a proxy, or a file that is not filled yet: to judge by it would be to throw the answers away.
+            message = "the provider's files hold no result line that can be read; they are kept there and read again"
+            raise ProblemError(Reason.RESULTS_UNREADABLE, message)
         if short > 0 and known is None and plan.order == "Completion":
             known = originals(plan, self._files, self._held, self._progress)
         good, bad = Sheet(self._held, "results"), Sheet(self._held, "errors")
@@ -170,6 +176,7 @@ class _Collection:
             ),
             usage=tally.usage,
             failures=tally.failures(),
+            missing=self._missing,
             malformed_lines=self._join.malformed,
             foreign_lines=self._join.foreign,
         )

@@ -102,6 +102,8 @@ class Files:
                 if not response.is_success:
                     body = next(response.iter_bytes(_ERROR_BYTES), b"")
                     return outcome.from_response(response.status_code, response.headers, body, operation, host)
+                if response.status_code != 200:
+                    return outcome.unreadable(operation, host, f"its status is {response.status_code}, not 200")
                 size = _announced(response)
                 if most is not None and size is not None and size > most:
                     raise TooLargeError(size)

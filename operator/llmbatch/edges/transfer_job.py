@@ -18,6 +18,8 @@ INPUT_ROOT = "/data/input"
 OUTPUT_ROOT = "/data/output"
 CA_ROOT = "/etc/llmbatch/ca"
 CLIENT_ROOT = "/etc/llmbatch/client"
+LONGEST_SECONDS = 6 * 3600
+"""A Job that takes longer is ended and begun anew: its node may be gone."""
 KEPT_SECONDS = 3600
 """A finished Job stays so long, for its log and in case the operator was away when it ended."""
 
@@ -140,6 +142,7 @@ def manifest(
         "spec": {
             # The operator decides about another try, since it also says so in the BatchJob.
             "backoffLimit": 0,
+            "activeDeadlineSeconds": LONGEST_SECONDS,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": labels},
