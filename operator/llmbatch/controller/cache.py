@@ -43,6 +43,11 @@ class Cache:
         """Give the phase of every BatchJob."""
         return [str((self._objects[key].get("status") or {}).get("phase", "Pending")) for key in self.keys(BATCHJOB)]
 
+    def gateway_of(self, job: Key) -> Key:
+        """Give the gateway that a BatchJob goes through; with an empty name when that is not known."""
+        spec = (self._objects.get(job) or {}).get("spec") or {}
+        return Key(BATCHGATEWAY, job.namespace, str((spec.get("gatewayRef") or {}).get("name", "")))
+
     def jobs_of(self, namespace: str, gateway: str) -> list[Key]:
         """Give the BatchJobs that go through a gateway."""
         return [

@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
@@ -28,6 +29,7 @@ from llmbatch.edges.permissions import JOBS
 
 TRANSFERRING = frozenset({Reason.UPLOADING, Reason.COLLECTING, Reason.TRANSFER_PENDING})
 OVERDUE_SECONDS = 30.0
+BUSY_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ class Reconciler:
     actor: Actor
     publisher: Publisher
     metrics: Metrics
+    most_per_gateway: int
+    """Passes at the same time over the jobs of one gateway."""
+    _busy: Counter[Key] = field(default_factory=Counter)
 
     async def work(self, key: Key) -> None:
         """Look at an object once, and plan the next look."""
@@ -56,7 +61,17 @@ class Reconciler:
                 if after is not None:
                     await self.queue.add_after(key, after)
                 return
-            found = await self._job(key)
+            gateway = self.cache.gateway_of(key)
+            if self._busy[gateway] >= self.most_per_gateway:
+                # A gateway that hangs must not hold every worker: the jobs of others go on.
+                ending = "busy"
+                await self.queue.add_after(key, BUSY_SECONDS)
+                return
+            self._busy[gateway] += 1
+            try:
+                found = await self._job(key)
+            finally:
+                self._busy[gateway] -= 1
             ending = type(found).__name__.lower()
             await self._plan(key, found)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs must go on, and this one is tried again

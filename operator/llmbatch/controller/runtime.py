@@ -86,7 +86,15 @@ class Runtime:
         actor = Actor(cluster, observer, self.transfers, self.submitter, self.metrics)
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.reconciler = Reconciler(
-            cluster, self.cache, self.queue, self.gateways, observer, actor, publisher, self.metrics
+            cluster,
+            self.cache,
+            self.queue,
+            self.gateways,
+            observer,
+            actor,
+            publisher,
+            self.metrics,
+            max(2, settings.workers // 4),
         )
         self.heart = Heart(self.metrics)
         self.stopping = asyncio.Event()
