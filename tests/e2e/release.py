@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ import httpx
 
 from tests.cluster import Cluster
 from tests.e2e.forward import begin
-from tests.e2e.kube import Kube, KubectlError
+from tests.e2e.kube import Kube
 from tests.emulator.client import Instance, make_instance
 
 CHART = Path(__file__).parents[2] / "charts" / "llmbatch"
@@ -74,16 +73,8 @@ class Release:
         self._rolled_out()
 
     def _rolled_out(self) -> None:
-        """Wait until both Deployments' pods are ready; a pod that does not become so is replaced once, and told about."""
         for deployment in (self.name, f"{self.name}-emulator"):
-            status = ("rollout", "status", f"deployment/{deployment}")
-            try:
-                self.kube.run(*status, "--timeout=60s", seconds=70)
-            except KubectlError:
-                # Seen once: a pod that runs and listens, but that its own node's kubelet could not reach.
-                print(self.kube.run("describe", "pods"), file=sys.stderr)
-                self.kube.run("rollout", "restart", f"deployment/{deployment}")
-                self.kube.run(*status, "--timeout=120s", seconds=130)
+            self.kube.run("rollout", "status", f"deployment/{deployment}", "--timeout=120s", seconds=130)
 
     @property
     def emulator_url(self) -> str:
