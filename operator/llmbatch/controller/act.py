@@ -84,13 +84,12 @@ class Actor:
 
     async def _add_finalizer(self, seen: Seen) -> Outcome:
         finalizers = seen.raw["metadata"].get("finalizers") or []
-        return await self._set_finalizers(seen, [*finalizers, FINALIZER])
+        done = await self._set_finalizers(seen.key, seen.raw, [*finalizers, FINALIZER])
+        return Outcome(seen.observation.status, after=0.0) if done else Outcome(seen.stored, stale=True)
 
     async def _remove_finalizer(self, seen: Seen, left_behind: str) -> Outcome:
-        finalizers = seen.raw["metadata"].get("finalizers") or []
-        outcome = await self._set_finalizers(seen, [item for item in finalizers if item != FINALIZER])
-        if outcome.stale:
-            return outcome
+        if not await self._set_finalizers(seen.key, seen.raw, _without_ours(seen.raw)):
+            return Outcome(seen.stored, stale=True)
         self.observer.forget(seen.key, seen.owner.uid)
         notes: tuple[Note, ...] = ()
         if left_behind:
@@ -103,34 +102,24 @@ class Actor:
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
-        metadata = raw["metadata"]
-        left = [item for item in metadata.get("finalizers") or [] if item != FINALIZER]
+        if not await self._set_finalizers(key, raw, _without_ours(raw)):
+            return False
+        self.metrics.left_behind.inc()
+        return True
+
+    async def _set_finalizers(self, key: Key, raw: Json, finalizers: list[str]) -> bool:
+        """Set an object's finalizers, unless it has changed or gone since it was read; answers whether that was done."""
         patch = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-            {"op": "add", "path": "/metadata/finalizers", "value": left},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
+            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
         try:
             await self.cluster.patch(JOBS, key.namespace, key.name, patch)
         except ClusterError as error:
             if error.status in (404, 409, 422):
-                return error.status == 404
+                return False
             raise
-        self.metrics.left_behind.inc()
         return True
-
-    async def _set_finalizers(self, seen: Seen, finalizers: list[str]) -> Outcome:
-        version = seen.raw["metadata"]["resourceVersion"]
-        patch = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
-        ]
-        try:
-            await self.cluster.patch(JOBS, seen.key.namespace, seen.key.name, patch)
-        except ClusterError as error:
-            if error.status in (404, 409, 422):
-                return Outcome(seen.stored, stale=True)
-            raise
-        return Outcome(seen.observation.status, after=0.0)
 
     # --- data --------------------------------------------------------------------------------------------------------
 
@@ -242,3 +231,7 @@ def _client(seen: Seen) -> Client:
     if seen.client is None:
         raise NoClientError("a call to a gateway without one")
     return seen.client
+
+
+def _without_ours(raw: Json) -> list[str]:
+    return [item for item in raw["metadata"].get("finalizers") or [] if item != FINALIZER]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from llmbatch.controller.queue import Key
+from llmbatch.core import lifecycle
 
 Json = dict[str, Any]
 
@@ -95,5 +96,5 @@ def _is_active(found: Json) -> bool:
         return False
     batch: Json = next(iter(status.get("batches") or []), {})
     if batch.get("id"):
-        return batch.get("status") not in ("completed", "failed", "expired", "cancelled")
+        return batch.get("status") not in lifecycle.ENDED
     return bool(status.get("submission"))
