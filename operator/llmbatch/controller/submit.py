@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -40,6 +41,8 @@ class Submitter:
     cluster: Cluster
     observer: Observer
     metrics: Metrics
+    leads: Callable[[], bool]
+    """Whether this process is still the one that works."""
     closing: bool = False
     """The process is about to end: no call is begun any more."""
     _calls: set[asyncio.Task[Outcome]] = field(default_factory=set)
@@ -74,8 +77,8 @@ class Submitter:
             if error.status == 409:
                 return Outcome(seen.stored, stale=True)
             raise
-        if time.monotonic() - began > FENCE_SECONDS:
-            # Too late to call under this intent. It made no batch, and the next pass writes a new one.
+        if time.monotonic() - began > FENCE_SECONDS or not self.leads():
+            # Too late to call under this intent. It made no batch, and the next pass, or the next leader, writes a new one.
             return await self._withdraw(seen, intent, None)
         answer = await client.gateway.create_batch(
             observation.batch.input_file_id or "",
