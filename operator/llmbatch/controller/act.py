@@ -30,6 +30,7 @@ from llmbatch.core.decision import (
 )
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
+from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, NotFound, Refused
@@ -113,8 +114,10 @@ class Actor:
             {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
+        effect = crash.Effect.ADD_FINALIZER if FINALIZER in finalizers else crash.Effect.REMOVE_FINALIZER
         try:
-            await self.cluster.patch(JOBS, key.namespace, key.name, patch)
+            with crash.around(effect):
+                await self.cluster.patch(JOBS, key.namespace, key.name, patch)
         except ClusterError as error:
             if error.status in (404, 409, 422):
                 return False

@@ -19,6 +19,7 @@ from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
 from llmbatch.core.submission import horizon, is_newest_first, matches
 from llmbatch.core.wire import RemoteBatch
+from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.gateway import Made, NotMade, UnknownOutcome
 from llmbatch.edges.metrics import Metrics
@@ -72,7 +73,8 @@ class Submitter:
         began = time.monotonic()
         try:
             # Compare-and-swap: somebody who acts on an older state, or a second operator, stops here.
-            await self._write(seen, seen.stored, intent, resource_version=seen.raw["metadata"]["resourceVersion"])
+            with crash.around(crash.Effect.WRITE_INTENT):
+                await self._write(seen, seen.stored, intent, resource_version=seen.raw["metadata"]["resourceVersion"])
         except ClusterError as error:
             if error.status == 409:
                 return Outcome(seen.stored, stale=True)
@@ -102,14 +104,16 @@ class Submitter:
     async def _withdraw(self, seen: Seen, intent: BatchJobStatus, problem: Problem | None) -> Outcome:
         """Record that an intent made no batch."""
         status = facts.without_intent(intent, made_none=True)
-        await self._write_until_it_lands(seen, intent, status)
+        with crash.around(crash.Effect.WITHDRAW_INTENT):
+            await self._write_until_it_lands(seen, intent, status)
         return Outcome(status, problem, after=0.0 if problem is None else None)
 
     async def _record(self, seen: Seen, intent: BatchJobStatus, batch: RemoteBatch) -> Outcome:
         """Record a batch that exists: unconditionally, and until it is stored."""
         status = facts.with_remote(intent, batch, datetime.now(UTC))
         # Whatever the provider says of its input, this batch was made of our file.
-        await self._write_until_it_lands(seen, intent, status)
+        with crash.around(crash.Effect.WRITE_FACT):
+            await self._write_until_it_lands(seen, intent, status)
         if seen.client is not None:
             self.observer.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
         # The next pass says at once that the batch runs; it polls when its time has come.
@@ -191,7 +195,8 @@ class Submitter:
         found: dict[str, RemoteBatch] = {}
         after: str | None = None
         for _ in range(MOST_PAGES):
-            answer = await client.gateway.list_batches(after)
+            with crash.around(crash.Effect.LOOK_UP):
+                answer = await client.gateway.list_batches(after)
             if isinstance(answer, NotFound) or (isinstance(answer, Refused) and answer.status in (405, 501)):
                 return Problem(
                     reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {answer.message}"
