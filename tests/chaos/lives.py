@@ -68,6 +68,7 @@ LIVES: dict[tuple[Who, Effect], Life] = {
     ("operator", Effect.SYNC_FOLDER): PLAIN,
     ("operator", Effect.STORE_RESULTS): PLAIN,
     ("operator", Effect.DELETE_FILE): PLAIN,
+    ("operator", Effect.LIST_FILES): PLAIN,
     ("operator", Effect.WITHDRAW_INTENT): REFUSED,
     ("operator", Effect.LOOK_UP): LOST,
     ("operator", Effect.CANCEL_BATCH): DELETED,

@@ -12,7 +12,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core import wire
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
-from llmbatch.core.wire import Page, RemoteBatch, RemoteFile, is_safe_id
+from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, is_safe_id
 from llmbatch.edges import crash, outcome
 from llmbatch.edges.connection import Material, Route, resolve
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
@@ -163,6 +163,12 @@ class Gateway:
         """List one page of batches, in the provider's order."""
         params = {"limit": str(limit)} | ({"after": after} if after else {})
         return await self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params)
+
+    async def list_files(self, after: str | None = None, limit: int = 1000) -> Answered[FilePage] | Failure:
+        """List one page of batches' input files, the newest first where the provider sorts them."""
+        params = {"purpose": "batch", "limit": str(limit), "order": "desc"} | ({"after": after} if after else {})
+        with crash.around(crash.Effect.LIST_FILES):
+            return await self._call("list files", "GET", self._route.files_url, wire.read_files, params=params)
 
     async def get_file(self, file_id: str) -> Answered[RemoteFile] | Failure:
         """Look at a file."""
