@@ -49,7 +49,10 @@ chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=
 bench-single: venv  ## Measure five requests beside a curl script, and the operator at rest
 	@$(PY) -m tests.bench.single
 
+bench-failover: venv  ## Measure how long it takes until another operator works
+	@$(PY) -m tests.bench.failover
+
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos bench-single bench-upload
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos bench-single bench-failover bench-upload
