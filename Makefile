@@ -41,6 +41,7 @@ crds: venv  ## Generate the CustomResourceDefinitions from the models
 
 docs: venv  ## Generate the parts of the READMEs that are made
 	@$(PY) -m tests.support.diagram
+	@$(PY) -m tests.support.reference
 	@$(PY) -m tests.chart.values_table
 
 chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1)
