@@ -42,7 +42,7 @@ class Failover:
     def _once(self, end: Callable[[int, str], Callable[[], None]]) -> float:
         self._until_two_are_ready()
         pod = self._release.operator_pod()["metadata"]["name"]
-        pid = next(item.pid for item in victims(self._release, set()) if (item.kind, item.pod) == ("operator", pod))
+        pid = next(item.pid for item in victims(self._release) if (item.kind, item.pod) == ("operator", pod))
         name = f"job{self._number}"
         self._number += 1
         job = objects.job(name, objects.in_config_map("prompts"), objects.in_secret(f"out{name}", "results"))
@@ -63,7 +63,7 @@ class Failover:
     def _until_two_are_ready(self) -> None:
         self._release.kube.run("rollout", "status", f"deployment/{self._release.name}", "--timeout=120s", seconds=130)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while sum(item.kind == "operator" for item in victims(self._release, set())) != 2:
+        while sum(item.kind == "operator" for item in victims(self._release)) != 2:
             assert time.monotonic() < deadline, "there are not two operators"
             time.sleep(0.2)
         # So that the one that stands by has seen the Lease for a while, as it has in real life.

@@ -12,7 +12,7 @@ import httpx
 
 from tests.chaos.kinds import CLAIM, KINDS, MODEL, Kind
 from tests.chaos.verdict import Evidence, Made, Verdict, judge
-from tests.chaos.victims import Victim, victims
+from tests.chaos.victims import NothingToKillError, Victim, victims
 from tests.cluster import embedded
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
@@ -33,6 +33,7 @@ VALUES = {
 }
 """Short waits, so that between two kills something happens."""
 AT_ONCE = 10
+WAIT_FOR_TRANSFER_SECONDS = 3.0
 GAP_SECONDS = (0.5, 3.5)
 PATIENCE_SECONDS = 420
 FAULTS: tuple[tuple[str, str, Json], ...] = (
@@ -193,9 +194,8 @@ class Campaign:
             self.restarts["API server"] += 1
             return
         try:
-            found = victims(self._release, {self._kube.namespace})
-            leader = self._release.leader()
-        except (KubectlError, AssertionError):
+            found, leader = victims(self._release), self._release.leader()
+        except (KubectlError, NothingToKillError):
             return
         if lot < 0.06:
             for victim in found:
@@ -213,12 +213,27 @@ class Campaign:
                 )
 
     def _choose(self, found: list[Victim], leader: str, lot: float) -> Victim | None:
-        transfers = [victim for victim in found if victim.kind == "transfer"]
-        if transfers and lot < 0.6:
-            return self._random.choice(transfers)
+        if lot < 0.5 and (transfer := self._transfer()) is not None:
+            return transfer
         operators = [victim for victim in found if victim.kind == "operator"]
         leading = [victim for victim in operators if victim.pod == leader]
         return self._random.choice(leading if leading and lot < 0.9 else operators) if operators else None
+
+    def _transfer(self) -> Victim | None:
+        """Find a transfer pod's process; they live for seconds only, so that one is waited for."""
+        deadline = time.monotonic() + WAIT_FOR_TRANSFER_SECONDS
+        while time.monotonic() < deadline:
+            ours = [
+                victim
+                for victim in victims(self._release)
+                if victim.kind == "transfer" and victim.pod.rsplit("-", 3)[0] in self.made
+            ]
+            if ours:
+                # At any moment of its life, not always at its first.
+                time.sleep(self._random.uniform(0, 0.5))
+                return self._random.choice(ours)
+            time.sleep(0.1)
+        return None
 
     def _calm_down(self) -> None:
         while True:

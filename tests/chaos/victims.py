@@ -36,23 +36,17 @@ class NothingToKillError(AssertionError):
     """The pods' processes are not on this machine."""
 
 
-def victims(release: Release, namespaces: set[str]) -> list[Victim]:
-    """Find the processes of a release and of the transfer pods in some namespaces.
+def victims(release: Release) -> list[Victim]:
+    """Find the processes of a release, and those of all transfer pods.
 
     Raises:
         NothingToKillError: There is no operator among them.
     """
     found = [victim for path in Path("/proc").iterdir() if path.name.isdigit() and (victim := _victim(path, release))]
-    pods = {pod["metadata"]["name"] for name in namespaces for pod in _pods(release, name)}
     if not any(victim.kind == "operator" for victim in found):
         raise NothingToKillError(
             "no operator's process is on this machine: a campaign needs the node's processes here, as the cluster of `make cluster-up` has them"
         )
-    return [victim for victim in found if victim.kind != "transfer" or victim.pod in pods]
-
-
-def _pods(release: Release, namespace: str) -> list[dict[str, dict[str, str]]]:
-    found: list[dict[str, dict[str, str]]] = release.kube.items("pods", "--namespace", namespace)
     return found
 
 

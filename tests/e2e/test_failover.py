@@ -28,7 +28,7 @@ def job(name: str = "job", prompts: str = "prompts") -> Json:
 
 def leading(tenant: Tenant) -> Victim:
     pod = tenant.release.operator_pod()["metadata"]["name"]
-    return next(victim for victim in victims(tenant.release, set()) if (victim.kind, victim.pod) == ("operator", pod))
+    return next(victim for victim in victims(tenant.release) if (victim.kind, victim.pod) == ("operator", pod))
 
 
 def until_led_by_another(tenant: Tenant, old: str, seconds: float = 60) -> None:
