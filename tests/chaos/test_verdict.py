@@ -30,7 +30,9 @@ def job(kind: str = "Complete", reason: str = "CompletedWithFailures") -> Json:
 
 
 def evidence() -> Evidence:
-    stored = {"partly-0": (text(PARTLY.good), text(set(PARTLY.custom_ids) - PARTLY.good))}
+    stored: dict[str, tuple[str | None, str | None]] = {
+        "partly-0": (text(PARTLY.good), text(set(PARTLY.custom_ids) - PARTLY.good))
+    }
     file = {"id": "file-1", "filename": "uid-0-0-1.jsonl", "deleted": True}
     return Evidence({"partly-0": job()}, [batch(0), batch(1, "cancelled")], [file], stored)
 
