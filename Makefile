@@ -49,4 +49,7 @@ bench-single: venv  ## Measure five requests beside a curl script, and the opera
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs bench-single bench-upload
+bench-memory: venv  ## Measure the operator's memory beside a gigabyte of other people's ConfigMaps and Secrets
+	@$(PY) -m tests.bench.memory
+
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs bench-single bench-upload bench-memory
