@@ -205,6 +205,7 @@ class Gateway:
                 code = str(response.status_code)
                 body = await _body(response)
             if not response.is_success:
+                body = self._route.without_secrets(body)
                 return outcome.from_response(response.status_code, response.headers, body, operation, host)
             return Answered(read(body))
         except httpx.TransportError as error:
