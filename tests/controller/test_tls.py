@@ -74,7 +74,7 @@ async def test_a_batch_goes_through_a_gateway_with_a_private_authority_and_mutua
         pytest.param("another name", "ours", "give spec.url of the BatchGateway the name", id="another host name"),
     ],
 )
-async def test_a_certificate_that_is_not_trusted_is_told_and_the_job_goes_on_once_it_is_mended(
+async def test_a_certificate_that_is_not_trusted_is_told_and_the_job_goes_on_once_it_is_mended(  # noqa: PLR0917
     operator: Operator, api: ApiServer, authorities: Authorities, kind: str, trusted: str | None, words: str
 ) -> None:
     tls: dict[str, Any] = {} if trusted is None else CA

@@ -13,11 +13,11 @@ from llmbatch.edges.connection import Material
 from llmbatch.edges.gateway import Gateway, NotMade, UnknownOutcome
 from llmbatch.edges.outcome import Answered, NotFound, Refused, Unreachable
 from llmbatch.edges.transfer import collect, upload
-from tests.support.authorities import Authorities, strict_server
 from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support import build
+from tests.support.authorities import Authorities, strict_server
 
 Told = tuple[Reason, str] | None
 """Reason and message of a refusal; None: it went well."""
@@ -114,7 +114,7 @@ async def test_a_client_certificate_is_presented(authorities: Authorities, asked
     assert material.key is not None
     (tmp_path / "tls.crt").write_bytes(material.certificate)
     (tmp_path / "tls.key").write_bytes(material.key)
-    files = {"certificate_file": str(tmp_path / "tls.crt"), "key_file": str(tmp_path / "tls.key")}
+    files: dict[str, Any] = {"certificate_file": str(tmp_path / "tls.crt"), "key_file": str(tmp_path / "tls.key")}
     with serving(authorities, asks=True) as server:
         assert await asked(server.url, material) == WELL
         assert await asked(server.url, ca_file=authorities.ca_file, **files) == WELL
