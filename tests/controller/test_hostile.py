@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,8 +78,9 @@ async def test_nothing_of_another_namespace_is_ever_read(operator: Operator, api
 async def test_a_name_that_is_none_is_asked_nobody_about_whatever_the_api_server_let_through(
     operator: Operator, api: ApiServer, kong: Instance, name: str, where: str
 ) -> None:
-    place = {"name": name} if where == "gatewayRef" else {"secret": {"name": name, "key": "k"}}
-    apply_all(api, kong, FIVE, build.batchjob(**{where: place}))
+    place: dict[str, Any] = {"name": name} if where == "gatewayRef" else {"secret": {"name": name, "key": "k"}}
+    job: dict[str, Any] = {where: place}
+    apply_all(api, kong, FIVE, build.batchjob(**job))
     await operator.until_reason(Reason.INVALID_SPEC)
     assert {call.namespace for call in api.calls} <= {NAMESPACE, ""}
     assert not [call for call in api.calls if call.plural in ("secrets", "configmaps")]
