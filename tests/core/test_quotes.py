@@ -6,6 +6,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import Failure
 from llmbatch.core import quotes, results
+from llmbatch.core.text import folded
 
 PROMPT = 'The patient, Ms "Ünlü",\nhas had a fever since Tuesday.'
 REQUEST: dict[str, Any] = {
@@ -53,6 +54,22 @@ def test_a_quote_is_found(message: str, request_: object) -> None:
 def test_what_is_no_quote_is_shown(message: str) -> None:
     failure = Failure(custom_id="a", code="400", message=message)
     assert quotes.checked(failure, REQUEST) == failure
+
+
+@pytest.mark.parametrize("at", [0, 65_520, 65_536, 65_786, 131_060, 199_980])
+@pytest.mark.parametrize("mark", ["", "\n", "ü"])
+def test_a_quote_is_found_anywhere_in_a_long_text(at: int, mark: str) -> None:
+    text = "".join(f"{number:07} " for number in range(25_000)) + mark
+    said = folded(text[at : at + 20] if at + 20 <= len(text) else text[-20:])
+    assert quotes.quotes(f"no: {said}", with_text(text))
+    assert not quotes.quotes("no: 9999999 9999998 9999997", with_text(text))
+
+
+def test_every_run_of_sixteen_is_found_wherever_it_begins() -> None:
+    text = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    for begin in range(len(text) - quotes.RUN + 1):
+        assert quotes.quotes(f"<{text[begin : begin + quotes.RUN]}>", with_text(text))
+        assert not quotes.quotes(f"<{text[begin : begin + quotes.RUN - 1]}>", with_text(text))
 
 
 def test_a_code_that_quotes_is_not_shown_either() -> None:

@@ -19,6 +19,9 @@ SHORT = 8
 QUOTED = "(not shown: the provider's message quotes the request; it is kept with the failed requests)"
 UNCHECKED = "(not shown: the request can't be read to compare; the provider's message is kept with the failed requests)"
 
+_GRAM = 8
+"""A run of 16 holds a whole one of these, wherever it begins."""
+_PIECE, _OVERLAP = 65_536, 256
 _LONGEST_NAME = 64
 _WORD = re.compile(r"[A-Za-z0-9_.-]+")
 _NAMES = {"model", "role", "type"}
@@ -54,14 +57,29 @@ def quotes(message: str, request: object) -> bool:
     """Tell whether a message repeats a stretch of any text in a request's body, as it is or as JSON writes it."""
     message = message.rstrip("…")
     runs = {message[at : at + RUN] for at in range(len(message) - RUN + 1)}
+    grams = {message[at : at + _GRAM] for at in range(len(message) - _GRAM + 1)}
     body = request.get("body") if isinstance(request, dict) else request
     for text in _texts(body):
-        for form in {folded(text), folded(json.dumps(text)[1:-1]), folded(json.dumps(text, ensure_ascii=False)[1:-1])}:
-            if SHORT <= len(form) < RUN and form in message:
-                return True
-            if len(form) >= RUN and any(run in form for run in runs):
+        for form in _forms(text):
+            if len(form) < RUN:
+                if len(form) >= SHORT and form in message:
+                    return True
+            # Every run of the text has one of these grams in it: a quick look spares most texts the thorough one.
+            elif any(form[at : at + _GRAM] in grams for at in range(0, len(form), _GRAM)) and any(
+                run in form for run in runs
+            ):
                 return True
     return False
+
+
+def _forms(text: str) -> Iterator[str]:
+    """Give a text's forms, a piece at a time: a request may have megabytes of it, and its forms as many more."""
+    for begin in range(0, max(len(text) - _OVERLAP, 1), _PIECE):
+        piece = text[begin : begin + _PIECE + _OVERLAP]
+        yield folded(piece)
+        if not (piece.isascii() and piece.isprintable()) or '"' in piece or "\\" in piece:
+            yield folded(json.dumps(piece)[1:-1])
+            yield folded(json.dumps(piece, ensure_ascii=False)[1:-1])
 
 
 def without_passages(message: str) -> str:
@@ -84,7 +102,8 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON has no narrower 
     while waiting:
         found = waiting.pop()
         if isinstance(found, str):
-            yield found
+            if len(found) >= SHORT:
+                yield found
         elif isinstance(found, list):
             waiting += found
         elif isinstance(found, dict):
