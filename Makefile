@@ -56,4 +56,4 @@ bench-failover: venv  ## Measure how long it takes until another operator works
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos bench-single bench-failover bench-upload
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos bench-single bench-failover bench-memory bench-upload

@@ -1,6 +1,7 @@
 """The gateway's small calls: create, poll, cancel, list batches; look at and delete files. No call is ever repeated here."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -216,12 +217,17 @@ class Gateway:
                 code = str(response.status_code)
                 body = await _body(response)
             if not response.is_success:
+                body = self._route.without_secrets(body)
                 return outcome.from_response(response.status_code, response.headers, body, operation, host)
             return Answered(read(body))
         except httpx.TransportError as error:
             failure = outcome.from_error(error, operation, host)
             code = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
             return failure
+        except ssl.SSLError as error:
+            # In the middle of a connection httpx lets it through as it is: an alert about our certificate, most often.
+            code = "unreachable"
+            return outcome.from_tls_error(error, operation, host)
         except TimeoutError:
             code = "timeout"
             return outcome.from_error(httpx.ReadTimeout(""), operation, host)
