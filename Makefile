@@ -53,6 +53,9 @@ bench-single: venv  ## Measure five requests beside a curl script, and the opera
 bench-failover: venv  ## Measure how long it takes until another operator works
 	@$(PY) -m tests.bench.failover
 
+bench-memory: venv  ## Measure the operator's memory beside a gigabyte of other people's ConfigMaps and Secrets
+	@$(PY) -m tests.bench.memory
+
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
