@@ -15,6 +15,7 @@ from tests.chaos.verdict import Evidence, Made, Verdict, judge
 from tests.chaos.victims import NothingToKillError, Victim, victims
 from tests.cluster import embedded
 from tests.e2e import objects
+from tests.e2e.canary import Collector
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import KubectlError
 from tests.e2e.objects import Volume
@@ -70,10 +71,19 @@ class Campaign:
         self._fates: list[tuple[float, Made]] = []
         self._jobs: dict[str, Json] = {}
         self.evidence = Evidence({}, [], [], {})
+        self.told: Counter[str] = Counter()
+        """How much of what the operator told was searched for secrets and prompts."""
 
     def run(self) -> Verdict:
         """Run it, wait for the jobs, and judge."""
         self._release.upgrade(**VALUES)
+        with Collector(self._release.cluster) as collector:
+            verdict = self._run()
+            verdict.secrets += collector.findings()
+            self.told = collector.seen
+        return verdict
+
+    def _run(self) -> Verdict:
         tenant = make_tenant(
             self._release, models=[MODEL], in_progress_seconds=3, list_lag_seconds=1, cancelling_seconds=1
         )
@@ -109,6 +119,7 @@ class Campaign:
             ("stuck", len(verdict.stuck)),
             ("wrong", len(verdict.wrong)),
             ("files left", len(verdict.left)),
+            ("secrets told", f"{len(verdict.secrets)}  (in {_told(self.told)})"),
         )
         return "\n".join(f"  {name:16}{value}" for name, value in rows)
 

@@ -41,12 +41,20 @@ class Verdict:
     stuck: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    """Credentials and prompts in what the operator tells; found while the campaign ran."""
 
     @property
     def complaints(self) -> list[str]:
         """Everything that was wrong."""
-        named = (("duplicate", self.duplicates), ("lost", self.lost), ("stuck", self.stuck), ("wrong", self.wrong))
-        return [f"{word}: {line}" for word, lines in (*named, ("left", self.left)) for line in lines]
+        named: tuple[tuple[str, list[str]], ...] = (
+            ("duplicate", self.duplicates),
+            ("lost", self.lost),
+            ("stuck", self.stuck),
+            ("wrong", self.wrong),
+        )
+        named = (*named, ("left", self.left), ("secret", self.secrets))
+        return [f"{word}: {line}" for word, lines in named for line in lines]
 
 
 def judge(made: list[Made], seen: Evidence) -> Verdict:
