@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -196,7 +197,10 @@ async def list_batches(exchange: Exchange) -> Reply:
         newest_first = orderby.group(1) == "desc"
     shown_from = instance.now() - config.list_lag_seconds
     listed = [batch for batch in instance.batches.values() if batch.created <= shown_from]
-    listed.sort(key=lambda batch: batch.created, reverse=newest_first)
+    if config.list_order == "none":
+        listed.sort(key=lambda batch: hashlib.sha256(batch.id.encode()).digest())
+    else:
+        listed.sort(key=lambda batch: batch.created, reverse=newest_first)
     after = query.get("after")
     if after is not None:
         places = [place for place, batch in enumerate(listed) if batch.id == after]
