@@ -15,6 +15,7 @@ from llmbatch.controller.act import Actor
 from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.handlers import Json, Watch, needs_a_look
+from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.preflight import check
 from llmbatch.controller.publish import Publisher
@@ -82,8 +83,9 @@ class Runtime:
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
         observer = Observer(self.cache, self.gateways, self.transfers, limits)
-        self.submitter = Submitter(cluster, observer, self.metrics)
-        actor = Actor(cluster, observer, self.transfers, self.submitter, self.metrics)
+        self.submitter = Submitter(cluster, observer)
+        finder = Finder(observer, self.submitter, self.metrics)
+        actor = Actor(cluster, observer, self.transfers, self.submitter, finder, self.metrics)
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.reconciler = Reconciler(
             cluster,
