@@ -241,6 +241,23 @@ async def test_a_batch_is_found_among_the_many_of_others(
         assert order != "newest" or pages <= 3 + 35 / page_size + 10 / page_size, "a sorted list is not read to its end"
 
 
+async def test_a_list_that_cannot_be_read_to_its_end_is_no_proof_that_there_is_no_batch(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    kong.configure(page_size=5, list_order="oldest", list_follows=False)
+    kong.insert_batch(count=6, age_seconds=60, status="completed")
+    kong.fault("reset_after", "batches.create")
+    async with Operator(api, tmp_path).running() as operator:
+        apply_all(api, kong, FIVE)
+        await operator.until_reason(Reason.SUBMISSION_UNKNOWN)
+        await asyncio.sleep(SETTLE_SECONDS)
+        assert len(kong.calls("batches.create")) == 1
+        kong.configure(list_follows=True)
+        await end_of(operator, kong)
+        assert operator.reason() == Reason.SUCCEEDED
+        assert len(kong.calls("batches.create")) == 1
+
+
 # --- editors ---------------------------------------------------------------------------------------------------------
 
 

@@ -216,6 +216,50 @@ async def test_a_list_that_fails_for_good_is_told_of_and_the_job_ends(
         await operator.until(lambda: ("Warning", "DuplicatesUnchecked") in operator.events(), None)
 
 
+async def test_a_list_that_cannot_be_read_to_its_end_is_told_of(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.configure(page_size=5, list_order="oldest", list_follows=False)
+    kong.insert_batch(count=6, age_seconds=60, status="completed")
+    apply_all(api, kong, FIVE)
+    await submitted(operator)
+    await operator.until(lambda: checked(operator))
+    await operator.until(lambda: ("Warning", "DuplicatesUnchecked") in operator.events(), None)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert operator.events().count(("Warning", "DuplicatesUnchecked")) == 1
+
+
+@pytest.mark.parametrize("offset", [-600, 600])
+async def test_a_clock_that_is_off_delays_nothing(
+    operator: Operator, api: ApiServer, kong: Instance, offset: int
+) -> None:
+    kong.configure(clock_offset_seconds=offset, keep_metadata=False)
+    kong.fault("repeat", "batches.create", seconds=LATER)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: checked(operator))
+    (call,) = kong.calls("batches.create")
+    assert cancels(kong) == [call["answer_id"]]
+
+
+async def test_a_refusal_after_two_batches_were_made_ends_in_one(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    # A limit that lets two repeats pass and answers the third: nothing tells us that the first two were accepted.
+    kong.fault("repeat", "batches.create", status=429, as_="kong", seconds=LATER)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: checked(operator))
+    first, second = kong.calls("batches.create")
+    assert operator.status().batches[0].id == first["unseen_ids"][0]
+    assert sorted(cancels(kong)) == sorted([first["answer_id"], second["answer_id"]])
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert sorted(states(kong).values()) == ["cancelled", "cancelled", "completed"]
+    assert counted(operator, "duplicate_batches") == 2
+
+
 async def test_a_gateway_without_a_list_is_not_asked(operator: Operator, api: ApiServer, kong: Instance) -> None:
     kong.configure(list_supported=False)
     apply_all(api, kong, FIVE)

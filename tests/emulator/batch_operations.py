@@ -201,7 +201,7 @@ async def list_batches(exchange: Exchange) -> Reply:
         listed.sort(key=lambda batch: hashlib.sha256(batch.id.encode()).digest())
     else:
         listed.sort(key=lambda batch: batch.created, reverse=newest_first)
-    after = query.get("after")
+    after = query.get("after") if config.list_follows else None
     if after is not None:
         places = [place for place, batch in enumerate(listed) if batch.id == after]
         if not places:
