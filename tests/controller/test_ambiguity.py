@@ -18,8 +18,8 @@ from tests.support.inprocess import Operator, apply_all
 from tests.support.relay import Relay
 
 SETTLE_SECONDS = 1.5
-SHORTEST_SECONDS = 0.5
-"""Of the settle period, in which intentTime's whole seconds are as much as a second short."""
+SHORTEST_SECONDS = 0.2
+"""Between two calls: intentTime has whole seconds, which takes up to one away, and the first call comes a moment after it."""
 
 
 @dataclass(frozen=True)
