@@ -162,6 +162,19 @@ async def test_a_batch_that_came_to_nothing_gives_way_to_its_repeat(
         assert counted(operator, "duplicate_batches") == (status == "failed"), "what others cancelled we did not"
 
 
+async def test_a_dead_batch_that_the_list_shows_alive_is_not_kept(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.configure(list_stale=True)
+    apply_all(api, kong, FIVE)
+    own = await submitted(operator)
+    kong.insert_batch(**given(operator), age_seconds=50, status="cancelled")
+    await operator.until(lambda: checked(operator))
+    assert operator.status().batches[0].id == own
+    assert not cancels(kong)
+    assert counted(operator, "duplicate_batches") == 0
+
+
 async def test_a_batch_that_names_another_job_is_left_alone(operator: Operator, api: ApiServer, kong: Instance) -> None:
     apply_all(api, kong, FIVE)
     own = await submitted(operator)
@@ -177,58 +190,6 @@ async def test_nor_is_it_adopted(operator: Operator, api: ApiServer, kong: Insta
     theirs = kong.insert_batch(**order, metadata={"llmbatch_uid": "another"})["id"]
     await operator.until(lambda: kong.calls("batches.create"))
     assert theirs not in cancels(kong)
-
-
-@pytest.mark.parametrize("details", [{"status": 503}, {"status": 429, "as_": "kong"}], ids=["503", "429"])
-async def test_a_list_that_fails_is_no_news_while_the_batch_runs_and_never_holds_results_up(
-    operator: Operator, api: ApiServer, kong: Instance, details: Json
-) -> None:
-    kong.fault("repeat", "batches.create", seconds=LATER)
-    apply_all(api, kong, FIVE)
-    own = await submitted(operator)
-    kong.fault("status", "batches.list", times=-1, **details)
-    looks = len(kong.calls("batches.list"))
-    await operator.until(lambda: len(kong.calls("batches.list")) > looks + 3)
-    assert operator.reason() == Reason.VALIDATING
-    kong.advance(3600)
-    await operator.until(lambda: operator.status().output)
-    assert operator.status().batches[0].id == own
-    assert not operator.status().holds("Complete"), "the end waits for a while, the results did not"
-    await operator.until_reason(Reason.CLEANING_UP)
-    kong.clear_faults()
-    await operator.until_ended()
-    assert operator.reason() == Reason.SUCCEEDED
-    assert checked(operator)
-    assert counted(operator, "duplicate_batches") == 1
-
-
-async def test_a_list_that_fails_for_good_is_told_of_and_the_job_ends(
-    api: ApiServer, kong: Instance, tmp_path: Path
-) -> None:
-    async with Operator(api, tmp_path, cleanup_timeout_seconds=1).running() as operator:
-        apply_all(api, kong, FIVE)
-        await submitted(operator)
-        kong.fault("status", "batches.list", status=503, times=-1)
-        kong.advance(3600)
-        await operator.until_ended()
-        assert operator.reason() == Reason.SUCCEEDED
-        assert not checked(operator)
-        await operator.until(lambda: ("Warning", "DuplicatesUnchecked") in operator.events(), None)
-
-
-async def test_a_list_that_cannot_be_read_to_its_end_is_told_of(
-    operator: Operator, api: ApiServer, kong: Instance
-) -> None:
-    kong.configure(page_size=5, list_order="oldest", list_follows=False)
-    kong.insert_batch(count=6, age_seconds=60, status="completed")
-    apply_all(api, kong, FIVE)
-    await submitted(operator)
-    await operator.until(lambda: checked(operator))
-    await operator.until(lambda: ("Warning", "DuplicatesUnchecked") in operator.events(), None)
-    kong.advance(3600)
-    await operator.until_ended()
-    assert operator.reason() == Reason.SUCCEEDED
-    assert operator.events().count(("Warning", "DuplicatesUnchecked")) == 1
 
 
 @pytest.mark.parametrize("offset", [-600, 600])
@@ -260,18 +221,6 @@ async def test_a_refusal_after_two_batches_were_made_ends_in_one(
     assert counted(operator, "duplicate_batches") == 2
 
 
-async def test_a_gateway_without_a_list_is_not_asked(operator: Operator, api: ApiServer, kong: Instance) -> None:
-    kong.configure(list_supported=False)
-    apply_all(api, kong, FIVE)
-    await submitted(operator)
-    kong.clear_calls()
-    kong.advance(3600)
-    await operator.until_ended()
-    assert operator.reason() == Reason.SUCCEEDED
-    assert not [call for call in kong.calls("batches.list") if call["query"].get("limit") == "100"]
-    assert ("Warning", "DuplicatesUnchecked") not in operator.events()
-
-
 async def test_a_deleted_job_cancels_the_repeat_of_its_batch_too(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
@@ -287,21 +236,6 @@ async def test_a_deleted_job_cancels_the_repeat_of_its_batch_too(
     assert set(states(kong).values()) == {"cancelled"}
     assert len(cancels(kong)) == 2
     assert all(file["deleted"] for file in kong.files())
-
-
-async def test_a_list_that_fails_holds_no_deletion_and_no_file_of_it(
-    api: ApiServer, kong: Instance, tmp_path: Path
-) -> None:
-    async with Operator(api, tmp_path, cleanup_timeout_seconds=4).running() as operator:
-        apply_all(api, kong, FIVE)
-        await submitted(operator)
-        kong.fault("status", "batches.list", status=503, times=-1)
-        api.remove("batchjobs", "job")
-        await operator.until(lambda: cancels(kong))
-        kong.advance(60)
-        await operator.until_gone()
-        assert all(file["deleted"] for file in kong.files())
-        await operator.until(lambda: ("Warning", "RemoteFilesRetained") in operator.events(), None)
 
 
 async def test_what_could_not_be_written_is_not_counted_twice(

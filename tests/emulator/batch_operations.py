@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -208,7 +209,8 @@ async def list_batches(exchange: Exchange) -> Reply:
             return _not_found(exchange, after)
         listed = listed[places[0] + 1 :]
     page = [await progress.settle(instance, batch.id) for batch in listed[:limit]]
-    data = [shapes.batch_object(batch, config, instance.now()) for batch in page]
+    shown = [dataclasses.replace(batch, status="validating") for batch in page] if config.list_stale else page
+    data = [shapes.batch_object(batch, config, instance.now()) for batch in shown]
     return Reply(
         200,
         {

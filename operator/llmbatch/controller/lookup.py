@@ -68,7 +68,10 @@ class Finder:
                 return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS))
             status = facts.without_intent(seen.stored, made_none=False)
             return Outcome(status, after=0.0)
-        kept, *others = by_use(found.batches, recorded=None, unknown=submission.intent_time)
+        ours = await self._fresh(client, found.batches) if len(found.batches) > 1 else found.batches
+        if not isinstance(ours, tuple):
+            return Outcome(seen.stored, await self.observer.problem(client, ours))
+        kept, *others = by_use(ours or found.batches, recorded=None, unknown=submission.intent_time)
         cancelled = await self._cancel(client, kept, others)
         if cancelled.failed is not None:
             # The intent stays, so that the next pass finds them all again.
@@ -89,7 +92,10 @@ class Finder:
         if not isinstance(found, Found):
             return await self._later(seen, client, Outcome(status), found)
         own = _as_listed(observation.batch)
-        ours = by_use([own, *(batch for batch in found.batches if batch.id != own.id)], recorded=own.id, unknown=now)
+        others = await self._fresh(client, tuple(batch for batch in found.batches if batch.id != own.id))
+        if not isinstance(others, tuple):
+            return await self._later(seen, client, Outcome(status), others)
+        ours = by_use([own, *others], recorded=own.id, unknown=now)
         # What is stored or about to be is not given up for another batch, nor is anything begun in a deletion.
         settled = status.output is not None or own.status == "completed" or observation.deleted_at is not None
         kept = own if settled else ours[0]
@@ -181,6 +187,17 @@ class Finder:
                 break
             after = page.last_id
         return Found(tuple(found.values()), whole=False)
+
+    async def _fresh(self, client: Client, batches: tuple[RemoteBatch, ...]) -> tuple[RemoteBatch, ...] | Failure:
+        """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""
+        found: list[RemoteBatch] = []
+        for batch in batches:
+            answer = await client.gateway.get_batch(batch.id)
+            if isinstance(answer, Answered):
+                found.append(replace(answer.value, created_at=answer.value.created_at or batch.created_at))
+            elif not isinstance(answer, NotFound):
+                return answer
+        return tuple(found)
 
     async def _unlisted(self, client: Client, failure: Failure) -> Problem:
         """Translate a list or cancel call that failed."""
