@@ -20,6 +20,7 @@ from tests.support.apistore import MOST_DATA, Call, Json, ObjectStore, StatusErr
 PLURALS = {
     "": [("secrets", "Secret"), ("configmaps", "ConfigMap"), ("namespaces", "Namespace"), ("events", "Event")],
     "apiextensions.k8s.io": [("customresourcedefinitions", "CustomResourceDefinition")],
+    "coordination.k8s.io": [("leases", "Lease")],
     "llmbatch.io": [("batchjobs", "BatchJob"), ("batchgateways", "BatchGateway")],
 }
 
@@ -204,6 +205,8 @@ class ApiServer(ObjectStore):
                 return self._list(request, call)
             case "create":
                 return self._create(call.plural, call.namespace, call.body)
+            case "update":
+                return self._update(call)
             case "delete":
                 self._delete(call.plural, call.namespace, call.name)
                 return {"kind": "Status", "status": "Success"}
@@ -257,6 +260,8 @@ def _call(request: web.Request, parts: list[str], body: Any) -> Call | None:
             verb = "watch" if request.query.get("watch") == "true" else "list"
         case "POST":
             verb = "create"
+        case "PUT":
+            verb = "update"
         case "PATCH":
             verb = "apply" if "apply-patch" in request.content_type else "patch"
         case _:

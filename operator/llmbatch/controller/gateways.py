@@ -15,6 +15,7 @@ from llmbatch.controller.cache import BATCHGATEWAY, Cache, is_ended, is_settled
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
+from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.connection import ConnectionInvalidError
 from llmbatch.edges.credentials import Access, Credentials
@@ -191,7 +192,8 @@ class Gateways:
         if not patch:
             return False
         try:
-            written = await self.cluster.patch_status(GATEWAYS, key.namespace, key.name, patch)
+            with crash.around(crash.Effect.WRITE_GATEWAY_STATUS):
+                written = await self.cluster.patch_status(GATEWAYS, key.namespace, key.name, patch)
         except ClusterError as error:
             if error.status == 404:
                 return False

@@ -15,6 +15,7 @@ from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
 from llmbatch.core.submission import by_use, horizon, is_newest_first, matches
 from llmbatch.core.wire import RemoteBatch
+from llmbatch.edges import crash
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused
 
@@ -173,7 +174,8 @@ class Finder:
         moments: list[datetime] = []
         after: str | None = None
         for _ in range(MOST_PAGES):
-            answer = await client.gateway.list_batches(after)
+            with crash.around(crash.Effect.LOOK_UP):
+                answer = await client.gateway.list_batches(after)
             if not isinstance(answer, Answered):
                 return answer
             page = answer.value

@@ -10,7 +10,7 @@ import httpx
 from llmbatch.core import wire
 from llmbatch.core.loose import WireError
 from llmbatch.core.wire import RemoteFile, is_safe_id
-from llmbatch.edges import outcome
+from llmbatch.edges import crash, outcome
 from llmbatch.edges.connection import Route
 from llmbatch.edges.outcome import Answered, Failure, NotFound
 
@@ -67,7 +67,8 @@ class Files:
             yield tail
 
         try:
-            response = self._client.post(self._route.files_url, headers=headers, content=framed())
+            with crash.around(crash.Effect.UPLOAD_FILE):
+                response = self._client.post(self._route.files_url, headers=headers, content=framed())
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, host)
         except httpx.DecodingError:
