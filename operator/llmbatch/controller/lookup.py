@@ -3,14 +3,15 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from llmbatch.api.batchjob_status import Batch
+from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.submit import Submitter
-from llmbatch.core import facts
+from llmbatch.core import closing, facts
+from llmbatch.core.decide import decide
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
 from llmbatch.core.submission import by_use, horizon, is_newest_first, matches
@@ -103,7 +104,7 @@ class Finder:
         outcome = Outcome(status)
         if kept is not own:
             # Recorded before anything is cancelled: a crash in between must not leave us with a cancelled batch.
-            outcome = await self.submitter.record(seen, seen.stored, facts.with_other(status, kept, now))
+            outcome = await self.submitter.record(seen, seen.stored, _moved(seen, kept))
             self.metrics.adoptions.inc()
             told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."
             outcome = replace(outcome, moved=True, notes=(("Normal", Reason.ADOPTED, told),))
@@ -209,6 +210,21 @@ class Finder:
                 reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
             )
         return await self.observer.problem(client, failure)
+
+
+def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
+    """Give the whole status of a job whose batch is another one now: phase and progress were those of the former."""
+    observation = seen.observation
+    status = facts.with_other(observation.status, kept, observation.now)
+    return closing.close(
+        seen.stored,
+        status,
+        ending=decide(replace(observation, status=status, unrecorded=False)).ending,
+        finish=None,
+        generation=observation.generation,
+        deleting=False,
+        now=observation.now,
+    )
 
 
 def _as_listed(batch: Batch) -> RemoteBatch:
