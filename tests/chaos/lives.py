@@ -48,6 +48,7 @@ PLAIN = Life("a job from ConfigMap to Secret")
 VOLUMES = Life("a job from volume to volume", volumes=True)
 LOST = Life("a job whose create call loses its answer", lost="reset_after")
 REFUSED = Life("a job whose create call is refused at first", lost="status")
+TWICE = Life("a job whose create call somebody on the way sends twice", lost="repeat")
 DELETED = Life("a job that is deleted under way", deleted=True)
 
 # Where each effect is met.
@@ -90,18 +91,27 @@ class Death:
     who: Who
     side: crash.Side
     effect: Effect
+    within: Life | None = None
+    """Instead of the life in which the effect is usually met."""
 
     def __str__(self) -> str:
         """Give the test's name."""
-        return f"{self.who}: {self.side} {self.effect}"
+        told = f" of {self.within.name}" if self.within is not None else ""
+        return f"{self.who}: {self.side} {self.effect}{told}"
 
     @property
     def life(self) -> Life:
         """Give the life in which this happens."""
-        return LIVES[self.who, self.effect]
+        return self.within or LIVES[self.who, self.effect]
 
 
-DEATHS = [Death(who, side, effect) for who, effect in LIVES for side in ("before", "after")]
+SIDES: tuple[crash.Side, ...] = ("before", "after")
+DEATHS = [Death(who, side, effect) for who, effect in LIVES for side in SIDES]
+DEATHS += [
+    Death("operator", side, effect, TWICE)
+    for effect in (Effect.WRITE_FACT, Effect.LOOK_UP, Effect.CANCEL_BATCH)
+    for side in SIDES
+]
 
 
 def jsonl() -> bytes:
@@ -146,8 +156,12 @@ class Play:
             (volume / "in").mkdir()
             (volume / "in" / "batch.jsonl").write_bytes(jsonl())
         if self.life.lost:
-            details = {"status": 429, "retry_after": 1} if self.life.lost == "status" else {}
+            given: dict[str, dict[str, Any]] = {"status": {"status": 429, "retry_after": 1}, "repeat": {"seconds": 1.1}}
+            details = given.get(self.life.lost, {})
             self.kong.fault(self.life.lost, "batches.create", **details)
+        if self.life is TWICE:
+            # Longer than the settle period: both run when it is looked for them.
+            self.kong.configure(in_progress_seconds=8)
         if self.life.deleted:
             self.kong.configure(in_progress_seconds=600)
         await operator.start()
@@ -177,6 +191,12 @@ class Play:
             if found["_plural"] == "batchjobs":
                 check_status(found)
         batches, files = await asyncio.to_thread(lambda: (self.kong.batches(), self.kong.files()))
+        if self.life is TWICE:
+            dead = [batch for batch in batches if batch["object"]["status"] == "cancelled"]
+            assert len(dead) == 1, "the second batch runs on"
+            batches = [batch for batch in batches if batch not in dead]
+            # What a duplicate had answered before it was cancelled stays at the provider.
+            files = [file for file in files if not file["filename"].startswith(dead[0]["id"])]
         assert len(batches) == 1, f"{len(batches)} batches for one that was wanted"
         left = [file["filename"] for file in files if not file["deleted"]]
         assert left == [], f"left at the provider: {left}"

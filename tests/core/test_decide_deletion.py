@@ -6,13 +6,24 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.core.decide import decide
-from llmbatch.core.decision import Cancel, Decision, DeleteFiles, Done, Effect, LookUp, RemoveFinalizer, Wait
+from llmbatch.core.decision import (
+    Cancel,
+    Decision,
+    DeleteFiles,
+    Done,
+    Effect,
+    FindDuplicates,
+    LookUp,
+    RemoveFinalizer,
+    Wait,
+)
 from llmbatch.core.observation import Observation
 from llmbatch.core.plan import Problem
 from tests.support import build
 
 AWAY = Problem(reason=Reason.GATEWAY_UNREACHABLE, message="away")
 INVALID = Problem(reason=Reason.INVALID_INPUT, message="line 1", final=True)
+CHECKED = "2026-03-01T11:00:00Z"
 
 
 def deleted(status: object = None, seconds_ago: float = 10, **given: object) -> Observation:
@@ -57,6 +68,36 @@ def deleted(status: object = None, seconds_ago: float = 10, **given: object) -> 
         ),
         pytest.param(
             deleted(build.submitted("cancelling"), seconds_ago=299, poll_in=60), None, 1.1, id="no wait outlasts it"
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled"), may_list=True), FindDuplicates(), 0.0, id="other batches are looked for"
+        ),
+        pytest.param(
+            deleted(build.submitted(), may_list=True), Cancel("batch-1"), 0.0, id="once the one that is known is cancelled"
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled", duplicatesCheckedTime=CHECKED), may_list=True),
+            DeleteFiles(("file-in",)),
+            0.0,
+            id="unless that was done before",
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled"), seconds_ago=151, may_list=True),
+            DeleteFiles(("file-in",)),
+            0.0,
+            id="a list that can't be read leaves time for the files",
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled", {"inputFileID": None}), seconds_ago=151, may_list=True),
+            RemoveFinalizer(f"perhaps further batches with llmbatch_uid {build.UID}"),
+            None,
+            id="and is told of",
+        ),
+        pytest.param(
+            deleted(build.submitted(), seconds_ago=301, may_list=True),
+            RemoveFinalizer(f"batch batch-1, file file-in, perhaps further batches with llmbatch_uid {build.UID}"),
+            None,
+            id="with whatever else is left",
         ),
         pytest.param(
             deleted(transferring=AWAY, seconds_ago=301), RemoveFinalizer(), None, id="an upload that hangs is not for ever"

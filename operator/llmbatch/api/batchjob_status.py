@@ -106,6 +106,9 @@ class BatchJobStatus(Model):
     request_counts: RequestCounts | None = Field(None, description="Requests in all, succeeded, failed.")
     start_time: Time | None = Field(None, description="When the operator first worked on the job.")
     submission_time: Time | None = Field(None, description="When the batch was made.")
+    duplicates_checked_time: Time | None = Field(
+        None, description="When the gateway's list was last searched for other batches of this job."
+    )
     completion_time: Time | None = Field(None, description="When the job ended, well or not.")
     input: InputStatus | None = Field(None, description="The input as it was read.")
     batches: list[Batch] = Field(

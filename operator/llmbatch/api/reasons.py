@@ -83,6 +83,8 @@ class Reason(StrEnum):
     """A batch made by a create call whose answer was lost was found and taken over."""
     DUPLICATE_CANCELLED = "DuplicateCancelled"
     """More than one batch was found for one submission; the oldest is kept, the others are cancelled."""
+    DUPLICATES_UNCHECKED = "DuplicatesUnchecked"
+    """The gateway's list could not be searched for other batches of the job in time; look for them at the provider."""
 
     # --- transfer Job ----------------------------------------------------------------------------------------------
     TRANSFER_PENDING = "TransferPending"

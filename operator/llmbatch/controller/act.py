@@ -6,7 +6,9 @@ from typing import assert_never
 from llmbatch.api import FINALIZER
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.controller.cache import BATCHGATEWAY
 from llmbatch.controller.gateways import Client
+from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
 from llmbatch.controller.queue import Key
@@ -22,6 +24,7 @@ from llmbatch.core.decision import (
     Collect,
     DeleteFiles,
     Effect,
+    FindDuplicates,
     Finish,
     GiveUpAttempt,
     LookUp,
@@ -50,9 +53,10 @@ class Actor:
     observer: Observer
     transfers: Transfers
     submitter: Submitter
+    finder: Finder
     metrics: Metrics
 
-    async def act(self, seen: Seen, effect: Effect) -> Outcome:
+    async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
         """Do an effect."""
         match effect:
             case AddFinalizer():
@@ -65,6 +69,8 @@ class Actor:
                 return await self.submitter.submit(seen, _client(seen), attempt)
             case LookUp():
                 return await self._look_up(seen)
+            case FindDuplicates():
+                return await self.finder.find_duplicates(seen, _client(seen))
             case GiveUpAttempt():
                 return Outcome(facts.without_intent(seen.stored, made_none=False), after=0.0)
             case Collect():
@@ -171,7 +177,7 @@ class Actor:
     # --- the gateway -------------------------------------------------------------------------------------------------
 
     async def _look_up(self, seen: Seen) -> Outcome:
-        outcome = await self.submitter.look_up(seen, _client(seen))
+        outcome = await self.finder.look_up(seen, _client(seen))
         if seen.observation.deleted_at is not None and outcome.problem is not None:
             return Outcome(outcome.status, outcome.problem, after=min(5.0, seen.observation.limits.recheck_seconds))
         return outcome
@@ -243,10 +249,15 @@ class Actor:
             )
             if patient and observation.stage is Stage.CLEANUP:
                 return Outcome(status, problem)
-            notes = (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
+            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
         if doubtful(observation):
             told = f"Remote files {', '.join(observation.file_ids)} are kept: not every request has a readable result line."
-            notes = (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
+            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
+        gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
+        unchecked = observation.batch.id is not None and status.duplicates_checked_time is None
+        if unchecked and self.observer.gateways.lists_batches(gateway):
+            told = "It could not be checked whether the provider has further batches of this job. Look there."
+            notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
         self.observer.forget(seen.key, seen.owner.uid)
         ended = status.model_copy(update={"completion_time": observation.now})
         return Outcome(ended, finish=finish, after=0.0, notes=notes)

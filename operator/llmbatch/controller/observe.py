@@ -75,7 +75,7 @@ class Observer:
         seen = replace(seen, client=client)
         if stage in (Stage.INPUT, Stage.FILE) and not deleted and (problem := self.gateways.readiness(gateway)):
             return _troubled(seen, problem)
-        return await self._stage(seen, stage, gateway)
+        return await self._stage(_with(seen, may_list=self.gateways.lists_batches(gateway)), stage, gateway)
 
     async def _stage(self, seen: Seen, stage: Stage, gateway: Key) -> Seen:
         match stage:

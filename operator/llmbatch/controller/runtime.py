@@ -13,6 +13,7 @@ from llmbatch.controller.act import Actor
 from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.handlers import Json, Watch, needs_a_look
+from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
@@ -80,8 +81,9 @@ class Runtime:
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
         observer = Observer(self.cache, self.gateways, self.transfers, limits)
-        self.submitter = Submitter(cluster, observer, self.metrics, leads)
-        actor = Actor(cluster, observer, self.transfers, self.submitter, self.metrics)
+        self.submitter = Submitter(cluster, observer, leads)
+        finder = Finder(observer, self.submitter, self.metrics)
+        actor = Actor(cluster, observer, self.transfers, self.submitter, finder, self.metrics)
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.reconciler = Reconciler(
             cluster,

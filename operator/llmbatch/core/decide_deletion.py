@@ -3,7 +3,7 @@
 import math
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.decision import Cancel, Decision, DeleteFiles, Done, LookUp, RemoveFinalizer, Wait
+from llmbatch.core.decision import Cancel, Decision, DeleteFiles, Done, FindDuplicates, LookUp, RemoveFinalizer, Wait
 from llmbatch.core.observation import Observation, Stage
 
 
@@ -34,9 +34,12 @@ def object_is_being_deleted(seen: Observation) -> Decision | None:
         if seen.batch.status != "cancelling":
             return Decision(_waiting("The batch is being cancelled."), Cancel(seen.batch.id))
         return _wait("The batch is being cancelled at the provider.", after=min(max(0.05, seen.poll_in), left))
+    if seen.unchecked and not seen.older_than(seen.deleted_at, seen.limits.cleanup_seconds / 2):
+        # Before the files, by which a batch is known; a list that can't be read leaves them the other half of the time.
+        return Decision(_waiting("Other batches of this job are looked for."), FindDuplicates())
     if seen.spec.remote_files == "Delete" and seen.file_ids:
         return Decision(_waiting("The remote files are being deleted."), DeleteFiles(seen.file_ids))
-    return Decision(Done(), RemoveFinalizer())
+    return Decision(Done(), RemoveFinalizer(left_behind=_unsearched(seen)))
 
 
 def _nothing_is_there(seen: Observation) -> bool:
@@ -58,4 +61,8 @@ def _left_behind(seen: Observation) -> str:
     if seen.stage is Stage.BATCH:
         left.append(f"batch {seen.batch.id}")
     left += [f"file {file_id}" for file_id in seen.file_ids]
-    return ", ".join(left)
+    return ", ".join(filter(None, [*left, _unsearched(seen)]))
+
+
+def _unsearched(seen: Observation) -> str:
+    return f"perhaps further batches with llmbatch_uid {seen.uid}" if seen.unchecked else ""

@@ -40,6 +40,11 @@ class LookUp:
 
 
 @dataclass(frozen=True)
+class FindDuplicates:
+    """Look whether somebody's retry on the way made further batches of this job; keep one, cancel the others."""
+
+
+@dataclass(frozen=True)
 class GiveUpAttempt:
     """Remove an intent of which it is known that it made no batch."""
 
@@ -75,7 +80,17 @@ class Finish:
 
 
 Effect = (
-    AddFinalizer | RemoveFinalizer | Upload | Submit | LookUp | GiveUpAttempt | Collect | DeleteFiles | Cancel | Finish
+    AddFinalizer
+    | RemoveFinalizer
+    | Upload
+    | Submit
+    | LookUp
+    | FindDuplicates
+    | GiveUpAttempt
+    | Collect
+    | DeleteFiles
+    | Cancel
+    | Finish
 )
 
 # --- endings: what happens next --------------------------------------------------------------------------------------

@@ -83,6 +83,13 @@ def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> B
     return with_batch(status, batch).model_copy(update=update)
 
 
+def with_other(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
+    """Record that another batch, made of the same file, takes the place of the one in status."""
+    old = status.batches[0] if status.batches else Batch()
+    bare = with_batch(status, Batch(input_file_id=old.input_file_id)).model_copy(update={"submission_time": None})
+    return with_remote(bare, remote, now)
+
+
 def _counts(remote: RemoteBatch, old: RequestCounts | None) -> RequestCounts | None:
     told = remote.counts
     if told.total is None and told.completed is None and told.failed is None:
