@@ -1,7 +1,5 @@
 """A random campaign on a real cluster: jobs of mixed kinds, and processes that are killed under them."""
 
-import base64
-import json
 import random
 import time
 from collections import Counter
@@ -10,7 +8,9 @@ from typing import Any
 
 import httpx
 
+from tests.chaos.evidence import collect
 from tests.chaos.kinds import CLAIM, KINDS, MODEL, Kind
+from tests.chaos.troubles import FAULTS
 from tests.chaos.verdict import Evidence, Made, Verdict, judge
 from tests.chaos.victims import NothingToKillError, Victim, victims
 from tests.cluster import embedded
@@ -37,25 +37,6 @@ AT_ONCE = 10
 WAIT_FOR_TRANSFER_SECONDS = 3.0
 GAP_SECONDS = (0.5, 3.5)
 PATIENCE_SECONDS = 420
-FAULTS: tuple[tuple[str, str, Json], ...] = (
-    ("reset_after", "batches.create", {}),
-    ("reset_after", "batches.create", {}),
-    ("accepted_status", "batches.create", {"status": 504, "as_": "kong"}),
-    ("accepted_status", "batches.create", {"status": 500}),
-    ("hang_after", "batches.create", {"seconds": 4}),
-    ("delay", "batches.create", {"seconds": 2}),
-    ("status", "batches.create", {"status": 429, "retry_after": 1}),
-    ("reset_after", "files.create", {}),
-    ("delay", "files.create", {"seconds": 2}),
-    ("delay", "files.content", {"seconds": 2}),
-    ("truncate", "files.content", {"bytes": 100}),
-    ("reset_before", "files.content", {}),
-    ("status", "batches.get", {"status": 503, "as_": "kong"}),
-    ("status", "batches.list", {"status": 502, "as_": "kong"}),
-    ("reset_after", "files.delete", {}),
-    ("reset_after", "batches.cancel", {}),
-    ("status", "files.list", {"status": 500}),
-)
 
 
 class Campaign:
@@ -102,7 +83,7 @@ class Campaign:
         self._calm_down()
         self._say(f"the last kill was after {time.monotonic() - began:.0f} s; waiting for the jobs under way")
         self._wait(tenant)
-        self.evidence = self._collect(volume)
+        self.evidence = collect(self._kube, self._kong, volume, self._jobs, self.made)
         return judge(list(self.made.values()), self.evidence)
 
     def table(self, verdict: Verdict) -> str:
@@ -271,34 +252,6 @@ class Campaign:
                     return
             time.sleep(1)
         self._say(f"jobs of {tenant.kube.namespace} have not ended in {PATIENCE_SECONDS} s")
-
-    def _collect(self, volume: Volume) -> Evidence:
-        code = (
-            "import os,json\n"
-            "print(json.dumps({f: open('/data/out/'+f).read() for f in os.listdir('/data/out')}"
-            " if os.path.isdir('/data/out') else {}))"
-        )
-        files: dict[str, str] = json.loads(volume.python(code))
-        kept = {
-            kind: {item["metadata"]["name"]: item.get("data") or {} for item in self._kube.items(kind)}
-            for kind in ("secrets", "configmaps")
-        }
-        stored: dict[str, tuple[str | None, str | None]] = {}
-        for job in self.made.values():
-            if job.kind.target == "volume":
-                stored[job.name] = files.get(f"{job.name}.jsonl"), files.get(f"{job.name}.errors.jsonl")
-                continue
-            data = kept["secrets" if job.kind.target == "secret" else "configmaps"].get(f"out-{job.name}", {})
-            good, bad = data.get("results"), data.get("results.errors")
-            stored[job.name] = (_decoded(good), _decoded(bad)) if job.kind.target == "secret" else (good, bad)
-        strangers = [name for name in files if name.split(".")[0] not in self.made]
-        for name in strangers:
-            self._say(f"  a file of nobody's on the volume: {name}")
-        return Evidence(self._jobs, self._kong.batches(), self._kong.files(), stored)
-
-
-def _decoded(value: str | None) -> str | None:
-    return None if value is None else base64.b64decode(value).decode()
 
 
 def _is_over(job: Json) -> bool:
