@@ -11,6 +11,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from typing import Any, Literal
 
 from aiohttp import web
@@ -55,6 +56,7 @@ class ApiServer(ObjectStore):
     async def serve(self) -> AsyncIterator["ApiServer"]:
         """Serve while the context is open."""
         app = web.Application(client_max_size=8 * MOST_DATA)
+        app.on_response_prepare.append(self._tell_time)
         app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
@@ -65,6 +67,9 @@ class ApiServer(ObjectStore):
             yield self
         finally:
             await runner.cleanup()
+
+    async def _tell_time(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(self.now(), usegmt=True)
 
     def _tell_watches(self, kind: str, found: Json) -> None:
         for watch in self._watches:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -174,7 +173,7 @@ class Gateways:
             type=conditions.READY,
             status=status,
             observed_generation=metadata.get("generation"),
-            last_transition_time=old.last_transition_time if old and old.status == status else datetime.now(UTC),
+            last_transition_time=old.last_transition_time if old and old.status == status else self.cluster.now(),
             reason=str(reason),
             message=message[:2048],
         )
