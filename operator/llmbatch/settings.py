@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PREFIX = "LLMBATCH_"
 
@@ -32,6 +32,14 @@ class Settings(BaseModel):
     settle_seconds: float = Field(120, gt=0)
     recheck_seconds: float = Field(15, gt=0)
     cleanup_timeout_seconds: float = Field(300, gt=0)
+    lease_name: str = "llmbatch"
+    """Name of the Lease in `namespace` by which one of several operators is chosen to work."""
+    lease_seconds: float = Field(15, ge=1)
+    """A leader that has not been heard of for so long is replaced."""
+    renew_seconds: float = Field(10, gt=0)
+    """A leader that could not renew the Lease for so long ends; less than lease_seconds."""
+    retry_seconds: float = Field(2, gt=0)
+    """Time between two looks at the Lease."""
     workers: int = Field(32, ge=1, le=1000)
     transfer_resources: dict[str, Any] = {
         "requests": {"cpu": "100m", "memory": "128Mi"},
@@ -47,6 +55,12 @@ class Settings(BaseModel):
     @classmethod
     def _parse(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _lease_outlasts_its_holder(self) -> Self:
+        if not self.retry_seconds < self.renew_seconds < self.lease_seconds:
+            raise ValueError("LLMBATCH_RETRY_SECONDS < LLMBATCH_RENEW_SECONDS < LLMBATCH_LEASE_SECONDS is needed")
+        return self
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:

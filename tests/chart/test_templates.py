@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llmbatch.edges.permissions import PERMISSIONS
+from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
 from llmbatch.settings import PREFIX, Settings
 from tests.chart.cases import CASES, EVERYTHING, TWO_NAMESPACES
 from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind
@@ -87,18 +87,23 @@ def permissions(role: Manifest) -> Permissions:
     }
 
 
-DECLARED: Permissions = {
-    (resource.group, f"{resource.plural}/{subresource}" if subresource else resource.plural, verb)
-    for (resource, subresource), verbs in PERMISSIONS.items()
-    for verb in verbs
-}
+def declared(needed: dict[tuple[Resource, str], frozenset[str]]) -> Permissions:
+    return {
+        (resource.group, f"{resource.plural}/{subresource}" if subresource else resource.plural, verb)
+        for (resource, subresource), verbs in needed.items()
+        for verb in verbs
+    }
+
+
+DECLARED, OWN = declared(PERMISSIONS), declared(OWN_PERMISSIONS)
 
 
 def test_cluster_wide_the_operator_may_do_what_it_declares_and_no_more(chart: Chart) -> None:
     found = chart.render()
 
     assert permissions(named(found, "ClusterRole", "llmbatch")) == DECLARED
-    assert not of_kind(found, "Role")
+    (own,) = of_kind(found, "Role")
+    assert (own["metadata"]["namespace"], permissions(own)) == (NAMESPACE, OWN)
     assert named(found, "ClusterRoleBinding", "llmbatch")["subjects"] == [
         {"kind": "ServiceAccount", "name": "llmbatch", "namespace": NAMESPACE}
     ]
@@ -110,10 +115,10 @@ def test_with_watch_namespaces_the_operator_has_roles_there_and_nothing_in_the_c
     assert not of_kind(found, "ClusterRole")
     assert not of_kind(found, "ClusterRoleBinding")
     roles, bindings = of_kind(found, "Role"), of_kind(found, "RoleBinding")
-    assert [role["metadata"]["namespace"] for role in roles] == ["team-a", "team-b"]
-    assert [binding["metadata"]["namespace"] for binding in bindings] == ["team-a", "team-b"]
+    assert {role["metadata"]["namespace"] for role in roles} == {"team-a", "team-b", NAMESPACE}
     for role, binding in zip(roles, bindings, strict=True):
-        assert permissions(role) == DECLARED
+        assert binding["metadata"]["namespace"] == role["metadata"]["namespace"]
+        assert permissions(role) == (OWN if role["metadata"]["namespace"] == NAMESPACE else DECLARED)
         assert binding["roleRef"]["name"] == role["metadata"]["name"]
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "llmbatch", "namespace": NAMESPACE}]
 
@@ -169,11 +174,23 @@ def test_pods_meet_the_restricted_standard_and_write_only_to_their_own_folders(c
     assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
 
 
-def test_only_one_operator_runs_at_a_time(chart: Chart) -> None:
-    spec = named(chart.render(), "Deployment", "llmbatch")["spec"]
+def test_two_operators_run_and_an_upgrade_is_ready_before_it_takes_one_away(chart: Chart) -> None:
+    found = chart.render()
+    spec = named(found, "Deployment", "llmbatch")["spec"]
 
-    assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    (budget,) = of_kind(found, "PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"] == spec["selector"]
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"] == spec["selector"]
+
+
+def test_a_release_has_its_own_lease(chart: Chart) -> None:
+    given = environment(named(chart.render({"fullnameOverride": "other"}), "Deployment", "other"))
+
+    assert given["LLMBATCH_LEASE_NAME"] == "other"
 
 
 @pytest.mark.parametrize("values", CASES)

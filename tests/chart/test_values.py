@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 
 
 @pytest.mark.parametrize(("values", "complaint"), [
-    pytest.param({"replicas": 2}, "additional properties 'replicas' not allowed", id="a value that does not exist"),
+    pytest.param({"replica": 2}, "additional properties 'replica' not allowed", id="a value that does not exist"),
     pytest.param({"image": {"name": "x"}}, "additional properties 'name' not allowed", id="a member that does not exist"),
     pytest.param({"operator": {"workers": "many"}}, "got string, want integer", id="words for a number"),
     pytest.param({"operator": {"workers": 0}}, "minimum: got 0, want 1", id="no workers"),
@@ -21,6 +21,7 @@ Schema = dict[str, Any]
     pytest.param({"watchNamespaces": "team-a"}, "got string, want array", id="one namespace instead of a list"),
     pytest.param({"watchNamespaces": ["Team_A"]}, "does not match pattern", id="a namespace that can't exist"),
     pytest.param({"emulator": {"env": {"PATH": "/"}}}, "'PATH' does not match pattern", id="a variable not of the emulator"),
+    pytest.param({"leaderElection": {"renewSeconds": 15}}, "retrySeconds < renewSeconds < leaseSeconds", id="a lease that ends before its holder"),
     pytest.param({"terminationGracePeriodSeconds": 5}, "want 45", id="too little time to record a batch just made"),
 ])  # fmt: skip
 def test_values_that_can_not_work_are_refused_with_the_reason(chart: Chart, values: Values, complaint: str) -> None:

@@ -6,13 +6,16 @@ import pytest
 
 from llmbatch.controller.preflight import check
 from llmbatch.edges.cluster import Cluster
-from llmbatch.edges.permissions import PERMISSIONS, Resource
+from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import cluster_of
 
 ALL = [
-    pytest.param(resource, subresource, verb, id=f"{verb} {resource.plural}{'/' if subresource else ''}{subresource}")
-    for (resource, subresource), verbs in PERMISSIONS.items()
+    pytest.param(
+        where, (resource, subresource), verb, id=f"{verb} {resource.plural}{'/' if subresource else ''}{subresource}"
+    )
+    for where, needed in (("in all namespaces", PERMISSIONS), ("in namespace llmbatch-system", OWN_PERMISSIONS))
+    for (resource, subresource), verbs in needed.items()
     for verb in sorted(verbs)
 ]
 
@@ -25,26 +28,27 @@ async def cluster(api: ApiServer) -> AsyncIterator[Cluster]:
 
 
 async def test_nothing_is_missing(cluster: Cluster) -> None:
-    assert await check(cluster, ()) == []
+    assert await check(cluster, (), "llmbatch-system") == []
 
 
-@pytest.mark.parametrize(("resource", "subresource", "verb"), ALL)
+@pytest.mark.parametrize(("where", "permission", "verb"), ALL)
 async def test_each_missing_permission_is_named(
-    api: ApiServer, cluster: Cluster, resource: Resource, subresource: str, verb: str
+    api: ApiServer, cluster: Cluster, where: str, permission: tuple[Resource, str], verb: str
 ) -> None:
+    resource, subresource = permission
     name = f"{resource.plural}/{subresource}" if subresource else resource.plural
     api.denied = {(verb, name)}
-    (said,) = await check(cluster, ())
-    assert f"may not {verb} {name}.{resource.group or 'core'} in all namespaces" in said
+    (said,) = await check(cluster, (), "llmbatch-system")
+    assert f"may not {verb} {name}.{resource.group or 'core'} {where}" in said
 
 
 async def test_each_namespace_is_asked_for(api: ApiServer, cluster: Cluster) -> None:
     api.denied = {("get", "secrets")}
-    said = await check(cluster, ("team-a", "team-b"))
+    said = await check(cluster, ("team-a", "team-b"), "llmbatch-system")
     assert [line.split(" in ")[1].split(":")[0] for line in said] == ["namespace team-a", "namespace team-b"]
 
 
 async def test_a_crd_that_is_not_served_is_named(api: ApiServer, cluster: Cluster) -> None:
     api.unserved = {"batchgateways"}
-    (said,) = await check(cluster, ())
+    (said,) = await check(cluster, (), "llmbatch-system")
     assert said.startswith("The API server does not serve batchgateways.llmbatch.io/v1alpha1: install the CRDs")

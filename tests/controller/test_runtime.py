@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from llmbatch.controller.process import Process
 from llmbatch.controller.runtime import Runtime
 from llmbatch.settings import Settings
 from tests.controller.conftest import FIVE
@@ -38,8 +39,8 @@ async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
     monkeypatch.setenv("KUBECONFIG", kubeconfig(api, tmp_path))
     apply_all(api, kong, FIVE)
     cluster = cluster_of(api)
-    runtime = Runtime(Settings(recheck_seconds=0.1), cluster, tmp_path)
-    running = asyncio.create_task(runtime.run())
+    process = Process(Settings(recheck_seconds=0.1), cluster, tmp_path)
+    running = asyncio.create_task(process.run())
 
     changes: asyncio.Queue[Json] = asyncio.Queue()
     api.on_change.append(lambda _, found: changes.put_nowait(found))
@@ -51,7 +52,7 @@ async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
     try:
         async with asyncio.timeout(10):
             await changed_to("Validating")
-            assert runtime.ready() == ""
+            assert process.ready() == ""
             api.remove("batchjobs", "job")
             await changed_to("Deleting")
     finally:
@@ -59,7 +60,7 @@ async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
         async with asyncio.timeout(10):
             await running
         await cluster.close()
-    assert runtime.ready() == "stopping"
+    assert process.ready() == "stopping"
     annotations = [found["metadata"].get("annotations") for found in api.stored if found["_plural"] == "batchjobs"]
     assert not any(annotations), "nothing of Kopf's is ever put on a user's object"
 

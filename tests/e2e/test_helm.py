@@ -10,7 +10,7 @@ from kubernetes.aio import client as kubernetes_client
 
 from llmbatch.controller.preflight import check
 from llmbatch.edges.cluster import Cluster as Adapter
-from llmbatch.edges.permissions import PERMISSIONS
+from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import KubectlError
@@ -20,7 +20,8 @@ PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
 VERBS = [
     (f"{resource.plural}/{subresource}" if subresource else resource.plural, resource.group, verb)
-    for (resource, subresource), verbs in PERMISSIONS.items()
+    for needed in (PERMISSIONS, OWN_PERMISSIONS)
+    for (resource, subresource), verbs in needed.items()
     for verb in sorted(verbs)
 ]
 
@@ -102,7 +103,7 @@ async def test_without_any_one_permission_the_operator_refuses_to_start(
     try:
         # The API server's authorizer sees a changed Role a moment later.
         for _ in range(100):
-            missing = await check(adapter, (release.namespace,))
+            missing = await check(adapter, (release.namespace,), release.namespace)
             if len(missing) == 1 and f"may not {verb} {name}." in missing[0]:
                 return
         raise AssertionError(f"{verb} {name} was taken away, but the operator misses {missing}")
@@ -149,11 +150,14 @@ def _rules(release: Release) -> set[tuple[str, str, str]]:
     roles = [
         found
         for found in yaml.safe_load_all(rendered)
-        if found and found["kind"] == "ClusterRole" and "aggregat" not in str(found["metadata"].get("labels"))
+        if found
+        and found["kind"] in ("ClusterRole", "Role")
+        and "aggregat" not in str(found["metadata"].get("labels"))
+        and "helm.sh/hook" not in (found["metadata"].get("annotations") or {})
     ]
-    (role,) = roles
     return {
         (group, resource, verb)
+        for role in roles
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]

@@ -74,6 +74,8 @@ class Config:
     list_supported: bool = True
     list_lag_seconds: float = 0.0
     list_order: Literal["newest", "oldest", "none"] = "newest"  # none: in no order, the same every time
+    list_follows: bool = True  # false: `after` is lost on the way, and every page is the first
+    list_stale: bool = False  # true: it shows every batch as it was when it was made
     page_size: int = 100  # no page of batches is larger, whatever the limit asked for
     keep_metadata: bool = True  # false: lost on the way, as by a gateway that rebuilds bodies
 

@@ -1,7 +1,7 @@
 """A Kubernetes API server in memory: what the operator uses of the real one, with its own rules about writes.
 
-It keeps objects of any kind, rejects stale resourceVersions, applies merge patches, JSON patches and server-side apply,
-has a status subresource, finalizers, watches and SelfSubjectAccessReviews, and fails when it is told to.
+It keeps objects of any kind, rejects stale resourceVersions, applies merge and JSON patches and server-side apply, has a
+clock, a status subresource, finalizers, watches and SelfSubjectAccessReviews, and fails when it is told to.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from tests.support.apistore import MOST_DATA, Call, Json, ObjectStore, StatusErr
 PLURALS = {
     "": [("secrets", "Secret"), ("configmaps", "ConfigMap"), ("namespaces", "Namespace"), ("events", "Event")],
     "apiextensions.k8s.io": [("customresourcedefinitions", "CustomResourceDefinition")],
+    "coordination.k8s.io": [("leases", "Lease")],
     "llmbatch.io": [("batchjobs", "BatchJob"), ("batchgateways", "BatchGateway")],
 }
 
@@ -146,9 +147,7 @@ class ApiServer(ObjectStore):
             if fault is not None and fault.kind == "hold":
                 await fault.released.wait()
             if fault is not None and fault.kind == "status":
-                return web.json_response(
-                    StatusError(fault.status, "MadeToFail", "made to fail").body, status=fault.status
-                )
+                raise StatusError(fault.status, "MadeToFail", "made to fail")
             if fault is not None and fault.kind == "cut before":
                 return _cut(request)
             if call.verb == "watch":
@@ -209,6 +208,8 @@ class ApiServer(ObjectStore):
                 return self._list(request, call)
             case "create":
                 return self._create(call.plural, call.namespace, call.body)
+            case "update":
+                return self._update(call)
             case "delete":
                 self._delete(call.plural, call.namespace, call.name)
                 return {"kind": "Status", "status": "Success"}
@@ -262,6 +263,8 @@ def _call(request: web.Request, parts: list[str], body: Any) -> Call | None:
             verb = "watch" if request.query.get("watch") == "true" else "list"
         case "POST":
             verb = "create"
+        case "PUT":
+            verb = "update"
         case "PATCH":
             verb = "apply" if "apply-patch" in request.content_type else "patch"
         case _:

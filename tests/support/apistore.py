@@ -10,7 +10,7 @@ from typing import Any, Literal
 from llmbatch.api.base import timestamp, without_nulls
 
 Json = dict[str, Any]
-Verb = Literal["get", "list", "watch", "create", "patch", "apply", "delete"]
+Verb = Literal["get", "list", "watch", "create", "update", "patch", "apply", "delete"]
 Place = tuple[str, str, str]
 """Plural, namespace, name."""
 
@@ -42,7 +42,7 @@ class Call:
     @property
     def writes(self) -> bool:
         """Tell whether the call is a write."""
-        return self.verb in ("create", "patch", "apply", "delete")
+        return self.verb in ("create", "update", "patch", "apply", "delete")
 
 
 class ObjectStore:
@@ -95,6 +95,14 @@ class ObjectStore:
             if patched.get("spec") != old.get("spec"):
                 patched["metadata"] = {**patched["metadata"], "generation": old["metadata"]["generation"] + 1}
         return self._store(plural, patched, old)
+
+    def _update(self, call: Call) -> Json:
+        old = self._objects.get((call.plural, call.namespace, call.name))
+        if old is None:
+            raise missing(call.plural, call.name)
+        if call.body["metadata"].get("resourceVersion") != old["metadata"]["resourceVersion"]:
+            raise StatusError(409, "Conflict", f'{call.plural} "{call.name}": the object has been modified')
+        return self._store(call.plural, {**call.body, "metadata": {**old["metadata"], **call.body["metadata"]}}, old)
 
     def _apply(self, call: Call) -> Json:
         old = self._objects.get((call.plural, call.namespace, call.name))

@@ -86,3 +86,11 @@ http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ 
   resources: [events]
   verbs: [create, list]
 {{- end }}
+
+{{/* What the operator may do in the namespace that it runs in; OWN_PERMISSIONS of edges/permissions.py. */}}
+{{- define "llmbatch.ownRules" -}}
+# The Lease by which one of several operators is chosen to work.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update]
+{{- end }}

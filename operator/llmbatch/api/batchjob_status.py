@@ -96,7 +96,9 @@ class Failure(Model):
 
     custom_id: str = Field(alias="customID", description="The request's custom_id.")
     code: str = Field(description="The provider's error code, or the HTTP status of the request.")
-    message: str = Field(description="The provider's error message, shortened.")
+    message: str = Field(
+        description="The provider's error message, shortened; not shown when it quotes the request or can't be compared with it."
+    )
 
 
 class BatchJobStatus(Model):

@@ -13,6 +13,7 @@ from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
+from llmbatch.controller.strays import delete_strays
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
 from llmbatch.core import facts
@@ -34,6 +35,7 @@ from llmbatch.core.decision import (
 )
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
+from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, NotFound, Refused
@@ -97,6 +99,8 @@ class Actor:
         return Outcome(seen.observation.status, after=0.0) if done else Outcome(seen.stored, stale=True)
 
     async def _remove_finalizer(self, seen: Seen, left_behind: str) -> Outcome:
+        if seen.observation.deleted_at is not None and not left_behind and (problem := await self._strays(seen)):
+            return Outcome(seen.stored, problem, after=5.0)
         if not await self._set_finalizers(seen.key, seen.raw, _without_ours(seen.raw)):
             return Outcome(seen.stored, stale=True)
         self.observer.forget(seen.key, seen.owner.uid)
@@ -124,8 +128,10 @@ class Actor:
             {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
+        effect = crash.Effect.ADD_FINALIZER if FINALIZER in finalizers else crash.Effect.REMOVE_FINALIZER
         try:
-            await self.cluster.patch(JOBS, key.namespace, key.name, patch)
+            with crash.around(effect):
+                await self.cluster.patch(JOBS, key.namespace, key.name, patch)
         except ClusterError as error:
             if error.status in (404, 409, 422):
                 return False
@@ -212,24 +218,43 @@ class Actor:
                 problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
         return status, problem
 
+    async def _strays(self, seen: Seen) -> Problem | None:
+        """Delete the files of uploads whose answer was lost; answers what is in the way and worth waiting for."""
+        observation, client = seen.observation, seen.client
+        if client is None or not observation.finalizer or observation.spec.remote_files != "Delete":
+            return None
+        deleted, patience = observation.deleted_at, observation.limits.cleanup_seconds
+        if deleted is not None and observation.older_than(deleted, patience):
+            return None
+        since = observation.status.start_time or observation.now
+        failed = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
+        if failed is None:
+            return None
+        problem = await self.observer.problem(client, failed)
+        told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
+        return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+
     async def _finish(self, seen: Seen, finish: Finish) -> Outcome:
         """End the job, with the remote files deleted as far as patience goes."""
         observation = seen.observation
         status = observation.status
         notes: tuple[Note, ...] = ()
+        problem: Problem | None = None
         if finish.delete_file_ids:
-            problem: Problem | None = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
+            problem = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
             if seen.client is not None:
                 # The ids stay in status: they tell what the job was made of.
                 _, problem = await self._delete_files(seen, finish.delete_file_ids)
-            if problem is not None:
-                stored = status.output
-                patient = stored is not None and not observation.older_than(
-                    stored.stored_time, observation.limits.cleanup_seconds
-                )
-                if patient and observation.stage is Stage.CLEANUP:
-                    return Outcome(status, problem)
-                notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
+        if problem is None:
+            problem = await self._strays(seen)
+        if problem is not None:
+            stored = status.output
+            patient = stored is not None and not observation.older_than(
+                stored.stored_time, observation.limits.cleanup_seconds
+            )
+            if patient and observation.stage is Stage.CLEANUP:
+                return Outcome(status, problem)
+            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
         if doubtful(observation):
             told = f"Remote files {', '.join(observation.file_ids)} are kept: not every request has a readable result line."
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)

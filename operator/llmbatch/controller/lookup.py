@@ -3,18 +3,20 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from llmbatch.api.batchjob_status import Batch
+from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.submit import Submitter
-from llmbatch.core import facts
+from llmbatch.core import closing, facts
+from llmbatch.core.decide import decide
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
 from llmbatch.core.submission import by_use, horizon, is_newest_first, matches
 from llmbatch.core.wire import RemoteBatch
+from llmbatch.edges import crash
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused
 
@@ -67,7 +69,10 @@ class Finder:
                 return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS))
             status = facts.without_batch(seen.stored, restored=observation.restored)
             return Outcome(status, after=0.0)
-        kept, *others = by_use(found.batches, recorded=None, unknown=submission.intent_time)
+        ours = await self._fresh(client, found.batches) if len(found.batches) > 1 else found.batches
+        if not isinstance(ours, tuple):
+            return Outcome(seen.stored, await self.observer.problem(client, ours))
+        kept, *others = by_use(ours or found.batches, recorded=None, unknown=submission.intent_time)
         # A copy has no say about the original's batches.
         cancelled = await self._cancel(client, kept, [] if observation.restored else others)
         if cancelled.failed is not None:
@@ -89,14 +94,17 @@ class Finder:
         if not isinstance(found, Found):
             return await self._later(seen, client, Outcome(status), found)
         own = _as_listed(observation.batch)
-        ours = by_use([own, *(batch for batch in found.batches if batch.id != own.id)], recorded=own.id, unknown=now)
+        others = await self._fresh(client, tuple(batch for batch in found.batches if batch.id != own.id))
+        if not isinstance(others, tuple):
+            return await self._later(seen, client, Outcome(status), others)
+        ours = by_use([own, *others], recorded=own.id, unknown=now)
         # What is stored or about to be is not given up for another batch, nor is anything begun in a deletion.
         settled = status.output is not None or own.status == "completed" or observation.deleted_at is not None
         kept = own if settled else ours[0]
         outcome = Outcome(status)
         if kept is not own:
             # Recorded before anything is cancelled: a crash in between must not leave us with a cancelled batch.
-            outcome = await self.submitter.record(seen, seen.stored, facts.with_other(status, kept, now))
+            outcome = await self.submitter.record(seen, seen.stored, _moved(seen, kept))
             self.metrics.adoptions.inc()
             told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."
             outcome = replace(outcome, moved=True, notes=(("Normal", Reason.ADOPTED, told),))
@@ -167,7 +175,8 @@ class Finder:
         moments: list[datetime] = []
         after: str | None = None
         for _ in range(MOST_PAGES):
-            answer = await client.gateway.list_batches(after)
+            with crash.around(crash.Effect.LOOK_UP):
+                answer = await client.gateway.list_batches(after)
             if not isinstance(answer, Answered):
                 return answer
             page = answer.value
@@ -182,6 +191,17 @@ class Finder:
             after = page.last_id
         return Found(tuple(found.values()), whole=False)
 
+    async def _fresh(self, client: Client, batches: tuple[RemoteBatch, ...]) -> tuple[RemoteBatch, ...] | Failure:
+        """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""
+        found: list[RemoteBatch] = []
+        for batch in batches:
+            answer = await client.gateway.get_batch(batch.id)
+            if isinstance(answer, Answered):
+                found.append(replace(answer.value, created_at=answer.value.created_at or batch.created_at))
+            elif not isinstance(answer, NotFound):
+                return answer
+        return tuple(found)
+
     async def _unlisted(self, client: Client, failure: Failure) -> Problem:
         """Translate a list or cancel call that failed."""
         if isinstance(failure, NotFound) or (isinstance(failure, Refused) and failure.status in (405, 501)):
@@ -190,6 +210,22 @@ class Finder:
                 reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
             )
         return await self.observer.problem(client, failure)
+
+
+def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
+    """Give the whole status of a job whose batch is another one now: phase and progress were those of the former."""
+    observation = seen.observation
+    status = facts.with_other(observation.status, kept, observation.now)
+    return closing.close(
+        seen.stored,
+        status,
+        uid=observation.uid,
+        ending=decide(replace(observation, status=status, unrecorded=False)).ending,
+        finish=None,
+        generation=observation.generation,
+        deleting=False,
+        now=observation.now,
+    )
 
 
 def _as_listed(batch: Batch) -> RemoteBatch:

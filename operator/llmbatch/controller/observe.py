@@ -16,7 +16,7 @@ from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.transfers import Transfers, volume_destination
-from llmbatch.core import backoff, facts
+from llmbatch.core import backoff, facts, quotes
 from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
 from llmbatch.core.plan import CollectReport, Problem, UploadPlan, UploadReport
 from llmbatch.core.transfer_state import Blocked, Ended, Working
@@ -167,7 +167,8 @@ class Observer:
         answer = await client.gateway.get_file(file_id)
         state, details = FileState.USABLE, ""
         if isinstance(answer, Answered):
-            details = answer.value.status_details or f"its status is {answer.value.status}"
+            said = quotes.without_passages(answer.value.status_details or "")
+            details = said or f"its status is {answer.value.status}"
             if answer.value.status in ("pending", "running"):
                 wait = self.polled(seen.owner.uid, client.spec.poll_interval_seconds)
                 state = FileState.PENDING

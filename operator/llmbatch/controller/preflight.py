@@ -1,15 +1,16 @@
 """Checks before the work begins that the operator can do it: an operator that only seems to work is worse than none."""
 
 from llmbatch.edges.cluster import Cluster
-from llmbatch.edges.permissions import GATEWAYS, JOBS, PERMISSIONS
+from llmbatch.edges.permissions import GATEWAYS, JOBS, OWN_PERMISSIONS, PERMISSIONS, Resource
 
 
-async def check(cluster: Cluster, namespaces: tuple[str, ...]) -> list[str]:
+async def check(cluster: Cluster, namespaces: tuple[str, ...], own_namespace: str) -> list[str]:
     """Say what is missing: a CRD that isn't served, or a permission.
 
     Args:
         cluster: The API server.
         namespaces: Where the operator is to work; empty: everywhere.
+        own_namespace: Where it runs, and its Lease is.
     """
     missing = [
         f"The API server does not serve {resource.plural}.{resource.group}/{resource.version}:"
@@ -18,12 +19,18 @@ async def check(cluster: Cluster, namespaces: tuple[str, ...]) -> list[str]:
         if not await cluster.served(resource)
     ]
     for namespace in namespaces or ("",):
-        where = f"in namespace {namespace}" if namespace else "in all namespaces"
-        for (resource, subresource), verbs in PERMISSIONS.items():
-            name = f"{resource.plural}/{subresource}" if subresource else resource.plural
-            missing += [
-                f"The operator's service account may not {verb} {name}.{resource.group or 'core'} {where}: check its Role or ClusterRole."
-                for verb in sorted(verbs)
-                if not await cluster.may(resource, subresource, verb, namespace)
-            ]
+        missing += await _missing(cluster, PERMISSIONS, namespace)
+    return missing + await _missing(cluster, OWN_PERMISSIONS, own_namespace)
+
+
+async def _missing(cluster: Cluster, needed: dict[tuple[Resource, str], frozenset[str]], namespace: str) -> list[str]:
+    where = f"in namespace {namespace}" if namespace else "in all namespaces"
+    missing = []
+    for (resource, subresource), verbs in needed.items():
+        name = f"{resource.plural}/{subresource}" if subresource else resource.plural
+        missing += [
+            f"The operator's service account may not {verb} {name}.{resource.group or 'core'} {where}: check its Role or ClusterRole."
+            for verb in sorted(verbs)
+            if not await cluster.may(resource, subresource, verb, namespace)
+        ]
     return missing

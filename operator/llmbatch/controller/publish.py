@@ -18,6 +18,7 @@ from llmbatch.core import closing
 from llmbatch.core.decision import Ending, Stalled
 from llmbatch.core.observation import Stage, stage_of
 from llmbatch.core.patch import merge_patch
+from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.events import Recorder, Subject
 from llmbatch.edges.metrics import Metrics
@@ -65,7 +66,8 @@ class Publisher:
             return
         active = _activity(before), _activity(after)
         try:
-            written = await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
+            with crash.around(crash.Effect.WRITE_STATUS):
+                written = await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
         except ClusterError as error:
             if error.status == 404:
                 return

@@ -146,7 +146,7 @@ class Reconciler:
             # With growing delays: what refuses a write (an admission policy, say) may do so for ever.
             return Wait(Reason.ACCEPTED, "", after=None)
         await self.publisher.publish(seen, outcome, ending)
-        if isinstance(decision.effect, RemoveFinalizer) or outcome.gone:
+        if (isinstance(decision.effect, RemoveFinalizer) and outcome.problem is None) or outcome.gone:
             return Done()
         if outcome.finish is not None:
             return Wait(Reason.CLEANING_UP, "", after=0.0)

@@ -1,12 +1,10 @@
-"""The operator's process: connects, checks, watches, works, and drains when told to stop."""
+"""The operator at work: watches, works, and drains when told to stop."""
 
 import asyncio
 import contextlib
 import logging
-import signal
-import tempfile
-import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.handlers import Json, Watch, needs_a_look
 from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
-from llmbatch.controller.preflight import check
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.reconcile import Reconciler
@@ -30,7 +27,6 @@ from llmbatch.edges.credentials import Credentials
 from llmbatch.edges.events import Recorder
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.permissions import GATEWAYS, JOBS
-from llmbatch.edges.probes import ProbeServer
 from llmbatch.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,8 +61,10 @@ class Heart:
 class Runtime:
     """One operator process."""
 
-    def __init__(self, settings: Settings, cluster: Cluster, folder: Path) -> None:
-        """Put the parts together; nothing runs yet."""
+    def __init__(
+        self, settings: Settings, cluster: Cluster, folder: Path, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Put the parts together; nothing runs yet. `leads` is asked right before a batch is created."""
         self.settings, self.cluster = settings, cluster
         self.metrics = Metrics(__version__)
         self.cache, self.queue = Cache(), WorkQueue()
@@ -84,7 +82,7 @@ class Runtime:
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
         observer = Observer(self.cache, self.gateways, self.transfers, limits)
-        self.submitter = Submitter(cluster, observer, Refusals(self.recorder))
+        self.submitter = Submitter(cluster, observer, Refusals(self.recorder), leads)
         finder = Finder(observer, self.submitter, self.metrics)
         actor = Actor(cluster, observer, self.transfers, self.submitter, finder, self.metrics)
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
@@ -157,12 +155,6 @@ class Runtime:
 
     # --- running -----------------------------------------------------------------------------------------------------
 
-    def ready(self) -> str:
-        """Say why the operator is not ready; empty when it is."""
-        if self.stopping.is_set():
-            return "stopping"
-        return "" if self.watch.started.is_set() else "the watch has not begun yet"
-
     async def _worker(self) -> None:
         async for key, waited in self.queue.keys():
             self.metrics.queue_wait.observe(waited)
@@ -170,12 +162,9 @@ class Runtime:
             await self.reconciler.work(key)
 
     async def run(self) -> None:
-        """Watch and work until told to stop; then finish what is under way."""
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self.stopping.set)
+        """Watch and work until `stopping` is set; then finish what is under way."""
         workers = [asyncio.create_task(self._worker()) for _ in range(self.settings.workers)]
-        beside = [asyncio.create_task(work) for work in (self.heart.run(), self.recorder.run(), self._resync())]
+        beside = [asyncio.create_task(work) for work in (self.recorder.run(), self._resync())]
         self.metrics.leader.set(1)
         self.watch.start()
         log.info(
@@ -201,34 +190,3 @@ class Runtime:
             await self.gateways.close()
         if failed:
             raise RuntimeError("the watch has ended by itself") from watching.exception()
-
-
-async def operate(settings: Settings) -> int:
-    """Run the operator until SIGTERM; answers the exit code."""
-    cluster = await Cluster.connect()
-    with tempfile.TemporaryDirectory(prefix="llmbatch-") as folder:
-        try:
-            if problems := await check(cluster, settings.watch_namespaces):
-                for problem in problems:
-                    log.error(problem)
-                return 1
-            runtime = Runtime(settings, cluster, Path(folder))
-            probes = ProbeServer(
-                settings.metrics_address,
-                settings.metrics_port,
-                runtime.metrics.registry,
-                alive=runtime.heart.wrong,
-                ready=runtime.ready,
-            )
-            log.info("metrics and probes are served", extra={"port": probes.port, "threads": threading.active_count()})
-            runtime.heart.beat = time.monotonic()
-            try:
-                await runtime.run()
-            finally:
-                probes.close()
-        except ClusterError as error:
-            log.error("the API server can't be used", extra={"detail": str(error)})  # noqa: TRY400 - said in full
-            return 1
-        finally:
-            await cluster.close()
-    return 0

@@ -6,7 +6,7 @@ import sys
 
 from pydantic import ValidationError
 
-from llmbatch.controller.runtime import operate
+from llmbatch.controller.process import operate
 from llmbatch.edges import logs
 from llmbatch.settings import PREFIX, Settings
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llmbatch.api.batchjob_status import BatchJobStatus
@@ -16,6 +17,7 @@ from llmbatch.core import facts, naming
 from llmbatch.core.backoff import next_delay
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
+from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError, StatusRefusedError
 from llmbatch.edges.gateway import Made, NotMade, UnknownOutcome
 from llmbatch.edges.permissions import JOBS
@@ -38,6 +40,8 @@ class Submitter:
     cluster: Cluster
     observer: Observer
     refusals: Refusals
+    leads: Callable[[], bool]
+    """Whether this process is still the one that works."""
     closing: bool = False
     """The process is about to end: no call is begun any more."""
     _calls: set[asyncio.Task[Outcome]] = field(default_factory=set)
@@ -67,13 +71,14 @@ class Submitter:
         began = time.monotonic()
         try:
             # Compare-and-swap: somebody who acts on an older state, or a second operator, stops here.
-            await self._write(seen, seen.stored, intent, resource_version=seen.raw["metadata"]["resourceVersion"])
+            with crash.around(crash.Effect.WRITE_INTENT):
+                await self._write(seen, seen.stored, intent, resource_version=seen.raw["metadata"]["resourceVersion"])
         except ClusterError as error:
             if error.status == 409:
                 return Outcome(seen.stored, stale=True)
             raise
-        if time.monotonic() - began > FENCE_SECONDS:
-            # Too late to call under this intent. It made no batch, and the next pass writes a new one.
+        if time.monotonic() - began > FENCE_SECONDS or not self.leads():
+            # Too late to call under this intent. It made no batch, and the next pass, or the next leader, writes a new one.
             return await self._withdraw(seen, intent, None)
         answer = await client.gateway.create_batch(
             observation.batch.input_file_id or "",
@@ -98,12 +103,14 @@ class Submitter:
     async def _withdraw(self, seen: Seen, intent: BatchJobStatus, problem: Problem | None) -> Outcome:
         """Record that an intent made no batch."""
         status = facts.without_intent(intent, made_none=True)
-        await self._write_until_it_lands(seen, intent, status)
+        with crash.around(crash.Effect.WITHDRAW_INTENT):
+            await self._write_until_it_lands(seen, intent, status)
         return Outcome(status, problem, after=0.0 if problem is None else None)
 
     async def record(self, seen: Seen, before: BatchJobStatus, status: BatchJobStatus) -> Outcome:
         """Record which batch is the job's: unconditionally, and until it is stored."""
-        await self._write_until_it_lands(seen, before, status)
+        with crash.around(crash.Effect.WRITE_FACT):
+            await self._write_until_it_lands(seen, before, status)
         if seen.client is not None:
             self.observer.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
         # The next pass says at once that the batch runs; it polls when its time has come.

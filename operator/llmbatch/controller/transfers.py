@@ -15,7 +15,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core import naming, transfer_state
 from llmbatch.core.plan import CollectPlan, CollectReport, Connection, Problem, UploadPlan, UploadReport, errors_path
 from llmbatch.core.transfer_state import TransferState, Working
-from llmbatch.edges import transfer_job
+from llmbatch.edges import crash, transfer_job
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.credentials import Access, value_of
 from llmbatch.edges.objects import store, taken
@@ -141,7 +141,8 @@ class Transfers:
         if report.problem is not None:
             return report, None
         data = {place.key: results} | ({f"{place.key}.errors": errors} if report.errors_requests else {})
-        problem = await store(self._cluster, resource, owner, place.name, data)
+        with crash.around(crash.Effect.STORE_RESULTS):
+            problem = await store(self._cluster, resource, owner, place.name, data)
         where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
         destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors")
         return report.model_copy(update={"problem": problem}), destination
@@ -154,7 +155,8 @@ class Transfers:
         """Start the transfer Job; one that is there already is the same one."""
         body = transfer_job.manifest(owner, job, gateway, plan, self._settings)
         try:
-            await self._cluster.create(KUBERNETES_JOBS, owner.namespace, body)
+            with crash.around(crash.Effect.START_TRANSFER):
+                await self._cluster.create(KUBERNETES_JOBS, owner.namespace, body)
         except ClusterError as error:
             if error.status == 409:
                 return None
@@ -181,9 +183,9 @@ class Transfers:
 
     async def remove(self, owner: Owner, plan: UploadPlan | CollectPlan) -> None:
         """Remove the transfer Job of a plan, so that the next try starts a new one."""
-        await self._cluster.delete(
-            KUBERNETES_JOBS, owner.namespace, naming.transfer_job_name(owner.name, owner.uid, plan)
-        )
+        name = naming.transfer_job_name(owner.name, owner.uid, plan)
+        with crash.around(crash.Effect.REMOVE_TRANSFER):
+            await self._cluster.delete(KUBERNETES_JOBS, owner.namespace, name)
 
     def close(self) -> None:
         """Let the threads end."""

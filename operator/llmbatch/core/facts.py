@@ -4,7 +4,7 @@ from datetime import datetime
 
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus, OutputStatus, RequestCounts, Submission
 from llmbatch.api.reasons import Reason
-from llmbatch.core import lifecycle
+from llmbatch.core import lifecycle, quotes
 from llmbatch.core.plan import CollectReport, Problem, UploadReport
 from llmbatch.core.wire import RemoteBatch
 
@@ -163,7 +163,8 @@ def progress(status: BatchJobStatus) -> str | None:
 def told_errors(remote: RemoteBatch) -> str:
     """Put the provider's reasons for refusing a batch into one line, the first ten of them."""
     told = [
-        f"{error.code}{f' (line {error.line})' if error.line else ''}: {error.message}" for error in remote.errors[:10]
+        f"{error.code}{f' (line {error.line})' if error.line else ''}: {quotes.without_passages(error.message)}"
+        for error in remote.errors[:10]
     ]
     more = len(remote.errors) - len(told)
     return "; ".join([*told, *([f"and {more} more"] if more > 0 else [])])

@@ -10,13 +10,14 @@ from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
 from llmbatch.edges.clock import Clock
-from llmbatch.edges.permissions import PERMISSIONS, Resource
+from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
 
 Json = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 FIELD_MANAGER = "llmbatch"
 REQUEST_SECONDS = 30
 
@@ -100,6 +101,10 @@ class Cluster:
         """Make an object; 409 when it exists."""
         return await self._call("create", resource, namespace, body=body)
 
+    async def update(self, resource: Resource, namespace: str, name: str, body: Json) -> Json:
+        """Replace an object, if it still has the resourceVersion that the body has (else 409)."""
+        return await self._call("update", resource, namespace, name, body=body)
+
     async def apply(self, resource: Resource, namespace: str, name: str, body: Json) -> Json:
         """Make or update an object of ours (server-side apply)."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
@@ -171,12 +176,12 @@ class Cluster:
         content_type: str = "application/json",
         query: dict[str, str] | None = None,
     ) -> Json:
-        if verb not in PERMISSIONS.get((resource, subresource), frozenset()):
+        declared = (PERMISSIONS.get((resource, subresource)), OWN_PERMISSIONS.get((resource, subresource)))
+        if not any(verb in verbs for verbs in declared if verbs):
             raise PermissionError(f"{verb} {resource.plural}/{subresource} is not among the operator's permissions")
         parts = [resource.prefix, *(("namespaces", namespace) if namespace else ()), resource.plural, name, subresource]
         path = "/".join(part for part in parts if part)
-        method = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}[verb]
-        return await self._request(method, path, body=body, content_type=content_type, query=query)
+        return await self._request(METHODS[verb], path, body=body, content_type=content_type, query=query)
 
     async def _request(
         self,

@@ -8,6 +8,7 @@ from typing import Literal
 from llmbatch.api import API_VERSION
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
+from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.permissions import EVENTS
 
@@ -70,7 +71,8 @@ class Recorder:
         while True:
             namespace, body = await self._queue.get()
             try:
-                await self._cluster.create(EVENTS, namespace, body)
+                with crash.around(crash.Effect.RECORD_EVENT):
+                    await self._cluster.create(EVENTS, namespace, body)
             except ClusterError as error:
                 # In a namespace that is being deleted nothing can be made, and that's no fault.
                 log.info("an event was refused", extra={"reason": error.reason, "detail": str(error)})

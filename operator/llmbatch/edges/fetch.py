@@ -4,6 +4,7 @@ import time
 from typing import BinaryIO
 
 from llmbatch.api.reasons import Reason
+from llmbatch.edges import crash
 from llmbatch.edges.files import Files, Progress, TooLargeError
 from llmbatch.edges.outcome import Answered, Unreachable
 from llmbatch.edges.problem import ProblemError, of_failure
@@ -31,7 +32,8 @@ def fetch(
         into.seek(0)
         into.truncate()
         try:
-            result = files.download(file_id, into, most=most, progress=progress)
+            with crash.around(crash.Effect.DOWNLOAD_FILE):
+                result = files.download(file_id, into, most=most, progress=progress)
         except TooLargeError as error:
             raise too_large(error.size, limit or most or 0) from None
         match result:

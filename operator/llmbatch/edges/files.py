@@ -10,7 +10,7 @@ import httpx
 from llmbatch.core import wire
 from llmbatch.core.loose import WireError
 from llmbatch.core.wire import RemoteFile, is_safe_id
-from llmbatch.edges import outcome
+from llmbatch.edges import crash, outcome
 from llmbatch.edges.connection import Route
 from llmbatch.edges.outcome import Answered, Failure, NotFound
 
@@ -67,15 +67,15 @@ class Files:
             yield tail
 
         try:
-            response = self._client.post(self._route.files_url, headers=headers, content=framed())
+            with crash.around(crash.Effect.UPLOAD_FILE):
+                response = self._client.post(self._route.files_url, headers=headers, content=framed())
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, host)
         except httpx.DecodingError:
             return outcome.unreadable(operation, host, "its compressed body is damaged")
         if not response.is_success:
-            return outcome.from_response(
-                response.status_code, response.headers, response.content[:_ERROR_BYTES], operation, host
-            )
+            body = self._route.without_secrets(response.content[:_ERROR_BYTES])
+            return outcome.from_response(response.status_code, response.headers, body, operation, host)
         try:
             return Answered(wire.read_file(response.content))
         except WireError as error:
@@ -100,7 +100,7 @@ class Files:
             headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
             with self._client.stream("GET", f"{self._route.files_url}/{file_id}/content", headers=headers) as response:
                 if not response.is_success:
-                    body = next(response.iter_bytes(_ERROR_BYTES), b"")
+                    body = self._route.without_secrets(next(response.iter_bytes(_ERROR_BYTES), b""))
                     return outcome.from_response(response.status_code, response.headers, body, operation, host)
                 if response.status_code != 200:
                     return outcome.unreadable(operation, host, f"its status is {response.status_code}, not 200")

@@ -1,6 +1,7 @@
 """The gateway's small calls: create, poll, cancel, list batches; look at and delete files. No call is ever repeated here."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core import wire
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
-from llmbatch.core.wire import Page, RemoteBatch, RemoteFile, is_safe_id
-from llmbatch.edges import outcome
+from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, is_safe_id
+from llmbatch.edges import crash, outcome
 from llmbatch.edges.connection import Material, Route, resolve
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
 
@@ -119,9 +120,10 @@ class Gateway:
         }
         if metadata:
             order["metadata"] = dict(metadata)
-        result = await self._call(
-            "create batch", "POST", self._route.batches_url, wire.read_batch, json=order, fresh=True
-        )
+        with crash.around(crash.Effect.CREATE_BATCH):
+            result = await self._call(
+                "create batch", "POST", self._route.batches_url, wire.read_batch, json=order, fresh=True
+            )
         match result:
             case Answered(batch):
                 return Made(batch)
@@ -147,31 +149,41 @@ class Gateway:
         """Look at a batch."""
         if not is_safe_id(batch_id):
             return _unsafe("get batch")
-        return await self._call("get batch", "GET", f"{self._route.batches_url}/{batch_id}", wire.read_batch)
+        with crash.around(crash.Effect.GET_BATCH):
+            return await self._call("get batch", "GET", f"{self._route.batches_url}/{batch_id}", wire.read_batch)
 
     async def cancel_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
         """Ask for a batch to be cancelled; Refused with 409 when it has ended already."""
         if not is_safe_id(batch_id):
             return _unsafe("cancel batch")
         url = f"{self._route.batches_url}/{batch_id}/cancel"
-        return await self._call("cancel batch", "POST", url, wire.read_batch)
+        with crash.around(crash.Effect.CANCEL_BATCH):
+            return await self._call("cancel batch", "POST", url, wire.read_batch)
 
     async def list_batches(self, after: str | None = None, limit: int = 100) -> Answered[Page] | Failure:
         """List one page of batches, in the provider's order."""
         params = {"limit": str(limit)} | ({"after": after} if after else {})
         return await self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params)
 
+    async def list_files(self, after: str | None = None, limit: int = 1000) -> Answered[FilePage] | Failure:
+        """List one page of batches' input files, the newest first where the provider sorts them."""
+        params = {"purpose": "batch", "limit": str(limit), "order": "desc"} | ({"after": after} if after else {})
+        with crash.around(crash.Effect.LIST_FILES):
+            return await self._call("list files", "GET", self._route.files_url, wire.read_files, params=params)
+
     async def get_file(self, file_id: str) -> Answered[RemoteFile] | Failure:
         """Look at a file."""
         if not is_safe_id(file_id):
             return _unsafe("get file")
-        return await self._call("get file", "GET", f"{self._route.files_url}/{file_id}", wire.read_file)
+        with crash.around(crash.Effect.GET_FILE):
+            return await self._call("get file", "GET", f"{self._route.files_url}/{file_id}", wire.read_file)
 
     async def delete_file(self, file_id: str) -> Answered[None] | Failure:
         """Delete a file; NotFound when it is gone already."""
         if not is_safe_id(file_id):
             return _unsafe("delete file")
-        return await self._call("delete file", "DELETE", f"{self._route.files_url}/{file_id}", _nothing)
+        with crash.around(crash.Effect.DELETE_FILE):
+            return await self._call("delete file", "DELETE", f"{self._route.files_url}/{file_id}", _nothing)
 
     async def probe(self) -> Probe:
         """Find out whether both routes answer and accept the credentials, and whether batches can be listed."""
@@ -205,12 +217,17 @@ class Gateway:
                 code = str(response.status_code)
                 body = await _body(response)
             if not response.is_success:
+                body = self._route.without_secrets(body)
                 return outcome.from_response(response.status_code, response.headers, body, operation, host)
             return Answered(read(body))
         except httpx.TransportError as error:
             failure = outcome.from_error(error, operation, host)
             code = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
             return failure
+        except ssl.SSLError as error:
+            # In the middle of a connection httpx lets it through as it is: an alert about our certificate, most often.
+            code = "unreachable"
+            return outcome.from_tls_error(error, operation, host)
         except TimeoutError:
             code = "timeout"
             return outcome.from_error(httpx.ReadTimeout(""), operation, host)

@@ -27,6 +27,7 @@ CLAIMS = Resource("", "v1", "persistentvolumeclaims")
 PODS = Resource("", "v1", "pods")
 EVENTS = Resource("", "v1", "events")
 KUBERNETES_JOBS = Resource("batch", "v1", "jobs")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
 PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
     (JOBS, ""): frozenset({"get", "list", "watch", "patch"}),
@@ -42,3 +43,8 @@ PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
     (EVENTS, ""): frozenset({"create", "list"}),
     (KUBERNETES_JOBS, ""): frozenset({"get", "create", "delete"}),
 }
+
+OWN_PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
+    (LEASES, ""): frozenset({"get", "create", "update"}),
+}
+"""What the operator uses in the namespace that it runs in, and nowhere else."""

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import BinaryIO
 
 from llmbatch.api.reasons import Reason
+from llmbatch.edges import crash
 from llmbatch.edges.problem import ProblemError
 from llmbatch.edges.volume import Folder
 
@@ -105,10 +106,12 @@ def publish(folder: Folder, sheets: list[tuple[Sheet, str]]) -> None:
         sheet.finish()
     for sheet, name in due:
         try:
-            folder.publish(sheet.temporary, name)
+            with crash.around(crash.Effect.PUBLISH_FILE):
+                folder.publish(sheet.temporary, name)
         except FileExistsError:
             raise _exists(folder.shown(name)) from None
-    folder.sync()
+    with crash.around(crash.Effect.SYNC_FOLDER):
+        folder.sync()
 
 
 def _exists(shown: str) -> ProblemError:

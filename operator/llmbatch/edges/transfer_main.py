@@ -21,6 +21,7 @@ from llmbatch.core.plan import (
     UploadReport,
 )
 from llmbatch.core.text import one_line
+from llmbatch.edges import crash
 from llmbatch.edges.transfer import collect, upload
 
 REPORT_VARIABLE = "LLMBATCH_REPORT"
@@ -73,7 +74,8 @@ def run_transfer(kind: Literal["upload", "collect"]) -> int:
         )
         return 1
     body = fitted(report)
-    Path(os.environ.get(REPORT_VARIABLE, REPORT_PATH)).write_bytes(body)
+    with crash.around(crash.Effect.WRITE_REPORT):
+        Path(os.environ.get(REPORT_VARIABLE, REPORT_PATH)).write_bytes(body)
     if report.problem is None:
         log("done")
     else:
