@@ -147,7 +147,8 @@ class ApiServer(ObjectStore):
             if fault is not None and fault.kind == "hold":
                 await fault.released.wait()
             if fault is not None and fault.kind == "status":
-                raise StatusError(fault.status, "MadeToFail", "made to fail")
+                refusal = StatusError(fault.status, "MadeToFail", "made to fail")
+                return web.json_response(refusal.body, status=refusal.status)
             if fault is not None and fault.kind == "cut before":
                 return _cut(request)
             if call.verb == "watch":
