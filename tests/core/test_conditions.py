@@ -122,6 +122,13 @@ def test_the_generation_is_that_of_the_pass() -> None:
     "status", [build.status(), build.uploaded(), build.owed(), build.submitted(), build.stored(), build.ended("Failed")]
 )
 def test_every_closed_status_keeps_the_rules(status: BatchJobStatus, ending: Ending) -> None:
-    given: Any = {"ending": ending, "finish": None, "generation": 1, "deleting": False, "now": build.NOW}
+    given: Any = {
+        "uid": build.UID,
+        "ending": ending,
+        "finish": None,
+        "generation": 1,
+        "deleting": False,
+        "now": build.NOW,
+    }
     closed = closing.close(status, status, **given)
     check_status({"metadata": {"generation": 1}, "status": closed.dump()})

@@ -221,6 +221,11 @@ def test_a_long_message_is_cut() -> None:
         pytest.param({"Retry-After": "7"}, 7.0, id="seconds"),
         pytest.param({"retry-after": "Thu, 30 Oct 2025 12:00:30 GMT"}, 30.0, id="a date"),
         pytest.param({"Retry-After": "Thu, 30 Oct 2025 11:00:00 GMT"}, 0.0, id="a date that has passed"),
+        pytest.param(
+            {"Retry-After": "Thu, 30 Oct 2025 12:10:30 GMT", "Date": "Thu, 30 Oct 2025 12:10:00 GMT"},
+            30.0,
+            id="a date by the gateway's own clock",
+        ),
         pytest.param({"Retry-After": "-5"}, 0.0, id="never negative"),
         pytest.param({"X-AI-RateLimit-Retry-After": "12"}, 12.0, id="Kong's own"),
         pytest.param({"Retry-After": "soon", "X-AI-RateLimit-Retry-After": "3"}, 3.0, id="the one that can be read"),

@@ -1,7 +1,7 @@
 """A Kubernetes API server in memory: what the operator uses of the real one, with its own rules about writes.
 
-It keeps objects of any kind, rejects stale resourceVersions, applies merge patches, JSON patches and server-side apply,
-has a status subresource, finalizers, watches and SelfSubjectAccessReviews, and fails when it is told to.
+It keeps objects of any kind, rejects stale resourceVersions, applies merge and JSON patches and server-side apply, has a
+clock, a status subresource, finalizers, watches and SelfSubjectAccessReviews, and fails when it is told to.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from typing import Any, Literal
 
 from aiohttp import web
@@ -56,6 +57,7 @@ class ApiServer(ObjectStore):
     async def serve(self) -> AsyncIterator["ApiServer"]:
         """Serve while the context is open."""
         app = web.Application(client_max_size=8 * MOST_DATA)
+        app.on_response_prepare.append(self._tell_time)
         app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
@@ -66,6 +68,9 @@ class ApiServer(ObjectStore):
             yield self
         finally:
             await runner.cleanup()
+
+    async def _tell_time(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(self.now(), usegmt=True)
 
     def _tell_watches(self, kind: str, found: Json) -> None:
         for watch in self._watches:
@@ -142,9 +147,8 @@ class ApiServer(ObjectStore):
             if fault is not None and fault.kind == "hold":
                 await fault.released.wait()
             if fault is not None and fault.kind == "status":
-                return web.json_response(
-                    StatusError(fault.status, "MadeToFail", "made to fail").body, status=fault.status
-                )
+                refusal = StatusError(fault.status, "MadeToFail", "made to fail")
+                return web.json_response(refusal.body, status=refusal.status)
             if fault is not None and fault.kind == "cut before":
                 return _cut(request)
             if call.verb == "watch":

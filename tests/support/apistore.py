@@ -4,7 +4,7 @@ import copy
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from llmbatch.api.base import timestamp, without_nulls
@@ -54,8 +54,14 @@ class ObjectStore:
         """Every state that any object was ever stored in."""
         self.on_change: list[Callable[[str, Json], None]] = []
         """Told of every change: ADDED, MODIFIED or DELETED, and the object."""
+        self.clock_offset_seconds = 0.0
+        """How far the API server's clock is ahead of ours."""
         self._objects: dict[Place, Json] = {}
         self._version = 100
+
+    def now(self) -> datetime:
+        """Give the moment by the API server's clock."""
+        return datetime.now(UTC) + timedelta(seconds=self.clock_offset_seconds)
 
     def _create(self, plural: str, namespace: str, body: Json) -> Json:
         made = copy.deepcopy(body)
@@ -65,7 +71,7 @@ class ObjectStore:
         if (plural, namespace, name) in self._objects:
             raise StatusError(409, "AlreadyExists", f'{plural} "{name}" already exists')
         metadata.setdefault("uid", str(uuid.uuid4()))
-        metadata.setdefault("creationTimestamp", timestamp(datetime.now(UTC)))
+        metadata.setdefault("creationTimestamp", timestamp(self.now()))
         metadata.setdefault("generation", 1)
         return self._store(plural, made, None)
 
@@ -131,7 +137,7 @@ class ObjectStore:
         old = self._objects.get((plural, namespace, name))
         if old is None:
             raise missing(plural, name)
-        now = old["metadata"].get("deletionTimestamp") or timestamp(datetime.now(UTC))
+        now = old["metadata"].get("deletionTimestamp") or timestamp(self.now())
         # Deleting is a change of the object as a whole, for its generation too.
         metadata = {**old["metadata"], "deletionTimestamp": now}
         if plural in WITH_STATUS and "deletionTimestamp" not in old["metadata"]:

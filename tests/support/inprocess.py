@@ -13,6 +13,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.controller.queue import Key
 from llmbatch.controller.runtime import Runtime
 from llmbatch.edges.cluster import Cluster
+from llmbatch.edges.permissions import JOBS
 from llmbatch.settings import Settings
 from tests.emulator.client import Instance
 from tests.support import build
@@ -45,6 +46,7 @@ class Operator:
         self._changes: asyncio.Queue[tuple[str, Key, Json]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._workers: list[asyncio.Task[None]] = []
+        self._at_work = 0
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Operator"]:
@@ -59,7 +61,8 @@ class Operator:
                 check_status(found)
 
     async def start(self) -> None:
-        """Begin to watch and to work."""
+        """Begin to watch and to work, with the API server's clock known as after the checks of a real start."""
+        await self.cluster.served(JOBS)
         for plural in ("batchgateways", "batchjobs"):
             for found in self.api.objects(plural):
                 self._changed("LISTED", {**found, "_plural": plural})
@@ -99,7 +102,11 @@ class Operator:
 
     async def _work(self) -> None:
         async for key, _ in self.runtime.queue.keys():
-            await self.runtime.reconciler.work(key)
+            self._at_work += 1
+            try:
+                await self.runtime.reconciler.work(key)
+            finally:
+                self._at_work -= 1
 
     # --- what a test asks --------------------------------------------------------------------------------------------
 
@@ -158,9 +165,11 @@ class Operator:
         await self.until(lambda: self.api.get("batchjobs", name) is None, name)
 
     async def quiet(self) -> None:
-        """Wait until every key that was due has been looked at."""
-        for _ in range(5):
-            await asyncio.sleep(0.01)
+        """Wait until every key that was due has been looked at, but not for a pass that hangs."""
+        await asyncio.sleep(0.05)
+        for _ in range(50):
+            if self._at_work:
+                await asyncio.sleep(0.01)
         await self.until(lambda: self._changes.empty() and self.runtime.queue.depth == 0, None)
 
     def events(self) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from llmbatch.core import closing, facts, lifecycle
 from llmbatch.core.decide import decide
 from llmbatch.core.decision import (
     AddFinalizer,
+    BeginAnew,
     Cancel,
     Collect,
     Decision,
@@ -185,6 +186,7 @@ class World:
         self.status = closing.close(
             self.status,
             status,
+            uid=build.UID,
             ending=ending,
             finish=finish,
             generation=self.generation,
@@ -221,6 +223,8 @@ class World:
                 return *find_duplicates(self, seen, answers), None
             case GiveUpAttempt():
                 return facts.without_intent(status, made_none=False), None, None
+            case BeginAnew():
+                return BatchJobStatus(), None, None
             case Collect():
                 return *self._collect(status, answers), None
             case Cancel(batch_id):
@@ -241,9 +245,7 @@ class World:
                 assert_never(effect)
         return status, None, None
 
-    def _finish(
-        self, status: BatchJobStatus, finish: Finish, answers: Answers
-    ) -> tuple[BatchJobStatus, Problem | None]:
+    def _finish(self, status: BatchJobStatus, finish: Finish, answers: Answers) -> tuple[BatchJobStatus, None]:
         if answers.delete_files is None:
             self.files -= set(finish.delete_file_ids)
         return status.model_copy(update={"completion_time": self.now}), None

@@ -62,6 +62,10 @@ class Submission(Model):
 
     attempt: int = Field(description="Number of the attempt, from 1.")
     intent_time: Time = Field(description="When the intent was written.")
+    since: Time | None = Field(
+        None,
+        description="Set when the status that told of earlier attempts was lost: batches of this job made since then are looked for.",
+    )
 
 
 class Usage(Model):
@@ -101,6 +105,9 @@ class BatchJobStatus(Model):
     """What the operator has done and found out."""
 
     observed_generation: int | None = Field(None, description="Generation of the spec that this status tells of.")
+    uid: str | None = Field(
+        None, description="uid of the object that this status tells of; a restored copy of it is recognised by it."
+    )
     phase: Phase | None = Field(None, description="Where the job is, for people; scripts read the conditions.")
     progress: str | None = Field(None, description="Requests answered, in percent.")
     request_counts: RequestCounts | None = Field(None, description="Requests in all, succeeded, failed.")

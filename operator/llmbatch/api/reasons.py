@@ -86,6 +86,9 @@ class Reason(StrEnum):
     DUPLICATES_UNCHECKED = "DuplicatesUnchecked"
     """The gateway's list could not be searched for other batches of the job in time; look for them at the provider."""
 
+    RESTORED = "Restored"
+    """The object is a copy of another one, or its status was lost: what it may have at the provider is found out first."""
+
     # --- transfer Job ----------------------------------------------------------------------------------------------
     TRANSFER_PENDING = "TransferPending"
     """The transfer Job's pod has not started yet; the message is the scheduler's or the kubelet's own."""
@@ -139,5 +142,7 @@ class Reason(StrEnum):
     # --- llmbatch itself -------------------------------------------------------------------------------------------
     INVALID_SPEC = "InvalidSpec"
     """The object can't be read by this version of the operator; its CRD may be newer or older."""
+    STATUS_REFUSED = "StatusRefused"
+    """The API server refuses to store the object's status: a policy, a webhook, a quota; only an event can tell of it."""
     INTERNAL_ERROR = "InternalError"
     """An error nobody foresaw; it is retried with back-off, and the operator's log has its trace."""

@@ -20,6 +20,7 @@ from llmbatch.core import facts
 from llmbatch.core.decide import doubtful
 from llmbatch.core.decision import (
     AddFinalizer,
+    BeginAnew,
     Cancel,
     Collect,
     DeleteFiles,
@@ -72,7 +73,9 @@ class Actor:
             case FindDuplicates():
                 return await self.finder.find_duplicates(seen, _client(seen))
             case GiveUpAttempt():
-                return Outcome(facts.without_intent(seen.stored, made_none=False), after=0.0)
+                return Outcome(facts.without_batch(seen.stored, restored=seen.observation.restored), after=0.0)
+            case BeginAnew():
+                return Outcome(BatchJobStatus(), after=0.0)
             case Collect():
                 return await self._collect(seen)
             case Cancel(batch_id):
@@ -107,6 +110,8 @@ class Actor:
             seconds = int(seen.observation.limits.cleanup_seconds)
             told = f"Let go after {seconds} s with things left at the provider: {left_behind}. Remove them there."
             notes = (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
+        elif seen.observation.restored:
+            notes = _of_the_original(seen)
         # An object that has ended stays; one that is deleted is gone now.
         return Outcome(seen.stored, notes=notes, gone=seen.observation.deleted_at is not None)
 
@@ -254,13 +259,29 @@ class Actor:
             told = f"Remote files {', '.join(observation.file_ids)} are kept: not every request has a readable result line."
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
         gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
-        unchecked = observation.batch.id is not None and status.duplicates_checked_time is None
+        notes += _of_the_original(seen)
+        unchecked = (
+            not observation.restored and observation.batch.id is not None and status.duplicates_checked_time is None
+        )
         if unchecked and self.observer.gateways.lists_batches(gateway):
             told = "It could not be checked whether the provider has further batches of this job. Look there."
             notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
         self.observer.forget(seen.key, seen.owner.uid)
         ended = status.model_copy(update={"completion_time": observation.now})
         return Outcome(ended, finish=finish, after=0.0, notes=notes)
+
+
+def _of_the_original(seen: Seen) -> tuple[Note, ...]:
+    """Say what a copy leaves alone, where it would be removed for the original."""
+    observation = seen.observation
+    if not observation.restored or observation.stage is Stage.ENDED:
+        return ()
+    files = observation.file_ids if observation.spec.remote_files == "Delete" else ()
+    batch = (observation.batch.id,) if observation.batch.id and observation.deleted_at is not None else ()
+    if not (batch or files):
+        return ()
+    told = f"{', '.join((*batch, *files))} at the provider belong to the original of this copy, and are left to it."
+    return (("Normal", Reason.REMOTE_FILES_RETAINED, told),)
 
 
 def _client(seen: Seen) -> Client:

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -173,10 +173,13 @@ class Gateways:
         status: Literal["True", "False"] = "True" if problem is None else "False"
         reason = Reason.GATEWAY_READY if problem is None else problem.reason
         message = "Both routes answer and accept the credentials." if problem is None else problem.message
-        told = [_condition(raw, conditions.READY, status, reason, message)]
+        now = self.cluster.now()
+        told = [_condition(raw, conditions.READY, status, reason, message, now=now)]
         insecure = bool(((raw.get("spec") or {}).get("tls") or {}).get("insecureSkipVerify"))
         if insecure:
-            told.append(_condition(raw, conditions.INSECURE, "True", Reason.CERTIFICATE_NOT_VERIFIED, INSECURE))
+            told.append(
+                _condition(raw, conditions.INSECURE, "True", Reason.CERTIFICATE_NOT_VERIFIED, INSECURE, now=now)
+            )
         capabilities = None
         if probe is not None and problem is None:
             capabilities = Capabilities(list_batches=probe.batches.state == "ok")
@@ -210,14 +213,16 @@ class Gateways:
                 await self.queue.add(job)
 
 
-def _condition(raw: Json, kind: str, status: Literal["True", "False"], reason: Reason, message: str) -> Condition:
+def _condition(
+    raw: Json, kind: str, status: Literal["True", "False"], reason: Reason, message: str, *, now: datetime
+) -> Condition:
     """Make a condition; its time is that of the last change of its status."""
     old = BatchGatewayStatus.parse(raw.get("status") or {}).condition(kind)
     return Condition(
         type=kind,
         status=status,
         observed_generation=raw["metadata"].get("generation"),
-        last_transition_time=old.last_transition_time if old and old.status == status else datetime.now(UTC),
+        last_transition_time=old.last_transition_time if old and old.status == status else now,
         reason=str(reason),
         message=message[:2048],
     )

@@ -1,7 +1,7 @@
 """Finding a job's batches in the gateway's list: that of a lost answer, and those that a retry on the way made besides."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
@@ -57,30 +57,30 @@ class Finder:
         submission = observation.status.submission
         if submission is None:
             return Outcome(seen.stored)
-        # Before the list is asked for: a batch made while it was read may not be in it.
-        waited = (datetime.now(UTC) - submission.intent_time).total_seconds()
-        found = await self._find(seen, client, horizon(submission.intent_time))
+        found = await self._find(seen, client, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
             return Outcome(seen.stored, await self._unlisted(client, found))
         if not found.batches and not found.whole:
             return Outcome(seen.stored, _unreadable(observation.next_attempt))
         if not found.batches:
-            left = observation.limits.settle_seconds - waited
+            # By the moment before the list was asked for: a batch made while it was read may not be in it.
+            left = observation.limits.settle_seconds - observation.owed_for
             if left > 0:
                 return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS))
-            status = facts.without_intent(seen.stored, made_none=False)
+            status = facts.without_batch(seen.stored, restored=observation.restored)
             return Outcome(status, after=0.0)
         ours = await self._fresh(client, found.batches) if len(found.batches) > 1 else found.batches
         if not isinstance(ours, tuple):
             return Outcome(seen.stored, await self.observer.problem(client, ours))
         kept, *others = by_use(ours or found.batches, recorded=None, unknown=submission.intent_time)
-        cancelled = await self._cancel(client, kept, others)
+        # A copy has no say about the original's batches.
+        cancelled = await self._cancel(client, kept, [] if observation.restored else others)
         if cancelled.failed is not None:
             # The intent stays, so that the next pass finds them all again.
             problem = await self.observer.problem(client, cancelled.failed)
             return Outcome(seen.stored, problem, notes=cancelled.notes)
         outcome = await self.submitter.record(
-            seen, seen.stored, facts.with_remote(seen.stored, kept, datetime.now(UTC))
+            seen, seen.stored, facts.with_remote(seen.stored, kept, self.submitter.cluster.now())
         )
         self.metrics.adoptions.inc()
         told = f"Batch {kept.id}, made by a create call whose answer was lost, was taken over."
@@ -170,7 +170,7 @@ class Finder:
         return Cancelled(tuple(notes), tuple(ended))
 
     async def _find(self, seen: Seen, client: Client, oldest: datetime) -> Found | Failure:
-        uid, input_file_id = seen.observation.uid, seen.observation.batch.input_file_id
+        uid, input_file_id = seen.observation.status_uid, seen.observation.batch.input_file_id
         found: dict[str, RemoteBatch] = {}
         moments: list[datetime] = []
         after: str | None = None
@@ -219,6 +219,7 @@ def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
     return closing.close(
         seen.stored,
         status,
+        uid=observation.uid,
         ending=decide(replace(observation, status=status, unrecorded=False)).ending,
         finish=None,
         generation=observation.generation,

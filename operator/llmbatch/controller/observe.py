@@ -3,13 +3,14 @@
 import random
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from llmbatch.api import FINALIZER, RESUBMIT_ANNOTATION
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.controller import owed
 from llmbatch.controller.cache import BATCHGATEWAY, Cache
 from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.queue import Key
@@ -39,6 +40,7 @@ class Observer:
     """By uid: what the last poll met, if it failed."""
     _claims: dict[Key, Key] = field(default_factory=dict)
     """Jobs about to submit, with their gateway, that the cache doesn't show yet."""
+    _owed: owed.Owed = field(default_factory=owed.Owed)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
         """Observe a job.
@@ -48,22 +50,29 @@ class Observer:
         """
         metadata = raw["metadata"]
         spec, stored = BatchJobSpec.parse(raw["spec"]), BatchJobStatus.parse(raw.get("status") or {})
-        deleted = metadata.get("deletionTimestamp")
+        deleted, now = metadata.get("deletionTimestamp"), self.gateways.cluster.now()
+        finalizer = FINALIZER in (metadata.get("finalizers") or [])
+        lost = owed.is_lost(stored, finalizer=finalizer)
         observation = Observation(
             uid=metadata["uid"],
             generation=metadata["generation"],
             spec=spec,
-            status=stored,
-            now=datetime.now(UTC),
+            status=owed.with_lost_answer(raw, stored, now) if lost else stored,
+            now=now,
             limits=self.limits,
-            finalizer=FINALIZER in (metadata.get("finalizers") or []),
+            finalizer=finalizer,
             deleted_at=datetime.fromisoformat(deleted) if deleted else None,
             resubmit=(metadata.get("annotations") or {}).get(RESUBMIT_ANNOTATION),
-            acknowledged=stored.observed_generation == metadata["generation"],
+            acknowledged=stored.observed_generation == metadata["generation"] and not lost,
+            unrecorded=lost,
+            owed_seconds=self._owed.seconds(metadata["uid"], stored.submission),
         )
         seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
         stage = observation.stage
         if stage is Stage.ENDED or (deleted and not observation.finalizer) or not (deleted or observation.acknowledged):
+            return seen
+        if observation.restored and (deleted or stage in (Stage.INPUT, Stage.FILE)):
+            # Nothing at the provider is this object's.
             return seen
         if stage is Stage.BATCH and not deleted and (wait := self.poll_in(metadata["uid"])) > 0:
             # Nothing is asked of the gateway between two polls, and what the last one met still holds.
@@ -109,6 +118,7 @@ class Observer:
         self._next_poll.pop(uid, None)
         self._failed_polls.pop(uid, None)
         self._claims.pop(key, None)
+        self._owed.forget(uid)
 
     async def _batch(self, seen: Seen) -> Seen:
         wait = self.poll_in(seen.owner.uid)

@@ -1,8 +1,7 @@
 """Writes what a pass came to: status once and only if it changed, events on transitions, counters after the write."""
 
 import logging
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
@@ -40,18 +39,22 @@ class Publisher:
     queue: WorkQueue
     recorder: Recorder
     metrics: Metrics
+    _copies: set[str] = field(default_factory=set)
+    """uids of the copies that were told of."""
 
     async def publish(self, seen: Seen, outcome: Outcome, ending: Ending) -> None:
         """Publish a pass."""
         subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
         for kind, reason, message in outcome.notes:
             self.recorder.record(subject, kind, reason, message)
+        self._tell_of_copy(subject, seen)
         if outcome.gone:
             return
         observation, before = seen.observation, seen.stored
         after = closing.close(
             before,
             outcome.status,
+            uid=observation.uid,
             ending=ending,
             finish=outcome.finish,
             generation=observation.generation,
@@ -80,6 +83,24 @@ class Publisher:
             # The gateway's status shows how many batches are active, and a job may wait for the place.
             await self.queue.add(Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name))
             await self._wake_waiting(seen)
+
+    def _tell_of_copy(self, subject: Subject, seen: Seen) -> None:
+        """Say once that an object has come back from somewhere, and what that means for it."""
+        observation = seen.observation
+        if observation.stage is Stage.ENDED or subject.uid in self._copies:
+            return
+        if observation.restored:
+            told = f"This is a copy of the BatchJob with uid {observation.status_uid}. " + (
+                "It begins anew, as a job of its own."
+                if observation.stage in (Stage.INPUT, Stage.FILE)
+                else "It follows the original's batch and collects its results; at the provider it removes nothing."
+            )
+        elif observation.stage is Stage.ANSWER and stage_of(seen.stored) is Stage.INPUT:
+            told = "The status of this job was lost; before anything is submitted, the gateway is asked for its batch."
+        else:
+            return
+        self._copies.add(subject.uid)
+        self.recorder.record(subject, "Warning", Reason.RESTORED, told)
 
     def _tell(self, subject: Subject, before: BatchJobStatus, after: BatchJobStatus) -> None:
         """Record an event when the job's reason has changed; a poll that finds nothing new tells nothing."""
@@ -132,7 +153,7 @@ class Publisher:
         except ValidationError:
             old = BatchJobStatus()
         kept = [item for item in old.conditions if item.type not in (kinds.READY, kinds.STALLED, kinds.RECONCILING)]
-        now, generation = timestamp(datetime.now(UTC)), raw["metadata"].get("generation")
+        now, generation = timestamp(self.cluster.now()), raw["metadata"].get("generation")
         said = [
             {"type": name, "status": value, "observedGeneration": generation, "reason": str(reason), "message": message}
             for name, value in ((kinds.READY, status), (kind, "True"))

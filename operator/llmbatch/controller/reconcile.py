@@ -5,7 +5,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -22,7 +22,7 @@ from llmbatch.controller.seen import Json, Seen
 from llmbatch.core.decide import decide
 from llmbatch.core.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
 from llmbatch.core.trouble import ending_for
-from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.cluster import Cluster, ClusterError, StatusRefusedError
 from llmbatch.edges.events import Subject
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.permissions import JOBS
@@ -96,6 +96,9 @@ class Reconciler:
         if isinstance(error, ClusterError) and error.status in (0, 404, 409):
             # The API server is away for a moment, or the object has moved on.
             log.warning("a pass was given up", extra={"object": "/".join(key), "detail": str(error)})
+        elif isinstance(error, StatusRefusedError):
+            uid = (self.cache.get(key) or {}).get("metadata", {}).get("uid", "")
+            self.actor.submitter.refusals.tell(key, uid, error)
         else:
             log.error("a pass failed", extra={"object": "/".join(key)}, exc_info=error)
             if key.kind == BATCHJOB:
@@ -170,7 +173,7 @@ class Reconciler:
         deleted = metadata.get("deletionTimestamp")
         if not deleted or FINALIZER not in (metadata.get("finalizers") or []):
             return False
-        held = (datetime.now(UTC) - datetime.fromisoformat(deleted)).total_seconds()
+        held = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
         return held > self.observer.limits.cleanup_seconds + OVERDUE_SECONDS
 
     async def _let_go(self, key: Key, raw: Json) -> Ending:

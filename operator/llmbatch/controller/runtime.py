@@ -18,6 +18,7 @@ from llmbatch.controller.observe import Observer
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.reconcile import Reconciler
+from llmbatch.controller.refusals import Refusals
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
 from llmbatch.core.observation import Limits
@@ -81,7 +82,7 @@ class Runtime:
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
         observer = Observer(self.cache, self.gateways, self.transfers, limits)
-        self.submitter = Submitter(cluster, observer, leads)
+        self.submitter = Submitter(cluster, observer, Refusals(self.recorder), leads)
         finder = Finder(observer, self.submitter, self.metrics)
         actor = Actor(cluster, observer, self.transfers, self.submitter, finder, self.metrics)
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)

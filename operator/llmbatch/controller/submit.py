@@ -5,20 +5,20 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
+from llmbatch.controller.refusals import Refusals
 from llmbatch.controller.seen import Seen
 from llmbatch.core import facts, naming
 from llmbatch.core.backoff import next_delay
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
 from llmbatch.edges import crash
-from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.cluster import Cluster, ClusterError, StatusRefusedError
 from llmbatch.edges.gateway import Made, NotMade, UnknownOutcome
 from llmbatch.edges.permissions import JOBS
 
@@ -29,12 +29,17 @@ FENCE_SECONDS = 10.0
 may then rely on no call being under way that began later."""
 
 
+LONGEST_SECONDS = 30.0
+"""Longest delay between two tries to write a fact."""
+
+
 @dataclass
 class Submitter:
     """Creates batches, and writes down that they exist."""
 
     cluster: Cluster
     observer: Observer
+    refusals: Refusals
     leads: Callable[[], bool]
     """Whether this process is still the one that works."""
     closing: bool = False
@@ -62,7 +67,7 @@ class Submitter:
         if self.closing:
             return Outcome(seen.stored, stale=True)
         observation = seen.observation
-        intent = facts.with_intent(seen.stored, attempt, datetime.now(UTC))
+        intent = facts.with_intent(seen.stored, attempt, self.cluster.now())
         began = time.monotonic()
         try:
             # Compare-and-swap: somebody who acts on an older state, or a second operator, stops here.
@@ -84,7 +89,7 @@ class Submitter:
         match answer:
             case Made(batch):
                 # Whatever the provider says of its input, this batch was made of our file.
-                return await self.record(seen, intent, facts.with_remote(intent, batch, datetime.now(UTC)))
+                return await self.record(seen, intent, facts.with_remote(intent, batch, self.cluster.now()))
             case NotMade(reason, message, retry_after, retryable):
                 client.slow_down(retry_after)
                 await self.observer.gateways.suspect(client.key)
@@ -135,4 +140,14 @@ class Submitter:
                     return
                 failures += 1
                 log.warning("a fact could not be written yet", extra={"object": str(seen.key), "detail": str(error)})
-                await asyncio.sleep(next_delay(failures, 0.5, first=0.2, longest=5.0))
+                if isinstance(error, StatusRefusedError):
+                    self.refusals.tell(seen.key, seen.owner.uid, error)
+                await self._pause(next_delay(failures, 0.5, first=0.2, longest=LONGEST_SECONDS))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not for long any more once the process is about to end."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.5))
+            if self.closing:
+                return

@@ -4,13 +4,13 @@ import asyncio
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
-from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.core import naming, transfer_state
 from llmbatch.core.plan import CollectPlan, CollectReport, Connection, Problem, UploadPlan, UploadReport, errors_path
@@ -75,8 +75,9 @@ class Transfers:
         """Plan a collection, into the output volume or (with `root`) into a folder of our own."""
         batch, volume = status.batches[0], job.output.persistent_volume_claim
         source = job.input.persistent_volume_claim if volume is not None else None
-        if status.input is None:
-            raise ValueError("results can't be collected before the input is known")
+        # Of a batch that was found again after the status was lost, only the count is known: the uploaded file tells the rest.
+        counts = batch.request_counts or status.request_counts
+        unknown = InputStatus(bytes=0, requests=counts.total if counts is not None else 0, sha256="")
         return CollectPlan(
             connection=connection if volume else patient(connection),
             input_file_id=batch.input_file_id,
@@ -84,7 +85,7 @@ class Transfers:
             error_file_id=batch.error_file_id,
             endpoint=job.endpoint,
             order=job.output.order,
-            input=status.input,
+            input=status.input or unknown,
             input_root=INPUT_ROOT if source else None,
             input_path=source.path if source else None,
             output_root=root or OUTPUT_ROOT,
@@ -175,7 +176,7 @@ class Transfers:
         pods, _ = await self._cluster.page(PODS, owner.namespace, selector=f"batch.kubernetes.io/job-name={name}")
         events: list[Json] = []
         made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
-        if _is_waiting(pods) and (datetime.now(UTC) - made).total_seconds() > PATIENCE_SECONDS:
+        if _is_waiting(pods) and (self._cluster.now() - made).total_seconds() > PATIENCE_SECONDS:
             about = pods[0]["metadata"]["name"] if pods else name
             events, _ = await self._cluster.page(EVENTS, owner.namespace, fields=f"involvedObject.name={about}")
         return transfer_state.read(job, pods, events)

@@ -14,6 +14,7 @@ def close(
     before: BatchJobStatus,
     found: BatchJobStatus,
     *,
+    uid: str,
     ending: Ending,
     finish: Finish | None,
     generation: int,
@@ -25,6 +26,7 @@ def close(
     Args:
         before: The stored status.
         found: The same with the facts of this pass.
+        uid: The object's; a status that tells of no object yet is its own.
         ending: How the pass ended.
         finish: The verdict, in the pass that ends the job.
         generation: Generation of the spec that the pass looked at.
@@ -34,10 +36,14 @@ def close(
     Raises:
         lifecycle.IllegalMoveError: The lifecycle has no such move.
     """
+    if found.uid is None and before.uid is not None:
+        # The job begins anew, and nothing that was holds any more.
+        before = BatchJobStatus()
     derived = conditions.derive(before, found, ending=ending, finish=finish, generation=generation, now=now)
     status = found.model_copy(
         update={
             "observed_generation": generation,
+            "uid": found.uid or uid,
             "start_time": found.start_time or now,
             "progress": facts.progress(found),
             "conditions": derived,

@@ -97,7 +97,9 @@ def _milestones(
     if after.output is not None:
         stated[RESULTS_STORED] = ("True", Reason.RESULTS_STORED, f"The results are in {after.output.location}.")
     said = finish if finish is not None and not finish.complete else None
-    next_step = next((kind for kind in (INPUT_READY, SUBMITTED, RESULTS_STORED) if kind not in stated), None)
+    # A batch that was found again after the status was lost has an input that nobody tells of any more.
+    done = {*stated, INPUT_READY} if SUBMITTED in stated else set(stated)
+    next_step = next((kind for kind in (INPUT_READY, SUBMITTED, RESULTS_STORED) if kind not in done), None)
     if said is not None and next_step is not None:
         stated[next_step] = ("False", said.reason, said.message)
     elif isinstance(ending, (Wait, Stalled)) and ending.aspect and ending.aspect not in stated:

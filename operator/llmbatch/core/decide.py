@@ -6,6 +6,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core.decide_deletion import object_is_being_deleted
 from llmbatch.core.decision import (
     AddFinalizer,
+    BeginAnew,
     Collect,
     Decision,
     Done,
@@ -36,6 +37,7 @@ def decide(seen: Observation) -> Decision:
     for rule in (
         object_is_being_deleted,  # wins over everything: whoever deletes wants no more done
         job_has_ended,
+        copy_is_at_its_beginning,
         generation_is_new,  # kstatus: say at once that the new spec was seen
         others_may_exist,  # before a batch of no use ends the job: another one may live
         news_is_unrecorded,  # a fact is stored before anything is done about it
@@ -59,6 +61,13 @@ def job_has_ended(seen: Observation) -> Decision | None:
         return None
     # Nothing is left to do for it, so that its deletion need not wait for us.
     return Decision(Done(), RemoveFinalizer() if seen.finalizer else None)
+
+
+def copy_is_at_its_beginning(seen: Observation) -> Decision | None:
+    """Have a copy of another object, for which nothing was ordered yet, run as a job of its own."""
+    if not seen.restored or seen.stage not in (Stage.INPUT, Stage.FILE):
+        return None
+    return Decision(Wait(Reason.ACCEPTED, "The job is a copy of another one; it begins anew."), BeginAnew())
 
 
 def generation_is_new(seen: Observation) -> Decision | None:
@@ -119,7 +128,7 @@ def something_is_in_the_way(seen: Observation) -> Decision | None:
     if seen.trouble is None:
         return None
     if seen.trouble.final:
-        finish = Finish(seen.trouble.reason, seen.trouble.message, complete=False, delete_file_ids=seen.file_ids)
+        finish = Finish(seen.trouble.reason, seen.trouble.message, complete=False, delete_file_ids=seen.own_file_ids)
         return Decision(Done(), finish)
     if seen.stage is Stage.CLEANUP and seen.cleanup_overdue:
         return None
@@ -129,7 +138,7 @@ def something_is_in_the_way(seen: Observation) -> Decision | None:
 def results_are_stored(seen: Observation) -> Decision | None:
     if seen.stage is not Stage.CLEANUP:
         return None
-    files = seen.file_ids if seen.spec.remote_files == "Delete" and not doubtful(seen) else ()
+    files = seen.own_file_ids if seen.spec.remote_files == "Delete" and not doubtful(seen) else ()
     reason, message = verdict(seen)
     finish = Finish(reason, message, complete=reason in COMPLETE, delete_file_ids=files)
     return Decision(Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted."), finish)
@@ -170,7 +179,7 @@ def batch_was_refused(seen: Observation) -> Decision | None:
     if seen.stage is not Stage.RESULTS or not _was_refused(seen):
         return None
     why = seen.batch_errors or "it gives no reason"
-    files = seen.file_ids if seen.spec.remote_files == "Delete" else ()
+    files = seen.own_file_ids if seen.spec.remote_files == "Delete" else ()
     finish = Finish(
         Reason.BATCH_FAILED, f"The provider refused the batch: {why}", complete=False, delete_file_ids=files
     )
@@ -203,26 +212,29 @@ def answer_is_owed(seen: Observation) -> Decision | None:
     if asked and seen.resubmit == str(seen.next_attempt):
         # A person was asked, has looked, and says that the attempt made no batch. One that was left over from another
         # job says nothing, and a call that may still be under way is waited for all the same.
-        wait = seen.limits.settle_seconds - _age_of_intent(seen)
+        wait = seen.limits.settle_seconds - seen.owed_for
         if wait > 0 and stalled is not None:
             return Decision(Stalled(Reason.SUBMISSION_UNKNOWN, stalled.message, after=wait, aspect="Submitted"))
         return Decision(
             Wait(Reason.SUBMITTING, "The unknown attempt is given up, as the annotation says."), GiveUpAttempt()
         )
+    lost = _what_was_lost(seen)
     if not seen.lists_batches:
         message = (
-            "The answer to the create call was lost, and this gateway does not list batches, so that it can't be found out"
+            f"{lost}, and this gateway does not list batches, so that it can't be found out"
             " whether the batch exists. Look it up at the provider. If there is none, set the annotation"
             f" llmbatch.io/resubmit={seen.next_attempt} on this BatchJob and it is submitted again."
         )
         return Decision(Stalled(Reason.SUBMISSION_UNKNOWN, message, after=math.inf, aspect="Submitted"))
-    message = "The answer to the create call was lost; the gateway is asked whether the batch exists."
+    message = f"{lost}; the gateway is asked whether the batch exists."
     return Decision(Wait(Reason.SUBMISSION_PENDING, message, aspect="Submitted"), LookUp())
 
 
-def _age_of_intent(seen: Observation) -> float:
+def _what_was_lost(seen: Observation) -> str:
     submission = seen.status.submission
-    return 0.0 if submission is None else (seen.now - submission.intent_time).total_seconds()
+    if submission is not None and submission.since is not None:
+        return "The status of this job was lost"
+    return "The answer to the create call was lost"
 
 
 def transfer_is_at_work(seen: Observation) -> Decision | None:

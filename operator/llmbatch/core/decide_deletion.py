@@ -14,12 +14,12 @@ def object_is_being_deleted(seen: Observation) -> Decision | None:
     if not seen.finalizer:
         # Nothing of ours is left to do; the API server removes the object when the others are done.
         return _wait("Waiting for the finalizers of others.", after=math.inf)
-    if seen.stage is Stage.ENDED or _nothing_is_there(seen):
+    if seen.stage is Stage.ENDED or seen.restored or _nothing_is_there(seen):
         return Decision(Done(), RemoveFinalizer())
     if seen.older_than(seen.deleted_at, seen.limits.cleanup_seconds):
         return Decision(Done(), RemoveFinalizer(left_behind=_left_behind(seen)))
     # No wait is longer than what is left of the time.
-    left = seen.limits.cleanup_seconds - (seen.now - seen.deleted_at).total_seconds() + 0.1
+    left = seen.limits.cleanup_seconds - max(0.0, (seen.now - seen.deleted_at).total_seconds()) + 0.1
     if seen.stage is Stage.INPUT and seen.transferring is not None:
         # The upload's answer names the file that is to be deleted.
         return _wait("Waiting for the upload under way, to delete its file.", after=1.0)
@@ -27,9 +27,7 @@ def object_is_being_deleted(seen: Observation) -> Decision | None:
         after = min(seen.limits.recheck_seconds, 5.0, left)
         return _wait(f"Can't clean up yet: {seen.trouble.message}", after=after)
     if seen.stage is Stage.ANSWER:
-        if not seen.lists_batches:
-            return Decision(Done(), RemoveFinalizer(left_behind=_left_behind(seen)))
-        return Decision(_waiting("The gateway is asked whether the batch exists."), LookUp())
+        return _answer_is_owed(seen)
     if seen.stage is Stage.BATCH and seen.batch.id is not None:
         if seen.batch.status != "cancelling":
             return Decision(_waiting("The batch is being cancelled."), Cancel(seen.batch.id))
@@ -40,6 +38,14 @@ def object_is_being_deleted(seen: Observation) -> Decision | None:
     if seen.spec.remote_files == "Delete" and seen.file_ids:
         return Decision(_waiting("The remote files are being deleted."), DeleteFiles(seen.file_ids))
     return Decision(Done(), RemoveFinalizer(left_behind=_unsearched(seen)))
+
+
+def _answer_is_owed(seen: Observation) -> Decision:
+    if seen.unrecorded:
+        return Decision(_waiting("The status was lost; whether a batch exists is found out first."))
+    if not seen.lists_batches:
+        return Decision(Done(), RemoveFinalizer(left_behind=_left_behind(seen)))
+    return Decision(_waiting("The gateway is asked whether the batch exists."), LookUp())
 
 
 def _nothing_is_there(seen: Observation) -> bool:

@@ -45,6 +45,11 @@ class FindDuplicates:
 
 
 @dataclass(frozen=True)
+class BeginAnew:
+    """Forget what the status tells of another object."""
+
+
+@dataclass(frozen=True)
 class GiveUpAttempt:
     """Remove an intent of which it is known that it made no batch."""
 
@@ -81,6 +86,7 @@ class Finish:
 
 Effect = (
     AddFinalizer
+    | BeginAnew
     | RemoveFinalizer
     | Upload
     | Submit

@@ -56,6 +56,24 @@ def without_intent(status: BatchJobStatus, *, made_none: bool) -> BatchJobStatus
     return status.model_copy(update={"submission": None, "attempts": attempts or None})
 
 
+def with_lost_answer(status: BatchJobStatus, made: datetime, now: datetime) -> BatchJobStatus:
+    """Record that an answer may be owed: the status is gone that told of a call made since the object was."""
+    submission = Submission(attempt=1, intent_time=now, since=made)
+    return status.model_copy(update={"submission": submission, "attempts": 1})
+
+
+def without_batch(status: BatchJobStatus, *, restored: bool) -> BatchJobStatus:
+    """Record that the call whose answer is owed has made no batch, as far as anybody can tell.
+
+    The next attempt is made of the same file, but for a copy, whose file is the original's, and where no file is known.
+    """
+    if restored:
+        return BatchJobStatus()
+    if status.submission is not None and status.submission.since is not None:
+        return BatchJobStatus(attempts=status.attempts)
+    return without_intent(status, made_none=False)
+
+
 def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
     """Record what the provider tells of the batch; what it leaves out stays as it was."""
     old = status.batches[0] if status.batches else Batch()

@@ -108,7 +108,9 @@ def phase_of(status: BatchJobStatus, *, deleting: bool, uploading: bool) -> Phas
     if status.output is not None:
         return Phase.CLEANING_UP
     batch = status.batches[0] if status.batches else None
-    if batch is None or batch.input_file_id is None:
+    if status.submission is not None:
+        return Phase.SUBMITTING
+    if batch is None or (batch.input_file_id is None and batch.id is None):
         return Phase.UPLOADING if uploading else Phase.PENDING
     if batch.id is None:
         return Phase.SUBMITTING

@@ -76,6 +76,8 @@ class Observation:
     limits: Limits = field(default_factory=Limits)
     finalizer: bool = False
     deleted_at: datetime | None = None
+    owed_seconds: float = 0.0
+    """How long this process has known of the owed answer; for an intent whose time is of a clock that is ahead."""
     resubmit: str | None = None
     """Value of the resubmit annotation."""
     acknowledged: bool = True
@@ -110,6 +112,23 @@ class Observation:
         return self.status.batches[0] if self.status.batches else Batch()
 
     @property
+    def status_uid(self) -> str:
+        """The uid of the object that the status tells of."""
+        return self.status.uid or self.uid
+
+    @property
+    def restored(self) -> bool:
+        """Tell whether this is a copy of another object, whose batch and files are not ours to touch."""
+        return self.status_uid != self.uid
+
+    @property
+    def owed_for(self) -> float:
+        """Seconds for which the answer to a create call has been owed."""
+        submission = self.status.submission
+        told = (self.now - submission.intent_time).total_seconds() if submission is not None else 0.0
+        return max(told, self.owed_seconds)
+
+    @property
     def next_attempt(self) -> int:
         """Number of the next create call."""
         return (self.status.attempts or 0) + 1
@@ -117,7 +136,12 @@ class Observation:
     @property
     def unchecked(self) -> bool:
         """Tell whether nobody has looked yet for other batches of this job, though there may be some and a list of them."""
-        return self.may_list and self.batch.id is not None and self.status.duplicates_checked_time is None
+        return (
+            not self.restored
+            and self.may_list
+            and self.batch.id is not None
+            and self.status.duplicates_checked_time is None
+        )
 
     @property
     def settled(self) -> bool:
@@ -141,6 +165,11 @@ class Observation:
         batch = self.batch
         found = (batch.input_file_id, batch.output_file_id, batch.error_file_id)
         return tuple(dict.fromkeys(file_id for file_id in found if file_id))
+
+    @property
+    def own_file_ids(self) -> tuple[str, ...]:
+        """Remote files that may be deleted: those of a copy belong to the original."""
+        return () if self.restored else self.file_ids
 
     def older_than(self, moment: datetime, seconds: float) -> bool:
         """Tell whether a moment is more than so many seconds ago."""

@@ -47,7 +47,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Say how many seconds the gateway asks to wait, 0 or more; None: it doesn't say.
 
-    Retry-After (seconds or a date), else Kong's X-AI-RateLimit-Retry-After (seconds).
+    Retry-After (seconds, or a date by the gateway's clock, which its Date header tells), else Kong's X-AI-RateLimit-Retry-After (seconds).
     """
     lower = {name.lower(): value.strip() for name, value in headers.items()}
     for name in ("retry-after", "x-ai-ratelimit-retry-after"):
@@ -57,12 +57,17 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         seconds = loose.number(value)
         if seconds is not None:
             return max(0.0, seconds)
-        try:
-            moment = parsedate_to_datetime(value)
-        except (ValueError, TypeError, OverflowError):
-            continue
-        return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
+        if (moment := _moment(value)) is not None:
+            return max(0.0, (moment - (_moment(lower.get("date", "")) or now)).total_seconds())
     return None
+
+
+def _moment(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _plain(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBody:

@@ -1,12 +1,15 @@
 """The Kubernetes API: the one place that touches the kubernetes package. JSON in, JSON out."""
 
 import json
+import time
+from datetime import datetime
 from typing import Any, Self
 
 import aiohttp
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
+from llmbatch.edges.clock import Clock
 from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
 
 Json = dict[str, Any]
@@ -34,12 +37,25 @@ class ClusterError(Exception):
         self.reason = reason
 
 
+class StatusRefusedError(ClusterError):
+    """The API server answered that it won't store a status: a policy, a webhook that is down, a quota, full storage."""
+
+
+NO_REFUSAL = frozenset({0, 404, 409, 429})
+"""No answer, the object is gone, it has moved on, slow down: nothing that a status write alone would meet."""
+
+
 class Cluster:
     """Calls to the API server, each within the declared permissions and a time limit."""
 
     def __init__(self, api: Any) -> None:  # noqa: ANN401 - the generated client has no type information
         """Use a configured kubernetes.aio ApiClient."""
         self._api = api
+        self._clock = Clock()
+
+    def now(self) -> datetime:
+        """Give the moment by the API server's clock."""
+        return self._clock.now()
 
     @classmethod
     async def connect(cls) -> Self:
@@ -101,11 +117,21 @@ class Cluster:
     async def patch_status(
         self, resource: Resource, namespace: str, name: str, status: Json, *, resource_version: str | None = None
     ) -> Json:
-        """Change an object's status by a merge patch; with a resourceVersion only if that is still current (else 409)."""
+        """Change an object's status by a merge patch; with a resourceVersion only if that is still current (else 409).
+
+        Raises:
+            StatusRefusedError: The API server won't store it.
+            ClusterError: It gave no answer, or the object is gone or has moved on.
+        """
         body: Json = {"status": status}
         if resource_version is not None:
             body["metadata"] = {"resourceVersion": resource_version}
-        return await self._call("patch", resource, namespace, name, "status", body=body, content_type=MERGE_PATCH)
+        try:
+            return await self._call("patch", resource, namespace, name, "status", body=body, content_type=MERGE_PATCH)
+        except ClusterError as error:
+            if error.status in NO_REFUSAL:
+                raise
+            raise StatusRefusedError(error.status, error.reason, str(error)) from error
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:
         """Delete an object and, in the background, what it owns; one that is gone already is fine."""
@@ -171,8 +197,10 @@ class Cluster:
         prepared = await self._api.param_serialize(
             method, path, query_params=given, header_params=headers, body=body, auth_settings=["BearerToken"]
         )
+        began = time.monotonic()
         try:
             response = await self._api.call_api(*prepared, _request_timeout=REQUEST_SECONDS)
+            self._clock.learn(response.headers.get("Date"), time.monotonic() - began)
             raw = await response.read()
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             raise ClusterError(0, "NoAnswer", f"no answer from the API server to {method} {path}: {error!r}") from error

@@ -75,9 +75,10 @@ class _Collection:
             join.expect(known.custom_ids())
         self._take(plan.output_file_id, "output")
         self._take_errors()
-        short = plan.input.requests - len(join) + join.missing
+        # Without a count of its own (the status was lost, and the provider tells none) the input is what was found of it.
+        short = (plan.input.requests or len(join)) - len(join) + join.missing
         self._missing = max(short, 0)
-        if plan.input.requests > 0 and len(join) - join.missing <= 0 and (plan.output_file_id or plan.error_file_id):
+        if len(join) - join.missing <= 0 and (plan.output_file_id or plan.error_file_id):
             # A page of a proxy, or a file that is not filled yet: to judge by it would be to throw the answers away.
             message = "the provider's files hold no result line that can be read; they are kept there and read again"
             raise ProblemError(Reason.RESULTS_UNREADABLE, message)

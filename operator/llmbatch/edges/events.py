@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 from llmbatch.api import API_VERSION
@@ -40,7 +39,7 @@ class Recorder:
 
     def record(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
         """Record an event about an object."""
-        now = timestamp(datetime.now(UTC))
+        now = timestamp(self._cluster.now())
         body: dict[str, object] = {
             "apiVersion": "v1",
             "kind": "Event",

@@ -101,4 +101,5 @@ class Metrics:
                 found = after.condition(kind)
                 self.jobs_finished.labels(kind.lower(), found.reason if found else "").inc()
                 if after.start_time is not None and after.completion_time is not None:
-                    self.job_duration.observe((after.completion_time - after.start_time).total_seconds())
+                    # A clock that was set back in between must not make it negative.
+                    self.job_duration.observe(max(0.0, (after.completion_time - after.start_time).total_seconds()))
