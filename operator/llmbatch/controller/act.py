@@ -221,7 +221,12 @@ class Actor:
     async def _strays(self, seen: Seen) -> Problem | None:
         """Delete the files of uploads whose answer was lost; answers what is in the way and worth waiting for."""
         observation, client = seen.observation, seen.client
-        if client is None or not observation.finalizer or observation.spec.remote_files != "Delete":
+        if (
+            client is None
+            or not observation.finalizer
+            or observation.restored
+            or observation.spec.remote_files != "Delete"
+        ):
             return None
         deleted, patience = observation.deleted_at, observation.limits.cleanup_seconds
         if deleted is not None and observation.older_than(deleted, patience):

@@ -65,9 +65,15 @@ class Publisher:
         if not patch:
             return
         active = _activity(before), _activity(after)
+        # Compare-and-swap, as for the intent itself: an old leader that was frozen just here must not take away the
+        # intent of the next one, under which a call may be under way.
+        gives_up = before.submission is not None and after.submission is None and not _names_batch(after)
+        version = seen.raw["metadata"]["resourceVersion"] if gives_up else None
         try:
             with crash.around(crash.Effect.WRITE_STATUS):
-                written = await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
+                written = await self.cluster.patch_status(
+                    JOBS, seen.key.namespace, seen.key.name, patch, resource_version=version
+                )
         except ClusterError as error:
             if error.status == 404:
                 return
@@ -178,6 +184,10 @@ PROGRESS = frozenset({
     Reason.TRANSFER_PENDING,
     Reason.WAITING_FOR_SLOT,
 })  # fmt: skip
+
+
+def _names_batch(status: BatchJobStatus) -> bool:
+    return any(batch.id is not None for batch in status.batches)
 
 
 def _activity(status: BatchJobStatus) -> bool:

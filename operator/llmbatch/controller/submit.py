@@ -72,14 +72,16 @@ class Submitter:
         try:
             # Compare-and-swap: somebody who acts on an older state, or a second operator, stops here.
             with crash.around(crash.Effect.WRITE_INTENT):
-                await self._write(seen, seen.stored, intent, resource_version=seen.raw["metadata"]["resourceVersion"])
+                version = await self._write(
+                    seen, seen.stored, intent, resource_version=seen.raw["metadata"]["resourceVersion"]
+                )
         except ClusterError as error:
             if error.status == 409:
                 return Outcome(seen.stored, stale=True)
             raise
         if time.monotonic() - began > FENCE_SECONDS or not self.leads():
             # Too late to call under this intent. It made no batch, and the next pass, or the next leader, writes a new one.
-            return await self._withdraw(seen, intent, None)
+            return await self._withdraw(seen, intent, version, None)
         answer = await client.gateway.create_batch(
             observation.batch.input_file_id or "",
             observation.spec.endpoint,
@@ -95,16 +97,17 @@ class Submitter:
                 await self.observer.gateways.suspect(client.key)
                 final = not retryable and reason is Reason.REQUEST_REFUSED
                 problem = Problem(reason=reason, message=message, final=final, retry_after_seconds=retry_after)
-                return await self._withdraw(seen, intent, problem)
+                return await self._withdraw(seen, intent, version, problem)
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
                 return Outcome(intent, after=0.0)
 
-    async def _withdraw(self, seen: Seen, intent: BatchJobStatus, problem: Problem | None) -> Outcome:
-        """Record that an intent made no batch."""
+    async def _withdraw(self, seen: Seen, intent: BatchJobStatus, version: str, problem: Problem | None) -> Outcome:
+        """Record that an intent made no batch, unless there is another one in its place by now."""
         status = facts.without_intent(intent, made_none=True)
         with crash.around(crash.Effect.WITHDRAW_INTENT):
-            await self._write_until_it_lands(seen, intent, status)
+            if not await self._write_until_it_lands(seen, intent, status, version=version):
+                return Outcome(seen.stored, stale=True)
         return Outcome(status, problem, after=0.0 if problem is None else None)
 
     async def record(self, seen: Seen, before: BatchJobStatus, status: BatchJobStatus) -> Outcome:
@@ -118,31 +121,53 @@ class Submitter:
 
     async def _write(
         self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, *, resource_version: str | None = None
-    ) -> None:
+    ) -> str:
+        """Write what has changed; answers the resourceVersion that the object then has."""
         patch = merge_patch(before.dump(), after.dump())
-        await self.cluster.patch_status(
+        written = await self.cluster.patch_status(
             JOBS, seen.key.namespace, seen.key.name, patch, resource_version=resource_version
         )
+        return str(written["metadata"]["resourceVersion"])
 
-    async def _write_until_it_lands(self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus) -> None:
+    async def _write_until_it_lands(
+        self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, *, version: str | None = None
+    ) -> bool:
+        """Write again and again; with a version only for as long as the intent in status is `before`'s own.
+
+        Answers whether it was written, or there is nothing left to write to.
+        """
         failures = 0
         while True:
             try:
-                await self._write(seen, before, after)
-                return
+                await self._write(seen, before, after, resource_version=version)
+                return True
             except ClusterError as error:
+                if error.status == 409 and version is not None:
+                    # Somebody has edited the object meanwhile; or another leader has an intent of its own there.
+                    version = await self._version_with(seen, before)
+                    if version is None:
+                        return False
+                    continue
                 if error.status == 404:
                     # The object is gone, finalizer and all: somebody removed it by force. Tell who can read logs.
                     batch = after.batches[0].id if after.batches else None
                     log.exception(
                         "a BatchJob vanished while its batch was made", extra={"object": str(seen.key), "batch": batch}
                     )
-                    return
+                    return True
                 failures += 1
                 log.warning("a fact could not be written yet", extra={"object": str(seen.key), "detail": str(error)})
                 if isinstance(error, StatusRefusedError):
                     self.refusals.tell(seen.key, seen.owner.uid, error)
                 await self._pause(next_delay(failures, 0.5, first=0.2, longest=LONGEST_SECONDS))
+
+    async def _version_with(self, seen: Seen, intent: BatchJobStatus) -> str | None:
+        """Give the version of the object if its intent is still this one."""
+        found = await self.cluster.get(JOBS, seen.key.namespace, seen.key.name)
+        if found is None or found["metadata"]["uid"] != seen.owner.uid:
+            return None
+        held = (found.get("status") or {}).get("submission")
+        return str(found["metadata"]["resourceVersion"]) if held == intent.dump().get("submission") else None
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not for long any more once the process is about to end."""
