@@ -29,7 +29,8 @@ MAX_LINE_ERRORS = 10
 BOM = b"\xef\xbb\xbf"
 # The text json puts where a model's name may be written with escapes: m, o, d, e, l.
 _ESCAPED_LETTER = re.compile(rb"\\u006[dDfF45cC]")
-_MODEL_MEMBER = re.compile(rb'"model"[ \t\r]*:[ \t\r]*("(?:[^"\\]|\\.)*")')
+# Possessive: were there a way back, each character of a long name would take memory to remember it.
+_MODEL_MEMBER = re.compile(rb'"model"[ \t\r]*:[ \t\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 
 
 def digest(custom_id: str) -> bytes:
@@ -110,7 +111,8 @@ class LineChecker:
         assert self._override is not None  # noqa: S101 - the caller has looked
         edits: list[tuple[int, int, bytes]] = []
         for outer in skim.members(line):
-            if json.loads(outer.key) != "body":
+            # A member that is given twice counts as the last one says, so an earlier body may be anything.
+            if json.loads(outer.key) != "body" or line[outer.start : outer.start + 1] != b"{":
                 continue
             models = [inner for inner in skim.members(line, outer.start) if json.loads(inner.key) == "model"]
             edits += [(inner.start, inner.end, self._override) for inner in models]

@@ -11,6 +11,10 @@ from llmbatch.core import loose
 from llmbatch.core.text import one_line
 
 
+LONGEST_WAIT_SECONDS = 24 * 3600.0
+"""A gateway that asks for more (a date far off, milliseconds for seconds) is asked again all the same."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ErrorBody:
     """What came with an answer that isn't 2xx: who made it, its code, and its words (at most 256 characters)."""
@@ -32,12 +36,12 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
     if isinstance(data, dict):
         error = data.get("error")
         if isinstance(error, dict):
-            code = loose.text(error.get("code")) or loose.text(error.get("type"))
+            code = loose.short(error.get("code")) or loose.short(error.get("type"))
             return ErrorBody(
                 source="provider", code=code, message=loose.short(error.get("message")) or f"HTTP {status}"
             )
         if isinstance(error, str) and error:
-            return ErrorBody(source="provider", code=loose.text(data.get("code")), message=one_line(error))
+            return ErrorBody(source="provider", code=loose.short(data.get("code")), message=one_line(error) or f"HTTP {status}")
         message = loose.short(data.get("message"))
         if message is not None:
             return ErrorBody(source="kong", code=None, message=message)
@@ -45,7 +49,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Say how many seconds the gateway asks to wait, 0 or more; None: it doesn't say.
+    """Say how many seconds the gateway asks to wait, from 0 to LONGEST_WAIT_SECONDS; None: it doesn't say.
 
     Retry-After (seconds or a date), else Kong's X-AI-RateLimit-Retry-After (seconds).
     """
@@ -56,12 +60,13 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
             continue
         seconds = loose.number(value)
         if seconds is not None:
-            return max(0.0, seconds)
+            return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
         try:
             moment = parsedate_to_datetime(value)
         except (ValueError, TypeError, OverflowError):
             continue
-        return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
+        seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
+        return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
     return None
 
 

@@ -16,6 +16,7 @@ TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 """Only these end a batch; any status that isn't known means: still going."""
 
 _ID = re.compile(r"[A-Za-z0-9_.=-]{1,256}")
+_STATUS = re.compile(r"[\w.-]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,10 @@ class BatchError:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteBatch:
-    """A batch at the provider. Moments are aware datetimes; None: not told."""
+    """A batch at the provider. Moments are in UTC, files' ids are fit to be shown but not checked; None: not told."""
 
     id: str
-    status: str  # lower-case, "cancelled" in this spelling; "unknown" when there is none
+    status: str  # lower-case, "cancelled" in this spelling; "unknown" when there is none that can be shown
     input_file_id: str | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
@@ -82,7 +83,7 @@ class RemoteBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """A file at the provider. status is lower-case, "unknown" when there is none."""
+    """A file at the provider. status is lower-case, "unknown" when there is none that can be shown."""
 
     id: str
     status: str
@@ -122,7 +123,7 @@ def read_file(body: bytes) -> RemoteFile:
     data = loose.mapping(loose.unwrapped(body))
     return RemoteFile(
         id=_own_id(data),
-        status=(loose.text(data.get("status")) or "unknown").lower(),
+        status=_status(data),
         bytes=loose.count(data.get("bytes")),
         status_details=loose.short(data.get("status_details")),
     )
@@ -132,10 +133,10 @@ def read_page(body: bytes) -> Page:
     """Read one page of batches; entries without a usable id are left out.
 
     Raises:
-        loose.WireError: It is not a list of batches.
+        loose.WireError: It is not a list of batches, or a list of which no entry can be read.
     """
     data = loose.mapping(loose.unwrapped(body))
-    entries = data.get("data", data.get("value"))  # very old previews of Azure said "value"
+    entries = data.get("data") or data.get("value") or data.get("data")  # very old previews of Azure said "value"
     if not isinstance(entries, list):
         raise loose.WireError("the body has no list of batches in 'data'")
     batches = []
@@ -144,9 +145,12 @@ def read_page(body: bytes) -> Page:
             batches.append(_batch(entry))
         except loose.WireError:
             continue
+    if entries and not batches:
+        # It would be taken for the end of the list, and a batch of ours that is in it for one that was never made.
+        raise loose.WireError("none of the batches in 'data' has a usable id")
     last = loose.text(data.get("last_id")) or (batches[-1].id if batches else None)
     more = data.get("has_more")
-    has_more = more is True or (isinstance(more, str) and more.lower() == "true")
+    has_more = more in (True, "1") or (isinstance(more, str) and more.lower() == "true")
     return Page(batches=tuple(batches), has_more=has_more, last_id=last if last and is_safe_id(last) else None)
 
 
@@ -156,13 +160,14 @@ def _batch(value: object) -> RemoteBatch:
     counts = counts if isinstance(counts, dict) else {}
     metadata = data.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    status = (loose.text(data.get("status")) or "unknown").lower().replace(" ", "_")
+    status = _status(data).replace(" ", "_")
     return RemoteBatch(
         id=_own_id(data),
         status={"canceled": "cancelled", "canceling": "cancelling", "inprogress": "in_progress"}.get(status, status),
-        input_file_id=loose.text(data.get("input_file_id")),
-        output_file_id=loose.text(data.get("output_file_id")),
-        error_file_id=loose.text(data.get("error_file_id")),
+        # One that is not safe is kept, so that its download fails and says why: without it there'd be no results to miss.
+        input_file_id=loose.short(data.get("input_file_id")),
+        output_file_id=loose.short(data.get("output_file_id")),
+        error_file_id=loose.short(data.get("error_file_id")),
         counts=Counts(
             total=loose.count(counts.get("total")),
             completed=loose.count(counts.get("completed")),
@@ -179,6 +184,12 @@ def _batch(value: object) -> RemoteBatch:
         metadata={str(key): value for key, value in metadata.items() if isinstance(value, str)},
         errors=tuple(_errors(data.get("errors"))),
     )
+
+
+def _status(data: Mapping[str, Any]) -> str:
+    value = (loose.text(data.get("status")) or "").lower()
+    # Nothing is trimmed into a status that would end a batch.
+    return value if _STATUS.fullmatch(value.replace(" ", "_")) else "unknown"
 
 
 def _errors(value: object) -> list[BatchError]:
