@@ -49,4 +49,7 @@ bench-single: venv  ## Measure five requests beside a curl script, and the opera
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs bench-single bench-upload
+fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
+	@$(PY) -m tests.fuzz
+
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs bench-single bench-upload fuzz

@@ -35,7 +35,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
         return _plain(status, headers, body)
     if isinstance(data, dict):
         error = data.get("error")
-        if isinstance(error, dict):
+        if isinstance(error, dict) and error:
             code = loose.short(error.get("code")) or loose.short(error.get("type"))
             return ErrorBody(
                 source="provider", code=code, message=loose.short(error.get("message")) or f"HTTP {status}"

@@ -189,7 +189,7 @@ def _tokens(usage: dict[str, Any], *names: str) -> int:
 
 
 def _reason(error: object, status: object) -> tuple[str, str]:
-    http = str(status) if isinstance(status, int | str) and not isinstance(status, bool) else ""
+    http = one_line(str(status), MAX_CODE) if isinstance(status, int | str) and not isinstance(status, bool) else ""
     if isinstance(error, dict):
         code = error.get("code")
         if not isinstance(code, str | int) or isinstance(code, bool) or code == "":
@@ -200,4 +200,4 @@ def _reason(error: object, status: object) -> tuple[str, str]:
     else:
         code, text = http, error if isinstance(error, str) else ""
     fallback = f"HTTP status {http}" if http else "the result has neither an answer nor an error"
-    return one_line(str(code or http or "unknown"), MAX_CODE), one_line(text, MAX_MESSAGE) or fallback
+    return one_line(str(code), MAX_CODE) or http or "unknown", one_line(text, MAX_MESSAGE) or fallback
