@@ -21,7 +21,9 @@ def main() -> int:
     cases = int(os.environ.get("CASES") or CASES)
     jobs = int(os.environ.get("JOBS") or os.cpu_count() or 1)
     if not has_atheris():
-        print("fuzz: Atheris is missing, it has no wheel for this Python: use Python 3.11, 3.12 or 3.13", file=sys.stderr)
+        print(
+            "fuzz: Atheris is missing, it has no wheel for this Python: use Python 3.11, 3.12 or 3.13", file=sys.stderr
+        )
         return 1
     generated = max(1, -int(-cases * GENERATED // len(TARGETS)))
     each: dict[Way, int] = {"guided": max(1, -(-cases // len(TARGETS)) - generated), "generated": generated}
@@ -31,7 +33,9 @@ def main() -> int:
         pending = [pool.submit(fuzz, target, way, each[way], KEPT) for way, target in ways]
         ran = [_told(item.result()) for item in pending]
     failed = [item for item in ran if item.failed]
-    print(f"{'all':10}{'':12}{sum(item.cases for item in ran):>10}{sum(item.seconds for item in ran):>9.0f}  {len(failed)}")
+    print(
+        f"{'all':10}{'':12}{sum(item.cases for item in ran):>10}{sum(item.seconds for item in ran):>9.0f}  {len(failed)}"
+    )
     for item in failed:
         print(f"\n--- {item.target}, {item.way}; kept: {', '.join(map(str, item.findings)) or 'nothing'}\n{item.words}")
     return 1 if failed else 0

@@ -30,17 +30,13 @@ def check_answer(body: bytes) -> None:
     """A 2xx body is read as a batch, a file or a page, or refused in words that don't quote it."""
     batches: list[wire.RemoteBatch] = []
     for read in READERS:
-        try:
-            found = read(body)
-        except WireError as error:
-            assert is_shown(str(error), 200)
-            assert error.__cause__ is None
-            continue
+        found = _read(read, body)
         if isinstance(found, wire.RemoteBatch):
             batches.append(found)
             check_same(body, found)
         elif isinstance(found, wire.Page):
             batches += found.batches
+            assert not any(item.id for item in found.unusable)
             assert found.last_id is None or is_safe(found.last_id)
         elif isinstance(found, wire.RemoteFile):
             assert is_safe(found.id)
@@ -52,6 +48,17 @@ def check_answer(body: bytes) -> None:
     data = unwrapped(body)
     if isinstance(data, dict) and type(own := data.get("id")) in (str, int) and is_safe(str(own)):
         assert [item for item in batches if item.id == str(own)]
+
+
+def _read(read: Callable[[bytes], object], body: bytes) -> object:
+    try:
+        return read(body)
+    except WireError as error:
+        refused = error
+    # It goes into a message and into the log.
+    assert is_shown(str(refused), 200)
+    assert refused.__cause__ is None
+    return None
 
 
 def check_batch(batch: wire.RemoteBatch) -> None:

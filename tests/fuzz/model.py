@@ -148,13 +148,14 @@ def _complaints(line: bytes, override: str | None, seen: set[str], models: list[
     if body.get("stream"):
         yield "body.stream"
     if override is None:
-        model = body.get("model")
-        if not (isinstance(model, str) and model):
-            yield "body.model"
-        elif model != (models or [model])[0]:
-            yield "body.model"
-        else:
-            models.append(model)
+        yield from _of_model(body.get("model"), models)
+
+
+def _of_model(model: Any, models: list[str]) -> Iterator[str]:
+    if not (isinstance(model, str) and model) or model != (models or [model])[0]:
+        yield "body.model"
+    else:
+        models.append(model)
 
 
 def sent(data: bytes, override: str | None) -> bytes:

@@ -22,7 +22,7 @@ KEYS = (
     "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens", "id", "status", "data", "value", "has_more", "last_id",
     "input_file_id", "output_file_id", "error_file_id", "request_counts", "total", "completed", "failed", "created_at", "in_progress_at",
     "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelled_at", "canceled_at", "expires_at", "metadata", "errors", "line",
-    "param", "bytes", "status_details", "", "a\"model", "\u2028",
+    "param", "bytes", "status_details", "", 'a"model', "\u2028",
 )  # fmt: skip
 PIECES = (
     b"\n", b"\r\n", b"\n\n", b" ", b"\t", b"\x0b", b"\x0c", b"\x00", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\xff", b'"', b"\\",
@@ -78,7 +78,9 @@ def _elsewhere(value: Any, random: Random) -> Any:
         at = random.randrange(len(value))
         return [*value[:at], _elsewhere(value[at], random), *value[at + 1 :]]
     if isinstance(value, str) and random.random() < 0.2:
-        return random.choice((value.upper(), value.capitalize(), f"{value} ", f" {value}", value * 2, value[:-1], json.dumps(value)))
+        return random.choice(
+            (value.upper(), value.capitalize(), f"{value} ", f" {value}", value * 2, value[:-1], json.dumps(value))
+        )
     if isinstance(value, int) and random.random() < 0.3:
         return random.choice((str(value), float(value % 2**53), -value, [value], {"data": value}))
     return random.choice(VALUES)

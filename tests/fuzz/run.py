@@ -43,7 +43,9 @@ def has_atheris() -> bool:
     return subprocess.run([sys.executable, "-c", "import atheris"], capture_output=True, check=False).returncode == 0
 
 
-def fuzz(target: str, way: Way, cases: int, folder: Path, *, seed: int = 0, seconds: float = 7200, **environ: str) -> Ran:
+def fuzz(
+    target: str, way: Way, cases: int, folder: Path, *, seed: int = 0, seconds: float = 7200, **environ: str
+) -> Ran:
     """Try a number of cases; what fails is kept below `folder`. A `seed` other than 0 makes the guided search repeatable."""
     home = folder / target
     found = home / way

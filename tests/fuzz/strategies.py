@@ -31,7 +31,7 @@ def _changed(seed: bytes, number: int, times: int) -> bytes:
     return seed
 
 
-def _encoded(value: Any, ascii_only: bool) -> bytes:  # noqa: FBT001
+def _encoded(value: Any, ascii_only: bool) -> bytes:
     return json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
 
 
@@ -45,7 +45,9 @@ _HOSTILE = _any_of(VALUES) | st.recursive(
     max_leaves=6,
 )
 _ID = st.sampled_from(["a", "b", "c", "prod1", "foreign", "\ud800", "ä\u2028"]) | _HOSTILE
-_USAGE = _object(prompt_tokens=_HOSTILE, completion_tokens=st.integers(0, 99), total_tokens=_HOSTILE, input_tokens=_HOSTILE)
+_USAGE = _object(
+    prompt_tokens=_HOSTILE, completion_tokens=st.integers(0, 99), total_tokens=_HOSTILE, input_tokens=_HOSTILE
+)
 _ERROR = _object(code=_HOSTILE, message=_HOSTILE, type=_HOSTILE) | _HOSTILE
 
 _REQUEST = st.fixed_dictionaries(
@@ -68,24 +70,40 @@ _RESULT = st.fixed_dictionaries(
         "id": _HOSTILE,
     },
 )
-_MOMENTS = ("created_at", "in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelled_at", "expires_at")
+_MOMENTS = (
+    "created_at",
+    "in_progress_at",
+    "finalizing_at",
+    "completed_at",
+    "failed_at",
+    "expired_at",
+    "cancelled_at",
+    "expires_at",
+)
 _BATCH = st.fixed_dictionaries(
     {"id": st.sampled_from(["batch_1", 7]) | _HOSTILE},
     optional={
-        **{name: _HOSTILE for name in (*_MOMENTS, "canceled_at", "output_file_id", "error_file_id", "input_file_id", "bytes", "status_details")},
+        **dict.fromkeys((*_MOMENTS, "canceled_at", "output_file_id", "error_file_id", "input_file_id", "bytes", "status_details"), _HOSTILE),
         "status": _HOSTILE,
         "request_counts": _object(total=_HOSTILE, completed=_HOSTILE, failed=_HOSTILE) | _HOSTILE,
         "metadata": st.dictionaries(st.sampled_from(KEYS), _HOSTILE, max_size=3) | _HOSTILE,
         "errors": _object(data=st.lists(_object(code=_HOSTILE, message=_HOSTILE, line=_HOSTILE, param=_HOSTILE) | _HOSTILE, max_size=3)) | _HOSTILE,
     },
 )  # fmt: skip
-_PAGE = _object(data=st.lists(_BATCH, max_size=3) | _HOSTILE, value=st.lists(_BATCH, max_size=2), has_more=_HOSTILE, last_id=_HOSTILE)
+_PAGE = _object(
+    data=st.lists(_BATCH, max_size=3) | _HOSTILE,
+    value=st.lists(_BATCH, max_size=2),
+    has_more=_HOSTILE,
+    last_id=_HOSTILE,
+)
 _REFUSED = _object(error=_ERROR, message=_HOSTILE, code=_HOSTILE)
 
 
 def _lines(item: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
     line = st.builds(_encoded, item, st.booleans()) | st.sampled_from([b"", b" ", b"\r"])
-    return st.builds(lambda found, end: b"\n".join(found) + end, st.lists(line, max_size=6), st.sampled_from([b"", b"\n"]))
+    return st.builds(
+        lambda found, end: b"\n".join(found) + end, st.lists(line, max_size=6), st.sampled_from([b"", b"\n"])
+    )
 
 
 _HEADER = st.text(max_size=30).map(lambda text: text.encode().replace(b"\n", b"")) | st.sampled_from(

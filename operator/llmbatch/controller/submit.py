@@ -202,9 +202,15 @@ class Submitter:
                 for batch in page.batches
                 if matches(batch, observation.batch.input_file_id, observation.uid, oldest)
             }
-            if not page.has_more or not page.batches:
+            if any(matches(batch, observation.batch.input_file_id, observation.uid, oldest) for batch in page.unusable):
+                message = (
+                    "The gateway lists this job's batch with an id that is empty, too long or has characters that no id"
+                    " may have, so that it can't be followed. Look it up at the provider; it is not submitted again."
+                )
+                return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
+            if not page.has_more or not (page.batches or page.unusable):
                 return list(found.values())
-            last = page.batches[-1].created_at
+            last = page.batches[-1].created_at if page.batches else None
             if is_newest_first(page) and last is not None and last < oldest - timedelta(seconds=1):
                 return list(found.values())
             if page.last_id is None or page.last_id == after:

@@ -10,7 +10,6 @@ from typing import Literal
 from llmbatch.core import loose
 from llmbatch.core.text import one_line
 
-
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 """A gateway that asks for more (a date far off, milliseconds for seconds) is asked again all the same."""
 
@@ -41,7 +40,9 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
                 source="provider", code=code, message=loose.short(error.get("message")) or f"HTTP {status}"
             )
         if isinstance(error, str) and error:
-            return ErrorBody(source="provider", code=loose.short(data.get("code")), message=one_line(error) or f"HTTP {status}")
+            return ErrorBody(
+                source="provider", code=loose.short(data.get("code")), message=one_line(error) or f"HTTP {status}"
+            )
         message = loose.short(data.get("message"))
         if message is not None:
             return ErrorBody(source="kong", code=None, message=message)

@@ -98,6 +98,8 @@ class Page:
     batches: tuple[RemoteBatch, ...]
     has_more: bool
     last_id: str | None  # to go on after; None: there is no telling
+    unusable: tuple[RemoteBatch, ...] = ()
+    """Batches whose ids no path can hold (here ""): nothing can be done with them, but they are there."""
 
 
 def is_safe_id(value: str) -> bool:
@@ -111,7 +113,8 @@ def read_batch(body: bytes) -> RemoteBatch:
     Raises:
         loose.WireError: It is no JSON object, or has no usable id.
     """
-    return _batch(loose.unwrapped(body))
+    data = loose.mapping(loose.unwrapped(body))
+    return _batch(data, _own_id(data))
 
 
 def read_file(body: bytes) -> RemoteFile:
@@ -130,39 +133,42 @@ def read_file(body: bytes) -> RemoteFile:
 
 
 def read_page(body: bytes) -> Page:
-    """Read one page of batches; entries without a usable id are left out.
+    """Read one page of batches; entries without a usable id are kept apart.
 
     Raises:
-        loose.WireError: It is not a list of batches, or a list of which no entry can be read.
+        loose.WireError: It is not a list of batches.
     """
     data = loose.mapping(loose.unwrapped(body))
     entries = data.get("data") or data.get("value") or data.get("data")  # very old previews of Azure said "value"
     if not isinstance(entries, list):
         raise loose.WireError("the body has no list of batches in 'data'")
-    batches = []
+    batches, unusable = [], []
     for entry in entries:
-        try:
-            batches.append(_batch(entry))
-        except loose.WireError:
+        if not isinstance(entry, dict):
             continue
-    if entries and not batches:
-        # It would be taken for the end of the list, and a batch of ours that is in it for one that was never made.
-        raise loose.WireError("none of the batches in 'data' has a usable id")
+        try:
+            batches.append(_batch(entry, _own_id(entry)))
+        except loose.WireError:
+            unusable.append(_batch(entry, ""))
     last = loose.text(data.get("last_id")) or (batches[-1].id if batches else None)
     more = data.get("has_more")
     has_more = more in (True, "1") or (isinstance(more, str) and more.lower() == "true")
-    return Page(batches=tuple(batches), has_more=has_more, last_id=last if last and is_safe_id(last) else None)
+    return Page(
+        batches=tuple(batches),
+        has_more=has_more,
+        last_id=last if last and is_safe_id(last) else None,
+        unusable=tuple(unusable),
+    )
 
 
-def _batch(value: object) -> RemoteBatch:
-    data = loose.mapping(value)
+def _batch(data: Mapping[str, Any], own_id: str) -> RemoteBatch:
     counts = data.get("request_counts")
     counts = counts if isinstance(counts, dict) else {}
     metadata = data.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     status = _status(data).replace(" ", "_")
     return RemoteBatch(
-        id=_own_id(data),
+        id=own_id,
         status={"canceled": "cancelled", "canceling": "cancelling", "inprogress": "in_progress"}.get(status, status),
         # One that is not safe is kept, so that its download fails and says why: without it there'd be no results to miss.
         input_file_id=loose.short(data.get("input_file_id")),
