@@ -54,7 +54,7 @@ def fuzz(
     command = [sys.executable, "-m", "tests.fuzz.worker", way, target]
     if way == "guided":
         seeds = CORPUS / (TARGETS | PLANTED)[target][0]
-        command += [f"-runs={cases}", f"-seed={seed}", f"-max_len={LONGEST // 2}", "-print_final_stats=1"]
+        command += [f"-runs={cases}", f"-seed={seed}", f"-max_len={LONGEST}", "-print_final_stats=1"]
         command += [f"-artifact_prefix={found}/", str(home / "corpus"), str(seeds)]
     else:
         command += [str(cases), str(found / "case")]
