@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.fuzz import run, targets
 from tests.fuzz.strategies import inputs
 
-GUIDED = 3000
+GUIDED = 2000
 """Cases for each target here; `make fuzz` tries a million."""
 
 
