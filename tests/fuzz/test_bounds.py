@@ -2,11 +2,14 @@
 
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
-from llmbatch.core import results, skim
+from llmbatch.core import results, skim, wire
 from llmbatch.core.lines import LineChecker
+from llmbatch.core.loose import WireError
+from llmbatch.edges.gateway import MAX_BODY_BYTES
 from tests.fuzz.model import ENDPOINT
 
 pytestmark = pytest.mark.timeout(60)
@@ -61,6 +64,28 @@ def test_a_result_line_takes_no_more_than_so_many_times_its_size(filling: str) -
 def test_a_member_that_is_there_very_often_is_replaced_in_one_pass() -> None:
     line = REQUEST % (b'"model":"m"' + b',"model":"n"' * SIZE)
     assert LineChecker(ENDPOINT, "o3", 10).rewrite(line).count(b'"o3"') == SIZE + 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b'{"":0},', id="objects"),
+        pytest.param(b"[],", id="lists"),
+        pytest.param(b"1.5,", id="numbers"),
+        pytest.param(b'"ab",', id="texts"),
+        pytest.param("\U0001f600".encode(), id="one long text"),
+    ],
+)
+@pytest.mark.parametrize("share", [1, 40])
+def test_an_answer_takes_no_more_memory_than_a_small_operator_has(value: bytes, share: int) -> None:
+    whole = b'{"id":"a","metadata":{"x":["' + value * (MAX_BODY_BYTES // share // len(value)) + b'"]}}'
+    most = 96 * 2**20
+
+    def read() -> None:
+        with suppress(WireError):
+            wire.read_batch(whole.replace(b'["', b"[").replace(b'"]', b"0]") if b"," in value else whole)
+
+    assert peak(read) < most
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ MOST = 2**53
 """Largest count that is believed: beyond it no number is exact, and a little further none fits into a CR's field."""
 
 
+MOST_VALUES = 250_000
+"""Most values in a body: a hundred batches with all their fields and errors have some 10,000. Each may take 230 bytes."""
+
+
 class WireError(Exception):
     """A body that doesn't say what it must; the message never quotes it."""
 
@@ -24,8 +28,10 @@ def unwrapped(body: bytes) -> object:
     """Read a body as JSON.
 
     Raises:
-        WireError: It is none.
+        WireError: It is none, or one whose values would fill the memory.
     """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
+        raise WireError(f"the body has more than {MOST_VALUES} values")
     try:
         data: object = json.loads(body)
         for _ in range(_WRAPPINGS):
