@@ -59,4 +59,7 @@ bench-memory: venv  ## Measure the operator's memory beside a gigabyte of other 
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos bench-single bench-failover bench-memory bench-upload
+fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
+	@$(PY) -m tests.fuzz
+
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos fuzz bench-single bench-failover bench-memory bench-upload

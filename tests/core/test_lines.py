@@ -146,6 +146,11 @@ def test_no_message_quotes_the_line(bad: bytes) -> None:
         pytest.param('{"body":{"model": null }}', '{"body":{"model": "mine" }}', id="null"),
         pytest.param('{"body": {"a": 1}}', '{"body": {"model": "mine", "a": 1}}', id="added where there is none"),
         pytest.param('{"body": {}}', '{"body": {"model": "mine"}}', id="added to nothing"),
+        pytest.param(
+            '{"body":1,"body":{"model":"x"}}',
+            '{"body":1,"body":{"model":"mine"}}',
+            id="an earlier body may be anything",
+        ),
         pytest.param('{"x":{"model":"t"},"body":{}}', '{"x":{"model":"t"},"body":{"model": "mine"}}', id="elsewhere"),
     ],
 )

@@ -123,3 +123,35 @@ def test_no_usage_told_is_no_usage() -> None:
     tally = Tally()
     tally.add_success()
     assert tally.usage is None
+
+
+@pytest.mark.parametrize("tokens", [2**63, 10**30, float("inf"), -1])
+def test_tokens_that_nobody_believes_are_not_added_up(tokens: object) -> None:
+    judged = judge(line(body={"usage": {"prompt_tokens": tokens, "completion_tokens": 2}}))
+    assert judged.usage == (0, 2, 2)
+
+
+@pytest.mark.parametrize("code", [" ", "\n", "\u2028"])
+def test_a_code_of_blanks_is_no_code(code: str) -> None:
+    assert judge(line(429, error={"code": code, "message": "slow"})).code == "429"
+    assert judge(line(None, error={"code": code})).code == "unknown"
+
+
+def test_a_type_that_is_no_text_is_no_code() -> None:
+    assert judge(line(None, error={"type": {"a": "prompt"}, "message": "m"})).code == "unknown"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(b"\xef\xbb\xbf" + line(body={"usage": {"prompt_tokens": 5}}), id="a byte-order mark"),
+        pytest.param(
+            line(body={"usage": {"prompt_tokens": 5}}).replace(b'"usage"', b'"\\u0075sage"'), id="an escaped key"
+        ),
+        pytest.param(line(body={"usage": {"prompt_tokens": 5}, "x": "\ud800"}), id="half of a surrogate pair"),
+    ],
+)
+def test_a_long_line_is_judged_as_a_short_one(given: bytes) -> None:
+    expected = ResultLine("a", succeeded=True, usage=(5, 0, 5))
+    assert judge(given) == expected
+    assert judge(given, long=0) == expected

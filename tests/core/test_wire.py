@@ -56,6 +56,8 @@ def test_a_new_azure_batch_has_nothing_set_yet() -> None:
         pytest.param(None, "unknown", False, id="none at all means: still going"),
         pytest.param("", "unknown", False, id="an empty one too"),
         pytest.param({"a": 1}, "unknown", False, id="and a strange one"),
+        pytest.param("completed\n", "unknown", False, id="nothing is trimmed into an end"),
+        pytest.param("x" * 65, "unknown", False, id="a status without end isn't shown"),
     ],
 )
 def test_status(status: object, expected: str, terminal: bool) -> None:
@@ -73,13 +75,20 @@ def test_status(status: object, expected: str, terminal: bool) -> None:
         pytest.param(None, None, id="null"),
         pytest.param("", None, id="empty"),
         pytest.param(0, None, id="zero"),
+        pytest.param("2025-10-30T11:46:02+02:00", datetime(2025, 10, 30, 9, 46, 2, tzinfo=UTC), id="of another zone"),
+        pytest.param("0001-01-01T00:00:00Z", None, id="the year 1 means never"),
+        pytest.param("0001-01-01T00:00:00+14:00", None, id="before the year 1"),
+        pytest.param("9999-12-31T23:59:59-14:00", None, id="after the year 9999"),
         pytest.param("soon", None, id="words"),
         pytest.param(1e300, None, id="out of range"),
         pytest.param(True, None, id="a truth value"),
     ],
 )
 def test_moments(value: object, expected: datetime | None) -> None:
-    assert read_batch(batch(created_at=value)).created_at == expected
+    found = read_batch(batch(created_at=value)).created_at
+    assert found == expected
+    # A status is written as if it were UTC.
+    assert found is None or found.tzinfo is UTC
 
 
 def test_a_failed_azure_batch_ended_when_it_says_completed() -> None:
@@ -95,6 +104,27 @@ def test_a_batch_that_was_cancelled_ended_when_it_was_cancelled() -> None:
 def test_counts_may_be_null_or_strings() -> None:
     counts = read_batch(batch(request_counts={"total": "5", "completed": None, "failed": -1})).counts
     assert counts == Counts(total=5, completed=None, failed=None)
+
+
+@pytest.mark.parametrize("count", [2**63, 10**30, 1e30, "1e30", str(2**64)])
+def test_a_count_that_fits_into_no_field_is_unset(count: object) -> None:
+    read = read_batch(batch(request_counts={"total": count, "completed": 4, "failed": 2**53}))
+    assert read.counts == Counts(total=None, completed=4, failed=2**53)
+    assert read_file(encoded({"id": "file-1", "bytes": count})).bytes is None
+
+
+@pytest.mark.parametrize("file_id", ["../x", "x" * 257, "a\nb", "\u2028a b", "\ud800x y"])
+def test_a_files_id_that_no_path_can_hold_is_kept_fit_to_be_shown(file_id: str) -> None:
+    found = read_batch(batch(output_file_id=file_id)).output_file_id
+    assert found is not None
+    assert not is_safe_id(found)
+    assert len(found) <= 256
+    assert found.isprintable()
+
+
+@pytest.mark.parametrize("nothing", [None, "", "\n"])
+def test_a_files_id_of_nothing_is_none(nothing: object) -> None:
+    assert read_batch(batch(output_file_id=nothing)).output_file_id is None
 
 
 def test_the_providers_errors_have_lines_as_numbers_or_strings() -> None:
@@ -146,15 +176,23 @@ def test_a_file_may_lack_its_size() -> None:
     assert (read.id, read.bytes, read.status, read.status_details) == ("file-1", None, "processed", None)
 
 
-def test_a_page_leaves_out_what_has_no_id_and_knows_where_to_go_on() -> None:
-    page = read_page(encoded({"data": [{"id": "b1"}, {}, {"id": "b2"}], "has_more": True}))
+def test_a_page_keeps_apart_what_has_no_usable_id_and_knows_where_to_go_on() -> None:
+    strange = {"id": "arn:b", "input_file_id": "file-1"}
+    page = read_page(encoded({"data": [{"id": "b1"}, {}, strange, 7, {"id": "b2"}], "has_more": True}))
     assert [item.id for item in page.batches] == ["b1", "b2"]
+    assert [(item.id, item.input_file_id) for item in page.unusable] == [("", None), ("", "file-1")]
     assert (page.has_more, page.last_id) == (True, "b2")
 
 
 def test_a_page_of_an_old_preview_calls_its_data_value() -> None:
     page = read_page(encoded({"value": [{"id": "b1"}]}))
     assert ([item.id for item in page.batches], page.has_more) == (["b1"], False)
+    assert read_page(encoded({"data": None, "value": [{"id": "b1"}]})).batches == page.batches
+
+
+@pytest.mark.parametrize("more", [True, 1, "true", "True", "1"])
+def test_more_may_be_said_in_other_words(more: object) -> None:
+    assert read_page(encoded({"data": [{"id": "b1"}], "has_more": more})).has_more
 
 
 @pytest.mark.parametrize(
@@ -205,6 +243,27 @@ def test_only_safe_ids_go_into_paths(value: str, safe: bool) -> None:
         ),
         pytest.param(b"", {}, ErrorBody(source="unknown", code=None, message="HTTP 502 without a message"), id="empty"),
         pytest.param(b"[]", {}, ErrorBody(source="unknown", code=None, message="HTTP 502"), id="something else"),
+        pytest.param(
+            b'{"error":{},"message":"gone"}',
+            {},
+            ErrorBody(source="kong", code=None, message="gone"),
+            id="an empty error is none",
+        ),
+        pytest.param(
+            b'{"error":"\\n"}',
+            {},
+            ErrorBody(source="provider", code=None, message="HTTP 502"),
+            id="a message of blanks",
+        ),
+        pytest.param(
+            b'{"message":"\\n"}', {}, ErrorBody(source="unknown", code=None, message="HTTP 502"), id="no words"
+        ),
+        pytest.param(
+            b'{"error":{"code":"a\\nb","message":"m"}}',
+            {},
+            ErrorBody(source="provider", code="a b", message="m"),
+            id="a code is one line",
+        ),
     ],
 )
 def test_errors(body: bytes, headers: dict[str, str], expected: ErrorBody) -> None:
@@ -230,6 +289,8 @@ def test_a_long_message_is_cut() -> None:
         pytest.param({"X-AI-RateLimit-Retry-After": "12"}, 12.0, id="Kong's own"),
         pytest.param({"Retry-After": "soon", "X-AI-RateLimit-Retry-After": "3"}, 3.0, id="the one that can be read"),
         pytest.param({"Retry-After": "inf"}, None, id="not for ever"),
+        pytest.param({"Retry-After": "1761825600"}, 86400.0, id="a moment in place of seconds: no longer than a day"),
+        pytest.param({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86400.0, id="a date far off"),
         pytest.param({}, None, id="nothing said"),
     ],
 )

@@ -3,7 +3,7 @@
 import io
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 import pytest
@@ -15,14 +15,17 @@ from tests.edges.plans import connection_to
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """Listen for one request, send these bytes, and hang up."""
+def answering(answer: bytes, end: bytes = b"\r\n\r\n") -> Iterator[str]:
+    """Listen for one request that ends so, send these bytes, and hang up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             client, _ = listener.accept()
-            with client:
-                client.recv(65536)
+            # A client that has had enough hangs up first.
+            with client, suppress(OSError):
+                asked = b""
+                while not asked.endswith(end) and (more := client.recv(65536)):
+                    asked += more
                 client.sendall(answer)
 
         thread = Thread(target=serve, daemon=True)
@@ -83,3 +86,14 @@ def test_more_than_can_be_used_is_not_downloaded(answer: bytes) -> None:
 def test_an_unsafe_id_is_never_sent(unsafe: str, closed_port: str) -> None:
     with Files(resolve(connection_to(closed_port), {})) as files:
         assert isinstance(files.download(unsafe, io.BytesIO()), NotFound)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(b"200 OK", "the body is larger than"), (b"413 Content Too Large", "answered 413")]
+)
+def test_an_answer_to_an_upload_that_never_ends_is_not_waited_for(status: bytes, expected: str) -> None:
+    answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 99999999999\r\n\r\n" + b" " * 3_000_000
+    with answering(answer, end=b"--\r\n") as url, Files(resolve(connection_to(url), {})) as files:
+        result = files.upload("uid-0-1.jsonl", iter([b"x"]), 1)
+    assert not isinstance(result, Answered)
+    assert expected in result.message

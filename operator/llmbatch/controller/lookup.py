@@ -31,6 +31,8 @@ class Found:
     batches: tuple[RemoteBatch, ...]
     whole: bool
     """The list was read as far back as need be."""
+    unusable: bool = False
+    """One of the job's is listed under an id that no path can hold: it is there, and nothing can be done with it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Finder:
         found = await self._find(seen, client, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
             return Outcome(seen.stored, await self._unlisted(client, found))
+        if found.unusable:
+            return Outcome(seen.stored, _unusable())
         if not found.batches and not found.whole:
             return Outcome(seen.stored, _unreadable(observation.next_attempt))
         if not found.batches:
@@ -124,8 +128,8 @@ class Finder:
             )
             for other in cancelled.ended
         ]
-        if not found.whole:
-            told = "The gateway's list of batches can't be read to its end; look there for further batches of this job."
+        if not found.whole or found.unusable:
+            told = "The gateway's list of batches can't be made sense of to its end; look there for further batches of this job."
             notes.append(("Warning", Reason.DUPLICATES_UNCHECKED, told))
         checked = outcome.status.model_copy(update={"duplicates_checked_time": now})
         return replace(outcome, status=checked, notes=tuple(notes), duplicates=len(cancelled.ended))
@@ -174,6 +178,7 @@ class Finder:
         found: dict[str, RemoteBatch] = {}
         moments: list[datetime] = []
         after: str | None = None
+        unusable = False
         for _ in range(MOST_PAGES):
             with crash.around(crash.Effect.LOOK_UP):
                 answer = await client.gateway.list_batches(after)
@@ -182,14 +187,15 @@ class Finder:
             page = answer.value
             found |= {batch.id: batch for batch in page.batches if matches(batch, input_file_id, uid, oldest)}
             moments += [batch.created_at for batch in page.batches if batch.created_at is not None]
-            if not page.has_more or not page.batches:
-                return Found(tuple(found.values()), whole=True)
+            unusable = unusable or any(matches(batch, input_file_id, uid, oldest) for batch in page.unusable)
+            if not page.has_more or not (page.batches or page.unusable):
+                return Found(tuple(found.values()), whole=True, unusable=unusable)
             if moments and moments[-1] < oldest - timedelta(seconds=1) and is_newest_first(moments):
-                return Found(tuple(found.values()), whole=True)
+                return Found(tuple(found.values()), whole=True, unusable=unusable)
             if page.last_id is None or page.last_id == after:
                 break
             after = page.last_id
-        return Found(tuple(found.values()), whole=False)
+        return Found(tuple(found.values()), whole=False, unusable=unusable)
 
     async def _fresh(self, client: Client, batches: tuple[RemoteBatch, ...]) -> tuple[RemoteBatch, ...] | Failure:
         """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""
@@ -231,6 +237,14 @@ def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
 def _as_listed(batch: Batch) -> RemoteBatch:
     """Show the batch in status as the list would; the list may lag behind it."""
     return RemoteBatch(id=batch.id or "", status=batch.status or "validating", created_at=batch.created_at, metadata={})
+
+
+def _unusable() -> Problem:
+    message = (
+        "The gateway lists this job's batch with an id that is empty, too long or has characters that no id"
+        " may have, so that it can't be followed. Look it up at the provider; it is not submitted again."
+    )
+    return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
 
 
 def _unreadable(next_attempt: int) -> Problem:

@@ -29,7 +29,8 @@ MAX_LINE_ERRORS = 10
 BOM = b"\xef\xbb\xbf"
 # The text json puts where a model's name may be written with escapes: m, o, d, e, l.
 _ESCAPED_LETTER = re.compile(rb"\\u006[dDfF45cC]")
-_MODEL_MEMBER = re.compile(rb'"model"[ \t\r]*:[ \t\r]*("(?:[^"\\]|\\.)*")')
+# Possessive: were there a way back, each character of a long name would take memory to remember it.
+_MODEL_MEMBER = re.compile(rb'"model"[ \t\r]*:[ \t\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 
 
 def digest(custom_id: str) -> bytes:
@@ -110,7 +111,8 @@ class LineChecker:
         assert self._override is not None  # noqa: S101 - the caller has looked
         edits: list[tuple[int, int, bytes]] = []
         for outer in skim.members(line):
-            if json.loads(outer.key) != "body":
+            # A member that is given twice counts as the last one says, so an earlier body may be anything.
+            if json.loads(outer.key) != "body" or line[outer.start : outer.start + 1] != b"{":
                 continue
             models = [inner for inner in skim.members(line, outer.start) if json.loads(inner.key) == "model"]
             edits += [(inner.start, inner.end, self._override) for inner in models]
@@ -118,9 +120,13 @@ class LineChecker:
                 empty = not any(True for _ in skim.members(line, outer.start))
                 new = b'"model": ' + self._override + (b"" if empty else b", ")
                 edits.append((outer.start + 1, outer.start + 1, new))
-        for start, end, new in reversed(edits):
-            line = line[:start] + new + line[end:]
-        return line
+        # Put together once: to make the line anew for each edit takes a time that grows with the square of their number.
+        parts: list[bytes] = []
+        done = 0
+        for start, end, new in edits:
+            parts += (line[done:start], new)
+            done = end
+        return b"".join((*parts, line[done:]))
 
     def _parsed(self, line: bytes) -> dict[str, Any] | None:
         try:

@@ -12,6 +12,13 @@ from llmbatch.core.text import one_line
 
 _WRAPPINGS = 2  # JSON in a JSON string, at most so deep
 
+MOST = 2**53
+"""Largest count that is believed: beyond it no number is exact, and a little further none fits into a CR's field."""
+
+
+MOST_VALUES = 250_000
+"""Most values in a body: a hundred batches with all their fields and errors have some 10,000. Each may take 230 bytes."""
+
 
 class WireError(Exception):
     """A body that doesn't say what it must; the message never quotes it."""
@@ -21,8 +28,10 @@ def unwrapped(body: bytes) -> object:
     """Read a body as JSON.
 
     Raises:
-        WireError: It is none.
+        WireError: It is none, or one whose values would fill the memory.
     """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
+        raise WireError(f"the body has more than {MOST_VALUES} values")
     try:
         data: object = json.loads(body)
         for _ in range(_WRAPPINGS):
@@ -56,7 +65,7 @@ def text(value: object) -> str | None:
 def short(value: object) -> str | None:
     """Read a text that is to be shown: one line, at most 256 characters."""
     found = text(value)
-    return one_line(found) if found else None
+    return (one_line(found) or None) if found else None
 
 
 def number(value: object) -> float | None:
@@ -71,20 +80,21 @@ def number(value: object) -> float | None:
 
 
 def count(value: object) -> int | None:
-    """Read a whole number of things; a negative one is unset."""
+    """Read a whole number of things; one that is negative or beyond belief is unset."""
     found = number(value)
-    return int(found) if found is not None and found >= 0 else None
+    return int(found) if found is not None and 0 <= found <= MOST else None
 
 
 def moment(value: object) -> datetime | None:
-    """Read Unix seconds or ISO 8601 as an aware datetime; 0 is unset."""
+    """Read Unix seconds or ISO 8601 as a datetime in UTC; 0 is unset, and so is what lies before (year 1 means never)."""
     seconds = number(value)
     try:
         if seconds is not None:
             return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
         if isinstance(value, str) and value:
-            found = datetime.fromisoformat(value)
-            return found if found.tzinfo else found.replace(tzinfo=UTC)
+            read = datetime.fromisoformat(value)
+            found = read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+            return found if found.timestamp() > 0 else None
     except (ValueError, OverflowError, OSError):
         pass
     return None

@@ -10,6 +10,9 @@ from typing import Literal
 from llmbatch.core import loose
 from llmbatch.core.text import one_line
 
+LONGEST_WAIT_SECONDS = 24 * 3600.0
+"""A gateway that asks for more (a date far off, milliseconds for seconds) is asked again all the same."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBody:
@@ -31,13 +34,15 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
         return _plain(status, headers, body)
     if isinstance(data, dict):
         error = data.get("error")
-        if isinstance(error, dict):
-            code = loose.text(error.get("code")) or loose.text(error.get("type"))
+        if isinstance(error, dict) and error:
+            code = loose.short(error.get("code")) or loose.short(error.get("type"))
             return ErrorBody(
                 source="provider", code=code, message=loose.short(error.get("message")) or f"HTTP {status}"
             )
         if isinstance(error, str) and error:
-            return ErrorBody(source="provider", code=loose.text(data.get("code")), message=one_line(error))
+            return ErrorBody(
+                source="provider", code=loose.short(data.get("code")), message=one_line(error) or f"HTTP {status}"
+            )
         message = loose.short(data.get("message"))
         if message is not None:
             return ErrorBody(source="kong", code=None, message=message)
@@ -45,7 +50,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Say how many seconds the gateway asks to wait, 0 or more; None: it doesn't say.
+    """Say how many seconds the gateway asks to wait, from 0 to LONGEST_WAIT_SECONDS; None: it doesn't say.
 
     Retry-After (seconds, or a date by the gateway's clock, which its Date header tells), else Kong's X-AI-RateLimit-Retry-After (seconds).
     """
@@ -56,9 +61,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
             continue
         seconds = loose.number(value)
         if seconds is not None:
-            return max(0.0, seconds)
+            return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
         if (moment := _moment(value)) is not None:
-            return max(0.0, (moment - (_moment(lower.get("date", "")) or now)).total_seconds())
+            seconds = (moment - (_moment(lower.get("date", "")) or now)).total_seconds()
+            return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
     return None
 
 

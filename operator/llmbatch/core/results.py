@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from llmbatch.api.batchjob_status import Failure, Usage
 from llmbatch.core import skim
-from llmbatch.core.lines import digest
+from llmbatch.core.lines import BOM, digest
 from llmbatch.core.text import one_line
 
 MAX_FAILURES = 10
@@ -25,7 +25,10 @@ MISSING = "missing_result"
 MISSING_MESSAGE = "The provider returned no result for this request."
 NO_ANSWER = "the result has neither an answer nor an error"
 
-_LONG_LINE = 4 * 1024 * 1024
+MOST_TOKENS = 2**40
+"""Most tokens that are believed of one request, so that the sum over all of them fits into a CR's field."""
+
+LONG_LINE = 4 * 1024 * 1024
 """From this size on a line is skimmed, not parsed (embeddings): the tree would take ten times its size in memory."""
 
 
@@ -43,10 +46,10 @@ class ResultLine:
 UNREADABLE = ResultLine(None, succeeded=False, code=MALFORMED, message="the result line can't be read")
 
 
-def judge(line: bytes | bytearray) -> ResultLine:
-    """Judge one result line, given without its line feed; never raises."""
+def judge(line: bytes | bytearray, *, long: int = LONG_LINE) -> ResultLine:
+    """Judge one result line, given without its line feed; never raises. One of more than `long` bytes is skimmed."""
     try:
-        data = _skimmed(line) if len(line) > _LONG_LINE else _parsed(line)
+        data = _skimmed(line) if len(line) > long else _parsed(line)
     except (ValueError, RecursionError):
         return UNREADABLE
     if not isinstance(data, dict):
@@ -138,14 +141,14 @@ def _parsed(line: bytes | bytearray) -> Any:  # noqa: ANN401 - JSON has no narro
     try:
         return from_json(line, cache_strings="keys")
     except ValueError:
-        # The slower reader takes lone surrogates, which a model may well have written.
-        return json.loads(line)
+        # The slower reader takes lone surrogates, which a model may well have written, and a byte-order mark.
+        return json.loads(line.decode("utf-8-sig", "surrogatepass"))
 
 
 def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
     """Read a long line but for the inner part of a succeeded answer's body."""
     data: dict[str, Any] = {}
-    for member in skim.members(line):
+    for member in skim.members(line, len(BOM) if line.startswith(BOM) else 0):
         key = json.loads(member.key)
         if key == "response" and line[member.start : member.start + 1] == b"{":
             data[key] = response = {}
@@ -162,12 +165,14 @@ def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
 def _skimmed_body(line: bytes | bytearray, start: int) -> dict[str, Any] | None:
     if line[start : start + 1] != b"{":
         return None
-    wanted = (member for member in skim.members(line, start) if member.key in (b'"usage"', b'"error"'))
-    return {json.loads(member.key): _small(line, member.start, member.end) for member in wanted}
+    named = ((json.loads(member.key), member) for member in skim.members(line, start))
+    return {key: _small(line, member.start, member.end) for key, member in named if key in ("usage", "error")}
 
 
 def _small(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    return json.loads(line[start:end]) if end - start <= _LONG_LINE else {"message": "(too long to be shown)"}
+    if end - start > LONG_LINE:
+        return {"message": "(too long to be shown)"}
+    return json.loads(line[start:end].decode("utf-8", "surrogatepass"))
 
 
 def _usage(usage: object) -> tuple[int, int, int] | None:
@@ -181,20 +186,21 @@ def _usage(usage: object) -> tuple[int, int, int] | None:
 def _tokens(usage: dict[str, Any], *names: str) -> int:
     for name in names:
         value = usage.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOKENS:
             return value
     return 0
 
 
 def _reason(error: object, status: object) -> tuple[str, str]:
-    http = str(status) if isinstance(status, int | str) and not isinstance(status, bool) else ""
+    http = one_line(str(status), MAX_CODE) if isinstance(status, int | str) and not isinstance(status, bool) else ""
     if isinstance(error, dict):
         code = error.get("code")
         if not isinstance(code, str | int) or isinstance(code, bool) or code == "":
-            code = http or error.get("type")
+            kind = error.get("type")
+            code = http or (kind if isinstance(kind, str) else "")
         message = error.get("message")
         text = message if isinstance(message, str) else ""
     else:
         code, text = http, error if isinstance(error, str) else ""
     fallback = f"HTTP status {http}" if http else NO_ANSWER
-    return one_line(str(code or http or "unknown"), MAX_CODE), one_line(text, MAX_MESSAGE) or fallback
+    return one_line(str(code), MAX_CODE) or http or "unknown", one_line(text, MAX_MESSAGE) or fallback

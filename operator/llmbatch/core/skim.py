@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# A string, or a structural character. Numbers and literals between them are skipped by the search itself.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]', re.DOTALL)
+# A string, or a structural character, or a quotation mark whose string does not end: without that last one, the search
+# would try every quotation mark to the end of the text. Numbers and literals between them are skipped by the search.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:"]', re.DOTALL)
 _BLANKS = (b" ", b"\t", b"\r", b"\n")
 
 
@@ -40,7 +41,7 @@ def members(text: bytes | bytearray, start: int = 0) -> Iterator[Member]:
         return
     while True:
         key = _TOKEN.match(text, position)
-        if key is None or text[position] != 0x22:
+        if key is None or text[position] != 0x22 or key.end() - position < 2:
             raise SkimError("a key was expected")
         position = _skip_blank(text, key.end())
         if text[position : position + 1] != b":":
@@ -58,6 +59,8 @@ def _value_end(text: bytes | bytearray, start: int) -> tuple[int, int]:
     depth = 0
     for token in _TOKEN.finditer(text, start):
         mark = text[token.start()]
+        if mark == 0x22 and token.end() - token.start() < 2:
+            break
         if mark in b"{[":
             depth += 1
         elif mark in b"}]" and depth > 0:

@@ -16,6 +16,7 @@ TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 """Only these end a batch; any status that isn't known means: still going."""
 
 _ID = re.compile(r"[A-Za-z0-9_.=-]{1,256}")
+_STATUS = re.compile(r"[\w.-]{1,64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,10 @@ class BatchError:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteBatch:
-    """A batch at the provider. Moments are aware datetimes; None: not told."""
+    """A batch at the provider. Moments are in UTC, files' ids are fit to be shown but not checked; None: not told."""
 
     id: str
-    status: str  # lower-case, "cancelled" in this spelling; "unknown" when there is none
+    status: str  # lower-case, "cancelled" in this spelling; "unknown" when there is none that can be shown
     input_file_id: str | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
@@ -82,7 +83,7 @@ class RemoteBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """A file at the provider. status is lower-case, "unknown" when there is none."""
+    """A file at the provider. status is lower-case, "unknown" when there is none that can be shown."""
 
     id: str
     status: str
@@ -99,6 +100,8 @@ class Page:
     batches: tuple[RemoteBatch, ...]
     has_more: bool
     last_id: str | None  # to go on after; None: there is no telling
+    unusable: tuple[RemoteBatch, ...] = ()
+    """Batches whose ids no path can hold (here ""): nothing can be done with them, but they are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +124,8 @@ def read_batch(body: bytes) -> RemoteBatch:
     Raises:
         loose.WireError: It is no JSON object, or has no usable id.
     """
-    return _batch(loose.unwrapped(body))
+    data = loose.mapping(loose.unwrapped(body))
+    return _batch(data, _own_id(data))
 
 
 def read_file(body: bytes) -> RemoteFile:
@@ -154,7 +158,7 @@ def _file(value: object) -> RemoteFile:
     data = loose.mapping(value)
     return RemoteFile(
         id=_own_id(data),
-        status=(loose.text(data.get("status")) or "unknown").lower(),
+        status=_status(data),
         bytes=loose.count(data.get("bytes")),
         status_details=loose.short(data.get("status_details")),
         filename=loose.text(data.get("filename")),
@@ -163,25 +167,27 @@ def _file(value: object) -> RemoteFile:
 
 
 def read_page(body: bytes) -> Page:
-    """Read one page of batches; entries without a usable id are left out.
+    """Read one page of batches; entries without a usable id are kept apart.
 
     Raises:
         loose.WireError: It is not a list of batches.
     """
     data, entries = _listed(body)
-    batches = []
+    batches, unusable = [], []
     for entry in entries:
-        try:
-            batches.append(_batch(entry))
-        except loose.WireError:
+        if not isinstance(entry, dict):
             continue
+        try:
+            batches.append(_batch(entry, _own_id(entry)))
+        except loose.WireError:
+            unusable.append(_batch(entry, ""))
     has_more, last_id = _rest(data, batches[-1].id if batches else None)
-    return Page(batches=tuple(batches), has_more=has_more, last_id=last_id)
+    return Page(batches=tuple(batches), has_more=has_more, last_id=last_id, unusable=tuple(unusable))
 
 
 def _listed(body: bytes) -> tuple[dict[str, Any], list[Any]]:
     data = loose.mapping(loose.unwrapped(body))
-    entries = data.get("data", data.get("value"))  # very old previews of Azure said "value"
+    entries = data.get("data") or data.get("value") or data.get("data")  # very old previews of Azure said "value"
     if not isinstance(entries, list):
         raise loose.WireError("the body has no list in 'data'")
     return data, entries
@@ -191,23 +197,23 @@ def _rest(data: dict[str, Any], last_entry: str | None) -> tuple[bool, str | Non
     """Say whether there is another page, and after which id it begins."""
     last = loose.text(data.get("last_id")) or last_entry
     more = data.get("has_more")
-    has_more = more is True or (isinstance(more, str) and more.lower() == "true")
+    has_more = more in (True, "1") or (isinstance(more, str) and more.lower() == "true")
     return has_more, last if last and is_safe_id(last) else None
 
 
-def _batch(value: object) -> RemoteBatch:
-    data = loose.mapping(value)
+def _batch(data: Mapping[str, Any], own_id: str) -> RemoteBatch:
     counts = data.get("request_counts")
     counts = counts if isinstance(counts, dict) else {}
     metadata = data.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    status = (loose.text(data.get("status")) or "unknown").lower().replace(" ", "_")
+    status = _status(data).replace(" ", "_")
     return RemoteBatch(
-        id=_own_id(data),
+        id=own_id,
         status={"canceled": "cancelled", "canceling": "cancelling", "inprogress": "in_progress"}.get(status, status),
-        input_file_id=loose.text(data.get("input_file_id")),
-        output_file_id=loose.text(data.get("output_file_id")),
-        error_file_id=loose.text(data.get("error_file_id")),
+        # One that is not safe is kept, so that its download fails and says why: without it there'd be no results to miss.
+        input_file_id=loose.short(data.get("input_file_id")),
+        output_file_id=loose.short(data.get("output_file_id")),
+        error_file_id=loose.short(data.get("error_file_id")),
         counts=Counts(
             total=loose.count(counts.get("total")),
             completed=loose.count(counts.get("completed")),
@@ -224,6 +230,12 @@ def _batch(value: object) -> RemoteBatch:
         metadata={str(key): value for key, value in metadata.items() if isinstance(value, str)},
         errors=tuple(_errors(data.get("errors"))),
     )
+
+
+def _status(data: Mapping[str, Any]) -> str:
+    value = (loose.text(data.get("status")) or "").lower()
+    # Nothing is trimmed into a status that would end a batch.
+    return value if _STATUS.fullmatch(value.replace(" ", "_")) else "unknown"
 
 
 def _errors(value: object) -> list[BatchError]:

@@ -18,6 +18,8 @@ Progress = Callable[[str, int, int | None], None]
 """Told now and then: what is going on ("upload", …), bytes done, bytes in all if known."""
 
 _ERROR_BYTES = 64 * 1024  # of a refusal's body
+_ANSWER_BYTES = 1024 * 1024
+"""Most bytes of the answer to an upload, which is one file object."""
 
 
 class TooLargeError(Exception):
@@ -67,17 +69,22 @@ class Files:
             yield tail
 
         try:
-            with crash.around(crash.Effect.UPLOAD_FILE):
-                response = self._client.post(self._route.files_url, headers=headers, content=framed())
+            with (
+                crash.around(crash.Effect.UPLOAD_FILE),
+                self._client.stream("POST", self._route.files_url, headers=headers, content=framed()) as response,
+            ):
+                body = _beginning(response, _ANSWER_BYTES)
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, host)
         except httpx.DecodingError:
             return outcome.unreadable(operation, host, "its compressed body is damaged")
         if not response.is_success:
-            body = self._route.without_secrets(response.content[:_ERROR_BYTES])
-            return outcome.from_response(response.status_code, response.headers, body, operation, host)
+            refusal = self._route.without_secrets(body[:_ERROR_BYTES])
+            return outcome.from_response(response.status_code, response.headers, refusal, operation, host)
+        if len(body) > _ANSWER_BYTES:
+            return outcome.unreadable(operation, host, f"the body is larger than {_ANSWER_BYTES} bytes")
         try:
-            return Answered(wire.read_file(response.content))
+            return Answered(wire.read_file(body))
         except WireError as error:
             return outcome.unreadable(operation, host, str(error))
 
@@ -128,6 +135,18 @@ class Files:
                 operation, host, f"the connection ended in the middle of a line, after {done} bytes"
             )
         return Answered(done)
+
+
+def _beginning(response: httpx.Response, most: int) -> bytes:
+    """Read a body, but not much further than `most` bytes."""
+    parts: list[bytes] = []
+    size = 0
+    for part in response.iter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            break
+    return b"".join(parts)
 
 
 def _announced(response: httpx.Response) -> int | None:

@@ -20,7 +20,7 @@ from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreach
 
 CREATE_SECONDS = 30.0
 """A create call that isn't answered by then is given up: whoever waits for it to settle counts on that."""
-MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of a small call's answer. The largest real ones are lists of batches with many errors."""
 
 T = TypeVar("T")
