@@ -172,7 +172,8 @@ class Play:
             await self._until(lambda: api.get("batchjobs", "job") is None, api, operator)
         else:
             await self._until(lambda: _at_rest(api), api, operator)
-        await self._until(self.mark.exists, api, operator)
+        died = operator.exit_codes if self.death.who == "operator" else kubelet.exit_codes
+        await self._until(lambda: crash.EXIT_CODE in died, api, operator)
         # Whoever died after everything else was done must find that nothing is left to do.
         await self._until(
             lambda: operator.log().count("this process leads") >= len(operator.exit_codes) + 1, api, operator

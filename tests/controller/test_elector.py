@@ -138,7 +138,7 @@ async def test_a_renewal_that_fails_now_and_then_ends_nothing(api: ApiServer, cl
     holding = asyncio.create_task(first.hold())
     for _ in range(2):
         failing = api.fault("status", "update", "leases", status=status, times=2)
-        while failing.times:
+        while failing.times:  # noqa: ASYNC110 - until both have failed
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.7)
         assert first.leads()
