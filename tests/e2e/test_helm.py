@@ -18,12 +18,14 @@ from tests.e2e.release import CHART, Release
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
-VERBS = [
-    (f"{resource.plural}/{subresource}" if subresource else resource.plural, resource.group, verb)
-    for needed in (PERMISSIONS, OWN_PERMISSIONS)
-    for (resource, subresource), verbs in needed.items()
-    for verb in sorted(verbs)
-]
+VERBS = list(
+    dict.fromkeys(
+        (f"{resource.plural}/{subresource}" if subresource else resource.plural, resource.group, verb)
+        for needed in (PERMISSIONS, OWN_PERMISSIONS)
+        for (resource, subresource), verbs in needed.items()
+        for verb in sorted(verbs)
+    )
+)
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ async def api() -> AsyncIterator[ApiServer]:
 async def test_events_are_sent_in_order_and_a_refused_one_stops_none(api: ApiServer) -> None:
     api.fault("status", "create", "events", status=403)
     cluster = cluster_of(api)
-    recorder = Recorder(cluster, "pod-1")
+    recorder = Recorder(cluster, "llmbatch-system", "pod-1")
     for reason in (Reason.UPLOADING, Reason.VALIDATING, Reason.SUCCEEDED):
         recorder.record(SUBJECT, "Normal", reason, "x" * 5000)
     task = asyncio.create_task(recorder.run())
@@ -143,7 +143,7 @@ async def test_events_are_sent_in_order_and_a_refused_one_stops_none(api: ApiSer
 
 async def test_events_beyond_what_can_be_sent_are_dropped_and_nothing_waits(api: ApiServer) -> None:
     cluster = cluster_of(api)
-    recorder = Recorder(cluster, "pod-1")
+    recorder = Recorder(cluster, "llmbatch-system", "pod-1")
     for _ in range(1100):
         recorder.record(SUBJECT, "Normal", Reason.UPLOADING, "m")
     await recorder.flush(0.01)

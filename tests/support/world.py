@@ -19,6 +19,7 @@ from llmbatch.core.decision import (
     Collect,
     Decision,
     DeleteFiles,
+    Discard,
     Done,
     Effect,
     Ending,
@@ -215,6 +216,8 @@ class World:
                 return facts.without_intent(status, made_none=False), None, None
             case Collect():
                 return *self._collect(status, answers), None
+            case Discard():
+                raise AssertionError("these results are in a Secret")
             case Cancel(batch_id):
                 if answers.cancel is not None:
                     return status, answers.cancel, None

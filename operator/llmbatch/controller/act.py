@@ -1,11 +1,12 @@
 """Does the one effect that was decided on; what it comes to is facts, not exceptions, for everything foreseen."""
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Literal, assert_never
 
-from llmbatch.api import FINALIZER
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.controller.discards import Discards
+from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
@@ -20,6 +21,7 @@ from llmbatch.core.decision import (
     Cancel,
     Collect,
     DeleteFiles,
+    Discard,
     Effect,
     Finish,
     GiveUpAttempt,
@@ -30,11 +32,8 @@ from llmbatch.core.decision import (
 )
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
-from llmbatch.edges import crash
-from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, NotFound, Refused
-from llmbatch.edges.permissions import JOBS
 
 
 class NoClientError(Exception):
@@ -45,19 +44,20 @@ class NoClientError(Exception):
 class Actor:
     """Does effects."""
 
-    cluster: Cluster
+    finalizers: Finalizers
     observer: Observer
+    discards: Discards
     transfers: Transfers
     submitter: Submitter
     metrics: Metrics
 
-    async def act(self, seen: Seen, effect: Effect) -> Outcome:
+    async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
         """Do an effect."""
         match effect:
             case AddFinalizer():
                 return await self._add_finalizer(seen)
-            case RemoveFinalizer(left_behind):
-                return await self._remove_finalizer(seen, left_behind)
+            case RemoveFinalizer():
+                return await self._remove_finalizer(seen, effect)
             case Upload():
                 return await self._upload(seen)
             case Submit(attempt):
@@ -68,6 +68,8 @@ class Actor:
                 return Outcome(facts.without_intent(seen.stored, made_none=False), after=0.0)
             case Collect():
                 return await self._collect(seen)
+            case Discard():
+                return await self.discards.start(seen)
             case Cancel(batch_id):
                 return await self._cancel(seen, batch_id)
             case DeleteFiles(file_ids):
@@ -84,44 +86,43 @@ class Actor:
     # --- the object --------------------------------------------------------------------------------------------------
 
     async def _add_finalizer(self, seen: Seen) -> Outcome:
-        finalizers = seen.raw["metadata"].get("finalizers") or []
-        done = await self._set_finalizers(seen.key, seen.raw, [*finalizers, FINALIZER])
-        return Outcome(seen.observation.status, after=0.0) if done else Outcome(seen.stored, stale=True)
+        done = await self.finalizers.add(seen.key, seen.raw)
+        if not done or seen.observation.stage is not Stage.INPUT:
+            # It was put back on a job under way, of which there is nothing new to tell.
+            return Outcome(seen.stored, stale=True)
+        return Outcome(seen.observation.status, after=0.0)
 
-    async def _remove_finalizer(self, seen: Seen, left_behind: str) -> Outcome:
-        if not await self._set_finalizers(seen.key, seen.raw, _without_ours(seen.raw)):
+    async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
+        observation = seen.observation
+        if not await self.finalizers.remove(seen.key, seen.raw):
             return Outcome(seen.stored, stale=True)
         self.observer.forget(seen.key, seen.owner.uid)
-        notes: tuple[Note, ...] = ()
-        if left_behind:
+        if observation.deleted_at is None:
+            return Outcome(seen.stored)
+        await self.discards.end(seen)
+        seconds = int((observation.now - observation.deleted_at).total_seconds())
+        notes: list[Note] = []
+        if effect.left_behind and effect.as_asked:
+            told = f"Left at the provider, as spec.deletionPolicy.remoteBatch says: {effect.left_behind}."
+            # Whether there is a batch at all is known to nobody, and somebody should look.
+            kind: Literal["Normal", "Warning"] = "Warning" if observation.stage is Stage.ANSWER else "Normal"
+            notes.append((kind, Reason.REMOTE_BATCH_RETAINED, told))
+        elif effect.left_behind:
+            told = f"Let go {seconds} s after its deletion with things left at the provider: {effect.left_behind}."
+            notes.append(("Warning", Reason.REMOTE_FILES_RETAINED, f"{told} Remove them there."))
+        if effect.kept_output:
+            told = f"Let go {seconds} s after its deletion with results left in their volume: {effect.kept_output}"
+            notes.append(("Warning", Reason.OUTPUT_RETAINED, told))
+        if effect.kept_output or (effect.left_behind and not effect.as_asked):
             self.metrics.left_behind.inc()
-            seconds = int(seen.observation.limits.cleanup_seconds)
-            told = f"Let go after {seconds} s with things left at the provider: {left_behind}. Remove them there."
-            notes = (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
         # An object that has ended stays; one that is deleted is gone now.
-        return Outcome(seen.stored, notes=notes, gone=seen.observation.deleted_at is not None)
+        return Outcome(seen.stored, notes=tuple(notes), gone=True)
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
-        if not await self._set_finalizers(key, raw, _without_ours(raw)):
+        if not await self.finalizers.remove(key, raw):
             return False
         self.metrics.left_behind.inc()
-        return True
-
-    async def _set_finalizers(self, key: Key, raw: Json, finalizers: list[str]) -> bool:
-        """Set an object's finalizers, unless it has changed or gone since it was read; answers whether that was done."""
-        patch = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
-            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
-        ]
-        effect = crash.Effect.ADD_FINALIZER if FINALIZER in finalizers else crash.Effect.REMOVE_FINALIZER
-        try:
-            with crash.around(effect):
-                await self.cluster.patch(JOBS, key.namespace, key.name, patch)
-        except ClusterError as error:
-            if error.status in (404, 409, 422):
-                return False
-            raise
         return True
 
     # --- data --------------------------------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ class Actor:
             if problem is not None:
                 stored = status.output
                 patient = stored is not None and not observation.older_than(
-                    stored.stored_time, observation.limits.cleanup_seconds
+                    stored.stored_time, observation.cleanup_seconds
                 )
                 if patient and observation.stage is Stage.CLEANUP:
                     return Outcome(status, problem)
@@ -234,7 +235,3 @@ def _client(seen: Seen) -> Client:
     if seen.client is None:
         raise NoClientError("a call to a gateway without one")
     return seen.client
-
-
-def _without_ours(raw: Json) -> list[str]:
-    return [item for item in raw["metadata"].get("finalizers") or [] if item != FINALIZER]

@@ -11,13 +11,14 @@ from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.cache import BATCHGATEWAY, Cache
+from llmbatch.controller.discards import Discards
 from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.transfers import Transfers, volume_destination
 from llmbatch.core import backoff, facts
 from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
-from llmbatch.core.plan import CollectReport, Problem, UploadPlan, UploadReport
+from llmbatch.core.plan import CollectReport, Problem, Report, UploadPlan, UploadReport
 from llmbatch.core.transfer_state import Blocked, Ended, Working
 from llmbatch.core.trouble import placed
 from llmbatch.edges import transfer_job
@@ -32,6 +33,7 @@ class Observer:
     cache: Cache
     gateways: Gateways
     transfers: Transfers
+    discards: Discards
     limits: Limits
     _next_poll: dict[str, float] = field(default_factory=dict)
     """By uid: when the job may be polled again, by the monotonic clock."""
@@ -63,6 +65,11 @@ class Observer:
         )
         seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
         stage = observation.stage
+        if deleted and observation.finalizer:
+            seen = await self.discards.look(seen)
+            if observation.out_of_time or observation.orphans:
+                # The gateway is not asked any more: it may not answer, and nothing would come of it.
+                return seen
         if stage is Stage.ENDED or (deleted and not observation.finalizer) or not (deleted or observation.acknowledged):
             return seen
         if stage is Stage.BATCH and not deleted and (wait := self.poll_in(metadata["uid"])) > 0:
@@ -251,7 +258,7 @@ class Observer:
             case Ended(report, problem):
                 return self.absorb(seen, report, problem)
 
-    def absorb(self, seen: Seen, report: UploadReport | CollectReport | None, problem: Problem | None = None) -> Seen:
+    def absorb(self, seen: Seen, report: Report | None, problem: Problem | None = None) -> Seen:
         """Take a transfer's report into the status, or say why there is nothing to take."""
         now = seen.observation.now
         if isinstance(report, UploadReport):

@@ -11,6 +11,8 @@ from pathlib import Path
 from llmbatch import __version__
 from llmbatch.controller.act import Actor
 from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.controller.discards import Discards
+from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.handlers import Json, Watch, needs_a_look
 from llmbatch.controller.observe import Observer
@@ -67,7 +69,7 @@ class Runtime:
         self.metrics = Metrics(__version__)
         self.cache, self.queue = Cache(), WorkQueue()
         self.metrics.count_jobs(self.cache.phases)
-        self.recorder = Recorder(cluster, settings.pod_name)
+        self.recorder = Recorder(cluster, settings.namespace, settings.pod_name)
         self.gateways = Gateways(
             cluster,
             Credentials(cluster, folder),
@@ -79,9 +81,10 @@ class Runtime:
         )
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
-        observer = Observer(self.cache, self.gateways, self.transfers, limits)
+        discards = Discards(self.transfers)
+        observer = Observer(self.cache, self.gateways, self.transfers, discards, limits)
         self.submitter = Submitter(cluster, observer, self.metrics, leads)
-        actor = Actor(cluster, observer, self.transfers, self.submitter, self.metrics)
+        actor = Actor(Finalizers(cluster), observer, discards, self.transfers, self.submitter, self.metrics)
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.reconciler = Reconciler(
             cluster,

@@ -34,6 +34,7 @@ def decide(seen: Observation) -> Decision:
     for rule in (
         object_is_being_deleted,  # wins over everything: whoever deletes wants no more done
         job_has_ended,
+        finalizer_was_taken_away,  # before anything else is done at the provider
         generation_is_new,  # kstatus: say at once that the new spec was seen
         news_is_unrecorded,  # a fact is stored before anything is done about it
         output_is_known_to_be_too_small,  # before trouble: looking again would download it all once more
@@ -54,8 +55,18 @@ def decide(seen: Observation) -> Decision:
 def job_has_ended(seen: Observation) -> Decision | None:
     if seen.stage is not Stage.ENDED:
         return None
+    if seen.discards_files:
+        # Its deletion takes the results out of the volume.
+        return Decision(Done(), None if seen.finalizer else AddFinalizer())
     # Nothing is left to do for it, so that its deletion need not wait for us.
     return Decision(Done(), RemoveFinalizer() if seen.finalizer else None)
+
+
+def finalizer_was_taken_away(seen: Observation) -> Decision | None:
+    """Put it back, whoever took it: a deletion would else leave a batch that costs money, and nobody would know."""
+    if seen.finalizer or (seen.stage is Stage.INPUT and seen.transferring is None):
+        return None
+    return Decision(Wait(Reason.ACCEPTED, "The finalizer was taken away; it is put back."), AddFinalizer())
 
 
 def generation_is_new(seen: Observation) -> Decision | None:
@@ -99,7 +110,7 @@ def something_is_in_the_way(seen: Observation) -> Decision | None:
 
 def _patience_is_over(seen: Observation) -> bool:
     stored = seen.status.output
-    return stored is not None and seen.older_than(stored.stored_time, seen.limits.cleanup_seconds)
+    return stored is not None and seen.older_than(stored.stored_time, seen.cleanup_seconds)
 
 
 def results_are_stored(seen: Observation) -> Decision | None:

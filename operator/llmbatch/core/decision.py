@@ -17,7 +17,11 @@ class RemoveFinalizer:
     """Let the object go."""
 
     left_behind: str = ""
-    """What stays at the provider, for a Warning event; empty: nothing."""
+    """What stays at the provider, for an event; empty: nothing."""
+    as_asked: bool = False
+    """It stays because spec.deletionPolicy says so."""
+    kept_output: str = ""
+    """Results that were to be deleted and stay, for a Warning event; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class DeleteFiles:
 
 
 @dataclass(frozen=True)
+class Discard:
+    """Start the transfer Job that deletes stored results from their volume."""
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Cancel the remote batch."""
 
@@ -75,7 +84,17 @@ class Finish:
 
 
 Effect = (
-    AddFinalizer | RemoveFinalizer | Upload | Submit | LookUp | GiveUpAttempt | Collect | DeleteFiles | Cancel | Finish
+    AddFinalizer
+    | RemoveFinalizer
+    | Upload
+    | Submit
+    | LookUp
+    | GiveUpAttempt
+    | Collect
+    | Discard
+    | DeleteFiles
+    | Cancel
+    | Finish
 )
 
 # --- endings: what happens next --------------------------------------------------------------------------------------

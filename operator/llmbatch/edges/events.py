@@ -4,7 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from llmbatch.api import API_VERSION
 from llmbatch.api.base import timestamp
@@ -12,6 +12,8 @@ from llmbatch.api.reasons import Reason
 from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.permissions import EVENTS
+
+Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +34,16 @@ class Subject:
 class Recorder:
     """Sends events one after the other; drops them when the API server can't keep up."""
 
-    def __init__(self, cluster: Cluster, instance: str) -> None:
-        """Record as the given instance (the pod's name)."""
+    def __init__(self, cluster: Cluster, namespace: str, instance: str) -> None:
+        """Record as the given pod."""
         self._cluster = cluster
-        self._instance = instance
-        self._queue: asyncio.Queue[tuple[str, dict[str, object]]] = asyncio.Queue(maxsize=1000)
+        self._namespace, self._instance = namespace, instance
+        self._queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue(maxsize=1000)
 
     def record(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
         """Record an event about an object."""
         now = timestamp(datetime.now(UTC))
-        body: dict[str, object] = {
+        body: Json = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"generateName": f"{subject.name[:200]}.", "namespace": subject.namespace},
@@ -75,10 +77,24 @@ class Recorder:
                 with crash.around(crash.Effect.RECORD_EVENT):
                     await self._cluster.create(EVENTS, namespace, body)
             except ClusterError as error:
-                # In a namespace that is being deleted nothing can be made, and that's no fault.
-                log.info("an event was refused", extra={"reason": error.reason, "detail": str(error)})
+                if error.namespace_ends:
+                    await self._record_here(body)
+                else:
+                    log.info("an event was refused", extra={"reason": error.reason, "detail": str(error)})
             finally:
                 self._queue.task_done()
+
+    async def _record_here(self, body: Json) -> None:
+        """Record about the operator's own pod what can't be recorded in a namespace that is being deleted."""
+        about = body["involvedObject"]
+        told = f"{about['kind']} {about['namespace']}/{about['name']}: {body['message']}"
+        pod = {"apiVersion": "v1", "kind": "Pod", "namespace": self._namespace, "name": self._instance}
+        metadata = {"generateName": f"{self._instance[:200]}.", "namespace": self._namespace}
+        moved = {**body, "metadata": metadata, "involvedObject": pod, "message": told[:MESSAGE_LIMIT]}
+        try:
+            await self._cluster.create(EVENTS, self._namespace, moved)
+        except ClusterError as error:
+            log.warning("an event was refused", extra={"reason": error.reason, "detail": str(error), "told": told})
 
     async def flush(self, seconds: float) -> None:
         """Wait until what is recorded is sent, at most so long."""
