@@ -210,6 +210,8 @@ class Actor:
         observation = seen.observation
         status = observation.status
         notes: tuple[Note, ...] = ()
+        if observation.stage is Stage.CLEANUP:
+            await self.transfers.settle_ownership(seen.owner, observation.spec)
         if finish.delete_file_ids:
             problem: Problem | None = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
             if seen.client is not None:

@@ -173,7 +173,7 @@ class Reconciler:
         if outcome.problem is not None:
             if observation.deleted_at is not None:
                 told = f"Can't clean up yet: {outcome.problem.message}"
-                return Wait(Reason.DELETING, told, after=outcome.after or 5.0)
+                return Wait(Reason.DELETING, told, after=min(outcome.after or 5.0, max(0.1, observation.seconds_left)))
             in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
             return ending_for(outcome.problem, observation.stage, observation.limits, costly=in_pod)
         if outcome.after is not None and isinstance(ending, Wait):

@@ -27,7 +27,7 @@ from llmbatch.core.transfer_state import TransferState, Working
 from llmbatch.edges import crash, transfer_job
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.credentials import Access, value_of
-from llmbatch.edges.objects import store, taken
+from llmbatch.edges.objects import settle_ownership, store, taken
 from llmbatch.edges.permissions import CLAIMS, CONFIGMAPS, EVENTS, KUBERNETES_JOBS, PODS, SECRETS
 from llmbatch.edges.transfer import collect, upload
 from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner
@@ -156,12 +156,17 @@ class Transfers:
             return report, None
         data = {place.key: results} | ({f"{place.key}.errors": errors} if report.errors_requests else {})
         with crash.around(crash.Effect.STORE_RESULTS):
-            problem = await store(
-                self._cluster, resource, owner, place.name, data, owned=job.deletion_policy.output == "Delete"
-            )
+            problem = await store(self._cluster, resource, owner, place.name, data, owned=_goes_with_job(job))
         where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
         destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors")
         return report.model_copy(update={"problem": problem}), destination
+
+    async def settle_ownership(self, owner: Owner, job: BatchJobSpec) -> None:
+        """Have stored results in a Secret or ConfigMap go with the BatchJob, or not, as its spec says."""
+        place = job.output.secret or job.output.config_map
+        if place is not None:
+            resource = SECRETS if job.output.secret else CONFIGMAPS
+            await settle_ownership(self._cluster, resource, owner, place.name, owned=_goes_with_job(job))
 
     # --- in a Job ----------------------------------------------------------------------------------------------------
 
@@ -237,6 +242,10 @@ def volume_destination(claim: str, path: str) -> Destination:
     """Say where results in a volume are."""
     where = f"persistentvolumeclaim/{claim} path"
     return Destination(f"{where} {path}", f"{where} {errors_path(path)}")
+
+
+def _goes_with_job(job: BatchJobSpec) -> bool:
+    return job.deletion_policy.output == "Delete"
 
 
 def _is_waiting(pods: list[Json]) -> bool:

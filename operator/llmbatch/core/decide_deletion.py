@@ -22,7 +22,7 @@ def object_is_being_deleted(seen: Observation) -> Decision | None:
     if not _provider_is_done_with(seen):
         return _clean_up(seen)
     if seen.discarding.at_work:
-        return _wait(seen.discarding.at_work, after=min(1.0, _left(seen)))
+        return _wait(seen.discarding.at_work, after=min(1.0, seen.seconds_left))
     return Decision(Done(), _let_go(seen))
 
 
@@ -45,7 +45,7 @@ def _provider_is_done_with(seen: Observation) -> bool:
 
 def _clean_up(seen: Observation) -> Decision:
     """Take the next step at the provider; no wait is longer than what is left of the time."""
-    left = _left(seen)
+    left = seen.seconds_left
     if seen.stage is Stage.INPUT:
         # The upload's answer names the file that is to be deleted.
         return _wait("Waiting for the upload under way, to delete its file.", after=min(1.0, left))
@@ -59,11 +59,6 @@ def _clean_up(seen: Observation) -> Decision:
             return Decision(_waiting("The batch is being cancelled."), Cancel(seen.batch.id))
         return _wait("The batch is being cancelled at the provider.", after=min(max(0.05, seen.poll_in), left))
     return Decision(_waiting("The remote files are being deleted."), DeleteFiles(seen.file_ids))
-
-
-def _left(seen: Observation) -> float:
-    gone_by = 0.0 if seen.deleted_at is None else (seen.now - seen.deleted_at).total_seconds()
-    return seen.cleanup_seconds - gone_by + 0.1
 
 
 def _waiting(message: str, after: float = 0.0) -> Wait:

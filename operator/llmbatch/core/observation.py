@@ -139,6 +139,12 @@ class Observation:
         return self.spec.deletion_policy.cleanup_timeout_seconds or self.limits.cleanup_seconds
 
     @property
+    def seconds_left(self) -> float:
+        """Time that is left for cleaning up after a deleted object, and a little more."""
+        gone_by = 0.0 if self.deleted_at is None else (self.now - self.deleted_at).total_seconds()
+        return self.cleanup_seconds - gone_by + 0.1
+
+    @property
     def out_of_time(self) -> bool:
         """Tell whether the object is deleted and has been held as long as it may be."""
         return self.deleted_at is not None and self.older_than(self.deleted_at, self.cleanup_seconds)

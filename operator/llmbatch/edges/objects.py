@@ -32,8 +32,6 @@ async def store(
             return problem
         else:
             await cluster.apply(resource, owner.namespace, name, body)
-            if not owned and _is_owned(found, owner):
-                await _disown(cluster, resource, owner, name, found)
     except ClusterError as error:
         if error.status == 413 or "Too long" in str(error) or "too large" in str(error).lower():
             size = sum(len(value) for value in data.values())
@@ -54,6 +52,22 @@ async def taken(cluster: Cluster, resource: Resource, owner: Owner, name: str) -
     return None if found is None else _taken(found, "Secret" if resource is SECRETS else "ConfigMap", owner, name)
 
 
+async def settle_ownership(cluster: Cluster, resource: Resource, owner: Owner, name: str, *, owned: bool) -> None:
+    """Have stored results go with the BatchJob, or outlive it, as its spec says now that it can't change any more.
+
+    It may have been changed while they were being stored.
+    """
+    found = await cluster.get(resource, owner.namespace, name)
+    if found is None or _taken(found, "", owner, name) is not None or _is_owned(found, owner) == owned:
+        return
+    references = [item for item in found["metadata"].get("ownerReferences") or [] if item.get("uid") != owner.uid]
+    patch = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]},
+        {"op": "add", "path": "/metadata/ownerReferences", "value": references + [owner.reference()] * owned},
+    ]
+    await cluster.patch(resource, owner.namespace, name, patch)
+
+
 def _taken(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
     labels = found.get("metadata", {}).get("labels") or {}
     maker = labels.get(naming.LABEL_UID)
@@ -72,14 +86,6 @@ def _taken(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
 def _is_owned(found: Json, owner: Owner) -> bool:
     references = found.get("metadata", {}).get("ownerReferences") or []
     return any(reference.get("uid") == owner.uid for reference in references)
-
-
-async def _disown(cluster: Cluster, resource: Resource, owner: Owner, name: str, found: Json) -> None:
-    """Take our ownerReference off: deletionPolicy was changed after an earlier try had stored the results."""
-    kept = [item for item in found["metadata"]["ownerReferences"] if item.get("uid") != owner.uid]
-    await cluster.patch(
-        resource, owner.namespace, name, [{"op": "add", "path": "/metadata/ownerReferences", "value": kept}]
-    )
 
 
 def _body(resource: Resource, owner: Owner, name: str, data: dict[str, bytes], *, owned: bool) -> Json:
