@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
@@ -109,6 +110,32 @@ async def test_the_gateway_object_may_go_first_and_the_operator_be_new(
     api.remove("batchjobs", "job")
     async with Operator(api, tmp_path).running() as operator:
         await until_let_go(operator, kong)
+
+
+async def test_what_is_left_is_told_before_the_object_is_let_go_and_once(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    """An operator that dies in between, or whose write is refused for a while, leaves no secret and no echo."""
+    await run(operator, api, kong, **SOON)
+    kong.fault("status", "*", status=503, times=-1)
+    refused = api.fault("status", "patch", "batchjobs", status=409, times=-1)
+    api.remove("batchjobs", "job")
+    await operator.until(
+        lambda: (
+            len(
+                [
+                    call
+                    for call in api.calls
+                    if (call.verb, call.plural) == ("create", "events")
+                    and call.body["reason"] == Reason.REMOTE_FILES_RETAINED
+                ]
+            )
+            > 1
+        )
+    )
+    assert operator.job()["metadata"]["finalizers"] == [FINALIZER]
+    refused.times = 0
+    await until_let_go(operator, kong)
 
 
 async def test_everything_deleted_while_the_operator_was_away_is_let_go_when_it_is_back(

@@ -1,10 +1,11 @@
 """Does the one effect that was decided on; what it comes to is facts, not exceptions, for everything foreseen."""
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.controller.cache import BATCHJOB
 from llmbatch.controller.discards import Discards
 from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Client
@@ -14,7 +15,7 @@ from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
-from llmbatch.core import facts
+from llmbatch.core import facts, farewell
 from llmbatch.core.decide import doubtful
 from llmbatch.core.decision import (
     AddFinalizer,
@@ -32,6 +33,7 @@ from llmbatch.core.decision import (
 )
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
+from llmbatch.edges.events import Recorder, Subject
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, NotFound, Refused
 
@@ -50,6 +52,7 @@ class Actor:
     transfers: Transfers
     submitter: Submitter
     metrics: Metrics
+    recorder: Recorder
 
     async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
         """Do an effect."""
@@ -94,29 +97,19 @@ class Actor:
 
     async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
         observation = seen.observation
+        if observation.deleted_at is not None:
+            await self.discards.end(seen)
+            subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
+            # Before it is gone: if this process died in between, nobody would know what was left.
+            for note in farewell.notes(observation, effect):
+                await self.recorder.tell(subject, *note)
         if not await self.finalizers.remove(seen.key, seen.raw):
             return Outcome(seen.stored, stale=True)
         self.observer.forget(seen.key, seen.owner.uid)
-        if observation.deleted_at is None:
-            return Outcome(seen.stored)
-        await self.discards.end(seen)
-        seconds = int((observation.now - observation.deleted_at).total_seconds())
-        notes: list[Note] = []
-        if effect.left_behind and effect.as_asked:
-            told = f"Left at the provider, as spec.deletionPolicy.remoteBatch says: {effect.left_behind}."
-            # Whether there is a batch at all is known to nobody, and somebody should look.
-            kind: Literal["Normal", "Warning"] = "Warning" if observation.stage is Stage.ANSWER else "Normal"
-            notes.append((kind, Reason.REMOTE_BATCH_RETAINED, told))
-        elif effect.left_behind:
-            told = f"Let go {seconds} s after its deletion with things left at the provider: {effect.left_behind}."
-            notes.append(("Warning", Reason.REMOTE_FILES_RETAINED, f"{told} Remove them there."))
-        if effect.kept_output:
-            told = f"Let go {seconds} s after its deletion with results left in their volume: {effect.kept_output}"
-            notes.append(("Warning", Reason.OUTPUT_RETAINED, told))
         if effect.kept_output or (effect.left_behind and not effect.as_asked):
             self.metrics.left_behind.inc()
         # An object that has ended stays; one that is deleted is gone now.
-        return Outcome(seen.stored, notes=tuple(notes), gone=True)
+        return Outcome(seen.stored, gone=observation.deleted_at is not None)
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""

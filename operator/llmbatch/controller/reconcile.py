@@ -202,10 +202,8 @@ class Reconciler:
         if remains.discards_files(raw):
             told += " Results in a volume were to be deleted; they may be there still."
         subject = Subject(BATCHJOB, key.namespace, key.name, raw["metadata"].get("uid", ""))
-        if not await self.actor.release(key, raw):
-            return Wait(Reason.DELETING, "", after=None)
-        self.publisher.recorder.record(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)
-        return Done()
+        await self.publisher.recorder.tell(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)
+        return Done() if await self.actor.release(key, raw) else Wait(Reason.DELETING, "", after=None)
 
     async def _unreadable(self, key: Key, raw: Json, error: ValidationError) -> Ending:
         """Say that an object can't be read, and touch nothing else of it."""

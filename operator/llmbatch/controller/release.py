@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from llmbatch.api import FINALIZER
 from llmbatch.api.reasons import Reason
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 10
 PAUSE_SECONDS = 1.0
-FLUSH_SECONDS = 20.0
 
 
 @dataclass
@@ -33,20 +32,12 @@ class Release:
     recorder: Recorder
     pause_seconds: float = PAUSE_SECONDS
     released: int = 0
-    _told: set[str] = field(default_factory=set)
-    """Uids of the jobs that an event was recorded about."""
 
     async def run(self, selector: str, wait_seconds: float) -> int:
         """Wait for the operator's pods to be gone, then let go of everything; answers how many are still held."""
         if selector:
             await self._wait_for_pods(selector, wait_seconds)
-        recording = asyncio.create_task(self.recorder.run())
-        try:
-            held = await self._rounds()
-            await self.recorder.flush(FLUSH_SECONDS)
-        finally:
-            recording.cancel()
-        return held
+        return await self._rounds()
 
     async def _wait_for_pods(self, selector: str, seconds: float) -> None:
         """Wait, since an operator that still drains would put the finalizers back."""
@@ -100,22 +91,17 @@ class Release:
     async def _let_go(self, raw: Json) -> None:
         metadata = raw["metadata"]
         key = Key(BATCHJOB, metadata["namespace"], metadata["name"])
-        if not await Finalizers(self.cluster).remove(key, raw):
-            return
-        self.released += 1
         left = ", ".join(remains.at_the_provider(raw))
-        if not left or metadata["uid"] in self._told or remains.is_ended(raw):
-            return
-        self._told.add(metadata["uid"])
-        subject = Subject(BATCHJOB, key.namespace, key.name, metadata["uid"])
-        if metadata.get("deletionTimestamp"):
-            told = (
-                f"The operator was uninstalled while this was deleted; left at the provider: {left}. Remove them there."
-            )
-            self.recorder.record(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)
-            return
-        told = f"The operator was uninstalled; {left} stay at the provider. Install it again, and the job goes on."
-        self.recorder.record(subject, "Warning", Reason.RELEASED, told)
+        if left and not remains.is_ended(raw):
+            reason = Reason.RELEASED
+            told = f"The operator was uninstalled; {left} stay at the provider. Install it again, and the job goes on."
+            if metadata.get("deletionTimestamp"):
+                reason = Reason.REMOTE_FILES_RETAINED
+                told = f"The operator was uninstalled while this was deleted; left at the provider: {left}. Remove them there."
+            subject = Subject(BATCHJOB, key.namespace, key.name, metadata["uid"])
+            await self.recorder.tell(subject, "Warning", reason, told)
+        if await Finalizers(self.cluster).remove(key, raw):
+            self.released += 1
 
 
 async def release(settings: Settings, selector: str, wait_seconds: float) -> int:

@@ -84,7 +84,9 @@ class Runtime:
         discards = Discards(self.transfers)
         observer = Observer(self.cache, self.gateways, self.transfers, discards, limits)
         self.submitter = Submitter(cluster, observer, self.metrics, leads)
-        actor = Actor(Finalizers(cluster), observer, discards, self.transfers, self.submitter, self.metrics)
+        actor = Actor(
+            Finalizers(cluster), observer, discards, self.transfers, self.submitter, self.metrics, self.recorder
+        )
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.reconciler = Reconciler(
             cluster,
