@@ -131,10 +131,11 @@ class Reconciler:
         try:
             # What hangs when the time for cleaning up is over is given up: the next pass lets the object go.
             async with asyncio.timeout(left if 0 < left < math.inf else None) as limit:
-                seen = await self.observer.observe(key, raw)
+                try:
+                    seen = await self.observer.observe(key, raw)
+                except ValidationError as error:
+                    return await self._unreadable(key, raw, error)
                 return await self._pass(seen)
-        except ValidationError as error:
-            return await self._unreadable(key, raw, error)
         except TimeoutError:
             if not limit.expired():
                 raise
