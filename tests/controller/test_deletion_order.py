@@ -82,6 +82,19 @@ async def test_a_gateway_that_takes_calls_and_never_answers_holds_nobody(
     await until_let_go(operator, kong)
 
 
+async def test_a_gateway_that_hangs_is_asked_to_delete_one_file_and_not_all(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    """A deletion that comes while a job ends waits for the pass under way: for one call at most, not for each file."""
+    await run(operator, api, kong)
+    api.edit("batchgateways", "kong", {"spec": {"timeouts": {"requestSeconds": 1}}})
+    kong.fault("hang_after", "files.delete", seconds=60, times=-1)
+    kong.advance(3600)
+    await operator.until(lambda: operator.reason() == Reason.CLEANING_UP and kong.calls("files.delete"))
+    await operator.until(lambda: "can't be deleted yet" in str(operator.status().conditions))
+    assert len({call["path"] for call in kong.calls("files.delete")}) == 1
+
+
 async def test_jobs_behind_a_gateway_that_hangs_need_no_place_to_be_let_go(
     api: ApiServer, kong: Instance, tmp_path: Path
 ) -> None:

@@ -196,6 +196,9 @@ class Actor:
                 failed = await self.observer.problem(client, answer)
                 told = f"Remote file {file_id} can't be deleted yet: {failed.message}"
                 problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+                if failed.reason is Reason.GATEWAY_UNREACHABLE:
+                    # One that hangs would hang for each file, and a deletion that comes meanwhile waits for this pass.
+                    break
         return status, problem
 
     async def _finish(self, seen: Seen, finish: Finish) -> Outcome:
