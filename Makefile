@@ -41,12 +41,22 @@ crds: venv  ## Generate the CustomResourceDefinitions from the models
 
 docs: venv  ## Generate the parts of the READMEs that are made
 	@$(PY) -m tests.support.diagram
+	@$(PY) -m tests.support.reference
 	@$(PY) -m tests.chart.values_table
+
+chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1)
+	@$(PY) -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 bench-single: venv  ## Measure five requests beside a curl script, and the operator at rest
 	@$(PY) -m tests.bench.single
 
+bench-failover: venv  ## Measure how long it takes until another operator works
+	@$(PY) -m tests.bench.failover
+
+bench-memory: venv  ## Measure the operator's memory beside a gigabyte of other people's ConfigMaps and Secrets
+	@$(PY) -m tests.bench.memory
+
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs bench-single bench-upload
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos bench-single bench-failover bench-memory bench-upload

@@ -6,6 +6,7 @@ import pytest
 
 import tests.cluster
 from tests.cluster import Cluster
+from tests.e2e.canary import Collector
 from tests.e2e.release import Release
 from tests.e2e.watcher import Watcher
 
@@ -25,6 +26,13 @@ def release(cluster: Cluster) -> Iterator[Release]:
     found.install()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def canaries(release: Release) -> Iterator[Collector]:
+    """Whatever the operator told anybody, searched for credentials and prompts from the first test on."""
+    with Collector(release.cluster) as collector:
+        yield collector
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,19 @@
 """llmbatch operator | upload | collect | discard | release | crds: one image, its roles, and the generator of the CRDs."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 from llmbatch import __version__
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; answers the exit code."""
+    # First of all: in a container this is process 1, which doesn't hear of a SIGTERM that it has no handler for. Told to
+    # stop while it still imports, it would go on, take the Lease, and be killed a minute later.
+    signal.signal(signal.SIGTERM, _terminated)
     parser = argparse.ArgumentParser(prog="llmbatch", description="Large LLM batches as Kubernetes objects.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -43,6 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
             from llmbatch.edges.transfer_main import run_transfer
 
             return run_transfer(kind)
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

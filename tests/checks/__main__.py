@@ -11,7 +11,7 @@ from pathlib import Path
 from tests import cluster
 from tests.chart import schemas
 from tests.chart.helm import Chart, Values
-from tests.checks import generated, sources
+from tests.checks import faults, generated, sources
 from tests.cluster.paths import REPOSITORY
 
 Check = Callable[[], list[str]]
@@ -53,6 +53,7 @@ CHECKS: dict[str, Check] = {
     "import contracts": program("lint-imports"),
     "generated definitions": generated.definitions,
     "generated documents": generated.documents,
+    "tests of the faults": faults.tests_exist,
     "chart": chart,
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from llmbatch.api import crd
 from tests.chart import values_table
 from tests.cluster.paths import REPOSITORY
-from tests.support import diagram
+from tests.support import diagram, reference
 
 DEFINITIONS = (REPOSITORY / "crds", REPOSITORY / "charts/llmbatch/files/crds")
 
@@ -29,6 +29,9 @@ def documents() -> list[str]:
     readme = diagram.README.read_text(encoding="utf-8")
     if diagram.with_diagram(readme) != readme:
         complaints.append("the lifecycle in README.md is out of date: make docs")
+    fields = reference.README.read_text(encoding="utf-8")
+    if reference.with_reference(fields) != fields:
+        complaints.append("the fields in operator/README.md are out of date: make docs")
     chart = values_table.README.read_text(encoding="utf-8")
     if values_table.updated(chart, values_table.VALUES.read_text(encoding="utf-8")) != chart:
         complaints.append("the table of values in charts/llmbatch/README.md is out of date: make docs")

@@ -105,7 +105,15 @@ def _started(pid: int) -> str:
         return ""
     # The name, in parentheses, may itself hold spaces and parentheses.
     fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    # The first thread of a process that was killed may be a zombie while others still hold its sockets and memory.
+    return "" if fields[0] in "ZX" and _threads(pid) <= 1 else fields[19]
+
+
+def _threads(pid: int) -> int:
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return 0
 
 
 def _reap(pid: int) -> None:

@@ -128,7 +128,8 @@ async def test_a_call_that_never_arrived_is_repeated_only_after_the_settle_perio
         assert intent is not None
         await finished(operator, kong)
         first, second = kong.calls("batches.create")
-        assert second["time"] - first["time"] >= 0.5, "intentTime has whole seconds"
+        # intentTime has whole seconds, and the first call comes a moment after it.
+        assert second["time"] - first["time"] >= 0.2
         assert operator.status().attempts == 2
 
 

@@ -15,6 +15,7 @@ from llmbatch.core.decision import (
     Discard,
     Done,
     Effect,
+    FindDuplicates,
     LookUp,
     RemoveFinalizer,
     Wait,
@@ -29,6 +30,7 @@ VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}
 DELETE = build.spec(output=VOLUME, deletionPolicy={"output": "Delete"})
 SHORT = build.spec(deletionPolicy={"cleanupTimeoutSeconds": 20})
 INVALID = Problem(reason=Reason.INVALID_INPUT, message="line 1", final=True)
+CHECKED = "2026-03-01T11:00:00Z"
 
 
 def deleted(status: object = None, seconds_ago: float = 10, **given: object) -> Observation:
@@ -73,6 +75,36 @@ def deleted(status: object = None, seconds_ago: float = 10, **given: object) -> 
         ),
         pytest.param(
             deleted(build.submitted("cancelling"), seconds_ago=299, poll_in=60), None, 1.1, id="no wait outlasts it"
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled"), may_list=True), FindDuplicates(), 0.0, id="other batches are looked for"
+        ),
+        pytest.param(
+            deleted(build.submitted(), may_list=True), Cancel("batch-1"), 0.0, id="once the one that is known is cancelled"
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled", duplicatesCheckedTime=CHECKED), may_list=True),
+            DeleteFiles(("file-in",)),
+            0.0,
+            id="unless that was done before",
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled"), seconds_ago=151, may_list=True),
+            DeleteFiles(("file-in",)),
+            0.0,
+            id="a list that can't be read leaves time for the files",
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled", {"inputFileID": None}), seconds_ago=151, may_list=True),
+            RemoveFinalizer(f"perhaps further batches with llmbatch_uid {build.UID}"),
+            None,
+            id="and is told of",
+        ),
+        pytest.param(
+            deleted(build.submitted(), seconds_ago=301, may_list=True),
+            RemoveFinalizer(f"batch batch-1, file file-in, perhaps further batches with llmbatch_uid {build.UID}"),
+            None,
+            id="with whatever else is left",
         ),
         pytest.param(
             deleted(transferring=AWAY, seconds_ago=301), RemoveFinalizer(), None, id="an upload that hangs is not for ever"

@@ -137,3 +137,8 @@ def test_the_providers_reasons_are_told_the_first_ten() -> None:
     assert told.startswith("bad: m0; bad (line 1): m1; ")
     assert told.endswith("bad (line 9): m9; and 2 more")
     assert facts.told_errors(remote()) == ""
+
+
+def test_a_passage_that_a_reason_quotes_is_left_out() -> None:
+    said = BatchError(code="invalid_request", message="Missing 'model' in 'the patient has a fever'", line=3)
+    assert facts.told_errors(remote(errors=(said,))) == "invalid_request (line 3): Missing 'model' in '…'"

@@ -10,6 +10,7 @@ from llmbatch.core import lifecycle
 from llmbatch.core.observation import FileState
 from llmbatch.core.plan import Problem
 from tests.support.answers import QUIET, Answers
+from tests.support.duplicates import surplus
 from tests.support.world import World
 
 
@@ -51,7 +52,7 @@ def test_a_job_runs_from_its_creation_to_its_end() -> None:
         Phase.CLEANING_UP,
         Phase.COMPLETE,
     ]
-    assert world.told == ["AddFinalizer", "Upload", "Submit", "Collect", "Finish"]
+    assert world.told == ["AddFinalizer", "Upload", "Submit", "Collect", "FindDuplicates", "Finish"]
     assert (world.files, world.creates, reason(world)) == (set(), 1, Reason.SUCCEEDED)
     world.look()
     assert not world.finalizer, "an ended job needs nothing of us, so that its deletion doesn't wait"
@@ -182,7 +183,7 @@ def test_a_deleted_job_cancels_its_batch_and_deletes_its_files() -> None:
     assert world.remote == {"batch-1": "cancelling"}
     world.provider_says("cancelled")
     world.until(lambda it: it.gone)
-    assert (world.files, world.told[-3:]) == (set(), ["Cancel", "DeleteFiles", "RemoveFinalizer"])
+    assert (world.files, world.told[-3:]) == (set(), ["FindDuplicates", "DeleteFiles", "RemoveFinalizer"])
 
 
 def test_a_deleted_job_looks_up_its_batch_before_it_lets_go() -> None:
@@ -210,7 +211,7 @@ MAYBE = st.none() | PROBLEMS
 ANSWERS = st.builds(
     Answers,
     trouble=st.none() | st.none() | PROBLEMS,
-    create=st.sampled_from(["made", "lost after", "lost before", "not made", "refused"]),
+    create=st.sampled_from(["made", "made twice", "lost after", "lost before", "not made", "refused"]),
     upload=MAYBE | st.just(Problem(reason=Reason.INVALID_INPUT, message="line 1", final=True)),
     collect=MAYBE | st.just(Problem(reason=Reason.OUTPUT_TOO_LARGE, message="2 MiB")),
     completed=st.integers(0, 5),
@@ -265,7 +266,7 @@ class RandomLife(RuleBasedStateMachine):
 
     @invariant()
     def one_batch_at_a_time(self) -> None:
-        assert len(self.world.alive) <= 1, "two batches are paid for"
+        assert not surplus(self.world), "two batches are paid for"
 
     @invariant()
     def the_end_tells_the_truth(self) -> None:
@@ -288,6 +289,7 @@ class RandomLife(RuleBasedStateMachine):
             world.passes(max(130.0, min(getattr(ending, "after", None) or 1.0, 1000.0)))
             if world.status.phase in (Phase.VALIDATING, Phase.IN_PROGRESS, Phase.FINALIZING, Phase.CANCELLING):
                 world.provider_says("cancelled" if world.deleted_at else "completed")
+        assert not surplus(world), "a batch is left running"
         stalled = world.status.condition("Stalled")
         if stalled is not None and stalled.reason == Reason.OUTPUT_TOO_LARGE:
             return

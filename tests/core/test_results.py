@@ -104,7 +104,7 @@ def test_a_tally_shows_one_example_of_each_code_the_most_frequent_first() -> Non
     for number in range(12):
         tally.add_failure(f"b{number}", "often", "m")
     tally.add_nameless_failures(2)
-    shown = [(failure.custom_id, failure.code) for failure in tally.failures()]
+    shown = [(failure.custom_id, failure.code) for _, failure in tally.failures()]
     assert shown[:3] == [("b0", "often"), ("a", "rare"), ("b1", "often")]
     assert len(shown) == 10
     assert (tally.succeeded, tally.failed) == (3, 15)
@@ -116,7 +116,7 @@ def test_codes_without_end_do_not_fill_the_memory() -> None:
     for number in range(5000):
         tally.add_failure("a", str(number), "m")
     assert tally.failed == 5000
-    assert tally.failures()[0].code == "other"
+    assert tally.failures()[0][1].code == "other"
 
 
 def test_no_usage_told_is_no_usage() -> None:

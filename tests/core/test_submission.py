@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from llmbatch.core.submission import horizon, is_newest_first, matches
-from llmbatch.core.wire import Page, RemoteBatch
+from llmbatch.core.submission import by_use, horizon, is_newest_first, matches
+from llmbatch.core.wire import RemoteBatch
 from tests.support import build
 
 
@@ -25,13 +25,25 @@ def remote(created: datetime | None = build.NOW, **given: Any) -> RemoteBatch:
         pytest.param(remote(input_file_id="other"), False, id="made of another file"),
         pytest.param(remote(), False, id="without a word about itself"),
         pytest.param(remote(metadata={"llmbatch_uid": "other"}), False, id="with another uid"),
+        pytest.param(
+            remote(input_file_id="file-in", metadata={"llmbatch_uid": "other"}),
+            False,
+            id="of our file, but somebody else's",
+        ),
+        pytest.param(
+            remote(input_file_id="file-in", metadata={"llmbatch_uid": ""}), True, id="of our file, with an empty uid"
+        ),
+        pytest.param(remote(metadata={"llmbatch_uid": ""}), False, id="with an empty uid alone"),
+        pytest.param(
+            remote(build.ago(-899), metadata={"llmbatch_uid": build.UID}), True, id="by a clock ahead of ours"
+        ),
         pytest.param(remote(None, input_file_id="file-in"), True, id="of an unknown time"),
-        pytest.param(remote(build.ago(599), input_file_id="file-in"), True, id="older than the intent by our clock"),
+        pytest.param(remote(build.ago(899), input_file_id="file-in"), True, id="older than the intent by our clock"),
         pytest.param(
             remote(build.ago(9000), input_file_id="file-in"), True, id="made of our file, whatever the clocks say"
         ),
         pytest.param(
-            remote(build.ago(601), metadata={"llmbatch_uid": build.UID}),
+            remote(build.ago(901), metadata={"llmbatch_uid": build.UID}),
             False,
             id="with our uid, too old for any clock",
         ),
@@ -45,18 +57,41 @@ def test_without_a_file_only_the_uid_counts() -> None:
     assert not matches(remote(), None, build.UID, horizon(build.NOW))
 
 
+TEN = list(range(10))
+
+
 @pytest.mark.parametrize(
     ("ages", "expected"),
     [
-        pytest.param([1, 2, 3], True, id="new to old"),
-        pytest.param([3, 2, 1], False, id="old to new"),
-        pytest.param([1, 3, 2], False, id="in no order"),
-        pytest.param([2, 2, 2], False, id="all of one moment: not to be told"),
-        pytest.param([1], False, id="one alone: not to be told"),
+        pytest.param(TEN, True, id="new to old"),
+        pytest.param([1, *TEN[1:]], True, id="some of one moment"),
+        pytest.param(TEN[::-1], False, id="old to new"),
+        pytest.param([*TEN[2:], 1, 0], False, id="in no order"),
+        pytest.param([2] * 10, False, id="all of one moment: not to be told"),
+        pytest.param(TEN[:9], False, id="a few: may be chance"),
         pytest.param([], False, id="empty"),
-        pytest.param([1, None, 3], True, id="one without a moment"),
     ],
 )
-def test_the_order_of_a_page(ages: list[float | None], expected: bool) -> None:
-    batches = tuple(remote(None if age is None else build.ago(age)) for age in ages)
-    assert is_newest_first(Page(batches=batches, has_more=True, last_id="b")) == expected
+def test_the_order_of_a_list(ages: list[int], expected: bool) -> None:
+    assert is_newest_first([build.ago(age) for age in ages]) == expected
+
+
+@pytest.mark.parametrize(
+    ("batches", "kept"),
+    [
+        pytest.param({"a": (1, "in_progress"), "b": (2, "validating")}, "b", id="the oldest"),
+        pytest.param({"a": (1, "in_progress"), "b": (2, "failed")}, "a", id="a failed one is of no use"),
+        pytest.param({"a": (1, "in_progress"), "b": (2, "cancelling")}, "a", id="nor one that is being cancelled"),
+        pytest.param({"a": (1, "expired"), "b": (2, "cancelled")}, "a", id="nor a cancelled one"),
+        pytest.param({"a": (1, "failed"), "b": (2, "failed")}, "b", id="unless no other lives"),
+        pytest.param({"a": (1, "in_progress"), "r": (1, "in_progress")}, "r", id="of one moment: the recorded one"),
+        pytest.param({"b": (1, "in_progress"), "a": (1, "in_progress")}, "a", id="else always the same"),
+        pytest.param({"a": (None, "in_progress"), "b": (5, "in_progress")}, "b", id="a moment that isn't told is late"),
+    ],
+)
+def test_which_batch_is_kept(batches: dict[str, tuple[int | None, str]], kept: str) -> None:
+    found = [
+        remote(None if age is None else build.ago(age), id=name, status=status)
+        for name, (age, status) in batches.items()
+    ]
+    assert by_use(found, recorded="r", unknown=build.NOW)[0].id == kept

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import objects
+from tests.e2e.canary import Collector
 from tests.e2e.kube import Json, Kube
 from tests.e2e.release import Release
 from tests.e2e.watcher import Watcher
@@ -36,7 +37,7 @@ class Tenant:
 
     def gateway(self, **spec: Any) -> Json:
         """Make the BatchGateway."""
-        return objects.gateway("kong", self.url, **spec)
+        return objects.gateway("kong", self.url, **{"headers": objects.HEADERS, **spec})
 
     def creates(self) -> int:
         """Count the create calls that made a batch."""
@@ -50,12 +51,16 @@ def make_tenant(release: Release, **config: Any) -> Tenant:
     kube.run("create", "namespace", name)
     kube.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     tenant = Tenant(release, kube, release.instance(name, **config))
-    kube.apply(tenant.gateway())
+    kube.apply(objects.credential(), tenant.gateway())
     return tenant
 
 
 @pytest.fixture
-def tenant(release: Release, statuses: Watcher) -> Iterator[Tenant]:  # noqa: ARG001 - what it sees is judged last
+def tenant(
+    release: Release,
+    statuses: Watcher,  # noqa: ARG001 - what it sees is judged last
+    canaries: Collector,  # noqa: ARG001 - so is this
+) -> Iterator[Tenant]:
     """A namespace for one test."""
     made = make_tenant(release)
     yield made

@@ -6,25 +6,34 @@ import json
 from typing import Any
 
 from tests.e2e.kube import Kube
+from tests.support import canary
 
 Json = dict[str, Any]
 API_VERSION = "llmbatch.io/v1alpha1"
 
 
-def requests(
-    *custom_ids: str, model: str = "gpt-4o", url: str = "/v1/chat/completions", text: str = "Say hello."
-) -> str:
-    """Make JSONL with a line per custom_id."""
+def requests(*custom_ids: str, model: str = "gpt-4o", url: str = "/v1/chat/completions", text: str = "") -> str:
+    """Make JSONL with a line per custom_id; the canary is in every prompt."""
+    prompt = f"{text} {canary.PROMPT}".strip()
     return "".join(
         json.dumps({
             "custom_id": custom_id,
             "method": "POST",
             "url": url,
-            "body": {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 60},
+            "body": {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 60},
         })
         + "\n"
         for custom_id in custom_ids
     )  # fmt: skip
+
+
+HEADERS = [{"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "canary", "key": "apikey"}}}]
+"""A credential that everybody sends, and nobody may ever tell."""
+
+
+def credential() -> Json:
+    """Make the Secret with the canary."""
+    return secret("canary", {"apikey": canary.CREDENTIAL})
 
 
 def gateway(name: str, url: str, **spec: Any) -> Json:
@@ -119,29 +128,31 @@ def _literal(text: str) -> str:
 
 
 def _shell(name: str, image: str) -> Json:
+    made = pod(f"shell-{name}", image, "import time; time.sleep(86400)")
+    made["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    made["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]
+    return made
+
+
+def pod(name: str, image: str, code: str) -> Json:
+    """Make a pod that runs Python once, restricted as its namespace asks."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    pod = {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": f"shell-{name}"},
-        "spec": {
-            "terminationGracePeriodSeconds": 0,
-            "automountServiceAccountToken": False,
-            "securityContext": pod,
-            "containers": [
-                {
-                    "name": "shell",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-c", "import time; time.sleep(86400)"],
-                    "securityContext": security,
-                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-                }
-            ],
-            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": name}}],
-        },
+    whole = {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    container = {
+        "name": "shell",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-c", code],
+        "securityContext": security,
     }
+    spec = {
+        "terminationGracePeriodSeconds": 0,
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": whole,
+        "containers": [container],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
 def stored(kube: Kube, kind: str, name: str, key: str) -> str | None:

@@ -21,6 +21,14 @@ SETTLE_SECONDS = 8
 CLEANUP_SECONDS = 20
 
 
+QUICK_LEASE = {
+    "leaderElection.leaseSeconds": "6",
+    "leaderElection.renewSeconds": "4",
+    "leaderElection.retrySeconds": "1",
+}
+"""So that a test that kills the operator need not wait for 15 s; tests/e2e/test_failover.py has the chart's own values."""
+
+
 class Release:
     """`helm install llmbatch charts/llmbatch`, with the emulator and with short waits."""
 
@@ -52,6 +60,7 @@ class Release:
             "emulator.enabled": "true",
             "emulator.image.repository": emulator[0],
             "emulator.image.tag": emulator[2],
+            **QUICK_LEASE,
             "operator.recheckSeconds": "2",
             "operator.settleSeconds": str(SETTLE_SECONDS),
             "operator.cleanupTimeoutSeconds": str(CLEANUP_SECONDS),
@@ -105,10 +114,23 @@ class Release:
                         raise
                     time.sleep(0.1)
 
+    def leader(self) -> str:
+        """Name the pod that works; the others stand by."""
+        holder: str = self.kube.get("lease", self.name)["spec"].get("holderIdentity") or ""
+        return holder.rpartition("_")[0]
+
     def operator_pod(self) -> dict[str, Any]:
-        """Give the operator's pod."""
-        pods = self.kube.items("pods", "-l", "app.kubernetes.io/component=operator")
-        return next(pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
+        """Give the pod that works."""
+        deadline = time.monotonic() + 60
+        while True:
+            leader = self.leader()
+            pods = self.kube.items("pods", "-l", "app.kubernetes.io/component=operator")
+            for pod in pods:
+                if pod["metadata"]["name"] == leader and "deletionTimestamp" not in pod["metadata"]:
+                    return pod
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the lease names {leader!r}, which is none of the operator's pods")
+            time.sleep(0.2)
 
     def operator_process(self) -> int:
         """Find the operator's process on this machine."""

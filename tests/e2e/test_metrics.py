@@ -20,8 +20,9 @@ JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("ou
 
 @pytest.fixture
 def metrics(tenant: Tenant) -> Iterator[str]:
-    """URL of the operator's metrics Service."""
-    with forward(tenant.release.cluster, tenant.release.namespace, "service/llmbatch-metrics", 8080) as url:
+    """URL of the metrics of the operator that works."""
+    leader = tenant.release.operator_pod()["metadata"]["name"]
+    with forward(tenant.release.cluster, tenant.release.namespace, f"pod/{leader}", 8080) as url:
         yield url
 
 
@@ -94,6 +95,18 @@ def test_no_label_holds_the_name_of_a_job_or_a_namespace(tenant: Tenant, metrics
     text = httpx.get(f"{metrics}/metrics", timeout=10).text
     assert name not in text
     assert tenant.kube.namespace not in text
+
+
+def test_the_service_leads_to_the_one_that_works_and_to_the_one_that_stands_by(tenant: Tenant) -> None:
+    slices = tenant.release.kube.items("endpointslices", "-l", "kubernetes.io/service-name=llmbatch-metrics")
+    reached = {endpoint["targetRef"]["name"] for found in slices for endpoint in found["endpoints"]}
+    assert len(reached) == 2
+    leading = []
+    for pod in reached:
+        with forward(tenant.release.cluster, tenant.release.namespace, f"pod/{pod}", 8080) as url:
+            text = httpx.get(f"{url}/metrics", timeout=10).text
+            leading += [pod for line in text.splitlines() if line == "llmbatch_leader 1.0"]
+    assert leading == [tenant.release.leader()]
 
 
 def test_probes_answer(metrics: str) -> None:

@@ -44,6 +44,23 @@ def test_a_504_of_kong_after_the_batch_was_made_is_no_reason_for_a_second(tenant
     assert tenant.creates() == 1
 
 
+def test_a_call_that_a_proxy_sent_twice_leaves_one_batch(tenant: Tenant) -> None:
+    # Longer than the settle period: the second batch is to be found while both run.
+    tenant.kong.configure(in_progress_seconds=20)
+    tenant.kong.fault("repeat", "batches.create", seconds=1.1)
+    tenant.kube.apply(PROMPTS, JOB)
+    job = tenant.kube.wait_for("job", "Complete")
+    (call,) = tenant.kong.calls("batches.create")
+    (older,) = call["unseen_ids"]
+    assert {batch["id"]: batch["status"] for batch in tenant.kong.batches()} == {
+        older: "completed",
+        call["answer_id"]: "cancelled",
+    }
+    assert job["status"]["batches"][0]["id"] == older
+    assert "duplicatesCheckedTime" in job["status"]
+    assert {"Adopted", "DuplicateCancelled"} <= {event["reason"] for event in tenant.kube.events("job")}
+
+
 def test_a_call_that_never_arrived_is_made_again_after_the_settle_period(tenant: Tenant) -> None:
     tenant.kong.fault("reset_before", "batches.create")
     tenant.kube.apply(PROMPTS, JOB)

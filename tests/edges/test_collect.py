@@ -9,10 +9,13 @@ import pytest
 
 from llmbatch.api.batchjob_status import InputStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.core import quotes
 from tests.edges.collecting import FIVE, MIXED, Done, counts, problem
 from tests.edges.plans import request_line
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
+
+CANARY = "canary-in-a-prompt-7f3a9"
 
 
 def test_the_results_are_in_the_inputs_order_and_byte_for_byte(five: Done) -> None:
@@ -154,3 +157,42 @@ def test_an_input_status_alone_tells_how_many_are_missing(kong: Instance, tmp_pa
     told = InputStatus(bytes=1, requests=10, sha256="x")
     report = done.collect(input=told, input_root=None, input_file_id=None, order="Completion")
     assert counts(report) == (10, 1, 9)
+
+
+ECHO = "b--echo"
+
+
+@pytest.mark.parametrize("order", ["Input", "Completion"])
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_failure_that_quotes_its_prompt_is_shown_without_it(
+    kong: Instance, tmp_path: Path, order: str, *, mounted: bool
+) -> None:
+    prompt = f"Dear {CANARY}, how are you?"
+    lines = (request_line("a"), request_line(ECHO, prompt), request_line("c--status-429"))
+    done = Done(kong, tmp_path, data="".join(f"{line}\n" for line in lines).encode())
+    report = done.collect(order=order, **({} if mounted else {"input_root": None}))
+    assert {failure.code: failure.message for failure in report.failures} == {
+        "invalid_prompt": quotes.QUOTED,
+        "rate_limit_exceeded": "Rate limit is exceeded. Try again in 2 seconds.",
+    }
+    assert CANARY not in report.model_dump_json()
+    assert CANARY in (tmp_path / "out/all.errors.jsonl").read_text(), "the user has the provider's own words"
+
+
+def test_a_failure_that_cant_be_compared_with_its_request_is_shown_without_the_providers_words(
+    kong: Instance, tmp_path: Path
+) -> None:
+    done = Done(kong, tmp_path, data=f"{request_line('a')}\n{request_line(ECHO, CANARY)}\n".encode())
+    kong.fault("status", "files.content", status=404, times=1, message="gone")
+    report = done.collect(input_root=None)
+    (failure,) = report.failures
+    assert (failure.code, failure.message) == ("invalid_prompt", quotes.UNCHECKED)
+
+
+def test_the_input_not_being_had_for_comparing_holds_no_results_back(kong: Instance, tmp_path: Path) -> None:
+    done = Done(kong, tmp_path, "a", "b--status-400")
+    # The third download is that of the input.
+    kong.fault("status", "files.content", status=503, as_="kong", times=-1, skip=2)
+    report = done.collect(input_root=None, order="Completion")
+    assert counts(report) == (2, 1, 1)
+    assert [failure.message for failure in report.failures] == [quotes.UNCHECKED]

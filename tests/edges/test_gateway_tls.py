@@ -1,5 +1,6 @@
-"""Certificates, the gateway's and ours."""
+"""Certificates, the gateway's and ours: the same truth from small calls and from transfers."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,64 +8,157 @@ import pytest
 import trustme
 
 from llmbatch.api.reasons import Reason
+from llmbatch.core.plan import Problem
 from llmbatch.edges.connection import Material
-from llmbatch.edges.gateway import Gateway
+from llmbatch.edges.gateway import Gateway, NotMade, UnknownOutcome
 from llmbatch.edges.outcome import Answered, NotFound, Refused, Unreachable
-from tests.edges.plans import connection_to
+from llmbatch.edges.transfer import collect, upload
+from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan
+from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
+from tests.support import build
+from tests.support.authorities import Authorities, strict_server
+
+Told = tuple[Reason, str] | None
+"""Reason and message of a refusal; None: it went well."""
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
+    return Authorities(trustme.CA(), trustme.CA(), tmp_path_factory.mktemp("authorities"))
+
+
+def serving(authorities: Authorities, kind: str = "right", *, asks: bool = False) -> EmulatorServer:
+    certificate = authorities.server(kind)
+    client_ca = authorities.ca_file if asks else None
+    return EmulatorServer(certfile=certificate, keyfile=certificate, client_ca=client_ca, verify=False)
 
 
 @pytest.fixture
-def https(authority: trustme.CA, tmp_path: Path) -> EmulatorServer:
-    identity = authority.issue_cert("127.0.0.1")
-    identity.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    return EmulatorServer(certfile=str(tmp_path / "both.pem"), keyfile=str(tmp_path / "both.pem"), verify=False)
+def asked(tmp_path: Path) -> "Asked":
+    return Asked(tmp_path)
 
 
-async def listed(url: str, material: Material | None = None, **changes: object) -> object:
-    gateway = Gateway.connect(connection_to(url, **changes), {}, material)
-    result = await gateway.list_batches()
-    await gateway.close()
-    return result
+class Asked:
+    """Makes each kind of call."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def __call__(self, url: str, material: Material | None = None, **changes: Any) -> dict[str, Told]:
+        connection = connection_to(url, **changes)
+        gateway = Gateway.connect(connection, {}, material)
+        listed = await gateway.list_batches()
+        created = await gateway.create_batch("file-1", CHAT, "24h", {})
+        await gateway.close()
+        sending = upload_plan(url, connection=connection)
+        uploaded = await asyncio.to_thread(upload, sending, jsonl("a"), {}, material=material)
+        fetching = build.collect_plan(connection=connection, output_root=str(self._folder), order="Completion")
+        collected = await asyncio.to_thread(collect, fetching, {}, material=material)
+        results = {"list": listed, "create": created, "upload": uploaded.problem, "collect": collected.problem}
+        return {call: _told(result) for call, result in results.items()}
 
 
-async def test_an_untrusted_certificate_says_what_to_do(https: EmulatorServer, authority: trustme.CA) -> None:
-    with https as server:
-        url = server.url
-        refused = await listed(url)
-        trusted = await listed(url, Material(ca=authority.cert_pem.bytes()))
-        careless = await listed(url, insecure_skip_verify=True)
-        plain = await listed(url.replace("https", "http"))
+def _told(result: object) -> Told:
+    match result:
+        case None | Answered() | NotFound() | Refused(reason=Reason.REQUEST_REFUSED):
+            return None
+        case UnknownOutcome(message):
+            return Reason.GATEWAY_UNREACHABLE, message
+        case Refused() | Unreachable() | NotMade() | Problem():
+            # The provider itself says that it has no such file: the call came through.
+            through = (
+                result.reason in {Reason.REQUEST_REFUSED, Reason.RESULTS_UNREADABLE} and "answered 40" in result.message
+            )
+            return None if through else (result.reason, result.message)
+    raise AssertionError(f"an outcome that nobody expected: {result}")
+
+
+WELL = {"list": None, "create": None, "upload": None, "collect": None}
+
+
+async def test_a_private_authority_is_trusted_once_it_is_named(authorities: Authorities, asked: Asked) -> None:
+    with serving(authorities) as server:
+        assert await asked(server.url, authorities.material()) == WELL
+        assert await asked(server.url, ca_file=authorities.ca_file) == WELL
+
+
+@pytest.mark.parametrize(
+    ("kind", "trusted", "words"),
+    [
+        pytest.param("right", None, "name its authority in spec.tls.caBundle", id="the system's authorities only"),
+        pytest.param("right", "others", "name its authority in spec.tls.caBundle", id="another authority"),
+        pytest.param("expired", "ours", "(certificate has expired); renew it at the gateway", id="expired"),
+        pytest.param("early", "ours", "it is not valid yet", id="not valid yet"),
+        pytest.param("another name", "ours", "the name that is in the certificate", id="another host name"),
+    ],
+)
+async def test_a_certificate_that_is_not_trusted_says_why_and_what_to_do_and_nothing_was_sent(
+    authorities: Authorities, asked: Asked, kind: str, trusted: str | None, words: str
+) -> None:
+    material = None if trusted is None else authorities.material(ca=trusted)
+    with serving(authorities, kind) as server:
+        kong = server.instance()
+        told = await asked(kong.url, material)
+        assert kong.calls() == []
+        assert await asked(kong.url, material, insecure_skip_verify=True) == WELL
+    for call, said in told.items():
+        assert said is not None, call
+        assert said[0] is Reason.TLS_VERIFICATION_FAILED, (call, said)
+        assert words in said[1], (call, said)
+
+
+async def test_a_client_certificate_is_presented(authorities: Authorities, asked: Asked, tmp_path: Path) -> None:
+    material = authorities.material("right")
+    assert material.certificate is not None
+    assert material.key is not None
+    (tmp_path / "tls.crt").write_bytes(material.certificate)
+    (tmp_path / "tls.key").write_bytes(material.key)
+    files: dict[str, Any] = {"certificate_file": str(tmp_path / "tls.crt"), "key_file": str(tmp_path / "tls.key")}
+    with serving(authorities, asks=True) as server:
+        assert await asked(server.url, material) == WELL
+        assert await asked(server.url, ca_file=authorities.ca_file, **files) == WELL
+
+
+@pytest.mark.parametrize("client", [None, "wrong"])
+async def test_a_server_that_tells_why_it_refuses_our_certificate_is_understood(
+    authorities: Authorities, client: str | None
+) -> None:
+    with strict_server(authorities) as url:
+        gateway = Gateway.connect(connection_to(url), {}, authorities.material(client))
+        refused = await gateway.list_batches()
+        await gateway.close()
     assert isinstance(refused, Unreachable)
-    assert (refused.sent, refused.reason) == (False, Reason.TLS_VERIFICATION_FAILED)
-    assert "spec.tls.caBundle" in refused.message
-    assert isinstance(trusted, Answered | Refused | NotFound)
-    assert isinstance(careless, Answered | Refused | NotFound)
-    assert isinstance(plain, Unreachable | Refused)
+    assert refused.reason is Reason.GATEWAY_UNAUTHORIZED
+    assert "spec.tls.clientCertificate" in refused.message
 
 
-async def test_a_client_certificate_is_presented(authority: trustme.CA, tmp_path: Path) -> None:
-    identity = authority.issue_cert("127.0.0.1")
-    identity.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    ours = authority.issue_cert("operator.example")
-    ca, certificate, key = authority.cert_pem, ours.cert_chain_pems[0], ours.private_key_pem
-    certificate.write_to_path(tmp_path / "tls.crt")
-    key.write_to_path(tmp_path / "tls.key")
-    files = {"ca_file": "ca.pem", "certificate_file": "tls.crt", "key_file": "tls.key"}
-    paths: dict[str, Any] = {name: str(tmp_path / path) for name, path in files.items()}
-    both = str(tmp_path / "both.pem")
-    with EmulatorServer(certfile=both, keyfile=both, client_ca=paths["ca_file"], verify=False) as server:
-        anonymous = await listed(server.url, Material(ca=ca.bytes()))
-        in_memory = await listed(server.url, Material(ca.bytes(), certificate.bytes(), key.bytes()))
-        from_files = await listed(server.url, **paths)
-    assert isinstance(anonymous, Unreachable)
-    # In TLS 1.3 the server refuses after the handshake, often by just hanging up.
-    assert anonymous.reason in {Reason.GATEWAY_UNAUTHORIZED, Reason.GATEWAY_UNREACHABLE}
-    assert not isinstance(in_memory, Unreachable)
-    assert not isinstance(from_files, Unreachable)
+@pytest.mark.parametrize("client", [None, "wrong"])
+async def test_a_server_that_hangs_up_on_our_certificate_has_it_named_among_what_to_check(
+    authorities: Authorities, asked: Asked, client: str | None
+) -> None:
+    with serving(authorities, asks=True) as server:
+        told = await asked(server.url, authorities.material(client))
+    for call, said in told.items():
+        assert said is not None, call
+        assert said[0] in {Reason.GATEWAY_UNAUTHORIZED, Reason.GATEWAY_UNREACHABLE, Reason.RESULTS_UNREADABLE}
+        assert "spec.tls.clientCertificate" in said[1], (call, said)
+
+
+@pytest.mark.parametrize(
+    "said", ["400 No required SSL certificate was sent", "400 The SSL certificate error"], ids=["none", "wrong"]
+)
+async def test_a_proxys_own_page_about_the_certificate_is_no_refusal_of_the_request(
+    kong: Instance, asked: Asked, said: str
+) -> None:
+    kong.fault("status", "*", status=400, as_="text", message=said, times=-1)
+    for call, told in (await asked(kong.url)).items():
+        assert told is not None, call
+        assert told[0] is Reason.GATEWAY_UNAUTHORIZED, (call, told)
+
+
+async def test_a_port_that_speaks_no_tls_is_told(kong: Instance, asked: Asked) -> None:
+    for call, told in (await asked(kong.url.replace("http:", "https:"))).items():
+        assert told is not None, call
+        assert told[0] is Reason.GATEWAY_UNREACHABLE, (call, told)
+        assert "check that the port of spec.url speaks https" in told[1], (call, told)

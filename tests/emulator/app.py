@@ -100,15 +100,27 @@ class Emulator:
             if kind in INSTEAD:
                 await sending.drain(exchange.request)
                 return faults.answer(fault, exchange.config, exchange.call.request_id)
+        if fault is not None and kind == "repeat":
+            await self._repeat_first(exchange, fault)
         answer = await self._operate(exchange)
         if fault is not None:
             if kind == "reset_after":
                 return None
             if kind == "hang_after":
                 await asyncio.sleep(fault.seconds or 0)
-            if kind == "accepted_status":
+            if kind == "accepted_status" or (kind == "repeat" and fault.status is not None):
                 return faults.answer(fault, exchange.config, exchange.call.request_id)
+            if kind == "garbled":
+                return faults.garbled(fault, answer)
         return answer
+
+    async def _repeat_first(self, exchange: Exchange, fault: Fault) -> None:
+        """Do it once more than the client asked: a proxy on the way lost the first answer, and the client sees the second."""
+        await exchange.request.body()  # kept there, so that it can be read twice
+        await self._operate(exchange)
+        if exchange.call.answer_id is not None:
+            exchange.call.unseen_ids.append(exchange.call.answer_id)
+        await asyncio.sleep(fault.seconds or 0)
 
     async def _operate(self, exchange: Exchange) -> Reply:
         request, config = exchange.request, exchange.config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -196,15 +198,19 @@ async def list_batches(exchange: Exchange) -> Reply:
         newest_first = orderby.group(1) == "desc"
     shown_from = instance.now() - config.list_lag_seconds
     listed = [batch for batch in instance.batches.values() if batch.created <= shown_from]
-    listed.sort(key=lambda batch: batch.created, reverse=newest_first)
-    after = query.get("after")
+    if config.list_order == "none":
+        listed.sort(key=lambda batch: hashlib.sha256(batch.id.encode()).digest())
+    else:
+        listed.sort(key=lambda batch: batch.created, reverse=newest_first)
+    after = query.get("after") if config.list_follows else None
     if after is not None:
         places = [place for place, batch in enumerate(listed) if batch.id == after]
         if not places:
             return _not_found(exchange, after)
         listed = listed[places[0] + 1 :]
     page = [await progress.settle(instance, batch.id) for batch in listed[:limit]]
-    data = [shapes.batch_object(batch, config, instance.now()) for batch in page]
+    shown = [dataclasses.replace(batch, status="validating") for batch in page] if config.list_stale else page
+    data = [shapes.batch_object(batch, config, instance.now()) for batch in shown]
     return Reply(
         200,
         {

@@ -25,6 +25,7 @@ class Call:
     body: Any = None  # of a JSON call
     upload: dict[str, Any] | None = None  # filename, bytes, content_type, sha256, fields
     answer_id: str | None = None  # id of what was made or shown
+    unseen_ids: list[str] = dataclasses.field(default_factory=list)  # of what a proxy's repeats made besides
 
 
 class Calls:

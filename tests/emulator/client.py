@@ -65,7 +65,7 @@ class Instance:
         return batches
 
     def insert_batch(self, **batch: object) -> dict[str, Any]:
-        """A batch that no recorded call made."""
+        """A batch that no recorded call made; with `count` so many, of which the last one made, the oldest, is shown."""
         return self._ask("POST", "/batches", batch)
 
     def files(self) -> list[dict[str, Any]]:

@@ -11,6 +11,10 @@ from typing import Any, Literal
 Dialect = Literal["azure", "openai"]
 
 
+SIGNED = frozenset({"clock_offset_seconds"})
+"""Keys that may be negative."""
+
+
 class ConfigError(ValueError):
     """A key that doesn't exist or a value it can't take; the message names the key's full path."""
 
@@ -69,7 +73,9 @@ class Config:
 
     list_supported: bool = True
     list_lag_seconds: float = 0.0
-    list_order: Literal["newest", "oldest"] = "newest"
+    list_order: Literal["newest", "oldest", "none"] = "newest"  # none: in no order, the same every time
+    list_follows: bool = True  # false: `after` is lost on the way, and every page is the first
+    list_stale: bool = False  # true: it shows every batch as it was when it was made
     page_size: int = 100  # no page of batches is larger, whatever the limit asked for
     keep_metadata: bool = True  # false: lost on the way, as by a gateway that rebuilds bodies
 
@@ -80,6 +86,8 @@ class Config:
     quota_tokens: int | None = None  # enqueued tokens per deployment; None: unlimited
     quota_fail_fast: bool = True  # false: create succeeds and the batch fails after validating
     forced_errors: tuple[dict[str, Any], ...] = ()  # errors.data of every batch, whatever its input
+
+    clock_offset_seconds: float = 0.0  # how far this side's clock is ahead; negative: behind
 
     # This seed puts five lines in the order 4, 3, 1, 5, 2.
     seed: int = 51
@@ -145,6 +153,6 @@ def _plain(value: object, kind: object, name: str) -> object:
     # A bool is an int to Python, but not to whoever writes a configuration.
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{name}: expected {kind.__name__}, got {value!r}")
-    if isinstance(value, int | float) and value < 0:
+    if isinstance(value, int | float) and value < 0 and name not in SIGNED:
         raise ConfigError(f"{name}: expected zero or more, got {value!r}")
     return value

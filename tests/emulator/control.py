@@ -101,8 +101,11 @@ def _faults(method: str, instance: Instance, body: dict[str, Any]) -> Reply:
 async def _batches(method: str, instance: Instance, body: dict[str, Any]) -> Reply:
     match method:
         case "POST":
-            batch = _inserted(instance, body)
-            instance.keep_batch(batch)
+            count, apart = body.pop("count", 1), body.pop("apart_seconds", 1)
+            for number in range(count):
+                age = body.get("age_seconds", 0) + number * apart
+                batch = _inserted(instance, {**body, "age_seconds": age})
+                instance.keep_batch(batch)
             return Reply(200, _as_json(batch, instance))
         case "GET":
             settled = [await progress.settle(instance, batch_id) for batch_id in list(instance.batches)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -22,6 +23,8 @@ Kind = Literal[
     "slow",
     "not_json",
     "accepted_status",
+    "repeat",
+    "garbled",
 ]
 Style = Literal["azure", "kong", "openai", "text", "empty"]
 
@@ -85,7 +88,7 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def answer(fault: Fault, config: Config, request_id: str) -> Reply:
-    """The error that a fault of kind status or accepted_status puts in place of the true answer."""
+    """What a fault puts in place of the true answer."""
     status = fault.status or 500
     if fault.kind == "not_json":
         return Reply(fault.status or 200, text="<html><body>Emulated: not JSON</body></html>", content_type="text/html")
@@ -110,6 +113,17 @@ def _service_message(status: int, config: Config) -> str:
     if status == 429:
         return "Rate limit is exceeded. Try again in 2 seconds."
     return f"Emulated fault: the {config.dialect} service answers {status}."
+
+
+def garbled(fault: Fault, made: Reply) -> Reply:
+    """The true answer, spoilt on its way: cut off in a body that is whole for HTTP, or another text in its place."""
+    if fault.bytes is not None:
+        whole = json.dumps(made.body)
+        return Reply(made.status, text=whole[: fault.bytes], headers=made.headers)
+    if fault.message is not None:
+        return Reply(made.status, text=fault.message, headers=made.headers)
+    page = "<html><body>Emulated: not JSON</body></html>"
+    return Reply(made.status, text=page, content_type="text/html", headers=made.headers)
 
 
 class Faults:

@@ -33,7 +33,7 @@ class Instance:
         self.batches: dict[str, BatchRecord] = {record.id: record for record in self.store.batches()}
 
     def now(self) -> float:
-        return time.time() + self._clock_offset
+        return time.time() + self._clock_offset + self.config.clock_offset_seconds
 
     def advance(self, seconds: float) -> None:
         self._clock_offset += seconds

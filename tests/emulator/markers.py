@@ -7,7 +7,7 @@ import re
 
 _MARKER = re.compile(
     r"--(?:status-(?P<status>\d+)|large-(?P<large>\d+)"
-    r"|(?P<word>content-filter|filtered-completion|missing|duplicate|malformed|expired|cancelled))"
+    r"|(?P<word>content-filter|filtered-completion|missing|duplicate|malformed|expired|cancelled|echo))"
 )
 
 
@@ -20,7 +20,7 @@ class Marker:
     @property
     def fails(self) -> bool:
         """Counted as failed. A status of 0 is not: services have reported such lines as completed."""
-        return self.word in ("content-filter", "expired", "cancelled") or self.status not in (None, 0, 200)
+        return self.word in ("content-filter", "expired", "cancelled", "echo") or self.status not in (None, 0, 200)
 
 
 PLAIN = Marker()

@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from tests.emulator import completions, markers
+from tests.emulator import completions, markers, texts
 from tests.emulator.config import Config
 from tests.emulator.markers import Marker
 from tests.emulator.records import BatchRecord
@@ -145,7 +145,7 @@ class _Maker:
         if marker.word in ("expired", "cancelled"):
             return self.never_ran(request, f"batch_{marker.word}", index)
         if marker.fails or marker.status == 0:
-            body = _error_body(marker)
+            body = _error_body(marker, request)
             status = 400 if marker.status is None else marker.status
             return Line(self._envelope(request, token, status, body), ok=not marker.fails)
         answered = completions.complete(request["body"], marker, token, self._created)
@@ -176,9 +176,12 @@ class _Maker:
         return envelope if self._config.dialect == "azure" else {"id": f"batch_req_{token}", **envelope}
 
 
-def _error_body(marker: Marker) -> dict[str, Any] | None:
+def _error_body(marker: Marker, request: dict[str, Any]) -> dict[str, Any] | None:
     if marker.status == 0:
         return None
+    if marker.word == "echo":
+        message = f"Invalid prompt: '{texts.prompt_text(request['body'])}' can't be answered."
+        return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": "invalid_prompt"}}
     if marker.word == "content-filter":
         found = {"hate": {"filtered": True, "severity": "medium"}, "violence": {"filtered": False, "severity": "safe"}}
         inner = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": found}

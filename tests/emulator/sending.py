@@ -54,11 +54,13 @@ async def send(request: Request, out: Send, answer: Reply, fault: Fault | None =
     headers |= answer.headers
     raw = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
     await out({"type": "http.response.start", "status": answer.status, "headers": raw})
+    end = fault.bytes if fault is not None and fault.kind == "truncate" and fault.bytes is not None else size
     if answer.file is None:
-        await out({"type": "http.response.body", "body": data})
+        await out({"type": "http.response.body", "body": data[:end], "more_body": end < size})
+        if end < size:
+            await protocol.hang_up(request)
         return
     sent = 0
-    end = fault.bytes if fault is not None and fault.kind == "truncate" and fault.bytes is not None else size
     rate = fault.bytes_per_second if fault is not None and fault.kind == "slow" else None
     for block in _blocks(answer.file, min(end, size), rate):
         if rate:

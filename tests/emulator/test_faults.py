@@ -82,6 +82,71 @@ def test_a_refused_create_makes_nothing_and_an_accepted_one_does(azure: Wire) ->
     assert len(azure.instance.batches()) == 1
 
 
+def test_a_repeated_create_makes_two_batches_and_the_client_sees_the_second(azure: Wire) -> None:
+    file_id = azure.upload(FIVE).json()["id"]
+    azure.instance.fault("repeat", "batches.create", seconds=0.1)
+    seen = azure.create(file_id).json()["id"]
+    first, second = azure.instance.batches()
+    assert second["id"] == seen
+    assert second["created"] - first["created"] >= 0.1
+    (call,) = azure.instance.calls("batches.create")
+    assert (call["fault"], call["answer_id"], call["unseen_ids"]) == ("repeat", seen, [first["id"]])
+
+
+def test_a_repeated_create_can_end_in_an_error(azure: Wire) -> None:
+    file_id = azure.upload(FIVE).json()["id"]
+    azure.instance.fault("repeat", "batches.create", status=504, as_="kong")
+    assert azure.create(file_id).status_code == 504
+    assert len(azure.instance.batches()) == 2
+
+
+@pytest.mark.parametrize(
+    ("details", "body"),
+    [
+        ({"bytes": 20}, '{"cancelled_at": nul'),
+        ({"message": '{"object": "batch"}'}, '{"object": "batch"}'),
+        ({}, "<html>"),
+    ],
+)
+def test_an_accepted_create_can_have_a_spoilt_answer(azure: Wire, details: dict[str, object], body: str) -> None:
+    file_id = azure.upload(FIVE).json()["id"]
+    azure.instance.fault("garbled", "batches.create", **details)
+    answer = azure.create(file_id)
+    assert answer.status_code == 200
+    assert answer.text.startswith(body)
+    assert len(azure.instance.batches()) == 1
+
+
+def test_an_accepted_creates_answer_can_break_off(azure: Wire) -> None:
+    file_id = azure.upload(FIVE).json()["id"]
+    azure.instance.fault("truncate", "batches.create", bytes=20)
+    with pytest.raises(httpx.RemoteProtocolError, match="received 20 bytes, expected"):
+        azure.create(file_id)
+    assert len(azure.instance.batches()) == 1
+
+
+@pytest.mark.parametrize("offset", [-600, 600])
+def test_the_gateways_clock_may_be_off(azure: Wire, offset: int) -> None:
+    azure.instance.configure(clock_offset_seconds=offset)
+    batch = azure.create(azure.upload(FIVE).json()["id"]).json()
+    assert abs(batch["created_at"] - time.time() - offset) < 5
+    assert abs(azure.instance.calls("batches.create")[0]["time"] - time.time()) < 5, "the record keeps ours"
+
+
+def test_a_list_in_no_order_has_every_batch_once(azure: Wire) -> None:
+    azure.instance.configure(list_order="none", page_size=7)
+    azure.instance.insert_batch(count=20, apart_seconds=60, status="completed")
+    shown: list[dict[str, int]] = []
+    query, more = "", True
+    while more:
+        page = azure.http.get(f"/batches?{query}").json()
+        shown += page["data"]
+        query, more = f"after={page['last_id']}", page["has_more"]
+    moments = [batch["created_at"] for batch in shown]
+    assert len(set(moments)) == 20
+    assert moments not in (sorted(moments), sorted(moments, reverse=True))
+
+
 def test_a_large_upload_gets_its_error_and_not_a_reset(azure: Wire) -> None:
     azure.instance.fault("status", "files.create", status=503)
     assert azure.upload(b"x" * 20_000_000).status_code == 503

@@ -8,7 +8,7 @@ from llmbatch.core.plan import Problem
 from llmbatch.core.wire import Counts, RemoteBatch
 from tests.support import build
 
-Create = Literal["made", "lost after", "lost before", "not made", "refused"]
+Create = Literal["made", "made twice", "lost after", "lost before", "not made", "refused"]
 Crash = Literal["", "before the intent", "after the intent", "after the call", "before the status"]
 
 

@@ -183,6 +183,6 @@ def secret(name: str, **data: str) -> Json:
 def apply_all(api: ApiServer, kong: Instance, content: bytes, *jobs: Json, **gateway: Any) -> None:
     """Apply prompts, a gateway and jobs, as a user does; without jobs, one of ConfigMap to Secret."""
     api.put("configmaps", config_map("prompts", "batch.jsonl", content))
-    api.put("batchgateways", build.batchgateway(kong.url, **gateway))
+    api.put("batchgateways", build.batchgateway(gateway.pop("url", kong.url), **gateway))
     for job in jobs or (build.batchjob(),):
         api.put("batchjobs", job)

@@ -23,6 +23,7 @@ from llmbatch.core.decision import (
     Done,
     Effect,
     Ending,
+    FindDuplicates,
     Finish,
     GiveUpAttempt,
     LookUp,
@@ -36,6 +37,7 @@ from llmbatch.core.plan import Problem
 from llmbatch.core.trouble import ending_for
 from tests.support import build
 from tests.support.answers import QUIET, Answers, CrashError, remote_batch
+from tests.support.duplicates import find_duplicates
 from tests.support.kstatus import check_status
 
 
@@ -64,7 +66,6 @@ class World:
     creates: int = 0
     destination: int | None = None
     """Results in the destination."""
-    _numbers: int = 0
 
     # --- what others do ----------------------------------------------------------------------------------------------
 
@@ -122,6 +123,7 @@ class World:
     def _pass(self, answers: Answers) -> Ending:
         seen = self._observe(answers)
         decision, status, problem, finish = decide(seen), seen.status, None, None
+        recorded = seen.batch.id
         if decision.effect is not None:
             status, problem, finish = self._act(seen, decision.effect, answers)
         if problem is not None and problem.final and self.deleted_at is None:
@@ -131,6 +133,8 @@ class World:
             status, problem, finish = self._act(seen, decision.effect, answers)
         if self.gone:
             return Done()
+        if isinstance(decision.effect, FindDuplicates) and status.batches[0].id != recorded:
+            decision = decide(replace(seen, status=status, unrecorded=False))
         ending = self._ending(seen, decision, problem, finish)
         if answers.crash == "before the status":
             raise CrashError
@@ -163,6 +167,7 @@ class World:
             file_state=self.file_state,
             batch_errors=errors,
             lists_batches=self.lists_batches,
+            may_list=self.lists_batches,
             slot_free=self.slot_free,
             poll_in=60.0,
         )
@@ -212,6 +217,8 @@ class World:
                 return *self._submit(status, attempt, answers), None
             case LookUp():
                 return *self._look_up(status, answers), None
+            case FindDuplicates():
+                return *find_duplicates(self, seen, answers), None
             case GiveUpAttempt():
                 return facts.without_intent(status, made_none=False), None, None
             case Collect():
@@ -223,11 +230,8 @@ class World:
                     return status, answers.cancel, None
                 if self.remote[batch_id] not in lifecycle.ENDED:
                     self.remote[batch_id] = "cancelling"
-                return (
-                    facts.with_remote(status, remote_batch(batch_id, self.remote[batch_id], self.now), self.now),
-                    None,
-                    None,
-                )
+                remote = remote_batch(batch_id, self.remote[batch_id], self.now)
+                return facts.with_remote(status, remote, self.now), None, None
             case DeleteFiles(file_ids):
                 if answers.delete_files is not None:
                     return status, answers.delete_files, None
@@ -262,8 +266,9 @@ class World:
                 return self.status, Problem(reason=reason, message="Not made.", final=refused)
             case "lost before":
                 return intent, None
-        batch_id = f"batch-{len(self.remote) + 1}"
-        self.remote[batch_id] = "validating"
+        for _ in range(2 if answers.create == "made twice" else 1):
+            batch_id = f"batch-{len(self.remote) + 1}"
+            self.remote[batch_id] = "validating"
         self.files |= {"file-out"}
         if answers.crash == "after the call":
             raise CrashError

@@ -163,7 +163,11 @@ class BatchGatewayStatus(Model):
     observed_generation: int | None = Field(None, description="Generation of the spec that this status tells of.")
     capabilities: Capabilities | None = Field(None, description="What the gateway can do, as found out by asking it.")
     active_batches: int | None = Field(None, description="Batches of this gateway's jobs that have not ended.")
-    conditions: Conditions = Field(default=[], description="Ready: both routes answer and accept the credentials.")
+    conditions: Conditions = Field(
+        default=[],
+        description="Ready: both routes answer and accept the credentials. "
+        "Insecure: the gateway's certificate is not checked; present only while that is so.",
+    )
 
     def condition(self, kind: str) -> Condition | None:
         """Find a condition by its type."""

@@ -96,7 +96,9 @@ class Failure(Model):
 
     custom_id: str = Field(alias="customID", description="The request's custom_id.")
     code: str = Field(description="The provider's error code, or the HTTP status of the request.")
-    message: str = Field(description="The provider's error message, shortened.")
+    message: str = Field(
+        description="The provider's error message, shortened; not shown when it quotes the request or can't be compared with it."
+    )
 
 
 class BatchJobStatus(Model):
@@ -108,6 +110,9 @@ class BatchJobStatus(Model):
     request_counts: RequestCounts | None = Field(None, description="Requests in all, succeeded, failed.")
     start_time: Time | None = Field(None, description="When the operator first worked on the job.")
     submission_time: Time | None = Field(None, description="When the batch was made.")
+    duplicates_checked_time: Time | None = Field(
+        None, description="When the gateway's list was last searched for other batches of this job."
+    )
     completion_time: Time | None = Field(None, description="When the job ended, well or not.")
     input: InputStatus | None = Field(None, description="The input as it was read.")
     batches: list[Batch] = Field(

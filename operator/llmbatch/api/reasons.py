@@ -59,6 +59,8 @@ class Reason(StrEnum):
     """The gateway refuses the credentials (401 or 403)."""
     ROUTE_NOT_FOUND = "RouteNotFound"
     """The gateway answers, but has no route at filesPath or batchesPath."""
+    CERTIFICATE_NOT_VERIFIED = "CertificateNotVerified"
+    """The gateway's certificate is not checked (spec.tls.insecureSkipVerify): whoever is on the way can read everything."""
     TLS_VERIFICATION_FAILED = "TLSVerificationFailed"
     """The gateway's certificate is not trusted; see spec.tls.caBundle."""
     CREDENTIALS_NOT_FOUND = "CredentialsNotFound"
@@ -81,6 +83,8 @@ class Reason(StrEnum):
     """A batch made by a create call whose answer was lost was found and taken over."""
     DUPLICATE_CANCELLED = "DuplicateCancelled"
     """More than one batch was found for one submission; the oldest is kept, the others are cancelled."""
+    DUPLICATES_UNCHECKED = "DuplicatesUnchecked"
+    """The gateway's list could not be searched for other batches of the job in time; look for them at the provider."""
 
     # --- transfer Job ----------------------------------------------------------------------------------------------
     TRANSFER_PENDING = "TransferPending"

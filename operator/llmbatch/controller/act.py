@@ -5,14 +5,16 @@ from typing import assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.cache import BATCHJOB
+from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB
 from llmbatch.controller.discards import Discards
 from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Client
+from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
+from llmbatch.controller.strays import delete_strays
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
 from llmbatch.core import facts, farewell
@@ -24,6 +26,7 @@ from llmbatch.core.decision import (
     DeleteFiles,
     Discard,
     Effect,
+    FindDuplicates,
     Finish,
     GiveUpAttempt,
     LookUp,
@@ -51,6 +54,7 @@ class Actor:
     discards: Discards
     transfers: Transfers
     submitter: Submitter
+    finder: Finder
     metrics: Metrics
     recorder: Recorder
 
@@ -67,6 +71,8 @@ class Actor:
                 return await self.submitter.submit(seen, _client(seen), attempt)
             case LookUp():
                 return await self._look_up(seen)
+            case FindDuplicates():
+                return await self.finder.find_duplicates(seen, _client(seen))
             case GiveUpAttempt():
                 return Outcome(facts.without_intent(seen.stored, made_none=False), after=0.0)
             case Collect():
@@ -98,6 +104,8 @@ class Actor:
     async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
         observation = seen.observation
         if observation.deleted_at is not None:
+            if not effect.left_behind and (problem := await self._strays(seen)):
+                return Outcome(seen.stored, problem, after=5.0)
             await self.discards.end(seen)
             subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
             # Before it is gone: if this process died in between, nobody would know what was left.
@@ -162,7 +170,7 @@ class Actor:
     # --- the gateway -------------------------------------------------------------------------------------------------
 
     async def _look_up(self, seen: Seen) -> Outcome:
-        outcome = await self.submitter.look_up(seen, _client(seen))
+        outcome = await self.finder.look_up(seen, _client(seen))
         if seen.observation.deleted_at is not None and outcome.problem is not None:
             return Outcome(outcome.status, outcome.problem, after=min(5.0, seen.observation.limits.recheck_seconds))
         return outcome
@@ -201,29 +209,50 @@ class Actor:
                     break
         return status, problem
 
+    async def _strays(self, seen: Seen) -> Problem | None:
+        """Delete the files of uploads whose answer was lost; answers what is in the way and worth waiting for."""
+        observation, client = seen.observation, seen.client
+        if client is None or not observation.finalizer or observation.spec.remote_files != "Delete":
+            return None
+        if observation.out_of_time:
+            return None
+        since = observation.status.start_time or observation.now
+        failed = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
+        if failed is None:
+            return None
+        problem = await self.observer.problem(client, failed)
+        told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
+        return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+
     async def _finish(self, seen: Seen, finish: Finish) -> Outcome:
         """End the job, with the remote files deleted as far as patience goes."""
         observation = seen.observation
         status = observation.status
         notes: tuple[Note, ...] = ()
+        problem: Problem | None = None
         if observation.stage is Stage.CLEANUP:
             await self.transfers.settle_ownership(seen.owner, observation.spec)
         if finish.delete_file_ids:
-            problem: Problem | None = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
+            problem = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
             if seen.client is not None:
                 # The ids stay in status: they tell what the job was made of.
                 _, problem = await self._delete_files(seen, finish.delete_file_ids)
-            if problem is not None:
-                stored = status.output
-                patient = stored is not None and not observation.older_than(
-                    stored.stored_time, observation.cleanup_seconds
-                )
-                if patient and observation.stage is Stage.CLEANUP:
-                    return Outcome(status, problem)
-                notes = (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
+        if problem is None:
+            problem = await self._strays(seen)
+        if problem is not None:
+            stored = status.output
+            patient = stored is not None and not observation.older_than(stored.stored_time, observation.cleanup_seconds)
+            if patient and observation.stage is Stage.CLEANUP:
+                return Outcome(status, problem)
+            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
         if doubtful(observation):
             told = f"Remote files {', '.join(observation.file_ids)} are kept: not every request has a readable result line."
-            notes = (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
+            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
+        gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
+        unchecked = observation.batch.id is not None and status.duplicates_checked_time is None
+        if unchecked and self.observer.gateways.lists_batches(gateway):
+            told = "It could not be checked whether the provider has further batches of this job. Look there."
+            notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
         self.observer.forget(seen.key, seen.owner.uid)
         ended = status.model_copy(update={"completion_time": observation.now})
         return Outcome(ended, finish=finish, after=0.0, notes=notes)

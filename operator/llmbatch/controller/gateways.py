@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -29,6 +29,10 @@ PROBE_SECONDS = 300.0
 """How often a gateway that works is asked again."""
 AGAIN_SECONDS = 10.0
 """Within this time an answer is used again, unless spec or credentials changed."""
+INSECURE = (
+    "The gateway's certificate is not checked (spec.tls.insecureSkipVerify): credentials and prompts can be read by"
+    " anybody on the way. Name the certificate's authority in spec.tls.caBundle and take insecureSkipVerify out."
+)
 
 
 @dataclass
@@ -166,19 +170,13 @@ class Gateways:
         metadata = raw["metadata"]
         before = raw.get("status") or {}
         old = BatchGatewayStatus.parse(before).condition(conditions.READY)
-        status = "True" if problem is None else "False"
+        status: Literal["True", "False"] = "True" if problem is None else "False"
         reason = Reason.GATEWAY_READY if problem is None else problem.reason
         message = "Both routes answer and accept the credentials." if problem is None else problem.message
-        if problem is None and raw.get("spec", {}).get("tls", {}).get("insecureSkipVerify"):
-            message += " The gateway's certificate is not checked (spec.tls.insecureSkipVerify)."
-        ready = Condition(
-            type=conditions.READY,
-            status=status,
-            observed_generation=metadata.get("generation"),
-            last_transition_time=old.last_transition_time if old and old.status == status else datetime.now(UTC),
-            reason=str(reason),
-            message=message[:2048],
-        )
+        told = [_condition(raw, conditions.READY, status, reason, message)]
+        insecure = bool(((raw.get("spec") or {}).get("tls") or {}).get("insecureSkipVerify"))
+        if insecure:
+            told.append(_condition(raw, conditions.INSECURE, "True", Reason.CERTIFICATE_NOT_VERIFIED, INSECURE))
         capabilities = None
         if probe is not None and problem is None:
             capabilities = Capabilities(list_batches=probe.batches.state == "ok")
@@ -186,7 +184,7 @@ class Gateways:
             observed_generation=metadata.get("generation"),
             capabilities=capabilities or BatchGatewayStatus.parse(before).capabilities,
             active_batches=len(self.cache.active(key.namespace, key.name)),
-            conditions=[ready],
+            conditions=told,
         ).dump()
         patch = merge_patch(before, after)
         if not patch:
@@ -199,8 +197,10 @@ class Gateways:
                 return False
             raise
         self.cache.put(key, written)
+        subject = Subject(BATCHGATEWAY, key.namespace, key.name, metadata.get("uid", ""))
+        if insecure and BatchGatewayStatus.parse(before).condition(conditions.INSECURE) is None:
+            self.recorder.record(subject, "Warning", Reason.CERTIFICATE_NOT_VERIFIED, INSECURE)
         if old is None or (old.status, old.reason) != (status, reason):
-            subject = Subject(BATCHGATEWAY, key.namespace, key.name, metadata.get("uid", ""))
             self.recorder.record(subject, "Normal" if problem is None else "Warning", reason, message)
         return set(patch) != {"activeBatches"}
 
@@ -208,6 +208,19 @@ class Gateways:
         for job in self.cache.jobs_of(key.namespace, key.name):
             if not is_ended(self.cache.get(job) or {}):
                 await self.queue.add(job)
+
+
+def _condition(raw: Json, kind: str, status: Literal["True", "False"], reason: Reason, message: str) -> Condition:
+    """Make a condition; its time is that of the last change of its status."""
+    old = BatchGatewayStatus.parse(raw.get("status") or {}).condition(kind)
+    return Condition(
+        type=kind,
+        status=status,
+        observed_generation=raw["metadata"].get("generation"),
+        last_transition_time=old.last_transition_time if old and old.status == status else datetime.now(UTC),
+        reason=str(reason),
+        message=message[:2048],
+    )
 
 
 def _problem(client: Client, probe: Probe | None) -> Problem | None:

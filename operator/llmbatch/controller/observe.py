@@ -16,7 +16,7 @@ from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.transfers import Transfers, volume_destination
-from llmbatch.core import backoff, facts
+from llmbatch.core import backoff, facts, quotes
 from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
 from llmbatch.core.plan import CollectReport, Problem, Report, UploadPlan, UploadReport
 from llmbatch.core.transfer_state import Blocked, Ended, Working
@@ -82,7 +82,7 @@ class Observer:
         seen = replace(seen, client=client)
         if stage in (Stage.INPUT, Stage.FILE) and not deleted and (problem := self.gateways.readiness(gateway)):
             return _troubled(seen, problem)
-        return await self._stage(seen, stage, gateway)
+        return await self._stage(_with(seen, may_list=self.gateways.lists_batches(gateway)), stage, gateway)
 
     async def _stage(self, seen: Seen, stage: Stage, gateway: Key) -> Seen:
         match stage:
@@ -164,7 +164,8 @@ class Observer:
         answer = await client.gateway.get_file(file_id)
         state, details = FileState.USABLE, ""
         if isinstance(answer, Answered):
-            details = answer.value.status_details or f"its status is {answer.value.status}"
+            said = quotes.without_passages(answer.value.status_details or "")
+            details = said or f"its status is {answer.value.status}"
             if answer.value.status in ("pending", "running"):
                 wait = self.polled(seen.owner.uid, client.spec.poll_interval_seconds)
                 state = FileState.PENDING

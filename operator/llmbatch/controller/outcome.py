@@ -22,6 +22,10 @@ class Outcome:
     """The verdict, when the job has ended."""
     notes: tuple[Note, ...] = field(default=())
     """Events beyond those that conditions tell of."""
+    moved: bool = False
+    """Another batch has taken the place of the one that the decision was about: how the pass ends is decided anew."""
+    duplicates: int = 0
+    """Batches to be counted as duplicates once the status is written."""
     gone: bool = False
     """The object has been let go; there is no status to write."""
     stale: bool = False

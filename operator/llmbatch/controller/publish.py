@@ -74,6 +74,7 @@ class Publisher:
             # Somebody changed the object during this pass. The watch's event will be no news to the cache any more.
             await self.queue.add(seen.key)
         self.metrics.recorded(before, after)
+        self.metrics.duplicates.inc(outcome.duplicates)
         self._tell(subject, before, after)
         if active[0] != active[1]:
             # The gateway's status shows how many batches are active, and a job may wait for the place.

@@ -155,12 +155,14 @@ class Reconciler:
                 outcome = await self.actor.act(seen, decision.effect)
         if seen.spent and seen.plan is not None and seen.observation.deleted_at is None:
             await self.actor.transfers.remove(seen.owner, seen.plan)
+        if outcome.moved:
+            ending = decide(replace(seen.observation, status=outcome.status, unrecorded=False)).ending
         ending = self._ending(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
         if outcome.stale:
             # With growing delays: what refuses a write (an admission policy, say) may do so for ever.
             return Wait(Reason.ACCEPTED, "", after=None)
         await self.publisher.publish(seen, outcome, ending)
-        if isinstance(decision.effect, RemoveFinalizer) or outcome.gone:
+        if (isinstance(decision.effect, RemoveFinalizer) and outcome.problem is None) or outcome.gone:
             return Done()
         if outcome.finish is not None:
             return Wait(Reason.CLEANING_UP, "", after=0.0)

@@ -15,6 +15,7 @@ from llmbatch.controller.discards import Discards
 from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.handlers import Json, Watch, needs_a_look
+from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
@@ -83,9 +84,11 @@ class Runtime:
         self.transfers = Transfers(cluster, settings)
         discards = Discards(self.transfers)
         observer = Observer(self.cache, self.gateways, self.transfers, discards, limits)
-        self.submitter = Submitter(cluster, observer, self.metrics, leads)
+        self.submitter = Submitter(cluster, observer, leads)
+        finder = Finder(observer, self.submitter, self.metrics)
+        finalizers = Finalizers(cluster)
         actor = Actor(
-            Finalizers(cluster), observer, discards, self.transfers, self.submitter, self.metrics, self.recorder
+            finalizers, observer, discards, self.transfers, self.submitter, finder, self.metrics, self.recorder
         )
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.reconciler = Reconciler(

@@ -1,29 +1,25 @@
-"""Creating a batch exactly once: intent, call, fact; and finding it again when the answer was lost."""
+"""Creating a batch exactly once: intent, call, fact."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.observe import Observer
-from llmbatch.controller.outcome import Note, Outcome
+from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.seen import Seen
 from llmbatch.core import facts, naming
 from llmbatch.core.backoff import next_delay
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
-from llmbatch.core.submission import horizon, is_newest_first, matches
-from llmbatch.core.wire import RemoteBatch
 from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.gateway import Made, NotMade, UnknownOutcome
-from llmbatch.edges.metrics import Metrics
-from llmbatch.edges.outcome import Answered, NotFound, Refused
 from llmbatch.edges.permissions import JOBS
 
 log = logging.getLogger(__name__)
@@ -31,17 +27,14 @@ log = logging.getLogger(__name__)
 FENCE_SECONDS = 10.0
 """The call begins so soon after the intent was written, or the intent is written anew: whoever finds an old intent
 may then rely on no call being under way that began later."""
-LOOK_AGAIN_SECONDS = 10.0
-MOST_PAGES = 500
 
 
 @dataclass
 class Submitter:
-    """Creates batches and adopts those whose answer was lost."""
+    """Creates batches, and writes down that they exist."""
 
     cluster: Cluster
     observer: Observer
-    metrics: Metrics
     leads: Callable[[], bool]
     """Whether this process is still the one that works."""
     closing: bool = False
@@ -90,7 +83,8 @@ class Submitter:
         )
         match answer:
             case Made(batch):
-                return await self._record(seen, intent, batch)
+                # Whatever the provider says of its input, this batch was made of our file.
+                return await self.record(seen, intent, facts.with_remote(intent, batch, datetime.now(UTC)))
             case NotMade(reason, message, retry_after, retryable):
                 client.slow_down(retry_after)
                 await self.observer.gateways.suspect(client.key)
@@ -108,12 +102,10 @@ class Submitter:
             await self._write_until_it_lands(seen, intent, status)
         return Outcome(status, problem, after=0.0 if problem is None else None)
 
-    async def _record(self, seen: Seen, intent: BatchJobStatus, batch: RemoteBatch) -> Outcome:
-        """Record a batch that exists: unconditionally, and until it is stored."""
-        status = facts.with_remote(intent, batch, datetime.now(UTC))
-        # Whatever the provider says of its input, this batch was made of our file.
+    async def record(self, seen: Seen, before: BatchJobStatus, status: BatchJobStatus) -> Outcome:
+        """Record which batch is the job's: unconditionally, and until it is stored."""
         with crash.around(crash.Effect.WRITE_FACT):
-            await self._write_until_it_lands(seen, intent, status)
+            await self._write_until_it_lands(seen, before, status)
         if seen.client is not None:
             self.observer.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
         # The next pass says at once that the batch runs; it polls when its time has come.
@@ -144,85 +136,3 @@ class Submitter:
                 failures += 1
                 log.warning("a fact could not be written yet", extra={"object": str(seen.key), "detail": str(error)})
                 await asyncio.sleep(next_delay(failures, 0.5, first=0.2, longest=5.0))
-
-    # --- lost answers ------------------------------------------------------------------------------------------------
-
-    async def look_up(self, seen: Seen, client: Client) -> Outcome:
-        """Find the batch of an intent: adopt it, wait, or make room for the next attempt."""
-        observation = seen.observation
-        submission = observation.status.submission
-        if submission is None:
-            return Outcome(seen.stored)
-        # Before the list is asked for: a batch made while it was read may not be in it.
-        waited = (datetime.now(UTC) - submission.intent_time).total_seconds()
-        found = await self._find(seen, client, submission.intent_time)
-        if isinstance(found, Problem):
-            return Outcome(seen.stored, found)
-        if not found:
-            left = observation.limits.settle_seconds - waited
-            if left > 0:
-                return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS))
-            status = facts.without_intent(seen.stored, made_none=False)
-            return Outcome(status, after=0.0)
-        # The oldest that is of use; one that has failed is none while another lives.
-        kept, *others = sorted(
-            found,
-            key=lambda batch: (
-                batch.status in ("failed", "cancelled"),
-                batch.created_at or submission.intent_time,
-                batch.id,
-            ),
-        )
-        notes: list[Note] = [
-            ("Normal", Reason.ADOPTED, f"Batch {kept.id}, made by a create call whose answer was lost, was taken over.")
-        ]
-        for other in others:
-            if not other.is_terminal:
-                answer = await client.gateway.cancel_batch(other.id)
-                ended = isinstance(answer, Refused) and answer.status in (400, 409)
-                if not ended and not isinstance(answer, Answered | NotFound):
-                    # The intent stays, so that the next pass finds them all again.
-                    return Outcome(seen.stored, await self.observer.problem(client, answer))
-            told = f"Batch {other.id} was a duplicate of {kept.id}; it is cancelled."
-            notes.append(("Warning", Reason.DUPLICATE_CANCELLED, told))
-        self.metrics.adoptions.inc()
-        self.metrics.duplicates.inc(len(others))
-        outcome = await self._record(seen, seen.stored, kept)
-        return Outcome(outcome.status, after=0.0, notes=tuple(notes))
-
-    async def _find(self, seen: Seen, client: Client, intent_time: datetime) -> list[RemoteBatch] | Problem:
-        oldest = horizon(intent_time)
-        found: dict[str, RemoteBatch] = {}
-        after: str | None = None
-        for _ in range(MOST_PAGES):
-            with crash.around(crash.Effect.LOOK_UP):
-                answer = await client.gateway.list_batches(after)
-            if isinstance(answer, NotFound) or (isinstance(answer, Refused) and answer.status in (405, 501)):
-                return Problem(
-                    reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {answer.message}"
-                )
-            if not isinstance(answer, Answered):
-                return await self.observer.problem(client, answer)
-            page = answer.value
-            observation = seen.observation
-            found |= {
-                batch.id: batch
-                for batch in page.batches
-                if matches(batch, observation.batch.input_file_id, observation.uid, oldest)
-            }
-            if not page.has_more or not page.batches:
-                return list(found.values())
-            last = page.batches[-1].created_at
-            if is_newest_first(page) and last is not None and last < oldest - timedelta(seconds=1):
-                return list(found.values())
-            if page.last_id is None or page.last_id == after:
-                break
-            after = page.last_id
-        if found:
-            return list(found.values())
-        message = (
-            "The gateway's list of batches can't be read to its end, so that it can't be found out whether the batch exists."
-            " Look it up at the provider. If there is none, set the annotation"
-            f" llmbatch.io/resubmit={seen.observation.next_attempt} on this BatchJob and it is submitted again."
-        )
-        return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)

@@ -9,6 +9,7 @@ from llmbatch.core.decision import (
     Collect,
     Decision,
     Done,
+    FindDuplicates,
     Finish,
     GiveUpAttempt,
     LookUp,
@@ -19,6 +20,7 @@ from llmbatch.core.decision import (
     Wait,
 )
 from llmbatch.core.observation import FileState, Observation, Stage
+from llmbatch.core.submission import OF_NO_USE
 from llmbatch.core.trouble import ending_for
 
 RUNNING_REASONS = {
@@ -36,6 +38,7 @@ def decide(seen: Observation) -> Decision:
         job_has_ended,
         finalizer_was_taken_away,  # before anything else is done at the provider
         generation_is_new,  # kstatus: say at once that the new spec was seen
+        others_may_exist,  # before a batch of no use ends the job: another one may live
         news_is_unrecorded,  # a fact is stored before anything is done about it
         output_is_known_to_be_too_small,  # before trouble: looking again would download it all once more
         something_is_in_the_way,
@@ -82,6 +85,32 @@ NEWS = {
 }
 
 
+def others_may_exist(seen: Observation) -> Decision | None:
+    """Have the gateway's list searched once for batches that somebody's retry on the way made of the same call.
+
+    Results never wait for it: while the batch runs a failed look is tried again at the next poll, and the end waits for
+    it only as long as it waits for the deletion of remote files.
+    """
+    if not seen.unchecked or seen.trouble is not None:
+        return None
+    match seen.stage:
+        case Stage.BATCH if seen.settled:
+            return Decision(_under_way(seen), FindDuplicates())
+        case Stage.RESULTS if seen.unrecorded and seen.batch.status in OF_NO_USE:
+            return Decision(NEWS[Stage.RESULTS], FindDuplicates())
+        case Stage.RESULTS if not seen.unrecorded and _was_refused(seen) and not seen.cleanup_overdue:
+            return Decision(NEWS[Stage.RESULTS], FindDuplicates())
+        case Stage.CLEANUP if not seen.unrecorded and not seen.cleanup_overdue:
+            message = "The results are stored; other batches of the job are looked for."
+            return Decision(Wait(Reason.CLEANING_UP, message), FindDuplicates())
+    return None
+
+
+def _was_refused(seen: Observation) -> bool:
+    batch = seen.batch
+    return batch.status == "failed" and not batch.output_file_id and not batch.error_file_id
+
+
 def news_is_unrecorded(seen: Observation) -> Decision | None:
     if not seen.unrecorded or seen.trouble is not None or seen.stage not in NEWS:
         return None
@@ -103,14 +132,9 @@ def something_is_in_the_way(seen: Observation) -> Decision | None:
     if seen.trouble.final:
         finish = Finish(seen.trouble.reason, seen.trouble.message, complete=False, delete_file_ids=seen.file_ids)
         return Decision(Done(), finish)
-    if seen.stage is Stage.CLEANUP and _patience_is_over(seen):
+    if seen.stage is Stage.CLEANUP and seen.cleanup_overdue:
         return None
     return Decision(ending_for(seen.trouble, seen.stage, seen.limits, costly=seen.costly))
-
-
-def _patience_is_over(seen: Observation) -> bool:
-    stored = seen.status.output
-    return stored is not None and seen.older_than(stored.stored_time, seen.cleanup_seconds)
 
 
 def results_are_stored(seen: Observation) -> Decision | None:
@@ -154,8 +178,7 @@ def verdict(seen: Observation) -> tuple[Reason, str]:
 
 
 def batch_was_refused(seen: Observation) -> Decision | None:
-    batch = seen.batch
-    if seen.stage is not Stage.RESULTS or batch.status != "failed" or batch.output_file_id or batch.error_file_id:
+    if seen.stage is not Stage.RESULTS or not _was_refused(seen):
         return None
     why = seen.batch_errors or "it gives no reason"
     files = seen.file_ids if seen.spec.remote_files == "Delete" else ()
@@ -175,10 +198,12 @@ def batch_has_ended(seen: Observation) -> Decision | None:
 
 
 def batch_is_under_way(seen: Observation) -> Decision | None:
-    if seen.stage is not Stage.BATCH:
-        return None
+    return Decision(_under_way(seen)) if seen.stage is Stage.BATCH else None
+
+
+def _under_way(seen: Observation) -> Wait:
     reason, message = RUNNING_REASONS.get(seen.batch.status or "validating", RUNNING)
-    return Decision(Wait(reason, message, after=max(0.05, seen.poll_in)))
+    return Wait(reason, message, after=max(0.05, seen.poll_in))
 
 
 def answer_is_owed(seen: Observation) -> Decision | None:

@@ -3,7 +3,17 @@
 import math
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.decision import Cancel, Decision, DeleteFiles, Discard, Done, LookUp, RemoveFinalizer, Wait
+from llmbatch.core.decision import (
+    Cancel,
+    Decision,
+    DeleteFiles,
+    Discard,
+    Done,
+    FindDuplicates,
+    LookUp,
+    RemoveFinalizer,
+    Wait,
+)
 from llmbatch.core.observation import Observation, Stage
 
 
@@ -40,7 +50,7 @@ def _provider_is_done_with(seen: Observation) -> bool:
         case Stage.RESULTS if seen.orphans:
             return True
         case _:
-            return seen.spec.remote_files == "Retain" or not seen.file_ids
+            return not _search_is_due(seen) and (seen.spec.remote_files == "Retain" or not seen.file_ids)
 
 
 def _clean_up(seen: Observation) -> Decision:
@@ -58,7 +68,14 @@ def _clean_up(seen: Observation) -> Decision:
         if seen.batch.status != "cancelling":
             return Decision(_waiting("The batch is being cancelled."), Cancel(seen.batch.id))
         return _wait("The batch is being cancelled at the provider.", after=min(max(0.05, seen.poll_in), left))
+    if _search_is_due(seen):
+        # Before the files, by which a batch is known; a list that can't be read leaves them the other half of the time.
+        return Decision(_waiting("Other batches of this job are looked for."), FindDuplicates())
     return Decision(_waiting("The remote files are being deleted."), DeleteFiles(seen.file_ids))
+
+
+def _search_is_due(seen: Observation) -> bool:
+    return seen.unchecked and seen.seconds_left > seen.cleanup_seconds / 2
 
 
 def _waiting(message: str, after: float = 0.0) -> Wait:
@@ -80,9 +97,11 @@ def _left_behind(seen: Observation) -> str:
     elif seen.stage is Stage.BATCH or seen.orphans:
         left.append(f"batch {seen.batch.id}")
     elif _provider_is_done_with(seen):
-        return ""
+        return "" if seen.stage in (Stage.INPUT, Stage.ENDED) else _unsearched(seen)
     left += [f"file {file_id}" for file_id in seen.file_ids]
-    return ", ".join(left)
+    if not seen.orphans:
+        left.append(_unsearched(seen))
+    return ", ".join(filter(None, left))
 
 
 def _kept_output(seen: Observation) -> str:
@@ -91,3 +110,7 @@ def _kept_output(seen: Observation) -> str:
         return seen.discarding.kept
     where = ", ".join(filter(None, (output.location, output.errors_location)))
     return f"{where}: {seen.discarding.at_work or 'their deletion never began.'}"
+
+
+def _unsearched(seen: Observation) -> str:
+    return f"perhaps further batches with llmbatch_uid {seen.uid}" if seen.unchecked else ""

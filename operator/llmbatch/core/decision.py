@@ -44,6 +44,11 @@ class LookUp:
 
 
 @dataclass(frozen=True)
+class FindDuplicates:
+    """Look whether somebody's retry on the way made further batches of this job; keep one, cancel the others."""
+
+
+@dataclass(frozen=True)
 class GiveUpAttempt:
     """Remove an intent of which it is known that it made no batch."""
 
@@ -89,6 +94,7 @@ Effect = (
     | Upload
     | Submit
     | LookUp
+    | FindDuplicates
     | GiveUpAttempt
     | Collect
     | Discard

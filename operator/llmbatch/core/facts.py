@@ -4,7 +4,7 @@ from datetime import datetime
 
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus, OutputStatus, RequestCounts, Submission
 from llmbatch.api.reasons import Reason
-from llmbatch.core import lifecycle
+from llmbatch.core import lifecycle, quotes
 from llmbatch.core.plan import CollectReport, Problem, UploadReport
 from llmbatch.core.wire import RemoteBatch
 
@@ -83,6 +83,13 @@ def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> B
     return with_batch(status, batch).model_copy(update=update)
 
 
+def with_other(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
+    """Record that another batch, made of the same file, takes the place of the one in status."""
+    old = status.batches[0] if status.batches else Batch()
+    bare = with_batch(status, Batch(input_file_id=old.input_file_id)).model_copy(update={"submission_time": None})
+    return with_remote(bare, remote, now)
+
+
 def _counts(remote: RemoteBatch, old: RequestCounts | None) -> RequestCounts | None:
     told = remote.counts
     if told.total is None and told.completed is None and told.failed is None:
@@ -140,7 +147,8 @@ def progress(status: BatchJobStatus) -> str | None:
 def told_errors(remote: RemoteBatch) -> str:
     """Put the provider's reasons for refusing a batch into one line, the first ten of them."""
     told = [
-        f"{error.code}{f' (line {error.line})' if error.line else ''}: {error.message}" for error in remote.errors[:10]
+        f"{error.code}{f' (line {error.line})' if error.line else ''}: {quotes.without_passages(error.message)}"
+        for error in remote.errors[:10]
     ]
     more = len(remote.errors) - len(told)
     return "; ".join([*told, *([f"and {more} more"] if more > 0 else [])])

@@ -56,6 +56,9 @@ TRANSITIONS: dict[Phase, dict[Phase, str]] = {
     },
     Phase.COLLECTING: {
         Phase.CLEANING_UP: "results stored",
+        Phase.VALIDATING: "another batch of the job lives",
+        Phase.IN_PROGRESS: "another batch of the job lives",
+        Phase.FINALIZING: "another batch of the job lives",
         Phase.FAILED: "batch refused",
         Phase.DELETING: "deleted",
     },

@@ -16,6 +16,11 @@ def upload_filename(uid: str, part: int, attempt: int) -> str:
     return f"{uid}-{part}-{attempt}.jsonl"
 
 
+def is_upload_of(uid: str, filename: str | None) -> bool:
+    """Tell whether a file was uploaded for a BatchJob, from the name that it was given."""
+    return filename is not None and filename.startswith(f"{uid}-") and filename.endswith(".jsonl")
+
+
 def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
     """Name a transfer Job after its BatchJob and what it is to do; a new plan is a new Job.
 

@@ -105,6 +105,8 @@ class Observation:
     batch_errors: str = ""
     """Why the provider refused the batch, in its own words."""
     lists_batches: bool = True
+    may_list: bool = False
+    """The gateway lists batches and may be asked now; between two polls it is left in peace."""
     slot_free: bool = True
     poll_in: float = 0.0
     """Seconds until the batch may be polled again."""
@@ -125,6 +127,27 @@ class Observation:
     def next_attempt(self) -> int:
         """Number of the next create call."""
         return (self.status.attempts or 0) + 1
+
+    @property
+    def unchecked(self) -> bool:
+        """Tell whether nobody has looked yet for other batches of this job, though there may be some and a list of them."""
+        return self.may_list and self.batch.id is not None and self.status.duplicates_checked_time is None
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether the batch was made so long ago that no call of its submission can be under way any more."""
+        # By the condition, whose moment is of our clock; the provider's may be off.
+        submitted = self.status.condition("Submitted")
+        known = submitted is not None and submitted.status == "True"
+        moment = submitted.last_transition_time if known and submitted is not None else self.status.submission_time
+        return moment is not None and self.older_than(moment, self.limits.settle_seconds)
+
+    @property
+    def cleanup_overdue(self) -> bool:
+        """Tell whether the results have been stored, or the batch has been over without any, for cleanup_seconds."""
+        stored = self.status.output
+        moment = stored.stored_time if stored is not None else self.batch.completed_at
+        return moment is not None and self.older_than(moment, self.cleanup_seconds)
 
     @property
     def file_ids(self) -> tuple[str, ...]:

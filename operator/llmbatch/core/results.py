@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from llmbatch.api.batchjob_status import Failure, Usage
 from llmbatch.core import skim
+from llmbatch.core.lines import digest
 from llmbatch.core.text import one_line
 
 MAX_FAILURES = 10
@@ -22,6 +23,7 @@ MAX_CODE = 64
 MALFORMED = "malformed_result"
 MISSING = "missing_result"
 MISSING_MESSAGE = "The provider returned no result for this request."
+NO_ANSWER = "the result has neither an answer nor an error"
 
 _LONG_LINE = 4 * 1024 * 1024
 """From this size on a line is skimmed, not parsed (embeddings): the tree would take ten times its size in memory."""
@@ -80,7 +82,7 @@ class Tally:
         """Start at nothing."""
         self.succeeded = 0
         self._codes: Counter[str] = Counter()
-        self._examples: dict[str, list[Failure]] = {}
+        self._examples: dict[str, list[tuple[bytes, Failure]]] = {}
         self._usage = [0, 0, 0]
 
     @property
@@ -109,17 +111,19 @@ class Tally:
         self._codes[code] += 1
         examples = self._examples.setdefault(code, [])
         if len(examples) < MAX_FAILURES:
-            examples.append(
-                Failure(custom_id=one_line(custom_id, 128), code=code, message=one_line(message, MAX_MESSAGE))
-            )
+            shown = Failure(custom_id=one_line(custom_id, 128), code=code, message=one_line(message, MAX_MESSAGE))
+            examples.append((digest(custom_id), shown))
 
     def add_nameless_failures(self, count: int) -> None:
         """Count requests without a result whose names can't be found out."""
         if count > 0:
             self._codes[MISSING] += count
 
-    def failures(self) -> list[Failure]:
-        """Give at most ten examples: one of each code, most frequent first, then more of them in the same order."""
+    def failures(self) -> list[tuple[bytes, Failure]]:
+        """Give at most ten examples: one of each code, most frequent first, then more of them in the same order.
+
+        Each with the digest of its custom_id, which as it is shown may be cut.
+        """
         order = [code for code, _ in self._codes.most_common()]
         rounds = (
             self._examples[code][turn]
@@ -127,7 +131,7 @@ class Tally:
             for code in order
             if turn < len(self._examples.get(code, []))
         )
-        return [failure for failure, _ in zip(rounds, range(MAX_FAILURES), strict=False)]
+        return [example for example, _ in zip(rounds, range(MAX_FAILURES), strict=False)]
 
 
 def _parsed(line: bytes | bytearray) -> Any:  # noqa: ANN401 - JSON has no narrower type
@@ -192,5 +196,5 @@ def _reason(error: object, status: object) -> tuple[str, str]:
         text = message if isinstance(message, str) else ""
     else:
         code, text = http, error if isinstance(error, str) else ""
-    fallback = f"HTTP status {http}" if http else "the result has neither an answer nor an error"
+    fallback = f"HTTP status {http}" if http else NO_ANSWER
     return one_line(str(code or http or "unknown"), MAX_CODE), one_line(text, MAX_MESSAGE) or fallback

@@ -1,32 +1,61 @@
-"""Recognising our own batch among all those that a gateway lists."""
+"""Recognising our own batches among all those that a gateway lists, and choosing the one to keep."""
 
+import itertools
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from llmbatch.core.wire import Page, RemoteBatch
+from llmbatch.core.wire import RemoteBatch
 
-CLOCK_MARGIN = timedelta(minutes=10)
+CLOCK_MARGIN = timedelta(minutes=15)
 """How far the provider's clock may be off ours."""
+ORDERED = 10
+"""So many batches in a row, each older than the one before, are no coincidence."""
+OF_NO_USE = frozenset({"failed", "cancelling", "cancelled"})
+"""Statuses of a batch that isn't worth keeping while another one lives."""
 
 
-def horizon(intent_time: datetime) -> datetime:
-    """Give the moment before which no batch of an intent can have been made."""
-    return intent_time - CLOCK_MARGIN
+def horizon(moment: datetime) -> datetime:
+    """Give the moment, by the provider's clock, before which no batch can have been made that was ordered after this one."""
+    return moment - CLOCK_MARGIN
 
 
 def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, oldest: datetime) -> bool:
     """Tell whether a batch is ours: made of our file, which nobody else knows, or with our uid in its metadata.
 
     A gateway may lose the metadata, so that either is enough. The file's id is unique to us, whatever the clocks say; our
-    uid counts only in batches that are not older than the intent.
+    uid counts only in batches that are not older than the intent. What names somebody else's uid is theirs in any case.
     """
+    named = batch.metadata.get("llmbatch_uid", "")
+    if named not in ("", uid):
+        return False
     if input_file_id is not None and batch.input_file_id == input_file_id:
         return True
     if batch.created_at is not None and batch.created_at < oldest:
         return False
-    return batch.metadata.get("llmbatch_uid") == uid
+    return named == uid
 
 
-def is_newest_first(page: Page) -> bool:
-    """Tell whether a page is sorted from new to old; the order of Azure's list is documented nowhere."""
-    moments = [batch.created_at for batch in page.batches if batch.created_at is not None]
-    return len(moments) > 1 and moments[0] > moments[-1] and moments == sorted(moments, reverse=True)
+def is_newest_first(moments: Sequence[datetime]) -> bool:
+    """Tell whether what was listed so far is sorted from new to old; the order of Azure's list is documented nowhere."""
+    if len(moments) < ORDERED or moments[0] == moments[-1]:
+        return False
+    return all(newer >= older for newer, older in itertools.pairwise(moments))
+
+
+def by_use(found: Iterable[RemoteBatch], *, recorded: str | None, unknown: datetime) -> list[RemoteBatch]:
+    """Sort batches of one submission, the one to keep first: the oldest that is of use.
+
+    Args:
+        found: The batches.
+        recorded: Id of the one in status; it is kept if another one is only as old.
+        unknown: Stands for a moment of creation that isn't told.
+    """
+    return sorted(
+        found,
+        key=lambda batch: (
+            batch.status in OF_NO_USE,
+            batch.created_at or unknown,
+            batch.id != recorded,
+            batch.id,
+        ),
+    )

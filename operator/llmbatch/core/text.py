@@ -10,7 +10,12 @@ _UNFIT = re.compile("[\x00-\x20\x7f-\xa0\u2028-\u202e\u2066-\u2069\ud800-\udfff\
 def one_line(text: str, limit: int = 256) -> str:
     """Fold white space and control characters into single blanks; cut to `limit` characters, ending in an ellipsis."""
     # Cut first: folding a text of megabytes for its first line would be work for nothing.
-    folded = _UNFIT.sub(" ", text[: limit * 4]).strip()
-    if len(folded) <= limit and len(text) <= limit * 4:
-        return folded
-    return folded[: limit - 1].rstrip() + "…"
+    short = folded(text[: limit * 4])
+    if len(short) <= limit and len(text) <= limit * 4:
+        return short
+    return short[: limit - 1].rstrip() + "…"
+
+
+def folded(text: str) -> str:
+    """Fold white space and control characters into single blanks."""
+    return _UNFIT.sub(" ", text).strip()

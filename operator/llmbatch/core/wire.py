@@ -88,6 +88,8 @@ class RemoteFile:
     status: str
     bytes: int | None = None
     status_details: str | None = None
+    filename: str | None = None
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,15 @@ class Page:
     """One page of the list of batches."""
 
     batches: tuple[RemoteBatch, ...]
+    has_more: bool
+    last_id: str | None  # to go on after; None: there is no telling
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilePage:
+    """One page of the list of files."""
+
+    files: tuple[RemoteFile, ...]
     has_more: bool
     last_id: str | None  # to go on after; None: there is no telling
 
@@ -119,12 +130,35 @@ def read_file(body: bytes) -> RemoteFile:
     Raises:
         loose.WireError: It is no JSON object, or has no usable id.
     """
-    data = loose.mapping(loose.unwrapped(body))
+    return _file(loose.unwrapped(body))
+
+
+def read_files(body: bytes) -> FilePage:
+    """Read one page of files; entries without a usable id are left out.
+
+    Raises:
+        loose.WireError: It is not a list of files.
+    """
+    data, entries = _listed(body)
+    files = []
+    for entry in entries:
+        try:
+            files.append(_file(entry))
+        except loose.WireError:
+            continue
+    has_more, last_id = _rest(data, files[-1].id if files else None)
+    return FilePage(files=tuple(files), has_more=has_more, last_id=last_id)
+
+
+def _file(value: object) -> RemoteFile:
+    data = loose.mapping(value)
     return RemoteFile(
         id=_own_id(data),
         status=(loose.text(data.get("status")) or "unknown").lower(),
         bytes=loose.count(data.get("bytes")),
         status_details=loose.short(data.get("status_details")),
+        filename=loose.text(data.get("filename")),
+        created_at=loose.moment(data.get("created_at")),
     )
 
 
@@ -134,20 +168,31 @@ def read_page(body: bytes) -> Page:
     Raises:
         loose.WireError: It is not a list of batches.
     """
-    data = loose.mapping(loose.unwrapped(body))
-    entries = data.get("data", data.get("value"))  # very old previews of Azure said "value"
-    if not isinstance(entries, list):
-        raise loose.WireError("the body has no list of batches in 'data'")
+    data, entries = _listed(body)
     batches = []
     for entry in entries:
         try:
             batches.append(_batch(entry))
         except loose.WireError:
             continue
-    last = loose.text(data.get("last_id")) or (batches[-1].id if batches else None)
+    has_more, last_id = _rest(data, batches[-1].id if batches else None)
+    return Page(batches=tuple(batches), has_more=has_more, last_id=last_id)
+
+
+def _listed(body: bytes) -> tuple[dict[str, Any], list[Any]]:
+    data = loose.mapping(loose.unwrapped(body))
+    entries = data.get("data", data.get("value"))  # very old previews of Azure said "value"
+    if not isinstance(entries, list):
+        raise loose.WireError("the body has no list in 'data'")
+    return data, entries
+
+
+def _rest(data: dict[str, Any], last_entry: str | None) -> tuple[bool, str | None]:
+    """Say whether there is another page, and after which id it begins."""
+    last = loose.text(data.get("last_id")) or last_entry
     more = data.get("has_more")
     has_more = more is True or (isinstance(more, str) and more.lower() == "true")
-    return Page(batches=tuple(batches), has_more=has_more, last_id=last if last and is_safe_id(last) else None)
+    return has_more, last if last and is_safe_id(last) else None
 
 
 def _batch(value: object) -> RemoteBatch:

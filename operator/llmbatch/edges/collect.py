@@ -5,12 +5,13 @@ The destination is either whole or not there; repeating a collect that was kille
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import BinaryIO
 
-from llmbatch.api.batchjob_status import RequestCounts
+from llmbatch.api.batchjob_status import Failure, RequestCounts
 from llmbatch.api.reasons import Reason
-from llmbatch.core import results, split
+from llmbatch.core import quotes, results, split
 from llmbatch.core.join import Join
 from llmbatch.core.plan import CollectPlan, CollectReport, errors_path
 from llmbatch.edges import spool, volume
@@ -84,10 +85,11 @@ class _Collection:
             known = originals(plan, self._files, self._held, self._progress)
         good, bad = Sheet(self._held, "results"), Sheet(self._held, "errors")
         self._write(good, bad, known if short > 0 else None, max(short, 0))
+        failures = self._examples(known)
         errors_name = errors_path(name)
         sheets = [(bad, errors_name)] if bad.lines else []
         spool.publish(self._folder, [*sheets, (good, name)])
-        return self._report(good, bad)
+        return self._report(good, bad, failures)
 
     def _take(self, file_id: str | None, kind: str) -> None:
         """Download one of the provider's files and note which line of it belongs to whom.
@@ -162,7 +164,21 @@ class _Collection:
         if most is not None and size > most:
             raise too_large(None, most)
 
-    def _report(self, good: Sheet, bad: Sheet) -> CollectReport:
+    def _examples(self, known: Originals | None) -> list[Failure]:
+        """Give the failures that are shown, without what a provider's message quotes of a prompt."""
+        examples = self._tally.failures()
+        doubtful = {name for name, failure in examples if not quotes.is_ours(failure.message)}
+        if doubtful and known is None and self._plan.order == "Completion":
+            with suppress(ProblemError):  # no reason to hold the results back
+                known = originals(self._plan, self._files, self._held, self._progress)
+        shown = [quotes.unchecked(failure) for _, failure in examples]
+        for found, request in known.requests(doubtful) if known is not None else ():
+            for place, (name, failure) in enumerate(examples):
+                if name == found:
+                    shown[place] = quotes.checked(failure, request)
+        return shown
+
+    def _report(self, good: Sheet, bad: Sheet, failures: list[Failure]) -> CollectReport:
         tally = self._tally
         size, digest = good.identity
         errors_bytes, errors_digest = bad.identity
@@ -177,7 +193,7 @@ class _Collection:
                 total=tally.succeeded + tally.failed, completed=tally.succeeded, failed=tally.failed
             ),
             usage=tally.usage,
-            failures=tally.failures(),
+            failures=failures,
             missing=self._missing,
             malformed_lines=self._join.malformed,
             foreign_lines=self._join.foreign,

@@ -3,16 +3,17 @@
 Values of headers and parameters are credentials: they are in no repr, no message and no log.
 """
 
+import json
 import logging
 import os
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import certifi
 import httpx
@@ -29,6 +30,10 @@ try:
     _VERSION = metadata.version("llmbatch")
 except metadata.PackageNotFoundError:  # run from a checkout
     _VERSION = "dev"
+
+
+SHORTEST_SECRET = 8
+"""What is shorter than that can't be told from an ordinary word."""
 
 
 class ConnectionInvalidError(Exception):
@@ -62,6 +67,14 @@ class Route:
     connect_seconds: float
     request_seconds: float
     transfer_seconds: float
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    """What no message may show, longest first."""
+
+    def without_secrets(self, body: bytes) -> bytes:
+        """Blank our own credentials in a refusal: some gateways quote the key that they don't know."""
+        for secret in self.secrets:
+            body = body.replace(secret, b"***")
+        return body
 
     def options(self, *, silence_seconds: float) -> dict[str, Any]:
         """Give the arguments of an httpx client that waits at most so long for each piece of data."""
@@ -101,7 +114,19 @@ def resolve(connection: Connection, environ: Mapping[str, str], material: Materi
         connect_seconds=connection.connect_seconds,
         request_seconds=connection.request_seconds,
         transfer_seconds=connection.transfer_seconds,
+        secrets=_forms(
+            _value("value", setting, environ)
+            for setting in (*connection.headers, *connection.query)
+            if setting.variable is not None
+        ),
     )
+
+
+def _forms(values: Iterable[str]) -> tuple[bytes, ...]:
+    """Give the ways in which a refusal may quote these: whole, without "Bearer", as JSON and URLs write them."""
+    parts = {part for value in values for part in (value, *value.split()) if len(part) >= SHORTEST_SECRET}
+    forms = {form for part in parts for form in (part, json.dumps(part)[1:-1], quote(part), quote(part, safe=""))}
+    return tuple(sorted((form.encode() for form in forms), key=len, reverse=True))
 
 
 def _check_address(url: str) -> None:

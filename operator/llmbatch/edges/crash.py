@@ -39,6 +39,7 @@ class Effect(StrEnum):
     GET_BATCH = "get batch"
     CANCEL_BATCH = "cancel batch"
     GET_FILE = "get file"
+    LIST_FILES = "list files"
     DELETE_FILE = "delete file"
     UPLOAD_FILE = "upload file"
     DOWNLOAD_FILE = "download file"

@@ -74,9 +74,8 @@ class Files:
         except httpx.DecodingError:
             return outcome.unreadable(operation, host, "its compressed body is damaged")
         if not response.is_success:
-            return outcome.from_response(
-                response.status_code, response.headers, response.content[:_ERROR_BYTES], operation, host
-            )
+            body = self._route.without_secrets(response.content[:_ERROR_BYTES])
+            return outcome.from_response(response.status_code, response.headers, body, operation, host)
         try:
             return Answered(wire.read_file(response.content))
         except WireError as error:
@@ -101,7 +100,7 @@ class Files:
             headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
             with self._client.stream("GET", f"{self._route.files_url}/{file_id}/content", headers=headers) as response:
                 if not response.is_success:
-                    body = next(response.iter_bytes(_ERROR_BYTES), b"")
+                    body = self._route.without_secrets(next(response.iter_bytes(_ERROR_BYTES), b""))
                     return outcome.from_response(response.status_code, response.headers, body, operation, host)
                 if response.status_code != 200:
                     return outcome.unreadable(operation, host, f"its status is {response.status_code}, not 200")

@@ -1,6 +1,7 @@
 """The gateway's small calls: create, poll, cancel, list batches; look at and delete files. No call is ever repeated here."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core import wire
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
-from llmbatch.core.wire import Page, RemoteBatch, RemoteFile, is_safe_id
+from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, is_safe_id
 from llmbatch.edges import crash, outcome
 from llmbatch.edges.connection import Material, Route, resolve
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
@@ -164,6 +165,12 @@ class Gateway:
         params = {"limit": str(limit)} | ({"after": after} if after else {})
         return await self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params)
 
+    async def list_files(self, after: str | None = None, limit: int = 1000) -> Answered[FilePage] | Failure:
+        """List one page of batches' input files, the newest first where the provider sorts them."""
+        params = {"purpose": "batch", "limit": str(limit), "order": "desc"} | ({"after": after} if after else {})
+        with crash.around(crash.Effect.LIST_FILES):
+            return await self._call("list files", "GET", self._route.files_url, wire.read_files, params=params)
+
     async def get_file(self, file_id: str) -> Answered[RemoteFile] | Failure:
         """Look at a file."""
         if not is_safe_id(file_id):
@@ -210,12 +217,17 @@ class Gateway:
                 code = str(response.status_code)
                 body = await _body(response)
             if not response.is_success:
+                body = self._route.without_secrets(body)
                 return outcome.from_response(response.status_code, response.headers, body, operation, host)
             return Answered(read(body))
         except httpx.TransportError as error:
             failure = outcome.from_error(error, operation, host)
             code = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
             return failure
+        except ssl.SSLError as error:
+            # In the middle of a connection httpx lets it through as it is: an alert about our certificate, most often.
+            code = "unreachable"
+            return outcome.from_tls_error(error, operation, host)
         except TimeoutError:
             code = "timeout"
             return outcome.from_error(httpx.ReadTimeout(""), operation, host)

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pydantic_core import from_json
 
 from llmbatch.api.reasons import Reason
 from llmbatch.core import split
-from llmbatch.core.lines import MAX_LINE_BYTES
+from llmbatch.core.lines import MAX_LINE_BYTES, digest
 from llmbatch.core.plan import CollectPlan
 from llmbatch.edges import volume
 from llmbatch.edges.fetch import fetch
 from llmbatch.edges.files import Files, Progress
 from llmbatch.edges.problem import ProblemError
 from llmbatch.edges.spool import Spool
+
+Json = dict[str, Any]
 
 
 class Originals:
@@ -26,16 +28,32 @@ class Originals:
 
     def custom_ids(self) -> Iterator[str]:
         """Read the custom_ids in the order of the lines, anew each time."""
+        return (custom_id for custom_id, _ in self._requests())
+
+    def requests(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Json]]:
+        """Read the requests with these digests of their custom_ids, one after the other; those not found are left out."""
+        left = set(wanted)
+        if not left:
+            return
+        for custom_id, request in self._requests():
+            if (name := digest(custom_id)) in left:
+                yield name, request
+                left.remove(name)
+                if not left:
+                    return
+
+    def _requests(self) -> Iterator[tuple[str, Json]]:
         self._file.seek(0)
         for line in split.lines(volume.chunks(self._file), MAX_LINE_BYTES):
             if isinstance(line, split.Overlong) or not line or line.isspace():
                 continue
             try:
-                custom_id = from_json(bytes(line), cache_strings="keys")["custom_id"]
+                request = from_json(bytes(line), cache_strings="keys")
+                custom_id = request["custom_id"]
             except (ValueError, TypeError, KeyError):
                 continue  # no line of an input that was validated
             if isinstance(custom_id, str):
-                yield custom_id
+                yield custom_id, request
 
 
 def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress | None = None) -> Originals | None:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import httpx
 
 from llmbatch.api.reasons import Reason
+from llmbatch.core import quotes
 from llmbatch.core.refusal import ErrorBody, read_error, retry_after
 
 T = TypeVar("T")
@@ -74,6 +75,19 @@ TRANSLATED: dict[type[httpx.TransportError], tuple[bool, str]] = {
 }
 
 
+_NAME_THE_AUTHORITY = "name its authority in spec.tls.caBundle of the BatchGateway"
+_OTHER_NAME = "give spec.url of the BatchGateway the name that is in the certificate"
+# By OpenSSL's X509_V_ERR_…; no authority in caBundle helps against these.
+_CERTIFICATE_REMEDIES = {
+    9: "it is not valid yet: check the clocks, or replace it at the gateway",
+    10: "renew it at the gateway",
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+_CLIENT_CERTIFICATE = "spec.tls.clientCertificate of the BatchGateway"
+_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+
+
 def from_error(error: httpx.TransportError, operation: str, host: str) -> Unreachable:
     """Translate an error of the connection."""
     sent, words = TRANSLATED.get(type(error), (True, "gave no usable answer"))
@@ -83,14 +97,25 @@ def from_error(error: httpx.TransportError, operation: str, host: str) -> Unreac
         return Unreachable(sent, reason, f"{operation}: {host} {words}")
     cause = _system_cause(error)
     remedy = "check spec.url of the BatchGateway, and that the gateway is up"
+    if sent and _is_https(error) and not isinstance(error, httpx.TimeoutException):
+        # In TLS 1.3 a client certificate is judged after the handshake, and some servers then just hang up.
+        remedy += "; should it ask for client certificates, check spec.tls.clientCertificate"
     return Unreachable(sent, Reason.GATEWAY_UNREACHABLE, f"{operation}: {host} {words}{cause}; {remedy}")
+
+
+def from_tls_error(error: ssl.SSLError, operation: str, host: str) -> Unreachable:
+    """Translate an error of TLS after the handshake: the request may have been taken in."""
+    translated = httpx.ReadError("")
+    translated.__cause__ = error
+    return from_error(translated, operation, host)
 
 
 def from_response(status: int, headers: httpx.Headers, body: bytes, operation: str, host: str) -> Failure:
     """Translate an answer that isn't 2xx."""
     error = read_error(status, headers, body)
     wait = retry_after(headers, datetime.now(UTC))
-    said = f"{operation}: {host} answered {status} ({error.message})"
+    # A firewall in front may quote what it doesn't like of an upload.
+    said = f"{operation}: {host} answered {status} ({quotes.without_passages(error.message)})"
     if status == 404 and _is_missing_object(error):
         return NotFound(said)
     reason, remedy = _judge(status, error)
@@ -122,6 +147,8 @@ def _is_missing_object(error: ErrorBody) -> bool:
 def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
     code, text = (error.code or "").lower(), error.message.lower()
     quota = any(word in code or word in text for word in ("token_limit_exceeded", "quotaexceeded"))
+    if status in (495, 496) or (status == 400 and "ssl certificate" in text):  # nginx' own, Kong's too
+        return Reason.GATEWAY_UNAUTHORIZED, f"check {_CLIENT_CERTIFICATE}"
     if status in (401, 403):
         return Reason.GATEWAY_UNAUTHORIZED, "check the credentials in spec.headers of the BatchGateway"
     if status == 404:
@@ -156,19 +183,26 @@ def _tls_refusal(error: httpx.TransportError) -> tuple[Reason, str] | None:
         if isinstance(item, ssl.SSLCertVerificationError):
             return (
                 Reason.TLS_VERIFICATION_FAILED,
-                f"has a certificate that is not trusted ({item.verify_message}); name its authority in spec.tls.caBundle of the BatchGateway",
+                f"has a certificate that is not trusted ({item.verify_message}); {_CERTIFICATE_REMEDIES.get(item.verify_code, _NAME_THE_AUTHORITY)}",
             )
         if isinstance(item, ssl.SSLError):
-            if "ALERT" in (item.reason or "") and "CERTIFICATE" in (item.reason or ""):
+            if "ALERT" in (item.reason or "") and any(word in item.reason for word in _ALERTS):
                 return (
                     Reason.GATEWAY_UNAUTHORIZED,
-                    f"does not accept the client certificate ({item.reason}); check spec.tls.clientCertificate of the BatchGateway",
+                    f"does not accept the client certificate, or wants one ({item.reason}); check {_CLIENT_CERTIFICATE}",
                 )
             return (
                 Reason.GATEWAY_UNREACHABLE,
                 f"could not agree on TLS ({item.reason or 'no reason given'}); check that the port of spec.url speaks https",
             )
     return None
+
+
+def _is_https(error: httpx.TransportError) -> bool:
+    try:
+        return error.request.url.scheme == "https"
+    except RuntimeError:  # made without a request
+        return False
 
 
 def _system_cause(error: httpx.TransportError) -> str:

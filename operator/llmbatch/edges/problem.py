@@ -47,7 +47,7 @@ def of_os_error(error: OSError, side: Side, path: str) -> ProblemError:
             )
         case errno.ENOENT if side == "input":
             return ProblemError(Reason.INPUT_NOT_FOUND, f"{why}; put the file there or correct spec.input")
-        case errno.ENOTDIR | errno.EISDIR | errno.ELOOP | errno.ENAMETOOLONG | errno.EINVAL:
+        case errno.ENOTDIR | errno.EISDIR | errno.ELOOP | errno.ENAMETOOLONG | errno.EINVAL | errno.ENXIO:
             return invalid(side, why)
         case _:
             return ProblemError(Reason.TRANSFER_FAILED, f"{why}; it is tried again")

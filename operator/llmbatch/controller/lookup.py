@@ -1,0 +1,241 @@
+"""Finding a job's batches in the gateway's list: that of a lost answer, and those that a retry on the way made besides."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from llmbatch.api.batchjob_status import Batch, BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.controller.gateways import Client
+from llmbatch.controller.observe import Observer
+from llmbatch.controller.outcome import Note, Outcome
+from llmbatch.controller.seen import Seen
+from llmbatch.controller.submit import Submitter
+from llmbatch.core import closing, facts
+from llmbatch.core.decide import decide
+from llmbatch.core.observation import Stage
+from llmbatch.core.plan import Problem
+from llmbatch.core.submission import by_use, horizon, is_newest_first, matches
+from llmbatch.core.wire import RemoteBatch
+from llmbatch.edges import crash
+from llmbatch.edges.metrics import Metrics
+from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused
+
+LOOK_AGAIN_SECONDS = 10.0
+MOST_PAGES = 500
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job's batches, as far as they are listed."""
+
+    batches: tuple[RemoteBatch, ...]
+    whole: bool
+    """The list was read as far back as need be."""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What cancelling the batches that are not kept came to."""
+
+    notes: tuple[Note, ...] = ()
+    ended: tuple[RemoteBatch, ...] = ()
+    """Those that had ended before: there was nothing to cancel."""
+    failed: Failure | None = None
+
+
+@dataclass
+class Finder:
+    """Adopts batches whose answer was lost, and cancels those that are one too many."""
+
+    observer: Observer
+    submitter: Submitter
+    metrics: Metrics
+
+    async def look_up(self, seen: Seen, client: Client) -> Outcome:
+        """Find the batch of an intent: adopt it, wait, or make room for the next attempt."""
+        observation = seen.observation
+        submission = observation.status.submission
+        if submission is None:
+            return Outcome(seen.stored)
+        # Before the list is asked for: a batch made while it was read may not be in it.
+        waited = (datetime.now(UTC) - submission.intent_time).total_seconds()
+        found = await self._find(seen, client, horizon(submission.intent_time))
+        if not isinstance(found, Found):
+            return Outcome(seen.stored, await self._unlisted(client, found))
+        if not found.batches and not found.whole:
+            return Outcome(seen.stored, _unreadable(observation.next_attempt))
+        if not found.batches:
+            left = observation.limits.settle_seconds - waited
+            if left > 0:
+                return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS))
+            status = facts.without_intent(seen.stored, made_none=False)
+            return Outcome(status, after=0.0)
+        ours = await self._fresh(client, found.batches) if len(found.batches) > 1 else found.batches
+        if not isinstance(ours, tuple):
+            return Outcome(seen.stored, await self.observer.problem(client, ours))
+        kept, *others = by_use(ours or found.batches, recorded=None, unknown=submission.intent_time)
+        cancelled = await self._cancel(client, kept, others)
+        if cancelled.failed is not None:
+            # The intent stays, so that the next pass finds them all again.
+            problem = await self.observer.problem(client, cancelled.failed)
+            return Outcome(seen.stored, problem, notes=cancelled.notes)
+        outcome = await self.submitter.record(
+            seen, seen.stored, facts.with_remote(seen.stored, kept, datetime.now(UTC))
+        )
+        self.metrics.adoptions.inc()
+        told = f"Batch {kept.id}, made by a create call whose answer was lost, was taken over."
+        return replace(outcome, notes=(("Normal", Reason.ADOPTED, told), *cancelled.notes))
+
+    async def find_duplicates(self, seen: Seen, client: Client) -> Outcome:
+        """Find further batches of a job that has one: keep the one that is of most use, cancel the others."""
+        observation = seen.observation
+        status, now = observation.status, observation.now
+        found = await self._find(seen, client, horizon(status.start_time or now))
+        if not isinstance(found, Found):
+            return await self._later(seen, client, Outcome(status), found)
+        own = _as_listed(observation.batch)
+        others = await self._fresh(client, tuple(batch for batch in found.batches if batch.id != own.id))
+        if not isinstance(others, tuple):
+            return await self._later(seen, client, Outcome(status), others)
+        ours = by_use([own, *others], recorded=own.id, unknown=now)
+        # What is stored or about to be is not given up for another batch, nor is anything begun in a deletion.
+        settled = status.output is not None or own.status == "completed" or observation.deleted_at is not None
+        kept = own if settled else ours[0]
+        outcome = Outcome(status)
+        if kept is not own:
+            # Recorded before anything is cancelled: a crash in between must not leave us with a cancelled batch.
+            outcome = await self.submitter.record(seen, seen.stored, _moved(seen, kept))
+            self.metrics.adoptions.inc()
+            told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."
+            outcome = replace(outcome, moved=True, notes=(("Normal", Reason.ADOPTED, told),))
+        cancelled = await self._cancel(client, kept, [batch for batch in ours if batch is not kept])
+        outcome = replace(outcome, notes=(*outcome.notes, *cancelled.notes))
+        if cancelled.failed is not None:
+            return await self._later(seen, client, outcome, cancelled.failed)
+        if observation.stage is Stage.RESULTS and observation.unrecorded and observation.deleted_at is None:
+            # Looked for before its time, since the batch is of no use; once more when the list had time to settle.
+            return outcome
+        notes = list(outcome.notes)
+        notes += [
+            (
+                "Warning",
+                Reason.DUPLICATE_CANCELLED,
+                f"Batch {other.id} was a duplicate of {kept.id}; it is {other.status}.",
+            )
+            for other in cancelled.ended
+        ]
+        if not found.whole:
+            told = "The gateway's list of batches can't be read to its end; look there for further batches of this job."
+            notes.append(("Warning", Reason.DUPLICATES_UNCHECKED, told))
+        checked = outcome.status.model_copy(update={"duplicates_checked_time": now})
+        return replace(outcome, status=checked, notes=tuple(notes), duplicates=len(cancelled.ended))
+
+    async def _later(self, seen: Seen, client: Client, outcome: Outcome, failure: Failure) -> Outcome:
+        """Leave the search for duplicates to a later pass; results never wait for it."""
+        problem = await self._unlisted(client, failure)
+        observation = seen.observation
+        if observation.deleted_at is not None:
+            return replace(outcome, problem=problem, after=min(5.0, observation.limits.recheck_seconds))
+        if outcome.moved or observation.unrecorded or observation.stage is Stage.BATCH:
+            return outcome
+        told = f"Other batches of this job can't be looked for yet: {problem.message}"
+        problem = problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+        return replace(outcome, problem=problem)
+
+    # --- the gateway -------------------------------------------------------------------------------------------------
+
+    async def _cancel(self, client: Client, kept: RemoteBatch, others: list[RemoteBatch]) -> Cancelled:
+        """Cancel batches, each once: what is cancelled already was told of and counted then."""
+        notes: list[Note] = []
+        ended: list[RemoteBatch] = []
+        for other in others:
+            if other.status in ("cancelling", "cancelled"):
+                continue
+            if other.is_terminal:
+                ended.append(other)
+                continue
+            answer = await client.gateway.cancel_batch(other.id)
+            match answer:
+                case Answered():
+                    # The provider keeps the fact: on a repeat the batch is seen as cancelled.
+                    self.metrics.duplicates.inc()
+                    told = f"Batch {other.id} was a duplicate of {kept.id}; it is cancelled."
+                    notes.append(("Warning", Reason.DUPLICATE_CANCELLED, told))
+                case Refused(status=400 | 409):
+                    ended.append(replace(other, status="ended"))
+                case NotFound():
+                    pass
+                case _:
+                    return Cancelled(tuple(notes), tuple(ended), answer)
+        return Cancelled(tuple(notes), tuple(ended))
+
+    async def _find(self, seen: Seen, client: Client, oldest: datetime) -> Found | Failure:
+        uid, input_file_id = seen.observation.uid, seen.observation.batch.input_file_id
+        found: dict[str, RemoteBatch] = {}
+        moments: list[datetime] = []
+        after: str | None = None
+        for _ in range(MOST_PAGES):
+            with crash.around(crash.Effect.LOOK_UP):
+                answer = await client.gateway.list_batches(after)
+            if not isinstance(answer, Answered):
+                return answer
+            page = answer.value
+            found |= {batch.id: batch for batch in page.batches if matches(batch, input_file_id, uid, oldest)}
+            moments += [batch.created_at for batch in page.batches if batch.created_at is not None]
+            if not page.has_more or not page.batches:
+                return Found(tuple(found.values()), whole=True)
+            if moments and moments[-1] < oldest - timedelta(seconds=1) and is_newest_first(moments):
+                return Found(tuple(found.values()), whole=True)
+            if page.last_id is None or page.last_id == after:
+                break
+            after = page.last_id
+        return Found(tuple(found.values()), whole=False)
+
+    async def _fresh(self, client: Client, batches: tuple[RemoteBatch, ...]) -> tuple[RemoteBatch, ...] | Failure:
+        """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""
+        found: list[RemoteBatch] = []
+        for batch in batches:
+            answer = await client.gateway.get_batch(batch.id)
+            if isinstance(answer, Answered):
+                found.append(replace(answer.value, created_at=answer.value.created_at or batch.created_at))
+            elif not isinstance(answer, NotFound):
+                return answer
+        return tuple(found)
+
+    async def _unlisted(self, client: Client, failure: Failure) -> Problem:
+        """Translate a list or cancel call that failed."""
+        if isinstance(failure, NotFound) or (isinstance(failure, Refused) and failure.status in (405, 501)):
+            await self.observer.gateways.suspect(client.key)
+            return Problem(
+                reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
+            )
+        return await self.observer.problem(client, failure)
+
+
+def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
+    """Give the whole status of a job whose batch is another one now: phase and progress were those of the former."""
+    observation = seen.observation
+    status = facts.with_other(observation.status, kept, observation.now)
+    return closing.close(
+        seen.stored,
+        status,
+        ending=decide(replace(observation, status=status, unrecorded=False)).ending,
+        finish=None,
+        generation=observation.generation,
+        deleting=False,
+        now=observation.now,
+    )
+
+
+def _as_listed(batch: Batch) -> RemoteBatch:
+    """Show the batch in status as the list would; the list may lag behind it."""
+    return RemoteBatch(id=batch.id or "", status=batch.status or "validating", created_at=batch.created_at, metadata={})
+
+
+def _unreadable(next_attempt: int) -> Problem:
+    message = (
+        "The gateway's list of batches can't be read to its end, so that it can't be found out whether the batch exists."
+        " Look it up at the provider. If there is none, set the annotation"
+        f" llmbatch.io/resubmit={next_attempt} on this BatchJob and it is submitted again."
+    )
+    return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)

@@ -1,0 +1,86 @@
+"""The kinds of jobs of a campaign, and what each must come to, by the emulator's record of its batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e import objects
+
+Json = dict[str, Any]
+
+GOOD = ("one", "two", "three", "four", "five", "six")
+PARTLY = ("one", "two--status-400", "three", "four--content-filter", "five", "six")
+FAILING = ("one--status-500", "two--status-400", "three--status-429")
+CLAIM = "data"
+MODEL = "gpt-4o"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job."""
+
+    name: str
+    custom_ids: tuple[str, ...]
+    weight: int
+    source: str = "configMap"
+    target: str = "secret"
+    fate: str = ""
+    """What somebody does to it under way: delete (the BatchJob), cancel (the batch, at the provider)."""
+    model: str = MODEL
+    valid: bool = True
+
+    @property
+    def good(self) -> set[str]:
+        """Requests that succeed."""
+        return {custom_id for custom_id in self.custom_ids if "--" not in custom_id}
+
+    def job(self, name: str) -> Json:
+        """Make a BatchJob."""
+        places = {
+            "configMap": objects.in_config_map(f"input-{self.name}"),
+            "secret": objects.in_secret(f"input-{self.name}"),
+            "volume": objects.in_volume(CLAIM, f"in/{self.name}.jsonl"),
+        }
+        targets = {
+            "configMap": objects.in_config_map(f"out-{name}", "results"),
+            "secret": objects.in_secret(f"out-{name}", "results"),
+            "volume": objects.in_volume(CLAIM, f"out/{name}.jsonl"),
+        }
+        spec = {"model": self.model} if self.model != MODEL else {}
+        return objects.job(name, places[self.source], targets[self.target], **spec)
+
+    def text(self) -> str:
+        """Make the input."""
+        lines = objects.requests(*self.custom_ids)
+        return lines if self.valid else lines.replace('"method"', '"methode"', 1)
+
+    def verdict(self, batch_status: str | None) -> tuple[str, str]:
+        """Give the condition and the reason that the job must end with."""
+        if not self.valid:
+            return "Failed", "InvalidInput"
+        match batch_status:
+            case "failed":
+                return "Failed", "BatchFailed"
+            case "cancelled":
+                return "Failed", "BatchCancelled"
+            case _ if not self.good:
+                return "Failed", "AllRequestsFailed"
+            case _ if len(self.good) < len(self.custom_ids):
+                return "Complete", "CompletedWithFailures"
+            case _:
+                return "Complete", "Succeeded"
+
+
+KINDS = (
+    Kind("good", GOOD, 3),
+    Kind("partly", PARTLY, 3, target="configMap"),
+    Kind("failing", FAILING, 1),
+    Kind("from-secret", GOOD, 1, source="secret"),
+    Kind("volume", GOOD, 4, source="volume", target="volume"),
+    Kind("volume-partly", PARTLY, 4, source="volume", target="volume"),
+    Kind("volume-to-secret", GOOD, 2, source="volume"),
+    Kind("refused", GOOD, 1, model="no-such-deployment"),
+    Kind("invalid", GOOD, 1, valid=False),
+    Kind("deleted", GOOD, 2, fate="delete"),
+    Kind("volume-deleted", GOOD, 1, source="volume", target="volume", fate="delete"),
+    Kind("cancelled", GOOD, 1, fate="cancel"),
+)

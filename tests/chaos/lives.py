@@ -1,0 +1,226 @@
+"""Whole lives of a BatchJob in which a process dies once, at a named place; judged by the emulator's record alone."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from llmbatch.edges import crash
+from llmbatch.edges.crash import Effect
+from tests.chaos.operators import OperatorProcess
+from tests.emulator.client import Instance
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.apistore import Json
+from tests.support.inprocess import apply_all
+from tests.support.kstatus import check_status
+from tests.support.kubelet import Kubelet
+
+Who = Literal["operator", "transfer"]
+PATIENCE_SECONDS = 60.0
+CUSTOM_IDS = ("one", "two--status-400", "three", "four", "five")
+INPUT = {"persistentVolumeClaim": {"claimName": "data", "path": "in/batch.jsonl"}}
+OUTPUT = {"persistentVolumeClaim": {"claimName": "data", "path": "out/results.jsonl"}}
+
+
+@dataclass(frozen=True)
+class Life:
+    """What happens to a job, besides that a process dies."""
+
+    name: str
+    volumes: bool = False
+    lost: str = ""
+    """A fault of the emulator's create call."""
+    deleted: bool = False
+    """The job is deleted while its batch runs."""
+    spec: tuple[tuple[str, Any], ...] = ()
+
+    def job(self) -> Json:
+        """Make the BatchJob."""
+        places: dict[str, Any] = {"input": INPUT, "output": OUTPUT} if self.volumes else {}
+        return build.batchjob(**places, **dict(self.spec))
+
+
+PLAIN = Life("a job from ConfigMap to Secret")
+VOLUMES = Life("a job from volume to volume", volumes=True)
+LOST = Life("a job whose create call loses its answer", lost="reset_after")
+REFUSED = Life("a job whose create call is refused at first", lost="status")
+TWICE = Life("a job whose create call somebody on the way sends twice", lost="repeat")
+DELETED = Life("a job that is deleted under way", deleted=True)
+
+# Where each effect is met.
+LIVES: dict[tuple[Who, Effect], Life] = {
+    ("operator", Effect.ADD_FINALIZER): PLAIN,
+    ("operator", Effect.REMOVE_FINALIZER): PLAIN,
+    ("operator", Effect.WRITE_STATUS): PLAIN,
+    ("operator", Effect.WRITE_GATEWAY_STATUS): PLAIN,
+    ("operator", Effect.RECORD_EVENT): PLAIN,
+    ("operator", Effect.UPLOAD_FILE): PLAIN,
+    ("operator", Effect.GET_FILE): PLAIN,
+    ("operator", Effect.WRITE_INTENT): PLAIN,
+    ("operator", Effect.CREATE_BATCH): PLAIN,
+    ("operator", Effect.WRITE_FACT): PLAIN,
+    ("operator", Effect.GET_BATCH): PLAIN,
+    ("operator", Effect.DOWNLOAD_FILE): PLAIN,
+    ("operator", Effect.PUBLISH_FILE): PLAIN,
+    ("operator", Effect.SYNC_FOLDER): PLAIN,
+    ("operator", Effect.STORE_RESULTS): PLAIN,
+    ("operator", Effect.DELETE_FILE): PLAIN,
+    ("operator", Effect.LIST_FILES): PLAIN,
+    ("operator", Effect.WITHDRAW_INTENT): REFUSED,
+    ("operator", Effect.LOOK_UP): LOST,
+    ("operator", Effect.CANCEL_BATCH): DELETED,
+    ("operator", Effect.START_TRANSFER): VOLUMES,
+    # Removed only when another try is due; the transfer's own death is what makes one.
+    ("operator", Effect.REMOVE_TRANSFER): VOLUMES,
+    ("transfer", Effect.UPLOAD_FILE): VOLUMES,
+    ("transfer", Effect.DOWNLOAD_FILE): VOLUMES,
+    ("transfer", Effect.PUBLISH_FILE): VOLUMES,
+    ("transfer", Effect.SYNC_FOLDER): VOLUMES,
+    ("transfer", Effect.WRITE_REPORT): VOLUMES,
+}
+
+
+@dataclass(frozen=True)
+class Death:
+    """Who dies, and where."""
+
+    who: Who
+    side: crash.Side
+    effect: Effect
+    within: Life | None = None
+    """Instead of the life in which the effect is usually met."""
+
+    def __str__(self) -> str:
+        """Give the test's name."""
+        told = f" of {self.within.name}" if self.within is not None else ""
+        return f"{self.who}: {self.side} {self.effect}{told}"
+
+    @property
+    def life(self) -> Life:
+        """Give the life in which this happens."""
+        return self.within or LIVES[self.who, self.effect]
+
+
+SIDES: tuple[crash.Side, ...] = ("before", "after")
+DEATHS = [Death(who, side, effect) for who, effect in LIVES for side in SIDES]
+DEATHS += [
+    Death("operator", side, effect, TWICE)
+    for effect in (Effect.WRITE_FACT, Effect.LOOK_UP, Effect.CANCEL_BATCH)
+    for side in SIDES
+]
+
+
+def jsonl() -> bytes:
+    """Make the input."""
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello."}]}
+    lines = [
+        {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        for custom_id in CUSTOM_IDS
+    ]
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+
+
+class Play:
+    """One life, played."""
+
+    def __init__(self, death: Death, kong: Instance, folder: Path) -> None:
+        """Prepare; nothing runs yet."""
+        self.death, self.life, self.kong, self.folder = death, death.life, kong, folder
+        self.mark = folder / "died"
+
+    async def run(self) -> None:
+        """Play it to its end, and judge."""
+        async with ApiServer().serve() as api:
+            dies = {crash.AT: f"{self.death.side} {self.death.effect}", crash.MARK: str(self.mark)}
+            removal = {crash.AT: "before write report", crash.MARK: str(self.folder / "transfer-died")}
+            of_transfer = removal if self.death.effect is Effect.REMOVE_TRANSFER else {}
+            kubelet = Kubelet(api, self.folder, dies if self.death.who == "transfer" else of_transfer)
+            operator = OperatorProcess(api, self.folder, **(dies if self.death.who == "operator" else {}))
+            try:
+                await self._live(api, kubelet, operator)
+                assert await operator.stop() == 0, operator.log()
+            finally:
+                await operator.stop()
+                await kubelet.close()
+            await self._judge(api, kubelet)
+            died = operator.exit_codes if self.death.who == "operator" else kubelet.exit_codes
+            assert died.count(crash.EXIT_CODE) >= 1, f"nobody died: {died}"
+
+    async def _live(self, api: ApiServer, kubelet: Kubelet, operator: OperatorProcess) -> None:
+        if self.life.volumes:
+            volume = kubelet.volume("data")
+            (volume / "in").mkdir()
+            (volume / "in" / "batch.jsonl").write_bytes(jsonl())
+        if self.life.lost:
+            given: dict[str, dict[str, Any]] = {"status": {"status": 429, "retry_after": 1}, "repeat": {"seconds": 1.1}}
+            details = given.get(self.life.lost, {})
+            self.kong.fault(self.life.lost, "batches.create", **details)
+        if self.life is TWICE:
+            # Longer than the settle period: both run when it is looked for them.
+            self.kong.configure(in_progress_seconds=8)
+        if self.life.deleted:
+            self.kong.configure(in_progress_seconds=600)
+        await operator.start()
+        apply_all(api, self.kong, jsonl(), self.life.job())
+        if self.life.deleted:
+            await self._until(lambda: _phase(api) in ("Validating", "InProgress"), api, operator)
+            api.remove("batchjobs", "job")
+            await self._until(lambda: api.get("batchjobs", "job") is None, api, operator)
+        else:
+            await self._until(lambda: _at_rest(api), api, operator)
+        await self._until(self.mark.exists, api, operator)
+        # Whoever died after everything else was done must find that nothing is left to do.
+        await self._until(
+            lambda: operator.log().count("this process leads") >= len(operator.exit_codes) + 1, api, operator
+        )
+
+    async def _until(self, done: Callable[[], object], api: ApiServer, operator: OperatorProcess) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            if time.monotonic() > deadline:
+                shown = json.dumps([found.get("status") for found in api.objects("batchjobs")], indent=1)
+                raise AssertionError(f"{self.death}: that never came; {shown}\n{operator.log()[-6000:]}")
+            await asyncio.sleep(0.05)
+
+    async def _judge(self, api: ApiServer, kubelet: Kubelet) -> None:
+        for found in api.stored:
+            if found["_plural"] == "batchjobs":
+                check_status(found)
+        batches, files = await asyncio.to_thread(lambda: (self.kong.batches(), self.kong.files()))
+        if self.life is TWICE:
+            dead = [batch for batch in batches if batch["object"]["status"] == "cancelled"]
+            assert len(dead) == 1, "the second batch runs on"
+            batches = [batch for batch in batches if batch not in dead]
+            # What a duplicate had answered before it was cancelled stays at the provider.
+            files = [file for file in files if not file["filename"].startswith(dead[0]["id"])]
+        assert len(batches) == 1, f"{len(batches)} batches for one that was wanted"
+        left = [file["filename"] for file in files if not file["deleted"]]
+        assert left == [], f"left at the provider: {left}"
+        if self.life.deleted:
+            assert batches[0]["object"]["status"] == "cancelled"
+            return
+        if self.life.volumes:
+            out = kubelet.volume("data") / "out"
+            good, bad = (out / "results.jsonl").read_bytes(), (out / "results.errors.jsonl").read_bytes()
+            assert sorted(path.name for path in out.iterdir()) == ["results.errors.jsonl", "results.jsonl"]
+        else:
+            good, bad = api.data("secrets", "results", "r.jsonl"), api.data("secrets", "results", "r.jsonl.errors")
+        assert [json.loads(line)["custom_id"] for line in good.splitlines()] == ["one", "three", "four", "five"]
+        assert [json.loads(line)["custom_id"] for line in bad.splitlines()] == ["two--status-400"]
+        job = api.get("batchjobs", "job") or {}
+        assert job["status"]["requestCounts"] == {"total": 5, "completed": 4, "failed": 1}
+        ready = next(item for item in job["status"]["conditions"] if item["type"] == "Ready")
+        assert (ready["status"], ready["reason"]) == ("True", "CompletedWithFailures")
+
+
+def _phase(api: ApiServer) -> str:
+    return str(((api.get("batchjobs", "job") or {}).get("status") or {}).get("phase"))
+
+
+def _at_rest(api: ApiServer) -> bool:
+    found = api.get("batchjobs", "job") or {}
+    return _phase(api) in ("Complete", "Failed") and not found["metadata"].get("finalizers")

@@ -1,0 +1,105 @@
+"""The judge of a campaign sees each kind of fault, and has nothing to say when there is none."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.chaos.kinds import KINDS
+from tests.chaos.verdict import Evidence, Made, judge
+
+Json = dict[str, Any]
+
+PARTLY = next(kind for kind in KINDS if kind.name == "partly")
+MADE = [Made("partly-0", PARTLY, uid="uid-0"), Made("partly-1", PARTLY, uid="uid-1", deleted=True)]
+
+
+def text(custom_ids: set[str]) -> str:
+    return "".join(json.dumps({"custom_id": custom_id}) + "\n" for custom_id in sorted(custom_ids))
+
+
+def batch(number: int, status: str = "completed") -> Json:
+    return {"id": f"batch-{number}", "metadata": {"llmbatch_uid": f"uid-{number}"}, "object": {"status": status}}
+
+
+def job(kind: str = "Complete", reason: str = "CompletedWithFailures") -> Json:
+    conditions = [{"type": item, "status": "True", "reason": reason} for item in (kind, "Ready")]
+    return {"metadata": {"name": "partly-0"}, "status": {"conditions": conditions}}
+
+
+def evidence() -> Evidence:
+    stored: dict[str, tuple[str | None, str | None]] = {
+        "partly-0": (text(PARTLY.good), text(set(PARTLY.custom_ids) - PARTLY.good))
+    }
+    file = {"id": "file-1", "filename": "uid-0-0-1.jsonl", "deleted": True}
+    return Evidence({"partly-0": job()}, [batch(0), batch(1, "cancelled")], [file], stored)
+
+
+def test_nothing_wrong_is_nothing_to_say() -> None:
+    assert judge(MADE, evidence()).complaints == []
+
+
+def _two(seen: Evidence) -> None:
+    seen.batches.append({**batch(0), "id": "batch-9"})
+
+
+def _nobodys(seen: Evidence) -> None:
+    seen.batches.append(batch(7))
+
+
+def _half(seen: Evidence) -> None:
+    seen.stored["partly-0"] = (text({"one"}), seen.stored["partly-0"][1])
+
+
+def _nowhere(seen: Evidence) -> None:
+    seen.stored.clear()
+
+
+def _gone(seen: Evidence) -> None:
+    seen.jobs.clear()
+
+
+def _working(seen: Evidence) -> None:
+    seen.jobs["partly-0"] = job("Reconciling", "InProgress")
+
+
+def _held(seen: Evidence) -> None:
+    seen.jobs["partly-0"]["metadata"]["finalizers"] = ["llmbatch.io/remote-cleanup"]
+
+
+def _undeleted(seen: Evidence) -> None:
+    seen.jobs["partly-1"] = job()
+
+
+def _praised(seen: Evidence) -> None:
+    seen.jobs["partly-0"] = job(reason="Succeeded")
+
+
+def _running(seen: Evidence) -> None:
+    seen.batches[1] = batch(1, "in_progress")
+
+
+def _left(seen: Evidence) -> None:
+    seen.files[0]["deleted"] = False
+
+
+@pytest.mark.parametrize(("harm", "told"), [
+    pytest.param(_two, "duplicate: partly-0: 2 batches", id="two batches of one job"),
+    pytest.param(_nobodys, "duplicate: a batch of nobody's", id="a batch of no job"),
+    pytest.param(_half, "lost: partly-0: results have", id="results that lack requests"),
+    pytest.param(_nowhere, "lost: partly-0: results have", id="no results at all"),
+    pytest.param(_gone, "lost: partly-0: the BatchJob is gone", id="a job that vanished"),
+    pytest.param(_working, "stuck: partly-0", id="a job that has not ended"),
+    pytest.param(_held, "stuck: partly-0", id="a job that keeps its finalizer"),
+    pytest.param(_undeleted, "stuck: partly-1: deleted, and still there", id="a deleted job that is still there"),
+    pytest.param(_praised, "wrong: partly-0", id="a wrong verdict"),
+    pytest.param(_running, "wrong: partly-1: deleted, and its batch is in_progress", id="a batch that runs on"),
+    pytest.param(_left, "left: uid-0-0-1.jsonl", id="a file that is left"),
+])  # fmt: skip
+def test_each_fault_is_seen(harm: Callable[[Evidence], None], told: str) -> None:
+    seen = copy.deepcopy(evidence())
+    harm(seen)
+    complaints = judge(MADE, seen).complaints
+    assert any(complaint.startswith(told) for complaint in complaints), complaints

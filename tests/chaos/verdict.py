@@ -1,0 +1,114 @@
+"""Judges a campaign, from the emulator's record and what is stored alone."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.kinds import Kind
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Made:
+    """A job of the campaign."""
+
+    name: str
+    kind: Kind
+    uid: str = ""
+    deleted: bool = False
+
+
+@dataclass
+class Evidence:
+    """All that is known at the end."""
+
+    jobs: dict[str, Json]
+    """The BatchJobs that are still there, by name."""
+    batches: list[Json]
+    files: list[Json]
+    stored: dict[str, tuple[str | None, str | None]]
+    """By job: the text of the results and of the failed requests."""
+
+
+@dataclass
+class Verdict:
+    """What was wrong, one line each."""
+
+    duplicates: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    """Credentials and prompts in what the operator tells; found while the campaign ran."""
+
+    @property
+    def complaints(self) -> list[str]:
+        """Everything that was wrong."""
+        named: tuple[tuple[str, list[str]], ...] = (
+            ("duplicate", self.duplicates),
+            ("lost", self.lost),
+            ("stuck", self.stuck),
+            ("wrong", self.wrong),
+        )
+        named = (*named, ("left", self.left), ("secret", self.secrets))
+        return [f"{word}: {line}" for word, lines in named for line in lines]
+
+
+def judge(made: list[Made], seen: Evidence) -> Verdict:
+    """Judge every job."""
+    found = Verdict()
+    by_uid: dict[str, list[Json]] = {}
+    for batch in seen.batches:
+        uid = (batch.get("metadata") or {}).get("llmbatch_uid", "")
+        by_uid.setdefault(uid, []).append(batch)
+    known = {job.uid for job in made}
+    found.duplicates += [
+        f"a batch of nobody's: {batch['id']}" for uid in by_uid if uid not in known for batch in by_uid[uid]
+    ]
+    for job in made:
+        batches = by_uid.get(job.uid, [])
+        if len(batches) > 1:
+            found.duplicates.append(f"{job.name}: {len(batches)} batches: {[batch['id'] for batch in batches]}")
+        _judge_one(job, batches, seen, found)
+    found.left += [f"{file['filename'] or file['id']}" for file in seen.files if not file["deleted"]]
+    return found
+
+
+def _judge_one(job: Made, batches: list[Json], seen: Evidence, found: Verdict) -> None:
+    status = batches[0]["object"]["status"] if batches else None
+    there = seen.jobs.get(job.name)
+    if job.deleted:
+        if there is not None:
+            found.stuck.append(f"{job.name}: deleted, and still there: {_conditions(there)}")
+        elif status not in (None, "completed", "cancelled", "failed"):
+            found.wrong.append(f"{job.name}: deleted, and its batch is {status}")
+        return
+    if there is None:
+        found.lost.append(f"{job.name}: the BatchJob is gone")
+        return
+    said = _conditions(there)
+    if not {"Complete", "Failed"} & said.keys() or there["metadata"].get("finalizers"):
+        found.stuck.append(f"{job.name}: {said} {there['status'].get('phase')}")
+        return
+    kind, reason = job.kind.verdict(status)
+    if said.get(kind) != reason:
+        found.wrong.append(f"{job.name}: its batch is {status}, so it should be {kind}/{reason}; it is {said}")
+    if status == "completed":
+        _judge_results(job, seen, found)
+
+
+def _judge_results(job: Made, seen: Evidence, found: Verdict) -> None:
+    good, bad = seen.stored.get(job.name, (None, None))
+    expected = Counter(job.kind.good), Counter(set(job.kind.custom_ids) - job.kind.good)
+    for what, text, wanted in (("results", good, expected[0]), ("errors", bad, expected[1])):
+        got = Counter(json.loads(line)["custom_id"] for line in (text or "").splitlines())
+        if got != wanted:
+            found.lost.append(f"{job.name}: {what} have {dict(got)}, not {dict(wanted)}")
+
+
+def _conditions(job: Json) -> dict[str, str]:
+    conditions = (job.get("status") or {}).get("conditions") or []
+    return {item["type"]: item["reason"] for item in conditions if item["status"] == "True" or item["type"] == "Ready"}

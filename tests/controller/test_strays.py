@@ -1,0 +1,80 @@
+"""Files of uploads whose answer was lost are found by their name, and deleted with the others at the end."""
+
+import httpx
+import pytest
+
+from tests.controller.conftest import FIVE
+from tests.emulator.client import Instance
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import Operator, apply_all
+
+
+def left(kong: Instance) -> list[str]:
+    return [file["filename"] for file in kong.files() if not file["deleted"]]
+
+
+def somebody_elses(kong: Instance, name: str) -> None:
+    part = {"file": (name, b"{}\n", "application/jsonl")}
+    httpx.post(f"{kong.url}/files", data={"purpose": "batch"}, files=part).raise_for_status()
+
+
+@pytest.mark.parametrize("dialect", ["azure", "openai"])
+async def test_a_lost_upload_is_deleted_at_the_end_and_nobody_elses(
+    operator: Operator, api: ApiServer, kong: Instance, dialect: str
+) -> None:
+    kong.configure(dialect=dialect)
+    somebody_elses(kong, f"{build.UID}-0-1.jsonl")
+    kong.fault("reset_after", "files.create", times=2)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.status().submission_time)
+    assert len(left(kong)) == 4
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == "Succeeded"
+    assert left(kong) == [f"{build.UID}-0-1.jsonl"]
+
+
+async def test_a_lost_upload_is_deleted_with_the_job_that_never_learned_of_it(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("reset_after", "files.create", times=-1)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: kong.calls("files.create"))
+    api.remove("batchjobs", "job")
+    await operator.until_gone()
+    assert left(kong) == []
+
+
+async def test_files_that_are_to_be_retained_are_not_looked_for(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("reset_after", "files.create")
+    apply_all(api, kong, FIVE, build.batchjob(remoteFiles="Retain"))
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert len(left(kong)) == 3
+
+
+async def test_a_list_that_fails_is_asked_for_again_before_the_end(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("reset_after", "files.create")
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.status().submission_time)
+    kong.fault("status", "files.list", status=503, times=3)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert left(kong) == []
+
+
+async def test_a_gateway_that_lists_no_files_holds_nothing_up(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("status", "files.list", status=404, times=-1)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert left(kong) == []

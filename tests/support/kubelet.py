@@ -1,0 +1,119 @@
+"""What the Job controller and the kubelet do for a transfer Job, for the API server in memory: run it, and tell of it.
+
+The Job's process is a real one. Volumes are folders, one for each claim.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmbatch.core.plan import PLAN_VARIABLE
+from llmbatch.edges.transfer_main import REPORT_VARIABLE
+from tests.support.apiserver import ApiServer
+from tests.support.apistore import Json
+
+
+class Kubelet:
+    """Runs every Job that is made."""
+
+    def __init__(self, api: ApiServer, folder: Path, environment: Mapping[str, str]) -> None:
+        """Keep volumes and logs below `folder`; `environment` is added to that of every process."""
+        self._api, self._folder, self._environment = api, folder, dict(environment)
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.exit_codes: list[int] = []
+        api.on_change.append(self._changed)
+
+    def volume(self, claim: str) -> Path:
+        """Give the folder of a claim, which is made when it is first asked for."""
+        path = self._folder / "volumes" / claim
+        if not path.exists():
+            path.mkdir(parents=True)
+            metadata = {"name": claim, "namespace": "team-a"}
+            self._api.put("persistentvolumeclaims", {"metadata": metadata, "status": {"phase": "Bound"}})
+        return path
+
+    async def close(self) -> None:
+        """End what still runs."""
+        self._api.on_change.remove(self._changed)
+        for process in self._running.values():
+            process.kill()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _changed(self, kind: str, found: Json) -> None:
+        if found["_plural"] != "jobs":
+            return
+        uid = found["metadata"]["uid"]
+        if kind == "ADDED":
+            task = asyncio.create_task(self._run(found))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif kind == "DELETED" and uid in self._running:
+            self._running[uid].terminate()
+
+    async def _run(self, job: Json) -> None:
+        metadata, spec = job["metadata"], job["spec"]["template"]["spec"]
+        report = self._folder / f"{metadata['uid']}.report"
+        (container,) = spec["containers"]
+        self._tell(job, {"phase": "Running"}, {"running": {}})
+        with (self._folder / f"{metadata['name']}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "llmbatch", *container["args"],
+                env={**os.environ, **self._environment, **self._env(spec, container), REPORT_VARIABLE: str(report)},
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        self._running[metadata["uid"]] = process
+        code = await process.wait()
+        self._running.pop(metadata["uid"], None)
+        self.exit_codes.append(code)
+        said = {"exitCode": code, "reason": "Completed" if code == 0 else "Error"}
+        if report.exists():
+            said["message"] = report.read_text()
+        if self._api.get("jobs", metadata["name"], metadata["namespace"]) is not None:
+            self._tell(job, {"phase": "Succeeded" if code == 0 else "Failed"}, {"terminated": said})
+
+    def _tell(self, job: Json, status: Json, state: Json) -> None:
+        metadata = job["metadata"]
+        pod = {
+            "metadata": {
+                "name": f"{metadata['name']}-pod",
+                "namespace": metadata["namespace"],
+                "labels": {"batch.kubernetes.io/job-name": metadata["name"]},
+                "ownerReferences": [{"uid": metadata["uid"]}],
+            },
+            "status": {**status, "containerStatuses": [{"name": "transfer", "state": state}]},
+        }
+        self._api.put("pods", pod)
+
+    def _env(self, spec: Json, container: Json) -> dict[str, str]:
+        claims = {
+            volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+            for volume in spec["volumes"]
+            if "persistentVolumeClaim" in volume
+        }
+        mounts = {
+            mount["mountPath"]: str(self.volume(claims[mount["name"]]))
+            for mount in container["volumeMounts"]
+            if mount["name"] in claims
+        }
+        made: dict[str, str] = {}
+        for item in container["env"]:
+            value = item.get("value")
+            if item["name"] == PLAN_VARIABLE:
+                value = json.dumps(_mounted(json.loads(value), mounts))
+            if value is None:
+                reference = item["valueFrom"]["secretKeyRef"]
+                secret = self._api.get("secrets", reference["name"]) or {}
+                value = base64.b64decode(secret["data"][reference["key"]]).decode()
+            made[item["name"]] = value
+        return made
+
+
+def _mounted(plan: Any, mounts: Mapping[str, str]) -> Any:
+    """Put the folders where the plan has the paths that they are mounted at in a pod."""
+    return {key: mounts.get(value, value) if isinstance(value, str) else value for key, value in plan.items()}

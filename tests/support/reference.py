@@ -1,0 +1,67 @@
+"""Puts the reference of all fields into operator/README.md, from the models: python -m tests.support.reference."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llmbatch.api import crd
+
+README = Path(__file__).parents[2] / "operator" / "README.md"
+BEGIN, END = "<!-- fields:begin -->\n", "<!-- fields:end -->\n"
+
+Schema = dict[str, Any]
+
+
+def with_reference(text: str) -> str:
+    """Give a text with the current reference between the two marks."""
+    before, found, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise ValueError(f"the marks {BEGIN.strip()} and {END.strip()} are missing")
+    return f"{before}{BEGIN}{''.join(_tables())}{END}{after}"
+
+
+def _tables() -> Iterator[str]:
+    for definition in (crd.batchjob(), crd.batchgateway()):
+        kind = definition["spec"]["names"]["kind"]
+        root = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        for part in ("spec", "status"):
+            yield f"\n### {kind}: {part}\n\n| Field | Type | Default | |\n|---|---|---|---|\n"
+            for path, schema, required in _fields(root[part], ""):
+                default = "required" if required else (f"`{schema['default']}`" if "default" in schema else "")
+                told = schema.get("description", "").replace("|", "\\|")
+                yield f"| `{path}` | {_type(schema)} | {default} | {told} |\n"
+    yield "\n"
+
+
+def _fields(schema: Schema, above: str) -> Iterator[tuple[str, Schema, bool]]:
+    for name, inner in schema.get("properties", {}).items():
+        path = f"{above}.{name}" if above else name
+        yield path, inner, name in schema.get("required", [])
+        yield from _fields(inner, path)
+        if inner.get("type") == "array":
+            yield from _fields(inner["items"], f"{path}[]")
+
+
+def _type(schema: Schema) -> str:
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("x-kubernetes-int-or-string"):
+        return "quantity"
+    if schema.get("format") == "date-time":
+        return "time"
+    kind = str(schema.get("type", "object"))
+    if kind == "array":
+        return f"list of {_type(schema['items'])}s"
+    if kind == "object" and "additionalProperties" in schema:
+        return "map"
+    return kind
+
+
+def write() -> None:
+    """Bring operator/README.md up to date."""
+    README.write_text(with_reference(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
