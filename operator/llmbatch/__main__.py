@@ -1,4 +1,4 @@
-"""llmbatch operator | upload | collect | crds: one image, two roles, and the generator of the CRDs."""
+"""llmbatch operator | upload | collect | discard | release | crds: one image, its roles, and the generator of the CRDs."""
 
 import argparse
 import signal
@@ -20,6 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("operator", help="watch BatchJobs and run them (settings: LLMBATCH_… variables)")
     commands.add_parser("upload", help="transfer Job: validate and upload the input (plan: LLMBATCH_PLAN)")
     commands.add_parser("collect", help="transfer Job: download, join and store the results (plan: LLMBATCH_PLAN)")
+    commands.add_parser("discard", help="transfer Job: delete stored results (plan: LLMBATCH_PLAN)")
+    release = commands.add_parser("release", help="take the operator's finalizer off all BatchJobs, after an uninstall")
+    release.add_argument("--after-pods", default="", metavar="SELECTOR", help="wait until none of these pods is left")
+    release.add_argument("--wait-seconds", type=float, default=120.0, metavar="N", help="but no longer (default 120)")
     crds = commands.add_parser("crds", help="write the CustomResourceDefinitions")
     crds.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     given = parser.parse_args(arguments)
@@ -29,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
             from llmbatch.controller.service import serve
 
             return serve()
+        case "release":
+            from llmbatch.controller.service import release_all
+
+            return release_all(given.after_pods, given.wait_seconds)
         case "crds":
             from llmbatch.api import crd
 

@@ -95,6 +95,11 @@ def of_kind(found: Sequence[Manifest], kind: str) -> list[Manifest]:
     return [manifest for manifest in found if manifest["kind"] == kind]
 
 
+def without_hooks(found: Sequence[Manifest]) -> list[Manifest]:
+    """Leave out what Helm makes for a moment only, for example after an uninstall."""
+    return [manifest for manifest in found if "helm.sh/hook" not in (manifest["metadata"].get("annotations") or {})]
+
+
 def named(found: Sequence[Manifest], kind: str, name: str) -> Manifest:
     """Pick one manifest."""
     (manifest,) = [manifest for manifest in of_kind(found, kind) if manifest["metadata"]["name"] == name]

@@ -79,7 +79,9 @@ def test_the_input_is_the_five_line_file_of_kongs_how_to(file: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("file", ["batchjob-configmap.yaml", "batchjob-pvc.yaml", "openai.yaml"])
+@pytest.mark.parametrize(
+    "file", ["batchjob-configmap.yaml", "batchjob-pvc.yaml", "batchjob-deletion-policy.yaml", "openai.yaml"]
+)
 def test_every_request_is_for_the_jobs_endpoint(file: str) -> None:
     (job,) = of_kind(read(EXAMPLES / file), "BatchJob")
     (text,) = inputs(EXAMPLES / file)

@@ -8,7 +8,7 @@ import yaml
 from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
 from llmbatch.settings import PREFIX, Settings
 from tests.chart.cases import CASES, EVERYTHING, TWO_NAMESPACES
-from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind
+from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind, without_hooks
 from tests.chart.schemas import CRDS
 
 
@@ -99,7 +99,7 @@ DECLARED, OWN = declared(PERMISSIONS), declared(OWN_PERMISSIONS)
 
 
 def test_cluster_wide_the_operator_may_do_what_it_declares_and_no_more(chart: Chart) -> None:
-    found = chart.render()
+    found = without_hooks(chart.render())
 
     assert permissions(named(found, "ClusterRole", "llmbatch")) == DECLARED
     (own,) = of_kind(found, "Role")
@@ -110,7 +110,7 @@ def test_cluster_wide_the_operator_may_do_what_it_declares_and_no_more(chart: Ch
 
 
 def test_with_watch_namespaces_the_operator_has_roles_there_and_nothing_in_the_cluster(chart: Chart) -> None:
-    found = chart.render(TWO_NAMESPACES)
+    found = without_hooks(chart.render(TWO_NAMESPACES))
 
     assert not of_kind(found, "ClusterRole")
     assert not of_kind(found, "ClusterRoleBinding")
@@ -138,7 +138,7 @@ def test_users_get_the_custom_resources_with_the_clusters_own_roles(chart: Chart
 
 
 def test_the_roles_of_users_can_be_left_out(chart: Chart) -> None:
-    found = chart.render({"rbac": {"aggregate": False}})
+    found = without_hooks(chart.render({"rbac": {"aggregate": False}}))
 
     assert [role["metadata"]["name"] for role in of_kind(found, "ClusterRole")] == ["llmbatch"]
 

@@ -17,6 +17,7 @@ ALL = [
     for where, needed in (("in all namespaces", PERMISSIONS), ("in namespace llmbatch-system", OWN_PERMISSIONS))
     for (resource, subresource), verbs in needed.items()
     for verb in sorted(verbs)
+    if needed is PERMISSIONS or verb not in PERMISSIONS.get((resource, subresource), ())
 ]
 
 
@@ -46,6 +47,16 @@ async def test_each_namespace_is_asked_for(api: ApiServer, cluster: Cluster) -> 
     api.denied = {("get", "secrets")}
     said = await check(cluster, ("team-a", "team-b"), "llmbatch-system")
     assert [line.split(" in ")[1].split(":")[0] for line in said] == ["namespace team-a", "namespace team-b"]
+
+
+async def test_what_is_used_in_the_own_namespace_too_is_asked_for_there(api: ApiServer, cluster: Cluster) -> None:
+    api.denied = {("create", "events")}
+    for namespaces, where in (
+        (("team-a",), ["team-a", "llmbatch-system"]),
+        (("llmbatch-system",), ["llmbatch-system"]),
+    ):
+        said = await check(cluster, namespaces, "llmbatch-system")
+        assert [line.split(" in namespace ")[1].split(":")[0] for line in said] == where
 
 
 async def test_a_crd_that_is_not_served_is_named(api: ApiServer, cluster: Cluster) -> None:

@@ -4,12 +4,15 @@ import math
 
 import pytest
 
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.core.decide import decide
 from llmbatch.core.decision import (
+    AddFinalizer,
     Cancel,
     Decision,
     DeleteFiles,
+    Discard,
     Done,
     Effect,
     FindDuplicates,
@@ -17,11 +20,15 @@ from llmbatch.core.decision import (
     RemoveFinalizer,
     Wait,
 )
-from llmbatch.core.observation import Observation
+from llmbatch.core.observation import Discarding, Observation
 from llmbatch.core.plan import Problem
 from tests.support import build
 
 AWAY = Problem(reason=Reason.GATEWAY_UNREACHABLE, message="away")
+ORPHAN = build.spec(deletionPolicy={"remoteBatch": "Orphan"})
+VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}
+DELETE = build.spec(output=VOLUME, deletionPolicy={"output": "Delete"})
+SHORT = build.spec(deletionPolicy={"cleanupTimeoutSeconds": 20})
 INVALID = Problem(reason=Reason.INVALID_INPUT, message="line 1", final=True)
 CHECKED = "2026-03-01T11:00:00Z"
 
@@ -102,6 +109,66 @@ def deleted(status: object = None, seconds_ago: float = 10, **given: object) -> 
         pytest.param(
             deleted(transferring=AWAY, seconds_ago=301), RemoveFinalizer(), None, id="an upload that hangs is not for ever"
         ),
+        pytest.param(
+            deleted(build.uploaded(), spec=build.spec(remoteFiles="Retain"), trouble=AWAY),
+            RemoveFinalizer(), None, id="files that stay need no gateway"
+        ),
+        # --- cleanupTimeoutSeconds
+        pytest.param(
+            deleted(build.submitted(), spec=SHORT, seconds_ago=21, trouble=AWAY),
+            RemoveFinalizer("batch batch-1, file file-in"), None, id="the job's own time replaces the operator's"
+        ),
+        pytest.param(
+            deleted(build.submitted(), spec=SHORT, seconds_ago=19, trouble=AWAY), None, 1.1, id="for waits too"
+        ),
+        # --- remoteBatch: Orphan
+        pytest.param(
+            deleted(build.submitted(), spec=ORPHAN), RemoveFinalizer("batch batch-1, file file-in", as_asked=True),
+            None, id="an orphan runs on"
+        ),
+        pytest.param(
+            deleted(build.submitted(), spec=ORPHAN, trouble=AWAY),
+            RemoveFinalizer("batch batch-1, file file-in", as_asked=True), None, id="and needs no gateway for that"
+        ),
+        pytest.param(
+            deleted(build.owed(), spec=ORPHAN),
+            RemoveFinalizer("perhaps a batch of input file file-in, file file-in", as_asked=True),
+            None, id="nor a look-up"
+        ),
+        pytest.param(
+            deleted(build.submitted("completed", {"outputFileID": "file-out"}), spec=ORPHAN),
+            RemoveFinalizer("batch batch-1, file file-in, file file-out", as_asked=True),
+            None, id="results that are stored nowhere else stay too"
+        ),
+        pytest.param(
+            deleted(build.uploaded(), spec=ORPHAN), DeleteFiles(("file-in",)), 0.0, id="a file of no batch goes"
+        ),
+        pytest.param(
+            deleted(build.stored(), spec=ORPHAN), DeleteFiles(("file-in", "file-out", "file-err")),
+            0.0, id="and so do files whose results are stored"
+        ),
+        # --- output: Delete, in a volume
+        pytest.param(
+            deleted(build.ended(), spec=DELETE, discarding=Discarding(due=True)), Discard(), 0.0, id="results are deleted"
+        ),
+        pytest.param(
+            deleted(build.stored(), spec=DELETE, discarding=Discarding(at_work="Deleting.")),
+            DeleteFiles(("file-in", "file-out", "file-err")), 0.0, id="beside the remote files"
+        ),
+        pytest.param(
+            deleted(build.ended(), spec=DELETE, discarding=Discarding(at_work="Deleting.")), None, 1.0, id="and waited for"
+        ),
+        pytest.param(
+            deleted(build.ended(), spec=DELETE, discarding=Discarding()), RemoveFinalizer(), None, id="until they are gone"
+        ),
+        pytest.param(
+            deleted(build.ended(), spec=DELETE, discarding=Discarding(kept="r.jsonl: changed")),
+            RemoveFinalizer(kept_output="r.jsonl: changed"), None, id="what was changed is told"
+        ),
+        pytest.param(
+            deleted(build.ended(), spec=DELETE, discarding=Discarding(at_work="No node."), seconds_ago=301),
+            RemoveFinalizer(kept_output="secret/results key r.jsonl: No node."), None, id="but not for ever"
+        ),
     ],
 )  # fmt: skip
 def test_deletion(seen: Observation, effect: Effect | None, after: float | None) -> None:
@@ -112,3 +179,25 @@ def test_deletion(seen: Observation, effect: Effect | None, after: float | None)
     else:
         assert isinstance(decision.ending, Wait)
         assert (decision.ending.reason, decision.ending.after) == (Reason.DELETING, after)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [build.uploaded(), build.owed(), build.submitted(), build.submitted("completed"), build.stored()],
+    ids=["file", "answer", "batch", "results", "cleanup"],
+)
+def test_a_finalizer_that_was_taken_away_is_put_back_before_anything_else(status: BatchJobStatus) -> None:
+    assert decide(build.observation(status, finalizer=False)).effect == AddFinalizer()
+    assert decide(build.observation(status, finalizer=False, trouble=AWAY)).effect == AddFinalizer()
+
+
+def test_an_upload_under_way_has_its_finalizer_put_back_too() -> None:
+    assert decide(build.observation(finalizer=False, transferring=AWAY)).effect == AddFinalizer()
+
+
+def test_an_ended_job_keeps_the_finalizer_only_if_its_deletion_deletes_files() -> None:
+    assert decide(build.observation(build.ended())).effect == RemoveFinalizer()
+    assert decide(build.observation(build.ended(), spec=DELETE)).effect is None
+    assert decide(build.observation(build.ended(), spec=DELETE, finalizer=False)).effect == AddFinalizer()
+    in_a_secret = build.spec(deletionPolicy={"output": "Delete"})
+    assert decide(build.observation(build.ended(), spec=in_a_secret)).effect == RemoveFinalizer()

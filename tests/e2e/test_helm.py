@@ -18,12 +18,14 @@ from tests.e2e.release import CHART, Release
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
-VERBS = [
-    (f"{resource.plural}/{subresource}" if subresource else resource.plural, resource.group, verb)
-    for needed in (PERMISSIONS, OWN_PERMISSIONS)
-    for (resource, subresource), verbs in needed.items()
-    for verb in sorted(verbs)
-]
+VERBS = list(
+    dict.fromkeys(
+        (f"{resource.plural}/{subresource}" if subresource else resource.plural, resource.group, verb)
+        for needed in (PERMISSIONS, OWN_PERMISSIONS)
+        for (resource, subresource), verbs in needed.items()
+        for verb in sorted(verbs)
+    )
+)
 
 
 @pytest.fixture
@@ -57,6 +59,30 @@ def test_after_an_uninstall_jobs_and_definitions_are_there_and_a_new_release_goe
     tenant.kube.until_reason("job", "RemoteBatchNotFound")
     assert anew.batches() == []
     tenant.kube.delete("batchjob", "job")
+
+
+def test_after_an_uninstall_no_job_is_held_whether_it_runs_or_is_being_deleted(
+    tenant: Tenant, own_release: Release
+) -> None:
+    tenant.kong.configure(in_progress_seconds=600)
+    other = objects.job("other", objects.in_config_map("prompts"), objects.in_secret("other", "results"))
+    tenant.kube.apply(PROMPTS, JOB, other)
+    for name in ("job", "other"):
+        tenant.kube.until(name, lambda job: job.get("status", {}).get("phase") == "InProgress", "in progress")
+    tenant.kong.fault("reset_before", times=-1)
+    tenant.kube.delete("batchjob", "other", wait=False)
+    tenant.kube.until_reason("other", "Deleting")
+    own_release.helm("uninstall", own_release.name, "--wait")
+    assert not tenant.kube.exists("batchjob", "other")
+    assert "finalizers" not in tenant.kube.get("batchjob", "job")["metadata"]
+    tenant.kube.delete("batchjob", "job", seconds=5)
+    (running,) = [item for item in tenant.kube.events("job") if item["reason"] == "Released"]
+    assert "Install it again, and the job goes on" in running["message"]
+    (deleted,) = [item for item in tenant.kube.events("other") if item["reason"] == "RemoteFilesRetained"]
+    assert "batch" in deleted["message"]
+    # Nothing of the hook is left.
+    for kind in ("clusterrole", "clusterrolebinding", "role", "rolebinding", "job", "serviceaccount"):
+        assert not own_release.kube.exists(kind, f"{own_release.name}-uninstall"), kind
 
 
 def test_with_watch_namespaces_no_cluster_role_is_held_and_only_they_are_served(

@@ -6,7 +6,7 @@ import pytest
 
 from llmbatch.core.plan import Problem
 from llmbatch.edges.cluster import Cluster, ClusterError
-from llmbatch.edges.objects import store
+from llmbatch.edges.objects import settle_ownership, store
 from llmbatch.edges.permissions import CONFIGMAPS, GATEWAYS, JOBS, PODS, SECRETS, Resource
 from llmbatch.edges.transfer_job import Owner
 from tests.support import build
@@ -151,3 +151,32 @@ async def test_bytes_that_are_no_text_are_kept_in_a_configmap(api: ApiServer, cl
     found = api.get("configmaps", "results")
     assert found is not None
     assert found["binaryData"] == {"r": "/w=="}
+
+
+async def test_an_owned_object_goes_with_its_job_and_another_does_not(api: ApiServer, cluster: Cluster) -> None:
+    await store(cluster, SECRETS, OWNER, "kept", {"r": b"x"})
+    await store(cluster, SECRETS, OWNER, "gone", {"r": b"x"}, owned=True)
+    references = {item["metadata"]["name"]: item["metadata"].get("ownerReferences") for item in api.objects("secrets")}
+    assert references == {"kept": None, "gone": [OWNER.reference()]}
+
+
+async def test_ownership_follows_the_spec_and_what_is_not_ours_is_left_alone(api: ApiServer, cluster: Cluster) -> None:
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "other"}
+    await store(cluster, SECRETS, OWNER, "ours", {"r": b"x"}, owned=True)
+    api.put("secrets", secret("theirs", r="x"))
+    await settle_ownership(cluster, SECRETS, OWNER, "ours", owned=False)
+    assert not (api.get("secrets", "ours") or {})["metadata"].get("ownerReferences")
+    api.edit("secrets", "ours", {"metadata": {"ownerReferences": [other]}})
+    for name in ("ours", "theirs", "missing"):
+        await settle_ownership(cluster, SECRETS, OWNER, name, owned=True)
+    assert (api.get("secrets", "ours") or {})["metadata"]["ownerReferences"] == [other, OWNER.reference()]
+    assert "ownerReferences" not in (api.get("secrets", "theirs") or {})["metadata"]
+
+
+async def test_results_of_another_job_are_named_as_such(api: ApiServer, cluster: Cluster) -> None:
+    await store(cluster, SECRETS, Owner("team-a", "job", "earlier"), "results", {"r": b"x"})
+    problem = await store(cluster, SECRETS, OWNER, "results", {"r": b"y"})
+    assert problem is not None
+    assert "has the results of another BatchJob (uid earlier)" in problem.message
+    assert "or delete it, and the job goes on" in problem.message
+    assert api.data("secrets", "results", "r") == b"x"

@@ -128,7 +128,7 @@ async def api() -> AsyncIterator[ApiServer]:
 async def test_events_are_sent_in_order_and_a_refused_one_stops_none(api: ApiServer) -> None:
     api.fault("status", "create", "events", status=403)
     cluster = cluster_of(api)
-    recorder = Recorder(cluster, "pod-1")
+    recorder = Recorder(cluster, "llmbatch-system", "pod-1")
     for reason in (Reason.UPLOADING, Reason.VALIDATING, Reason.SUCCEEDED):
         recorder.record(SUBJECT, "Normal", reason, "x" * 5000)
     task = asyncio.create_task(recorder.run())
@@ -141,9 +141,25 @@ async def test_events_are_sent_in_order_and_a_refused_one_stops_none(api: ApiSer
     assert len(events[0]["message"]) == MESSAGE_LIMIT
 
 
+async def test_what_a_namespace_that_ends_does_not_take_is_told_about_the_operators_own_pod(api: ApiServer) -> None:
+    api.terminating.add(SUBJECT.namespace)
+    cluster = cluster_of(api)
+    recorder = Recorder(cluster, "llmbatch-system", "pod-1")
+    recorder.record(SUBJECT, "Warning", Reason.REMOTE_FILES_RETAINED, "batch-1 is left")
+    task = asyncio.create_task(recorder.run())
+    await recorder.flush(5)
+    task.cancel()
+    await cluster.close()
+    (event,) = api.objects("events")
+    pod = {"apiVersion": "v1", "kind": "Pod", "namespace": "llmbatch-system", "name": "pod-1"}
+    assert (event["involvedObject"], event["metadata"]["namespace"]) == (pod, "llmbatch-system")
+    told = f"{SUBJECT.kind} {SUBJECT.namespace}/{SUBJECT.name}: batch-1 is left"
+    assert (event["reason"], event["message"]) == (Reason.REMOTE_FILES_RETAINED, told)
+
+
 async def test_events_beyond_what_can_be_sent_are_dropped_and_nothing_waits(api: ApiServer) -> None:
     cluster = cluster_of(api)
-    recorder = Recorder(cluster, "pod-1")
+    recorder = Recorder(cluster, "llmbatch-system", "pod-1")
     for _ in range(1100):
         recorder.record(SUBJECT, "Normal", Reason.UPLOADING, "m")
     await recorder.flush(0.01)

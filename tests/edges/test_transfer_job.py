@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
-from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, UploadPlan
+from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, UploadPlan
 from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner, manifest, pod_connection
 from llmbatch.settings import Settings
 from tests.support import build
@@ -124,3 +124,26 @@ def test_the_job_belongs_to_the_batchjob_and_carries_the_plan() -> None:
     env = {item["name"]: item.get("value") for item in pod(job)["containers"][0]["env"]}
     assert UploadPlan.parse(json.loads(str(env[PLAN_VARIABLE]))) == UPLOAD
     assert made(UPLOAD) == job, "the same plan is the same Job"
+
+
+DISCARD = DiscardPlan(root=OUTPUT_ROOT, path="out.jsonl", bytes=1, sha256="ab")
+
+
+def discards(**policy: Any) -> Json:
+    job = build.spec(input=DATA, output=OUT, deletionPolicy={"output": "Delete", **policy})
+    return manifest(OWNER, job, None, DISCARD, Settings(image="i:1", cleanup_timeout_seconds=120))
+
+
+def test_the_job_that_deletes_results_needs_neither_input_nor_gateway() -> None:
+    job = discards()
+    assert claims(job) == {OUTPUT_ROOT: ("out", True)}
+    assert [item["name"] for item in pod(job)["containers"][0]["env"]] == [PLAN_VARIABLE]
+    assert pod(job)["containers"][0]["args"] == ["discard"]
+
+
+def test_the_job_that_deletes_results_is_not_collected_before_its_batchjob_and_ends_with_its_time() -> None:
+    job = discards()
+    assert "ownerReferences" not in job["metadata"]
+    assert job["metadata"]["labels"]["llmbatch.io/batchjob-uid"] == build.UID
+    assert job["spec"]["activeDeadlineSeconds"] == 120
+    assert discards(cleanupTimeoutSeconds=7)["spec"]["activeDeadlineSeconds"] == 7

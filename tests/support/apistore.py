@@ -21,11 +21,12 @@ MOST_DATA = 1_048_576
 class StatusError(Exception):
     """An answer that isn't 2xx, as the API server words it."""
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, details: Json | None = None) -> None:
         """Word it."""
         super().__init__(message)
         self.status = status
         self.body = {"kind": "Status", "status": "Failure", "code": status, "reason": reason, "message": message}
+        self.body |= {"details": details} if details else {}
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class ObjectStore:
         """Told of every change: ADDED, MODIFIED or DELETED, and the object."""
         self.clock_offset_seconds = 0.0
         """How far the API server's clock is ahead of ours."""
+        self.terminating: set[str] = set()
+        """Namespaces that are being deleted: nothing can be made in them."""
         self._objects: dict[Place, Json] = {}
         self._version = 100
 
@@ -64,6 +67,10 @@ class ObjectStore:
         return datetime.now(UTC) + timedelta(seconds=self.clock_offset_seconds)
 
     def _create(self, plural: str, namespace: str, body: Json) -> Json:
+        if namespace in self.terminating:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
+            raise StatusError(403, "Forbidden", f"{plural} is forbidden: {why}", {"kind": plural, "causes": [cause]})
         made = copy.deepcopy(body)
         metadata = made["metadata"]
         metadata["namespace"] = namespace

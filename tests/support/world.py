@@ -1,7 +1,6 @@
-"""A BatchJob's life without a cluster: decide, effect, facts, status; with a provider that is a few dictionaries.
+"""A BatchJob's life without a cluster, with a provider that is a few dictionaries, and a clock that is moved by hand.
 
-Every write can be the last one before a crash, every call's answer can be lost, and the clock is moved by hand. Nothing
-here decides anything: all decisions are those of `decide`, all statuses those of `closing.close`.
+Nothing here decides anything: all decisions are those of `decide`, all statuses those of `closing.close`.
 """
 
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from llmbatch.core.decision import (
     Collect,
     Decision,
     DeleteFiles,
+    Discard,
     Done,
     Effect,
     Ending,
@@ -66,7 +66,6 @@ class World:
     creates: int = 0
     destination: int | None = None
     """Results in the destination."""
-    _numbers: int = 0
 
     # --- what others do ----------------------------------------------------------------------------------------------
 
@@ -92,10 +91,9 @@ class World:
     @property
     def alive(self) -> list[str]:
         """Batches that cost money now."""
-        return [batch_id for batch_id, status in self.remote.items() if status not in lifecycle.ENDED]
+        return [batch_id for batch_id in self.remote if self.remote[batch_id] not in lifecycle.ENDED]
 
     def object(self) -> dict[str, Any]:
-        """Give the object as the API server would."""
         metadata: dict[str, Any] = {"name": "job", "namespace": "team-a", "generation": self.generation}
         if self.deleted_at is not None:
             metadata["deletionTimestamp"] = self.deleted_at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -227,6 +225,8 @@ class World:
                 return BatchJobStatus(), None, None
             case Collect():
                 return *self._collect(status, answers), None
+            case Discard():
+                raise AssertionError("these results are in a Secret")
             case Cancel(batch_id):
                 if answers.cancel is not None:
                     return status, answers.cancel, None

@@ -93,4 +93,25 @@ http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ 
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, create, update]
+# What a namespace that is being deleted takes no event of is told about the operator's own pod.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* What `llmbatch release` may do in the namespaces that were watched: see uninstall.yaml. */}}
+{{- define "llmbatch.releaseRules" -}}
+- apiGroups: [llmbatch.io]
+  resources: [batchjobs]
+  verbs: [list, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* Annotations of what an uninstall makes, and removes again. Takes the weight. */}}
+{{- define "llmbatch.uninstallHook" -}}
+helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from llmbatch.api.base import JsonDict, Key, Model, Name
+from llmbatch.api.deletion import DeletionPolicy
 
 MAX_OBJECT_BYTES = 1_048_576
 """What a Secret or a ConfigMap can hold (1 MiB over all keys)."""
@@ -197,5 +198,8 @@ class BatchJobSpec(Model):
     )
     remote_files: Literal["Delete", "Retain"] = Field(
         "Delete", description="What becomes of the provider's files (input, output, error) once the results are stored."
+    )
+    deletion_policy: DeletionPolicy = Field(
+        DeletionPolicy(), description="What becomes of the batch and of the results when the BatchJob is deleted."
     )
     transfer: Transfer = Field(Transfer(), description="The Job that moves data between a volume and the gateway.")

@@ -84,6 +84,10 @@ class OutputStatus(Model):
     bytes: int = Field(description="Size of the results, in bytes.")
     requests: int = Field(description="Lines in the results.")
     sha256: str = Field(description="SHA-256 of the results, in hexadecimal.")
+    errors_bytes: int | None = Field(None, description="Size of the failed requests, in bytes; absent without any.")
+    errors_sha256: str | None = Field(
+        None, alias="errorsSHA256", description="SHA-256 of the failed requests, in hexadecimal; absent without any."
+    )
     missing_requests: int | None = Field(
         None,
         description="Requests without a result line that can be read; after a completed batch the remote files are then kept.",

@@ -10,6 +10,7 @@ from llmbatch.api.base import Model
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.deletion import RETAINED_OUTPUT
 
 Schema = dict[str, Any]
 
@@ -20,6 +21,7 @@ KEPT = (
 )  # fmt: skip
 
 RULES = "x-kubernetes-validations"
+STORED = "has(oldSelf.status) && has(oldSelf.status.output)"
 READY = '.status.conditions[?(@.type=="Ready")]'
 
 
@@ -132,6 +134,12 @@ def _definition(
     }
 
 
+def _output_policy(of: str) -> str:
+    """Read deletionPolicy.output in CEL; its default is there only when deletionPolicy is."""
+    given = f"{of}.spec.deletionPolicy"
+    return f"(has({given}) && has({given}.output) ? {given}.output : '{RETAINED_OUTPUT}')"
+
+
 def batchjob() -> Schema:
     """Make the CustomResourceDefinition of BatchJob."""
     return _definition(
@@ -154,9 +162,13 @@ def batchjob() -> Schema:
         ],
         rules=[
             {
-                "rule": "!has(oldSelf.status) || !has(oldSelf.status.output) || self.spec.output == oldSelf.spec.output",
+                "rule": f"!({STORED}) || self.spec.output == oldSelf.spec.output",
                 "message": "spec.output can't change any more: the results are stored at status.output.location",
-            }
+            },
+            {
+                "rule": f"!({STORED}) || {_output_policy('self')} == {_output_policy('oldSelf')}",
+                "message": "spec.deletionPolicy.output can't change any more: the results are stored",
+            },
         ],
     )
 

@@ -123,7 +123,11 @@ class Reason(StrEnum):
     REMOTE_FILES_RETAINED = "RemoteFilesRetained"
     """Remote files were left behind: they could not be deleted in time, or there was no way to ask."""
     REMOTE_BATCH_RETAINED = "RemoteBatchRetained"
-    """The remote batch was left behind on deletion: it could not be cancelled in time."""
+    """The remote batch was left at the provider on deletion, as spec.deletionPolicy.remoteBatch says."""
+    OUTPUT_RETAINED = "OutputRetained"
+    """Results in a volume were left behind on deletion: they were changed since, or could not be deleted in time."""
+    RELEASED = "Released"
+    """The operator was uninstalled while something was under way; installed again, it goes on."""
 
     # --- the end ---------------------------------------------------------------------------------------------------
     SUCCEEDED = "Succeeded"

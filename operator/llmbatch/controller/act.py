@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import assert_never
 
-from llmbatch.api import FINALIZER
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.cache import BATCHGATEWAY
+from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB
+from llmbatch.controller.discards import Discards
+from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
@@ -16,7 +17,7 @@ from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.strays import delete_strays
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
-from llmbatch.core import facts
+from llmbatch.core import facts, farewell
 from llmbatch.core.decide import doubtful
 from llmbatch.core.decision import (
     AddFinalizer,
@@ -24,6 +25,7 @@ from llmbatch.core.decision import (
     Cancel,
     Collect,
     DeleteFiles,
+    Discard,
     Effect,
     FindDuplicates,
     Finish,
@@ -35,11 +37,9 @@ from llmbatch.core.decision import (
 )
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
-from llmbatch.edges import crash
-from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges.events import Recorder, Subject
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, NotFound, Refused
-from llmbatch.edges.permissions import JOBS
 
 
 class NoClientError(Exception):
@@ -50,20 +50,22 @@ class NoClientError(Exception):
 class Actor:
     """Does effects."""
 
-    cluster: Cluster
+    finalizers: Finalizers
     observer: Observer
+    discards: Discards
     transfers: Transfers
     submitter: Submitter
     finder: Finder
     metrics: Metrics
+    recorder: Recorder
 
     async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
         """Do an effect."""
         match effect:
             case AddFinalizer():
                 return await self._add_finalizer(seen)
-            case RemoveFinalizer(left_behind):
-                return await self._remove_finalizer(seen, left_behind)
+            case RemoveFinalizer():
+                return await self._remove_finalizer(seen, effect)
             case Upload():
                 return await self._upload(seen)
             case Submit(attempt):
@@ -78,6 +80,8 @@ class Actor:
                 return Outcome(BatchJobStatus(), after=0.0)
             case Collect():
                 return await self._collect(seen)
+            case Discard():
+                return await self.discards.start(seen)
             case Cancel(batch_id):
                 return await self._cancel(seen, batch_id)
             case DeleteFiles(file_ids):
@@ -94,48 +98,35 @@ class Actor:
     # --- the object --------------------------------------------------------------------------------------------------
 
     async def _add_finalizer(self, seen: Seen) -> Outcome:
-        finalizers = seen.raw["metadata"].get("finalizers") or []
-        done = await self._set_finalizers(seen.key, seen.raw, [*finalizers, FINALIZER])
-        return Outcome(seen.observation.status, after=0.0) if done else Outcome(seen.stored, stale=True)
+        done = await self.finalizers.add(seen.key, seen.raw)
+        if not done or seen.observation.stage is not Stage.INPUT:
+            # It was put back on a job under way, of which there is nothing new to tell.
+            return Outcome(seen.stored, stale=True)
+        return Outcome(seen.observation.status, after=0.0)
 
-    async def _remove_finalizer(self, seen: Seen, left_behind: str) -> Outcome:
-        if seen.observation.deleted_at is not None and not left_behind and (problem := await self._strays(seen)):
-            return Outcome(seen.stored, problem, after=5.0)
-        if not await self._set_finalizers(seen.key, seen.raw, _without_ours(seen.raw)):
+    async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
+        observation = seen.observation
+        if observation.deleted_at is not None:
+            if not effect.left_behind and (problem := await self._strays(seen)):
+                return Outcome(seen.stored, problem, after=5.0)
+            await self.discards.end(seen)
+            subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
+            # Before it is gone: if this process died in between, nobody would know what was left.
+            for note in (*farewell.notes(observation, effect), *farewell.of_the_original(observation)):
+                await self.recorder.tell(subject, *note)
+        if not await self.finalizers.remove(seen.key, seen.raw):
             return Outcome(seen.stored, stale=True)
         self.observer.forget(seen.key, seen.owner.uid)
-        notes: tuple[Note, ...] = ()
-        if left_behind:
+        if effect.kept_output or (effect.left_behind and not effect.as_asked):
             self.metrics.left_behind.inc()
-            seconds = int(seen.observation.limits.cleanup_seconds)
-            told = f"Let go after {seconds} s with things left at the provider: {left_behind}. Remove them there."
-            notes = (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
-        elif seen.observation.restored:
-            notes = _of_the_original(seen)
         # An object that has ended stays; one that is deleted is gone now.
-        return Outcome(seen.stored, notes=notes, gone=seen.observation.deleted_at is not None)
+        return Outcome(seen.stored, gone=observation.deleted_at is not None)
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
-        if not await self._set_finalizers(key, raw, _without_ours(raw)):
+        if not await self.finalizers.remove(key, raw):
             return False
         self.metrics.left_behind.inc()
-        return True
-
-    async def _set_finalizers(self, key: Key, raw: Json, finalizers: list[str]) -> bool:
-        """Set an object's finalizers, unless it has changed or gone since it was read; answers whether that was done."""
-        patch = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
-            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
-        ]
-        effect = crash.Effect.ADD_FINALIZER if FINALIZER in finalizers else crash.Effect.REMOVE_FINALIZER
-        try:
-            with crash.around(effect):
-                await self.cluster.patch(JOBS, key.namespace, key.name, patch)
-        except ClusterError as error:
-            if error.status in (404, 409, 422):
-                return False
-            raise
         return True
 
     # --- data --------------------------------------------------------------------------------------------------------
@@ -216,6 +207,9 @@ class Actor:
                 failed = await self.observer.problem(client, answer)
                 told = f"Remote file {file_id} can't be deleted yet: {failed.message}"
                 problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+                if failed.reason is Reason.GATEWAY_UNREACHABLE:
+                    # One that hangs would hang for each file, and a deletion that comes meanwhile waits for this pass.
+                    break
         return status, problem
 
     async def _strays(self, seen: Seen) -> Problem | None:
@@ -228,8 +222,7 @@ class Actor:
             or observation.spec.remote_files != "Delete"
         ):
             return None
-        deleted, patience = observation.deleted_at, observation.limits.cleanup_seconds
-        if deleted is not None and observation.older_than(deleted, patience):
+        if observation.out_of_time:
             return None
         since = observation.status.start_time or observation.now
         failed = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
@@ -245,6 +238,8 @@ class Actor:
         status = observation.status
         notes: tuple[Note, ...] = ()
         problem: Problem | None = None
+        if observation.stage is Stage.CLEANUP:
+            await self.transfers.settle_ownership(seen.owner, observation.spec)
         if finish.delete_file_ids:
             problem = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
             if seen.client is not None:
@@ -254,9 +249,7 @@ class Actor:
             problem = await self._strays(seen)
         if problem is not None:
             stored = status.output
-            patient = stored is not None and not observation.older_than(
-                stored.stored_time, observation.limits.cleanup_seconds
-            )
+            patient = stored is not None and not observation.older_than(stored.stored_time, observation.cleanup_seconds)
             if patient and observation.stage is Stage.CLEANUP:
                 return Outcome(status, problem)
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
@@ -264,7 +257,7 @@ class Actor:
             told = f"Remote files {', '.join(observation.file_ids)} are kept: not every request has a readable result line."
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
         gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
-        notes += _of_the_original(seen)
+        notes += farewell.of_the_original(observation)
         unchecked = (
             not observation.restored and observation.batch.id is not None and status.duplicates_checked_time is None
         )
@@ -276,24 +269,7 @@ class Actor:
         return Outcome(ended, finish=finish, after=0.0, notes=notes)
 
 
-def _of_the_original(seen: Seen) -> tuple[Note, ...]:
-    """Say what a copy leaves alone, where it would be removed for the original."""
-    observation = seen.observation
-    if not observation.restored or observation.stage is Stage.ENDED:
-        return ()
-    files = observation.file_ids if observation.spec.remote_files == "Delete" else ()
-    batch = (observation.batch.id,) if observation.batch.id and observation.deleted_at is not None else ()
-    if not (batch or files):
-        return ()
-    told = f"{', '.join((*batch, *files))} at the provider belong to the original of this copy, and are left to it."
-    return (("Normal", Reason.REMOTE_FILES_RETAINED, told),)
-
-
 def _client(seen: Seen) -> Client:
     if seen.client is None:
         raise NoClientError("a call to a gateway without one")
     return seen.client
-
-
-def _without_ours(raw: Json) -> list[str]:
-    return [item for item in raw["metadata"].get("finalizers") or [] if item != FINALIZER]

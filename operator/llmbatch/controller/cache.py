@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from llmbatch.api import FINALIZER
 from llmbatch.controller.queue import Key
-from llmbatch.core import lifecycle
+from llmbatch.core import lifecycle, remains
 
 Json = dict[str, Any]
 
 BATCHJOB = "BatchJob"
 BATCHGATEWAY = "BatchGateway"
-ENDED = ("Complete", "Failed")
 
 
 class Cache:
@@ -75,8 +75,7 @@ def _uid(found: Json) -> str | None:
 
 def is_ended(found: Json) -> bool:
     """Tell whether a BatchJob is Complete or Failed."""
-    conditions = (found.get("status") or {}).get("conditions") or []
-    return any(item.get("type") in ENDED and item.get("status") == "True" for item in conditions)
+    return remains.is_ended(found)
 
 
 def is_settled(found: Json) -> bool:
@@ -85,7 +84,7 @@ def is_settled(found: Json) -> bool:
     return (
         is_ended(found)
         and "deletionTimestamp" not in metadata
-        and not metadata.get("finalizers")
+        and (FINALIZER in (metadata.get("finalizers") or [])) == remains.discards_files(found)
         and status.get("observedGeneration") == metadata.get("generation")
     )
 

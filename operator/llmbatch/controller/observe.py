@@ -12,13 +12,15 @@ from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller import owed
 from llmbatch.controller.cache import BATCHGATEWAY, Cache
+from llmbatch.controller.discards import Discards
 from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
+from llmbatch.controller.slots import Slots
 from llmbatch.controller.transfers import Transfers, volume_destination
 from llmbatch.core import backoff, facts, quotes
 from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
-from llmbatch.core.plan import CollectReport, Problem, UploadPlan, UploadReport
+from llmbatch.core.plan import CollectReport, Problem, Report, UploadPlan, UploadReport
 from llmbatch.core.transfer_state import Blocked, Ended, Working
 from llmbatch.core.trouble import placed
 from llmbatch.edges import transfer_job
@@ -33,13 +35,13 @@ class Observer:
     cache: Cache
     gateways: Gateways
     transfers: Transfers
+    discards: Discards
+    slots: Slots
     limits: Limits
     _next_poll: dict[str, float] = field(default_factory=dict)
     """By uid: when the job may be polled again, by the monotonic clock."""
     _failed_polls: dict[str, Problem] = field(default_factory=dict)
     """By uid: what the last poll met, if it failed."""
-    _claims: dict[Key, Key] = field(default_factory=dict)
-    """Jobs about to submit, with their gateway, that the cache doesn't show yet."""
     _owed: owed.Owed = field(default_factory=owed.Owed)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
@@ -69,6 +71,11 @@ class Observer:
         )
         seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
         stage = observation.stage
+        if deleted and observation.finalizer:
+            seen = await self.discards.look(seen)
+            if observation.out_of_time or observation.orphans:
+                # The gateway is not asked any more: it may not answer, and nothing would come of it.
+                return seen
         if stage is Stage.ENDED or (deleted and not observation.finalizer) or not (deleted or observation.acknowledged):
             return seen
         if observation.restored and (deleted or stage in (Stage.INPUT, Stage.FILE)):
@@ -117,7 +124,7 @@ class Observer:
         """Forget a job that is gone or has ended."""
         self._next_poll.pop(uid, None)
         self._failed_polls.pop(uid, None)
-        self._claims.pop(key, None)
+        self.slots.release(key)
         self._owed.forget(uid)
 
     async def _batch(self, seen: Seen) -> Seen:
@@ -177,23 +184,10 @@ class Observer:
         elif not isinstance(answer, NotFound):
             return _troubled(seen, await self.problem(client, answer))
         # Some servers know nothing of a file's metadata; a batch made of it shows whether it is there.
-        slot = state is not FileState.USABLE or self._slot(seen.key, gateway, client)
+        slot = state is not FileState.USABLE or self.slots.claim(
+            seen.key, gateway, client.spec.limits.max_active_batches
+        )
         return _with(seen, file_state=state, file_details=details, poll_in=wait, slot_free=slot)
-
-    def _slot(self, key: Key, gateway: Key, client: Client) -> bool:
-        """Claim a place among the gateway's active batches, if there is one."""
-        limit = client.spec.limits.max_active_batches
-        if limit == 0:
-            return True
-        claimed = {job for job, of in self._claims.items() if of == gateway}
-        if len((claimed | self.cache.active(gateway.namespace, gateway.name)) - {key}) >= limit:
-            return False
-        self._claims[key] = gateway
-        return True
-
-    def release(self, key: Key) -> None:
-        """Give a claimed place back: the cache shows the batch, or there is none."""
-        self._claims.pop(key, None)
 
     # --- data --------------------------------------------------------------------------------------------------------
 
@@ -262,7 +256,7 @@ class Observer:
             case Ended(report, problem):
                 return self.absorb(seen, report, problem)
 
-    def absorb(self, seen: Seen, report: UploadReport | CollectReport | None, problem: Problem | None = None) -> Seen:
+    def absorb(self, seen: Seen, report: Report | None, problem: Problem | None = None) -> Seen:
         """Take a transfer's report into the status, or say why there is nothing to take."""
         now = seen.observation.now
         if isinstance(report, UploadReport):

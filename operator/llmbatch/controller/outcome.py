@@ -1,14 +1,13 @@
 """What an effect came to."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.api.reasons import Reason
 from llmbatch.core.decision import Finish
+from llmbatch.core.farewell import Note
 from llmbatch.core.plan import Problem
 
-Note = tuple[Literal["Normal", "Warning"], Reason, str]
+__all__ = ["Note", "Outcome"]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """One pass over a BatchJob: observe, decide, act, publish."""
 
+import asyncio
 import logging
 import math
 import time
@@ -19,6 +20,7 @@ from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.seen import Json, Seen
+from llmbatch.core import remains
 from llmbatch.core.decide import decide
 from llmbatch.core.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
 from llmbatch.core.trouble import ending_for
@@ -62,7 +64,7 @@ class Reconciler:
                     await self.queue.add_after(key, after)
                 return
             gateway = self.cache.gateway_of(key)
-            if self._busy[gateway] >= self.most_per_gateway:
+            if self._busy[gateway] >= self.most_per_gateway and not self._is_out_of_time(key):
                 # A gateway that hangs must not hold every worker: the jobs of others go on.
                 ending = "busy"
                 await self.queue.add_after(key, BUSY_SECONDS)
@@ -84,7 +86,7 @@ class Reconciler:
             case Done():
                 self.queue.forget(key)
             case Wait(after=None) | Stalled(after=None):
-                await self.queue.add_failed(key)
+                await self._again(key)
             case Wait(after=seconds) | Stalled(after=seconds):
                 if ending.reason not in TRANSFERRING:
                     # A transfer that was begun again has not succeeded yet: its delays go on growing.
@@ -103,7 +105,15 @@ class Reconciler:
             log.error("a pass failed", extra={"object": "/".join(key)}, exc_info=error)
             if key.kind == BATCHJOB:
                 await self.publisher.internal_error(key, error)
+        await self._again(key)
+
+    async def _again(self, key: Key) -> None:
+        """Look again with growing delays; however long they have grown, at a deletion when its time is over."""
         await self.queue.add_failed(key)
+        raw = self.cache.get(key)
+        left = math.inf if raw is None else self._seconds_left(raw) + OVERDUE_SECONDS
+        if 0 < left < math.inf:
+            await self.queue.add_after(key, left + 0.1)
 
     async def _job(self, key: Key) -> Ending:
         cached = self.cache.get(key)
@@ -117,13 +127,22 @@ class Reconciler:
         self.cache.put(key, raw)
         if is_settled(raw):
             return Done()
-        if self._is_overdue(raw):
+        if self._seconds_left(raw) < -OVERDUE_SECONDS:
+            # Held longer than the rules allow, for whatever reason.
             return await self._let_go(key, raw)
+        left = self._seconds_left(raw)
         try:
-            seen = await self.observer.observe(key, raw)
-        except ValidationError as error:
-            return await self._unreadable(key, raw, error)
-        return await self._pass(seen)
+            # What hangs when the time for cleaning up is over is given up: the next pass lets the object go.
+            async with asyncio.timeout(left if 0 < left < math.inf else None) as limit:
+                try:
+                    seen = await self.observer.observe(key, raw)
+                except ValidationError as error:
+                    return await self._unreadable(key, raw, error)
+                return await self._pass(seen)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return Wait(Reason.DELETING, "", after=0.0)
 
     async def _pass(self, seen: Seen) -> Ending:
         decision = decide(seen.observation)
@@ -160,30 +179,36 @@ class Reconciler:
         if outcome.problem is not None:
             if observation.deleted_at is not None:
                 told = f"Can't clean up yet: {outcome.problem.message}"
-                return Wait(Reason.DELETING, told, after=outcome.after or 5.0)
+                return Wait(Reason.DELETING, told, after=min(outcome.after or 5.0, max(0.1, observation.seconds_left)))
             in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
             return ending_for(outcome.problem, observation.stage, observation.limits, costly=in_pod)
         if outcome.after is not None and isinstance(ending, Wait):
             return replace(ending, after=outcome.after)
         return ending
 
-    def _is_overdue(self, raw: Json) -> bool:
-        """Tell whether a deleted object has been held longer than the rules allow, for whatever reason."""
+    def _seconds_left(self, raw: Json) -> float:
+        """Give the time that is left for cleaning up after a deleted object; infinite for others."""
         metadata = raw["metadata"]
         deleted = metadata.get("deletionTimestamp")
         if not deleted or FINALIZER not in (metadata.get("finalizers") or []):
-            return False
+            return math.inf
         held = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
-        return held > self.observer.limits.cleanup_seconds + OVERDUE_SECONDS
+        return remains.cleanup_seconds(raw, self.observer.limits.cleanup_seconds) - max(0.0, held)
+
+    def _is_out_of_time(self, key: Key) -> bool:
+        """Tell whether a pass over an object would only let it go, without a call to its gateway."""
+        raw = self.cache.get(key)
+        return raw is not None and self._seconds_left(raw) < 0
 
     async def _let_go(self, key: Key, raw: Json) -> Ending:
         """Take the finalizer off by the metadata alone: neither status nor gateway may hold an object for ever."""
         log.warning("an object is let go unseen", extra={"object": "/".join(key), "status": raw.get("status")})
-        batches = (raw.get("status") or {}).get("batches") or []
-        known = [value for batch in batches for name, value in batch.items() if name == "id" or name.endswith("FileID")]
+        known = remains.at_the_provider(raw)
         told = f"Let go unseen; perhaps left at the provider: {', '.join(known) or 'nothing is known'}. Look there."
+        if remains.discards_files(raw):
+            told += " Results in a volume were to be deleted; they may be there still."
         subject = Subject(BATCHJOB, key.namespace, key.name, raw["metadata"].get("uid", ""))
-        self.publisher.recorder.record(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)
+        await self.publisher.recorder.tell(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)
         return Done() if await self.actor.release(key, raw) else Wait(Reason.DELETING, "", after=None)
 
     async def _unreadable(self, key: Key, raw: Json, error: ValidationError) -> Ending:
@@ -193,8 +218,8 @@ class Reconciler:
         message = (
             f"This version of the operator can't read the object: {where}: {first['msg']}. Were its CRDs upgraded?"
         )
-        # While it is deleted, time alone lets it go; see _is_overdue.
-        after = OVERDUE_SECONDS if raw["metadata"].get("deletionTimestamp") else math.inf
+        # While it is deleted, time alone lets it go; see _let_go.
+        after = max(1.0, self._seconds_left(raw) + OVERDUE_SECONDS + 0.1)
         ending = Stalled(Reason.INVALID_SPEC, message, after=after)
         await self.publisher.unreadable(key, raw, ending)
         return ending

@@ -11,6 +11,8 @@ from pathlib import Path
 from llmbatch import __version__
 from llmbatch.controller.act import Actor
 from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.controller.discards import Discards
+from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.handlers import Json, Watch, needs_a_look
 from llmbatch.controller.lookup import Finder
@@ -19,6 +21,7 @@ from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.reconcile import Reconciler
 from llmbatch.controller.refusals import Refusals
+from llmbatch.controller.slots import Slots
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
 from llmbatch.core.observation import Limits
@@ -69,7 +72,7 @@ class Runtime:
         self.metrics = Metrics(__version__)
         self.cache, self.queue = Cache(), WorkQueue()
         self.metrics.count_jobs(self.cache.phases)
-        self.recorder = Recorder(cluster, settings.pod_name)
+        self.recorder = Recorder(cluster, settings.namespace, settings.pod_name)
         self.gateways = Gateways(
             cluster,
             Credentials(cluster, folder),
@@ -81,10 +84,14 @@ class Runtime:
         )
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
-        observer = Observer(self.cache, self.gateways, self.transfers, limits)
+        discards = Discards(self.transfers)
+        observer = Observer(self.cache, self.gateways, self.transfers, discards, Slots(self.cache), limits)
         self.submitter = Submitter(cluster, observer, Refusals(self.recorder), leads)
         finder = Finder(observer, self.submitter, self.metrics)
-        actor = Actor(cluster, observer, self.transfers, self.submitter, finder, self.metrics)
+        finalizers = Finalizers(cluster)
+        actor = Actor(
+            finalizers, observer, discards, self.transfers, self.submitter, finder, self.metrics, self.recorder
+        )
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.reconciler = Reconciler(
             cluster,

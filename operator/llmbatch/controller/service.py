@@ -1,4 +1,4 @@
-"""Starts the operator from its environment: settings, JSON logs, event loop."""
+"""Starts the operator's commands from their environment: settings, JSON logs, event loop."""
 
 import asyncio
 import logging
@@ -7,18 +7,30 @@ import sys
 from pydantic import ValidationError
 
 from llmbatch.controller.process import operate
+from llmbatch.controller.release import release
 from llmbatch.edges import logs
 from llmbatch.settings import PREFIX, Settings
 
 
 def serve() -> int:
     """Run the operator; answers the exit code."""
+    settings = _settings()
+    return 2 if settings is None else asyncio.run(operate(settings))
+
+
+def release_all(selector: str, wait_seconds: float) -> int:
+    """Take the finalizer off all BatchJobs, once no pod that the selector names is left; answers the exit code."""
+    settings = _settings()
+    return 2 if settings is None else asyncio.run(release(settings, selector, wait_seconds))
+
+
+def _settings() -> Settings | None:
     try:
         settings = Settings.from_environment()
     except (ValidationError, ValueError) as error:
         sys.stderr.write(f"A setting can't be used ({PREFIX}… variables): {error}\n")
-        return 2
+        return None
     logs.configure(settings.log_level)
     # Kopf says of every event that its handler succeeded, and of every watch that it began anew.
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    return asyncio.run(operate(settings))
+    return settings

@@ -54,7 +54,7 @@ class Submitter:
         try:
             return await asyncio.shield(call)
         finally:
-            self.observer.release(seen.key)
+            self.observer.slots.release(seen.key)
 
     async def drain(self) -> None:
         """Wait for the calls under way and for their facts to be written."""

@@ -13,12 +13,21 @@ from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.core import naming, transfer_state
-from llmbatch.core.plan import CollectPlan, CollectReport, Connection, Problem, UploadPlan, UploadReport, errors_path
+from llmbatch.core.plan import (
+    CollectPlan,
+    CollectReport,
+    Connection,
+    Plan,
+    Problem,
+    UploadPlan,
+    UploadReport,
+    errors_path,
+)
 from llmbatch.core.transfer_state import TransferState, Working
 from llmbatch.edges import crash, transfer_job
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.credentials import Access, value_of
-from llmbatch.edges.objects import store, taken
+from llmbatch.edges.objects import settle_ownership, store, taken
 from llmbatch.edges.permissions import CLAIMS, CONFIGMAPS, EVENTS, KUBERNETES_JOBS, PODS, SECRETS
 from llmbatch.edges.transfer import collect, upload
 from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner
@@ -30,6 +39,8 @@ INLINE_TRANSFERS = 4
 INLINE_SECONDS = 60
 ROOM_FOR_KEYS = 2048
 """What a Secret's or ConfigMap's keys may take of its 1 MiB."""
+REFUSED = frozenset({400, 403, 422})
+"""The API server's answers to a transfer Job that it will not have: by quota, admission or permission."""
 PATIENCE_SECONDS = 5.0
 """A pod that hasn't started by then is asked for its events."""
 
@@ -115,10 +126,14 @@ class Transfers:
 
     async def claim_problem(self, namespace: str, claim: str, where: str) -> Problem | None:
         """Say whether a PersistentVolumeClaim is missing."""
-        if await self._cluster.get(CLAIMS, namespace, claim) is not None:
+        if await self.claim_exists(namespace, claim):
             return None
         message = f"PersistentVolumeClaim {namespace}/{claim}, which {where} names, does not exist; create it, and the job goes on."
         return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
+
+    async def claim_exists(self, namespace: str, claim: str) -> bool:
+        """Tell whether there is a PersistentVolumeClaim of that name."""
+        return await self._cluster.get(CLAIMS, namespace, claim) is not None
 
     async def upload_here(self, plan: UploadPlan, data: bytes, access: Access) -> UploadReport:
         """Upload data that is in memory."""
@@ -142,10 +157,17 @@ class Transfers:
             return report, None
         data = {place.key: results} | ({f"{place.key}.errors": errors} if report.errors_requests else {})
         with crash.around(crash.Effect.STORE_RESULTS):
-            problem = await store(self._cluster, resource, owner, place.name, data)
+            problem = await store(self._cluster, resource, owner, place.name, data, owned=_goes_with_job(job))
         where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
         destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors")
         return report.model_copy(update={"problem": problem}), destination
+
+    async def settle_ownership(self, owner: Owner, job: BatchJobSpec) -> None:
+        """Have stored results in a Secret or ConfigMap go with the BatchJob, or not, as its spec says."""
+        place = job.output.secret or job.output.config_map
+        if place is not None:
+            resource = SECRETS if job.output.secret else CONFIGMAPS
+            await settle_ownership(self._cluster, resource, owner, place.name, owned=_goes_with_job(job))
 
     # --- in a Job ----------------------------------------------------------------------------------------------------
 
@@ -153,19 +175,29 @@ class Transfers:
         self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan
     ) -> Problem | None:
         """Start the transfer Job; one that is there already is the same one."""
+        try:
+            await self.create(owner, job, gateway, plan)
+        except ClusterError as error:
+            if error.status not in REFUSED:
+                raise
+            return Problem(reason=Reason.TRANSFER_REFUSED, message=f"The transfer Job can't be made: {error}")
+        return None
+
+    async def create(self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan) -> None:
+        """Make the transfer Job, if it is not there yet; without a gateway for a plan that calls none.
+
+        Raises:
+            ClusterError: It can't be made.
+        """
         body = transfer_job.manifest(owner, job, gateway, plan, self._settings)
         try:
             with crash.around(crash.Effect.START_TRANSFER):
                 await self._cluster.create(KUBERNETES_JOBS, owner.namespace, body)
         except ClusterError as error:
-            if error.status == 409:
-                return None
-            if error.status not in (400, 403, 422):
+            if error.status != 409:
                 raise
-            return Problem(reason=Reason.TRANSFER_REFUSED, message=f"The transfer Job can't be made: {error}")
-        return None
 
-    async def state(self, owner: Owner, plan: UploadPlan | CollectPlan) -> TransferState | None:
+    async def state(self, owner: Owner, plan: Plan) -> TransferState | None:
         """Look at the transfer Job of a plan; None when there is none."""
         name = naming.transfer_job_name(owner.name, owner.uid, plan)
         job = await self._cluster.get(KUBERNETES_JOBS, owner.namespace, name)
@@ -181,7 +213,7 @@ class Transfers:
             events, _ = await self._cluster.page(EVENTS, owner.namespace, fields=f"involvedObject.name={about}")
         return transfer_state.read(job, pods, events)
 
-    async def remove(self, owner: Owner, plan: UploadPlan | CollectPlan) -> None:
+    async def remove(self, owner: Owner, plan: Plan) -> None:
         """Remove the transfer Job of a plan, so that the next try starts a new one."""
         name = naming.transfer_job_name(owner.name, owner.uid, plan)
         with crash.around(crash.Effect.REMOVE_TRANSFER):
@@ -211,6 +243,10 @@ def volume_destination(claim: str, path: str) -> Destination:
     """Say where results in a volume are."""
     where = f"persistentvolumeclaim/{claim} path"
     return Destination(f"{where} {path}", f"{where} {errors_path(path)}")
+
+
+def _goes_with_job(job: BatchJobSpec) -> bool:
+    return job.deletion_policy.output == "Delete"
 
 
 def _is_waiting(pods: list[Json]) -> bool:

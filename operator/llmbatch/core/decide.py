@@ -38,6 +38,7 @@ def decide(seen: Observation) -> Decision:
         object_is_being_deleted,  # wins over everything: whoever deletes wants no more done
         job_has_ended,
         copy_is_at_its_beginning,
+        finalizer_was_taken_away,  # before anything else is done at the provider
         generation_is_new,  # kstatus: say at once that the new spec was seen
         others_may_exist,  # before a batch of no use ends the job: another one may live
         news_is_unrecorded,  # a fact is stored before anything is done about it
@@ -59,6 +60,9 @@ def decide(seen: Observation) -> Decision:
 def job_has_ended(seen: Observation) -> Decision | None:
     if seen.stage is not Stage.ENDED:
         return None
+    if seen.discards_files:
+        # Its deletion takes the results out of the volume.
+        return Decision(Done(), None if seen.finalizer else AddFinalizer())
     # Nothing is left to do for it, so that its deletion need not wait for us.
     return Decision(Done(), RemoveFinalizer() if seen.finalizer else None)
 
@@ -68,6 +72,13 @@ def copy_is_at_its_beginning(seen: Observation) -> Decision | None:
     if not seen.restored or seen.stage not in (Stage.INPUT, Stage.FILE):
         return None
     return Decision(Wait(Reason.ACCEPTED, "The job is a copy of another one; it begins anew."), BeginAnew())
+
+
+def finalizer_was_taken_away(seen: Observation) -> Decision | None:
+    """Put it back, whoever took it: a deletion would else leave a batch that costs money, and nobody would know."""
+    if seen.finalizer or seen.restored or (seen.stage is Stage.INPUT and seen.transferring is None):
+        return None
+    return Decision(Wait(Reason.ACCEPTED, "The finalizer was taken away; it is put back."), AddFinalizer())
 
 
 def generation_is_new(seen: Observation) -> Decision | None:

@@ -17,7 +17,11 @@ class RemoveFinalizer:
     """Let the object go."""
 
     left_behind: str = ""
-    """What stays at the provider, for a Warning event; empty: nothing."""
+    """What stays at the provider, for an event; empty: nothing."""
+    as_asked: bool = False
+    """It stays because spec.deletionPolicy says so."""
+    kept_output: str = ""
+    """Results that were to be deleted and stay, for a Warning event; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,11 @@ class DeleteFiles:
 
 
 @dataclass(frozen=True)
+class Discard:
+    """Start the transfer Job that deletes stored results from their volume."""
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Cancel the remote batch."""
 
@@ -94,6 +103,7 @@ Effect = (
     | FindDuplicates
     | GiveUpAttempt
     | Collect
+    | Discard
     | DeleteFiles
     | Cancel
     | Finish

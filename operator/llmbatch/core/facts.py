@@ -125,6 +125,8 @@ def with_results(
         bytes=report.bytes,
         requests=report.requests,
         sha256=report.sha256,
+        errors_bytes=report.errors_bytes if report.errors_requests else None,
+        errors_sha256=(report.errors_sha256 or None) if report.errors_requests else None,
         missing_requests=report.missing or None,
         stored_time=now,
     )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from llmbatch.core.plan import CollectPlan, UploadPlan
+from llmbatch.core.plan import Plan
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_UID = "llmbatch.io/batchjob-uid"
@@ -21,7 +21,7 @@ def is_upload_of(uid: str, filename: str | None) -> bool:
     return filename is not None and filename.startswith(f"{uid}-") and filename.endswith(".jsonl")
 
 
-def transfer_job_name(job_name: str, uid: str, plan: UploadPlan | CollectPlan) -> str:
+def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
     """Name a transfer Job after its BatchJob and what it is to do; a new plan is a new Job.
 
     At most 63 characters, since the Job controller copies the name into a label of the pod.

@@ -64,6 +64,18 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Discarding:
+    """How far the deletion of results in a volume is."""
+
+    due: bool = False
+    """It has not begun."""
+    at_work: str = ""
+    """Under way, or waiting; in words."""
+    kept: str = ""
+    """Over; what was kept, and why. Empty: all is gone."""
+
+
+@dataclass(frozen=True)
 class Observation:
     """A BatchJob and all that concerns it at one moment."""
 
@@ -100,6 +112,8 @@ class Observation:
     slot_free: bool = True
     poll_in: float = 0.0
     """Seconds until the batch may be polled again."""
+    discarding: Discarding = field(default_factory=Discarding)
+    """While the object is deleted, and only if its results are to go with it and are in a volume."""
 
     @property
     def stage(self) -> Stage:
@@ -157,7 +171,7 @@ class Observation:
         """Tell whether the results have been stored, or the batch has been over without any, for cleanup_seconds."""
         stored = self.status.output
         moment = stored.stored_time if stored is not None else self.batch.completed_at
-        return moment is not None and self.older_than(moment, self.limits.cleanup_seconds)
+        return moment is not None and self.older_than(moment, self.cleanup_seconds)
 
     @property
     def file_ids(self) -> tuple[str, ...]:
@@ -170,6 +184,34 @@ class Observation:
     def own_file_ids(self) -> tuple[str, ...]:
         """Remote files that may be deleted: those of a copy belong to the original."""
         return () if self.restored else self.file_ids
+
+    @property
+    def cleanup_seconds(self) -> float:
+        """Longest time that deletion, or the end of the job, waits for remote files, remote batch and volume."""
+        return self.spec.deletion_policy.cleanup_timeout_seconds or self.limits.cleanup_seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """Time that is left for cleaning up after a deleted object, and a little more."""
+        gone_by = 0.0 if self.deleted_at is None else (self.now - self.deleted_at).total_seconds()
+        return self.cleanup_seconds - max(0.0, gone_by) + 0.1
+
+    @property
+    def out_of_time(self) -> bool:
+        """Tell whether the object is deleted and has been held as long as it may be."""
+        return self.deleted_at is not None and self.older_than(self.deleted_at, self.cleanup_seconds)
+
+    @property
+    def orphans(self) -> bool:
+        """Tell whether deletion leaves what is at the provider: its results are not stored here."""
+        asked = self.spec.deletion_policy.remote_batch == "Orphan"
+        return asked and self.stage in (Stage.ANSWER, Stage.BATCH, Stage.RESULTS)
+
+    @property
+    def discards_files(self) -> bool:
+        """Tell whether deletion takes stored results out of a volume, which only we can do."""
+        volume = self.spec.output.persistent_volume_claim
+        return self.spec.deletion_policy.output == "Delete" and volume is not None and self.status.output is not None
 
     def older_than(self, moment: datetime, seconds: float) -> bool:
         """Tell whether a moment is more than so many seconds ago."""

@@ -82,6 +82,21 @@ class CollectPlan(Model):
     """Most that the destination can hold, results and errors together; None: no limit."""
 
 
+class DiscardPlan(Model):
+    """Delete stored results from a volume, while they still are what was stored."""
+
+    kind: Literal["discard"] = "discard"
+    root: str
+    """Folder where the volume is mounted."""
+    path: str
+    """The results below root; the failed requests are beside them, see errors_path()."""
+    bytes: int
+    sha256: str
+    has_errors: bool = False
+    errors_bytes: int | None = None
+    errors_sha256: str | None = None
+
+
 class LineError(Model):
     """What is wrong with one line of the input. Never quotes the line: it may hold a prompt."""
 
@@ -125,6 +140,7 @@ class CollectReport(Model):
     sha256: str = ""
     errors_bytes: int = 0
     errors_requests: int = 0
+    errors_sha256: str = ""
     request_counts: RequestCounts | None = None
     usage: Usage | None = None
     failures: list[Failure] = []
@@ -135,6 +151,19 @@ class CollectReport(Model):
     foreign_lines: int = 0
     """Result lines whose custom_id is not in the input, or that repeat one that is settled; left out."""
     problem: Problem | None = None
+
+
+class DiscardReport(Model):
+    """What became of results that were to be deleted."""
+
+    kind: Literal["discard"] = "discard"
+    kept: list[str] = []
+    """Files that are still there, each with the reason."""
+    problem: Problem | None = None
+
+
+Plan = UploadPlan | CollectPlan | DiscardPlan
+Report = UploadReport | CollectReport | DiscardReport
 
 
 def errors_path(path: str) -> str:

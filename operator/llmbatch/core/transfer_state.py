@@ -7,10 +7,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import CollectReport, Problem, UploadReport
+from llmbatch.core.plan import CollectReport, DiscardReport, Problem, Report, UploadReport
 
 Json = dict[str, Any]
-Report = UploadReport | CollectReport
+REPORTS: dict[str, type[Report]] = {"upload": UploadReport, "collect": CollectReport, "discard": DiscardReport}
+RUNNING = {
+    "upload": Problem(reason=Reason.UPLOADING, message="The transfer Job is checking and uploading the input."),
+    "collect": Problem(reason=Reason.COLLECTING, message="The transfer Job is downloading and writing the results."),
+    "discard": Problem(reason=Reason.DELETING, message="The transfer Job is deleting the results."),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def read(job: Json, pods: list[Json], events: list[Json]) -> TransferState:
         pods: Its pods.
         events: Events about the Job or its pod, for what no status tells (mounts, quota).
     """
-    kind = "upload" if job.get("metadata", {}).get("name", "").rsplit("-", 2)[1] == "upload" else "collect"
+    kind = job.get("metadata", {}).get("name", "").rsplit("-", 2)[1]
     pod = max(pods, key=lambda item: str(item["metadata"].get("creationTimestamp", "")), default=None)
     if pod is None:
         return _without_pod(job, events)
@@ -68,13 +73,7 @@ def read(job: Json, pods: list[Json], events: list[Json]) -> TransferState:
         why = status.get("message") or status.get("reason") or "no reason given"
         return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer pod was ended: {why}"))
     if "running" in state:
-        if kind == "upload":
-            return Working(
-                Problem(reason=Reason.UPLOADING, message="The transfer Job is checking and uploading the input.")
-            )
-        return Working(
-            Problem(reason=Reason.COLLECTING, message="The transfer Job is downloading and writing the results.")
-        )
+        return Working(RUNNING[kind])
     waiting = state.get("waiting", {})
     if (reason := WAITING.get(waiting.get("reason", ""))) is not None:
         told = waiting.get("message") or waiting["reason"]
@@ -84,8 +83,7 @@ def read(job: Json, pods: list[Json], events: list[Json]) -> TransferState:
 
 def _ended(kind: str, terminated: Json) -> Ended:
     try:
-        model = UploadReport if kind == "upload" else CollectReport
-        return Ended(model.parse(json.loads(terminated.get("message", ""))))
+        return Ended(REPORTS[kind].parse(json.loads(terminated.get("message", ""))))
     except (ValueError, ValidationError):
         pass
     if terminated.get("reason") == "OOMKilled":

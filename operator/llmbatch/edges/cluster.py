@@ -28,13 +28,15 @@ class ClusterError(Exception):
     Attributes:
         status: HTTP status, or 0 when there was no answer.
         reason: The API server's reason, for example AlreadyExists.
+        namespace_ends: Nothing can be made in the namespace any more: it is being deleted, or gone.
     """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, *, namespace_ends: bool = False) -> None:
         """Keep what the API server said."""
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.namespace_ends = namespace_ends
 
 
 class StatusRefusedError(ClusterError):
@@ -210,6 +212,16 @@ class Cluster:
             parsed = {"message": raw[:200].decode(errors="replace")}
         if not 200 <= response.status <= 299:
             message = str(parsed.get("message") or f"status {response.status}")
-            raise ClusterError(response.status, str(parsed.get("reason", "")), message)
+            ends = _namespace_ends(response.status, parsed.get("details"))
+            raise ClusterError(response.status, str(parsed.get("reason", "")), message, namespace_ends=ends)
         result: Json = parsed
         return result
+
+
+def _namespace_ends(status: int, details: Any) -> bool:  # noqa: ANN401 - JSON has no narrower type
+    if not isinstance(details, dict):
+        return False
+    if status == 404:
+        return details.get("kind") == "namespaces"
+    causes = details.get("causes") or []
+    return status == 403 and any(item.get("reason") == "NamespaceTerminating" for item in causes)

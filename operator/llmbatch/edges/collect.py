@@ -182,12 +182,14 @@ class _Collection:
     def _report(self, good: Sheet, bad: Sheet, failures: list[Failure]) -> CollectReport:
         tally = self._tally
         size, digest = good.identity
+        errors_bytes, errors_digest = bad.identity
         return CollectReport(
             bytes=size,
             requests=good.lines,
             sha256=digest,
-            errors_bytes=bad.bytes,
+            errors_bytes=errors_bytes,
             errors_requests=bad.lines,
+            errors_sha256=errors_digest if bad.lines else "",
             request_counts=RequestCounts(
                 total=tally.succeeded + tally.failed, completed=tally.succeeded, failed=tally.failed
             ),

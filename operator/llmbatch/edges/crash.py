@@ -44,6 +44,7 @@ class Effect(StrEnum):
     UPLOAD_FILE = "upload file"
     DOWNLOAD_FILE = "download file"
     PUBLISH_FILE = "publish file"
+    DISCARD_FILE = "discard file"
     SYNC_FOLDER = "sync folder"
     WRITE_REPORT = "write report"
 

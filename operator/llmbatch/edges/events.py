@@ -1,9 +1,10 @@
 """Kubernetes Events about our objects: best effort, never in the way of the work they tell of."""
 
 import asyncio
+import hashlib
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from llmbatch.api import API_VERSION
 from llmbatch.api.base import timestamp
@@ -11,6 +12,8 @@ from llmbatch.api.reasons import Reason
 from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.permissions import EVENTS
+
+Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +34,29 @@ class Subject:
 class Recorder:
     """Sends events one after the other; drops them when the API server can't keep up."""
 
-    def __init__(self, cluster: Cluster, instance: str) -> None:
-        """Record as the given instance (the pod's name)."""
+    def __init__(self, cluster: Cluster, namespace: str, instance: str) -> None:
+        """Record as the given pod."""
         self._cluster = cluster
-        self._instance = instance
-        self._queue: asyncio.Queue[tuple[str, dict[str, object]]] = asyncio.Queue(maxsize=1000)
+        self._namespace, self._instance = namespace, instance
+        self._queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue(maxsize=1000)
 
     def record(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
         """Record an event about an object."""
+        try:
+            self._queue.put_nowait((subject.namespace, self._body(subject, kind, reason, message)))
+        except asyncio.QueueFull:
+            log.warning("an event was dropped", extra={"reason": str(reason), "object": subject.name})
+
+    async def tell(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
+        """Record an event before going on, since afterwards nobody would know any more; once, however often it is told."""
+        body = self._body(subject, kind, reason, message)
+        digest = hashlib.sha256(f"{subject.uid}\n{reason}".encode()).hexdigest()[:16]
+        body["metadata"] = {"name": f"{subject.name[:200]}.{digest}", "namespace": subject.namespace}
+        await self._send(subject.namespace, body)
+
+    def _body(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> Json:
         now = timestamp(self._cluster.now())
-        body: dict[str, object] = {
+        return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"generateName": f"{subject.name[:200]}.", "namespace": subject.namespace},
@@ -61,23 +77,39 @@ class Recorder:
             "reportingComponent": "llmbatch.io/operator",
             "reportingInstance": self._instance,
         }
-        try:
-            self._queue.put_nowait((subject.namespace, body))
-        except asyncio.QueueFull:
-            log.warning("an event was dropped", extra={"reason": str(reason), "object": subject.name})
 
     async def run(self) -> None:
         """Send what is recorded, until cancelled."""
         while True:
             namespace, body = await self._queue.get()
             try:
-                with crash.around(crash.Effect.RECORD_EVENT):
-                    await self._cluster.create(EVENTS, namespace, body)
-            except ClusterError as error:
-                # In a namespace that is being deleted nothing can be made, and that's no fault.
-                log.info("an event was refused", extra={"reason": error.reason, "detail": str(error)})
+                await self._send(namespace, body)
             finally:
                 self._queue.task_done()
+
+    async def _send(self, namespace: str, body: Json) -> None:
+        try:
+            with crash.around(crash.Effect.RECORD_EVENT):
+                await self._cluster.create(EVENTS, namespace, body)
+        except ClusterError as error:
+            if error.namespace_ends:
+                await self._record_here(body)
+            elif error.status != 409:
+                log.info("an event was refused", extra={"reason": error.reason, "detail": str(error)})
+
+    async def _record_here(self, body: Json) -> None:
+        """Record about the operator's own pod what can't be recorded in a namespace that is being deleted."""
+        about = body["involvedObject"]
+        told = f"{about['kind']} {about['namespace']}/{about['name']}: {body['message']}"
+        pod = {"apiVersion": "v1", "kind": "Pod", "namespace": self._namespace, "name": self._instance}
+        metadata = {**body["metadata"], "namespace": self._namespace}
+        moved = {**body, "metadata": metadata, "involvedObject": pod, "message": told[:MESSAGE_LIMIT]}
+        try:
+            await self._cluster.create(EVENTS, self._namespace, moved)
+        except ClusterError as error:
+            if error.status == 409:
+                return
+            log.warning("an event was refused", extra={"reason": error.reason, "detail": str(error), "told": told})
 
     async def flush(self, seconds: float) -> None:
         """Wait until what is recorded is sent, at most so long."""

@@ -65,7 +65,9 @@ class Metrics:
             registry=here,
         )
         self.left_behind = Counter(
-            "llmbatch_left_behind_total", "Deletions that left something at the provider.", registry=here
+            "llmbatch_left_behind_total",
+            "Deletions that left a batch, a file or results behind that were to go.",
+            registry=here,
         )
         self.leader = Gauge("llmbatch_leader", "1 while this process does the work.", registry=here)
         self.loop_lag = Gauge("llmbatch_event_loop_lag_seconds", "How late the event loop last was.", registry=here)

@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 from llmbatch.api.reasons import Reason
+from llmbatch.core import naming
 from llmbatch.core.plan import Problem
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.permissions import SECRETS, Resource
@@ -13,14 +14,15 @@ Json = dict[str, Any]
 
 
 async def store(
-    cluster: Cluster, resource: Resource, owner: Owner, name: str, data: dict[str, bytes]
+    cluster: Cluster, resource: Resource, owner: Owner, name: str, data: dict[str, bytes], *, owned: bool = False
 ) -> Problem | None:
-    """Write data into an object that belongs to the BatchJob; one that exists and doesn't is never overwritten.
+    """Write data into an object of the BatchJob's own; one that exists and isn't is never overwritten.
 
-    Answers the problem that kept the data from being stored, None once it is durably stored.
+    Answers the problem that kept the data from being stored, None once it is durably stored. An owned object goes with
+    the BatchJob, one that isn't outlives it.
     """
     kind = "Secret" if resource is SECRETS else "ConfigMap"
-    body = _body(resource, owner, name, data)
+    body = _body(resource, owner, name, data, owned=owned)
     found = await cluster.get(resource, owner.namespace, name)
     try:
         if found is None:
@@ -50,19 +52,44 @@ async def taken(cluster: Cluster, resource: Resource, owner: Owner, name: str) -
     return None if found is None else _taken(found, "Secret" if resource is SECRETS else "ConfigMap", owner, name)
 
 
+async def settle_ownership(cluster: Cluster, resource: Resource, owner: Owner, name: str, *, owned: bool) -> None:
+    """Have stored results go with the BatchJob, or outlive it, as its spec says now that it can't change any more.
+
+    It may have been changed while they were being stored.
+    """
+    found = await cluster.get(resource, owner.namespace, name)
+    if found is None or _taken(found, "", owner, name) is not None or _is_owned(found, owner) == owned:
+        return
+    references = [item for item in found["metadata"].get("ownerReferences") or [] if item.get("uid") != owner.uid]
+    patch = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]},
+        {"op": "add", "path": "/metadata/ownerReferences", "value": references + [owner.reference()] * owned},
+    ]
+    await cluster.patch(resource, owner.namespace, name, patch)
+
+
 def _taken(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
-    references = found.get("metadata", {}).get("ownerReferences") or []
-    if any(reference.get("uid") == owner.uid for reference in references):
+    labels = found.get("metadata", {}).get("labels") or {}
+    maker = labels.get(naming.LABEL_UID)
+    if maker == owner.uid or _is_owned(found, owner):
         return None
+    whose = "is not this job's"
+    if labels.get(naming.LABEL_MANAGED_BY) == naming.MANAGER and maker:
+        whose = f"has the results of another BatchJob (uid {maker}), which may be deleted already and has left them"
     message = (
-        f"{kind} {owner.namespace}/{name}, which spec.output names, exists and is not this job's: it is not overwritten."
+        f"{kind} {owner.namespace}/{name}, which spec.output names, exists and {whose}: it is not overwritten."
         " Name another one in spec.output, or delete it, and the job goes on."
     )
     return Problem(reason=Reason.OUTPUT_EXISTS, message=message)
 
 
-def _body(resource: Resource, owner: Owner, name: str, data: dict[str, bytes]) -> Json:
-    body: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": owner.metadata(name)}
+def _is_owned(found: Json, owner: Owner) -> bool:
+    references = found.get("metadata", {}).get("ownerReferences") or []
+    return any(reference.get("uid") == owner.uid for reference in references)
+
+
+def _body(resource: Resource, owner: Owner, name: str, data: dict[str, bytes], *, owned: bool) -> Json:
+    body: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": owner.metadata(name, owned=owned)}
     if resource is SECRETS:
         encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
         return {**body, "kind": "Secret", "type": "Opaque", "data": encoded}

@@ -46,5 +46,7 @@ PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
 
 OWN_PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
     (LEASES, ""): frozenset({"get", "create", "update"}),
+    # About its own pod, when the namespace of a BatchJob is being deleted and takes no event any more.
+    (EVENTS, ""): frozenset({"create"}),
 }
 """What the operator uses in the namespace that it runs in, and nowhere else."""

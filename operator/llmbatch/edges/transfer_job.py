@@ -1,5 +1,6 @@
 """The Kubernetes Job that moves data between a volume and the gateway."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ from llmbatch.api import API_VERSION
 from llmbatch.api.batchgateway import BatchGatewaySpec, NamedValue
 from llmbatch.api.batchjob import BatchJobSpec, Transfer
 from llmbatch.core import naming
-from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, Connection, Setting, UploadPlan
+from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, Connection, DiscardPlan, Plan, Setting, UploadPlan
 from llmbatch.settings import Settings
 
 Json = dict[str, Any]
@@ -43,14 +44,14 @@ class Owner:
             "blockOwnerDeletion": True,
         }
 
-    def metadata(self, name: str) -> Json:
-        """Make the metadata of an object that belongs to the BatchJob."""
-        return {
+    def metadata(self, name: str, *, owned: bool = True) -> Json:
+        """Make the metadata of an object made for the BatchJob; the garbage collector deletes it after it, if owned."""
+        made = {
             "name": name,
             "namespace": self.namespace,
             "labels": {naming.LABEL_MANAGED_BY: naming.MANAGER, naming.LABEL_UID: self.uid},
-            "ownerReferences": [self.reference()],
         }
+        return {**made, "ownerReferences": [self.reference()]} if owned else made
 
 
 def secret_variable(kind: str, index: int) -> str:
@@ -99,9 +100,7 @@ def pod_connection(spec: BatchGatewaySpec) -> Connection:
     )
 
 
-def manifest(
-    owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan, settings: Settings
-) -> Json:
+def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan, settings: Settings) -> Json:
     """Make the Job: restricted pod security, no service-account token, read-only root."""
     volumes, mounts = _volumes(job, gateway, plan)
     transfer = job.transfer
@@ -113,7 +112,7 @@ def manifest(
         "args": [plan.kind],
         "env": [
             {"name": PLAN_VARIABLE, "value": plan.model_dump_json(by_alias=True, exclude_none=True)},
-            *_secrets(gateway),
+            *(_secrets(gateway) if gateway is not None else ()),
         ],
         "resources": {**settings.transfer_resources, **{key: value for key, value in resources.items() if value}},
         "volumeMounts": mounts,
@@ -135,14 +134,16 @@ def manifest(
         "tolerations": [item.dump() for item in transfer.tolerations],
     }
     labels = owner.metadata("")["labels"]
+    name = naming.transfer_job_name(owner.name, owner.uid, plan)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": owner.metadata(naming.transfer_job_name(owner.name, owner.uid, plan)),
+        # A foreground deletion would remove an owned Job before the BatchJob, while it is at work for that deletion.
+        "metadata": owner.metadata(name, owned=not isinstance(plan, DiscardPlan)),
         "spec": {
             # The operator decides about another try, since it also says so in the BatchJob.
             "backoffLimit": 0,
-            "activeDeadlineSeconds": LONGEST_SECONDS,
+            "activeDeadlineSeconds": _longest(job, plan, settings),
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": labels},
@@ -150,6 +151,13 @@ def manifest(
             },
         },
     }
+
+
+def _longest(job: BatchJobSpec, plan: Plan, settings: Settings) -> int:
+    if not isinstance(plan, DiscardPlan):
+        return LONGEST_SECONDS
+    # The BatchJob is let go by then, and an event has said that the results are still there.
+    return math.ceil(job.deletion_policy.cleanup_timeout_seconds or settings.cleanup_timeout_seconds)
 
 
 def _pod_security(transfer: Transfer) -> Json:
@@ -174,15 +182,13 @@ def _secrets(gateway: BatchGatewaySpec) -> list[Json]:
     ]
 
 
-def _volumes(
-    job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan
-) -> tuple[list[Json], list[Json]]:
+def _volumes(job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan) -> tuple[list[Json], list[Json]]:
     volumes: list[Json] = [{"name": "tmp", "emptyDir": {}}]
     mounts: list[Json] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - an emptyDir of the pod's own
     source, target = job.input.persistent_volume_claim, job.output.persistent_volume_claim
     claims: dict[str, str] = {}
-    reads = isinstance(plan, UploadPlan) or plan.input_root is not None
-    writes = isinstance(plan, CollectPlan)
+    reads = isinstance(plan, UploadPlan) or (isinstance(plan, CollectPlan) and plan.input_root is not None)
+    writes = not isinstance(plan, UploadPlan)
     if source is not None and reads:
         claims[source.claim_name] = "input"
         mounts.append({"name": "input", "mountPath": INPUT_ROOT, "readOnly": True})
@@ -191,6 +197,8 @@ def _volumes(
         volume = claims.setdefault(target.claim_name, "output")
         mounts.append({"name": volume, "mountPath": OUTPUT_ROOT})
     volumes += [{"name": volume, "persistentVolumeClaim": {"claimName": claim}} for claim, volume in claims.items()]
+    if gateway is None:
+        return volumes, mounts
     if (bundle := gateway.tls.ca_bundle) is not None:
         volumes.append({"name": "ca", **_ca_source(bundle.config_map_key_ref, bundle.secret_key_ref)})
         mounts.append({"name": "ca", "mountPath": CA_ROOT, "readOnly": True})

@@ -16,12 +16,13 @@ from llmbatch.core.plan import (
     REPORT_LIMIT_BYTES,
     REPORT_PATH,
     CollectPlan,
-    CollectReport,
+    DiscardPlan,
+    Report,
     UploadPlan,
-    UploadReport,
 )
 from llmbatch.core.text import one_line
 from llmbatch.edges import crash
+from llmbatch.edges.discard import discard
 from llmbatch.edges.transfer import collect, upload
 
 REPORT_VARIABLE = "LLMBATCH_REPORT"
@@ -54,17 +55,19 @@ def log(event: str, **fields: object) -> None:
     sys.stdout.flush()
 
 
-def run_transfer(kind: Literal["upload", "collect"]) -> int:
+def run_transfer(kind: Literal["upload", "collect", "discard"]) -> int:
     """Run the transfer that the environment describes; 0: a report was written, 1: there was nothing to report on."""
     signal.signal(signal.SIGTERM, _terminate)
     text = os.environ.get(PLAN_VARIABLE)
     if text is None:
         log("failed", message=f"{PLAN_VARIABLE} is not set; this command is run by the operator's transfer Job")
         return 1
-    report: UploadReport | CollectReport
+    report: Report
     try:
         if kind == "upload":
             report = upload(UploadPlan.model_validate_json(text), None, os.environ, progress=ProgressLog())
+        elif kind == "discard":
+            report = discard(DiscardPlan.model_validate_json(text))
         else:
             report = collect(CollectPlan.model_validate_json(text), os.environ, progress=ProgressLog())
     except ValidationError as error:
@@ -83,7 +86,7 @@ def run_transfer(kind: Literal["upload", "collect"]) -> int:
     return 0
 
 
-def fitted(report: UploadReport | CollectReport) -> bytes:
+def fitted(report: Report) -> bytes:
     """Write a report as JSON of at most REPORT_LIMIT_BYTES bytes: the least important of it goes first."""
     for limit in (1024, 512, 256, 128, 64):
         data = _shortened(report.dump(), limit)

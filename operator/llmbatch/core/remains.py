@@ -1,0 +1,44 @@
+"""What a BatchJob has at the provider, read from its stored status without judging it: also from one that can't be read."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+ENDED = ("Complete", "Failed")
+
+
+def at_the_provider(raw: Json) -> list[str]:
+    """Name the batches and files that a stored object tells of."""
+    status = raw.get("status")
+    if not isinstance(status, dict):
+        return []
+    batches = [batch for batch in status.get("batches") or [] if isinstance(batch, dict)]
+    named = [f"batch {batch['id']}" for batch in batches if batch.get("id")]
+    files = [f"file {batch[name]}" for batch in batches for name in sorted(batch) if name.endswith("FileID")]
+    if status.get("submission") and not named:
+        named = [f"perhaps a batch of input {file}" for file in files[:1]]
+    return list(dict.fromkeys([*named, *files]))
+
+
+def cleanup_seconds(raw: Json, default: float) -> float:
+    """Give how long the deletion of a stored object may take: by its deletionPolicy, if that can be read."""
+    spec = raw.get("spec")
+    policy = spec.get("deletionPolicy") if isinstance(spec, dict) else None
+    given = policy.get("cleanupTimeoutSeconds") if isinstance(policy, dict) else None
+    return given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else default
+
+
+def discards_files(raw: Json) -> bool:
+    """Tell whether the deletion of a stored object takes its results out of a volume."""
+    spec, status = raw.get("spec"), raw.get("status")
+    if not isinstance(spec, dict) or not isinstance(status, dict) or not status.get("output"):
+        return False
+    policy, output = spec.get("deletionPolicy"), spec.get("output")
+    asked = isinstance(policy, dict) and policy.get("output") == "Delete"
+    return asked and isinstance(output, dict) and bool(output.get("persistentVolumeClaim"))
+
+
+def is_ended(raw: Json) -> bool:
+    """Tell whether a stored object is Complete or Failed."""
+    conditions = (raw.get("status") or {}).get("conditions") or []
+    return any(item.get("type") in ENDED and item.get("status") == "True" for item in conditions)

@@ -1,0 +1,49 @@
+"""What a stored object tells of, without judging it."""
+
+from typing import Any
+
+import pytest
+
+from llmbatch.core import remains
+from tests.support import build
+
+VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}
+
+
+@pytest.mark.parametrize(("status", "named"), [
+    pytest.param(None, [], id="nothing yet"),
+    pytest.param("nonsense", [], id="a status that can't be read"),
+    pytest.param(build.uploaded().dump(), ["file file-in"], id="an uploaded file"),
+    pytest.param(build.owed().dump(), ["perhaps a batch of input file file-in", "file file-in"], id="an owed answer"),
+    pytest.param(build.submitted().dump(), ["batch batch-1", "file file-in"], id="a batch"),
+    pytest.param(build.stored().dump(), ["batch batch-1", "file file-err", "file file-in", "file file-out"], id="all files"),
+])  # fmt: skip
+def test_what_is_at_the_provider_is_named(status: Any, named: list[str]) -> None:
+    assert remains.at_the_provider({"status": status}) == named
+
+
+@pytest.mark.parametrize(("policy", "seconds"), [
+    pytest.param(None, 300, id="absent"),
+    pytest.param({}, 300, id="without a time"),
+    pytest.param({"cleanupTimeoutSeconds": 7}, 7, id="given"),
+    pytest.param({"cleanupTimeoutSeconds": "soon"}, 300, id="not a number"),
+    pytest.param({"cleanupTimeoutSeconds": True}, 300, id="not a number either"),
+    pytest.param({"cleanupTimeoutSeconds": -1}, 300, id="before now"),
+    pytest.param("nonsense", 300, id="no policy at all"),
+])  # fmt: skip
+def test_the_time_for_cleaning_up_is_the_operators_where_the_jobs_can_not_be_read(policy: Any, seconds: float) -> None:
+    assert remains.cleanup_seconds({"spec": {"deletionPolicy": policy}}, 300) == seconds
+    assert remains.cleanup_seconds({"spec": "nonsense"}, 300) == 300
+
+
+@pytest.mark.parametrize(("policy", "output", "stored", "expected"), [
+    pytest.param({"output": "Delete"}, VOLUME, True, True, id="stored results in a volume that go"),
+    pytest.param({"output": "Delete"}, VOLUME, False, False, id="nothing is stored"),
+    pytest.param({"output": "Delete"}, {"secret": {"name": "r", "key": "k"}}, True, False, id="in a Secret"),
+    pytest.param({"output": "Retain"}, VOLUME, True, False, id="that stay"),
+    pytest.param(None, VOLUME, True, False, id="the default"),
+])  # fmt: skip
+def test_only_files_in_a_volume_are_deleted_by_us(policy: Any, output: Any, *, stored: bool, expected: bool) -> None:
+    status = build.stored().dump() if stored else build.submitted().dump()
+    raw = {"spec": build.spec_json(output=output, deletionPolicy=policy), "status": status}
+    assert remains.discards_files(raw) is expected
