@@ -21,7 +21,8 @@ PAUSE_IMAGE = "localhost/pause:1"
 PROVISIONER = "llmbatch.example/folder"
 
 # Not etcd's usual ports: a developer's own etcd may have those.
-_ETCD = "http://127.0.0.1:12379"
+ETCD_PORT = 12379
+_ETCD = f"http://127.0.0.1:{ETCD_PORT}"
 _ETCD_PEER = "http://127.0.0.1:12380"
 
 
@@ -194,6 +195,9 @@ def _kubelet_settings() -> dict[str, object]:
         "makeIPTablesUtilChains": False,
         "oomScoreAdj": 0,
         "maxPods": 200,
+        # Tests kill containers again and again, and need not wait ten seconds, then twenty, … for each to come back.
+        "featureGates": {"KubeletCrashLoopBackOffMax": True},
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
         # A developer's disk may well be 90 % full; that's no reason to evict pods, nor to drop images nobody can pull.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {

@@ -3,13 +3,16 @@
 import datetime
 import os
 import shutil
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster import debian, leftovers, network, pause, processes, tools
 from tests.cluster.components import (
     API_SERVER,
     CONTAINERD_SOCKET,
+    ETCD_PORT,
     KUBECONFIG,
     NODE,
     PAUSE_IMAGE,
@@ -66,6 +69,10 @@ def up(*, fresh: bool = False) -> None:
         down()
     STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
     _MADE_BY.write_text(_version())
+    if "etcd" not in running_names() and answers(ETCD_PORT):
+        raise ClusterError(
+            f"Somebody else's etcd listens at port {ETCD_PORT} of 127.0.0.1, where the cluster's own has to: end it first"
+        )
     network.up()
     if not KUBECONFIG.exists():
         configure()
@@ -106,15 +113,29 @@ def down() -> None:
     with step("Cluster: ending its processes and undoing its changes", about="5 s"):
         running = processes.recorded()
         # containerd goes last: the pods' shims are its children in all but name.
-        processes.stop(process for name, process in running.items() if name not in {"containerd", "etcd"})
-        leftovers.end_pods()
-        processes.stop(running[name] for name in ("etcd", "containerd") if name in running)
-        leftovers.end_strays()
-        leftovers.unmount()
-        network.down()
-        leftovers.remove_files()
+        steps: tuple[Callable[[], None], ...] = (
+            lambda: processes.stop(process for name, process in running.items() if name not in {"containerd", "etcd"}),
+            leftovers.end_pods,
+            lambda: processes.stop(running[name] for name in ("etcd", "containerd") if name in running),
+            leftovers.end_strays,
+            leftovers.unmount,
+            network.down,
+            leftovers.remove_files,
+        )
+        # Each is tried, whatever became of the one before: an etcd that is left holds the port of the next cluster's.
+        failed = [complaint for undo in steps if (complaint := _complaint(undo))]
+        if failed:
+            raise ClusterError("Not everything could be undone:\n" + "\n".join(failed))
         if STATE.exists():
             shutil.rmtree(STATE)
+
+
+def _complaint(undo: Callable[[], None]) -> str:
+    try:
+        undo()
+    except (ClusterError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def restart(name: str) -> None:
@@ -131,6 +152,18 @@ def restart(name: str) -> None:
 def containerd(*arguments: str | Path) -> str:
     """Run containerd's own client in the namespace that the kubelet sees."""
     return run(["ctr", "-a", CONTAINERD_SOCKET, "-n", "k8s.io", *arguments])
+
+
+def running_names() -> set[str]:
+    """Name the processes of ours that run."""
+    return {name for name, process in processes.recorded().items() if process.alive}
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody listens at a port of the loopback interface."""
+    with socket.socket() as tried:
+        tried.settimeout(1)
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _start(component: Component) -> bool:
