@@ -35,7 +35,7 @@ VALUES = {
 """Short waits, so that between two kills something happens."""
 AT_ONCE = 10
 WAIT_FOR_TRANSFER_SECONDS = 3.0
-GAP_SECONDS = (0.5, 3.5)
+GAP_SECONDS = (0.2, 2.8)
 PATIENCE_SECONDS = 420
 
 
