@@ -36,6 +36,8 @@ class Life:
     """A fault of the emulator's create call."""
     deleted: bool = False
     """The job is deleted while its batch runs."""
+    discarded: bool = False
+    """The job is deleted after its end, and its results with it."""
     spec: tuple[tuple[str, Any], ...] = ()
 
     def job(self) -> Json:
@@ -49,6 +51,12 @@ VOLUMES = Life("a job from volume to volume", volumes=True)
 LOST = Life("a job whose create call loses its answer", lost="reset_after")
 REFUSED = Life("a job whose create call is refused at first", lost="status")
 TWICE = Life("a job whose create call somebody on the way sends twice", lost="repeat")
+DISCARDED = Life(
+    "a job that is deleted with its results",
+    volumes=True,
+    discarded=True,
+    spec=(("deletionPolicy", {"output": "Delete"}),),
+)
 DELETED = Life("a job that is deleted under way", deleted=True)
 
 # Where each effect is met.
@@ -81,6 +89,7 @@ LIVES: dict[tuple[Who, Effect], Life] = {
     ("transfer", Effect.PUBLISH_FILE): VOLUMES,
     ("transfer", Effect.SYNC_FOLDER): VOLUMES,
     ("transfer", Effect.WRITE_REPORT): VOLUMES,
+    ("transfer", Effect.DISCARD_FILE): DISCARDED,
 }
 
 
@@ -170,6 +179,10 @@ class Play:
             await self._until(lambda: _phase(api) in ("Validating", "InProgress"), api, operator)
             api.remove("batchjobs", "job")
             await self._until(lambda: api.get("batchjobs", "job") is None, api, operator)
+        elif self.life.discarded:
+            await self._until(lambda: _phase(api) == "Complete", api, operator)
+            api.remove("batchjobs", "job")
+            await self._until(lambda: api.get("batchjobs", "job") is None, api, operator)
         else:
             await self._until(lambda: _at_rest(api), api, operator)
         died = operator.exit_codes if self.death.who == "operator" else kubelet.exit_codes
@@ -203,6 +216,9 @@ class Play:
         assert left == [], f"left at the provider: {left}"
         if self.life.deleted:
             assert batches[0]["object"]["status"] == "cancelled"
+            return
+        if self.life.discarded:
+            assert list((kubelet.volume("data") / "out").iterdir()) == []
             return
         if self.life.volumes:
             out = kubelet.volume("data") / "out"
