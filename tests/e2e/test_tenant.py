@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import yaml
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import Json, Kube, KubectlError, condition
+from tests.e2e.release import Release
+from tests.e2e.watcher import Watcher
 from tests.support.canary import CREDENTIAL, CREDENTIAL_WORD, scan
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
@@ -28,6 +31,25 @@ class Writer(Kube):
 @pytest.fixture
 def writer(tenant: Tenant) -> Writer:
     """The user, in the tenant's namespace."""
+    return make_writer(tenant)
+
+
+@pytest.fixture(scope="module")
+def shared_tenant(release: Release, statuses: Watcher) -> Iterator[Tenant]:  # noqa: ARG001 - what it sees is judged last
+    """A namespace for all tests of what is refused: they leave nothing in it."""
+    made = make_tenant(release)
+    yield made
+    made.kube.run("delete", "namespace", made.kube.namespace, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def shared_writer(shared_tenant: Tenant) -> Writer:
+    """The user there."""
+    return make_writer(shared_tenant)
+
+
+def make_writer(tenant: Tenant) -> Writer:
+    """Make the user, his Role, and prompts that he may name."""
     rule = {"apiGroups": ["llmbatch.io"], "resources": ["batchjobs"]}
     verbs = ["create", "get", "list", "watch", "update", "patch", "delete"]
     api = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "writer"}}
@@ -89,8 +111,9 @@ def test_he_can_run_a_batch_and_that_is_all(tenant: Tenant, writer: Writer) -> N
     ],
 )  # fmt: skip
 def test_a_field_that_would_lead_elsewhere_does_not_exist(
-    tenant: Tenant, writer: Writer, path: str, value: object
+    shared_tenant: Tenant, shared_writer: Writer, path: str, value: object
 ) -> None:
+    tenant, writer = shared_tenant, shared_writer
     found = with_member(path, value)
     with pytest.raises(KubectlError, match=r"field not declared in schema|unknown field"):
         writer.apply(found)
@@ -128,9 +151,9 @@ def test_a_field_that_would_lead_elsewhere_does_not_exist(
         pytest.param("spec.endpoint", "https://evil.example/", id="an address as endpoint"),
     ],
 )
-def test_a_value_that_would_lead_elsewhere_is_refused(writer: Writer, path: str, value: object) -> None:
+def test_a_value_that_would_lead_elsewhere_is_refused(shared_writer: Writer, path: str, value: object) -> None:
     with pytest.raises(KubectlError, match="is invalid"):
-        writer.apply(with_member(path, value))
+        shared_writer.apply(with_member(path, value))
 
 
 def test_he_cannot_write_a_status_not_even_with_a_new_job(tenant: Tenant, writer: Writer) -> None:
