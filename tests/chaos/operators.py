@@ -6,9 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-import yaml
-
 from tests.support.apiserver import ApiServer
+from tests.support.inprocess import kubeconfig
 
 QUICK = {
     "LLMBATCH_NAMESPACE": "llmbatch-system",
@@ -31,7 +30,7 @@ class OperatorProcess:
     def __init__(self, api: ApiServer, folder: Path, **environment: str) -> None:
         """Prepare; `environment` is added to settings under which no test waits long."""
         self._log = folder / "operator.log"
-        self._env = {**os.environ, **QUICK, **environment, "KUBECONFIG": _kubeconfig(api, folder)}
+        self._env = {**os.environ, **QUICK, **environment, "KUBECONFIG": kubeconfig(api, folder)}
         self._process: asyncio.subprocess.Process | None = None
         self._keeping: asyncio.Task[None] | None = None
         self.exit_codes: list[int] = []
@@ -67,18 +66,3 @@ class OperatorProcess:
                     sys.executable, "-m", "llmbatch", "operator", env=self._env, stdout=log, stderr=log
                 )
             self.exit_codes.append(await self._process.wait())
-
-
-def _kubeconfig(api: ApiServer, folder: Path) -> str:
-    named = {"name": "here"}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "clusters": [{**named, "cluster": {"server": api.url}}],
-        "users": [{**named, "user": {"token": "t"}}],
-        "contexts": [{**named, "context": {"cluster": "here", "user": "here"}}],
-    }
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return str(path)

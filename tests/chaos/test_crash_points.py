@@ -11,7 +11,7 @@ from llmbatch.edges.crash import Effect
 from tests.chaos.lives import DEATHS, LIVES, Death, Play
 from tests.emulator.server import EmulatorServer
 
-AT_THE_SAME_TIME = 4
+AT_THE_SAME_TIME = 6
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,14 @@
 """An API server in memory, the gateway's emulator, and the operator between them."""
 
+import io
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from llmbatch.edges.logs import JsonFormatter
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support.apiserver import ApiServer
@@ -52,3 +55,18 @@ async def api() -> AsyncIterator[ApiServer]:
 async def operator(api: ApiServer, tmp_path: Path) -> AsyncIterator[Operator]:
     async with Operator(api, tmp_path).running() as running:
         yield running
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """All logs, from DEBUG on, as the operator formats them."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger("llmbatch")
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(level)

@@ -2,15 +2,12 @@
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.edges.logs import JsonFormatter
 from tests.controller.conftest import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.support import build
@@ -22,21 +19,6 @@ CANARY = "hunter2canary7f3a9"
 KEY = [{"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "consumer", "key": "apikey"}}}]
 FROM_SECRET = {"secret": {"name": "credentials", "key": "k"}}
 TO_SECRET = {"secret": {"name": "victim", "key": "k"}}
-
-
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """All logs, from DEBUG on, as the operator formats them."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter())
-    root = logging.getLogger("llmbatch")
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 def told(api: ApiServer) -> str:

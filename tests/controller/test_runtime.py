@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 import pytest
-import yaml
 
 from llmbatch.controller.process import Process
 from llmbatch.controller.runtime import Runtime
@@ -15,22 +14,7 @@ from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
-from tests.support.inprocess import apply_all, cluster_of
-
-
-def kubeconfig(api: ApiServer, folder: Path) -> str:
-    named = {"name": "here"}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "clusters": [{**named, "cluster": {"server": api.url}}],
-        "users": [{**named, "user": {"token": "t"}}],
-        "contexts": [{**named, "context": {"cluster": "here", "user": "here"}}],
-    }
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return str(path)
+from tests.support.inprocess import apply_all, cluster_of, kubeconfig
 
 
 async def test_a_process_finds_jobs_by_itself_and_stops_when_told(

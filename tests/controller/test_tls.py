@@ -7,9 +7,8 @@ import trustme
 
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
-from tests.emulator.server import EmulatorServer
 from tests.support.apiserver import ApiServer
-from tests.support.authorities import Authorities, strict_server
+from tests.support.authorities import Authorities, serving, strict_server
 from tests.support.build import batchgateway, batchjob
 from tests.support.inprocess import Json, Operator, apply_all, config_map, secret
 
@@ -20,12 +19,6 @@ MUTUAL = {**CA, "clientCertificate": {"secretName": "mtls"}}
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
     return Authorities(trustme.CA(), trustme.CA(), tmp_path_factory.mktemp("authorities"))
-
-
-def serving(authorities: Authorities, kind: str = "right", *, asks: bool = False) -> EmulatorServer:
-    certificate = authorities.server(kind)
-    client_ca = authorities.ca_file if asks else None
-    return EmulatorServer(certfile=certificate, keyfile=certificate, client_ca=client_ca, verify=False)
 
 
 def put_authority(api: ApiServer, authorities: Authorities, whose: str = "ours") -> None:

@@ -2,14 +2,11 @@
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.edges.logs import JsonFormatter
 from tests.controller.conftest import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.support import build
@@ -18,21 +15,6 @@ from tests.support.inprocess import Operator, apply_all, config_map, secret
 
 CANARY = "canary-7f3a9"
 KEY = [{"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "consumer", "key": "apikey"}}}]
-
-
-@pytest.fixture
-def logged() -> Iterator[io.StringIO]:
-    """All logs, from DEBUG on, as the operator formats them."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter())
-    root = logging.getLogger("llmbatch")
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 async def test_what_is_missing_may_come_later(operator: Operator, api: ApiServer, kong: Instance) -> None:

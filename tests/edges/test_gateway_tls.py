@@ -15,9 +15,8 @@ from llmbatch.edges.outcome import Answered, NotFound, Refused, Unreachable
 from llmbatch.edges.transfer import collect, upload
 from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance
-from tests.emulator.server import EmulatorServer
 from tests.support import build
-from tests.support.authorities import Authorities, strict_server
+from tests.support.authorities import Authorities, serving, strict_server
 
 Told = tuple[Reason, str] | None
 """Reason and message of a refusal; None: it went well."""
@@ -26,12 +25,6 @@ Told = tuple[Reason, str] | None
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
     return Authorities(trustme.CA(), trustme.CA(), tmp_path_factory.mktemp("authorities"))
-
-
-def serving(authorities: Authorities, kind: str = "right", *, asks: bool = False) -> EmulatorServer:
-    certificate = authorities.server(kind)
-    client_ca = authorities.ca_file if asks else None
-    return EmulatorServer(certfile=certificate, keyfile=certificate, client_ca=client_ca, verify=False)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import trustme
 
 from llmbatch.edges.connection import Material
+from tests.emulator.server import EmulatorServer
 
 HOST = "127.0.0.1"
 
@@ -87,3 +88,10 @@ def strict_server(authorities: Authorities) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(10)
+
+
+def serving(authorities: Authorities, kind: str = "right", *, asks: bool = False) -> EmulatorServer:
+    """Make an emulator with a certificate of that kind; `asks`: it wants one of the client."""
+    certificate = authorities.server(kind)
+    client_ca = authorities.ca_file if asks else None
+    return EmulatorServer(certfile=certificate, keyfile=certificate, client_ca=client_ca, verify=False)

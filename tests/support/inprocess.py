@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes.aio import client as kubernetes_client
 
 from llmbatch.api.batchjob_status import BatchJobStatus
@@ -32,6 +33,22 @@ def cluster_of(api: ApiServer) -> Cluster:
     configuration = kubernetes_client.Configuration(host=api.url)
     configuration.retries = None
     return Cluster(kubernetes_client.ApiClient(configuration))
+
+
+def kubeconfig(api: ApiServer, folder: Path) -> str:
+    """Write a kubeconfig of an API server in memory; answers its path."""
+    named = {"name": "here"}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{**named, "cluster": {"server": api.url}}],
+        "users": [{**named, "user": {"token": "t"}}],
+        "contexts": [{**named, "context": {"cluster": "here", "user": "here"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
 
 
 class Operator:
