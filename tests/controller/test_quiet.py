@@ -21,6 +21,7 @@ async def test_a_poll_that_finds_nothing_new_writes_and_tells_nothing(
 ) -> None:
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.VALIDATING)
+    await operator.until(lambda: operator.status().duplicates_checked_time)
     await polls(operator, kong, 2)
     writes, events = len(api.writes("batchjobs")), operator.events()
     await polls(operator, kong, 5)
@@ -81,6 +82,7 @@ async def test_labels_and_annotations_of_others_cause_no_write(
 ) -> None:
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.VALIDATING)
+    await operator.until(lambda: operator.status().duplicates_checked_time)
     await operator.quiet()
     writes = len(api.writes("batchjobs"))
     for number in range(3):
