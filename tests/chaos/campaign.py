@@ -34,8 +34,8 @@ VALUES = {
 }
 """Short waits, so that between two kills something happens."""
 AT_ONCE = 10
-WAIT_FOR_TRANSFER_SECONDS = 3.0
-GAP_SECONDS = (0.2, 2.8)
+WAIT_FOR_TRANSFER_SECONDS = 2.0
+GAP_SECONDS = (0.1, 1.5)
 PATIENCE_SECONDS = 420
 
 

@@ -1,5 +1,7 @@
 """Files of uploads whose answer was lost are found by their name, and deleted with the others at the end."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -78,3 +80,35 @@ async def test_a_gateway_that_lists_no_files_holds_nothing_up(
     kong.advance(3600)
     await operator.until_ended()
     assert left(kong) == []
+
+
+async def test_an_upload_that_arrives_after_the_process_that_sent_it_has_died_is_waited_for(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    # Whoever is killed has perhaps sent all of it; a proxy hands it on a little later.
+    first = Operator(api, tmp_path)
+    await first.start()
+    kong.fault("status", "files.create", status=503, times=-1)
+    apply_all(api, kong, FIVE)
+    await first.until(lambda: kong.calls("files.create"))
+    await first.stop()
+    kong.clear_faults()
+    api.remove("batchjobs", "job")
+    async with Operator(api, tmp_path, settle_seconds=2).running() as second:
+        await second.until(lambda: kong.calls("files.list"))
+        assert api.get("batchjobs", "job") is not None, "what may be under way is waited for"
+        somebody_elses(kong, f"{second.job()['metadata']['uid']}-0-1.jsonl")
+        await second.until_gone()
+    assert left(kong) == []
+
+
+async def test_a_job_whose_uploads_were_all_answered_is_let_go_at_once(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    kong.fault("status", "files.create", status=400, message="No.", times=-1)
+    async with Operator(api, tmp_path, settle_seconds=60, cleanup_timeout_seconds=300).running() as operator:
+        apply_all(api, kong, FIVE)
+        await operator.until(lambda: kong.calls("files.create"))
+        await operator.quiet()
+        api.remove("batchjobs", "job")
+        await operator.until_gone()

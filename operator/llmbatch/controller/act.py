@@ -14,7 +14,7 @@ from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
-from llmbatch.controller.strays import delete_strays
+from llmbatch.controller.strays import Strays
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
 from llmbatch.core import facts, farewell
@@ -56,6 +56,7 @@ class Actor:
     transfers: Transfers
     submitter: Submitter
     finder: Finder
+    strays: Strays
     metrics: Metrics
     recorder: Recorder
 
@@ -102,13 +103,14 @@ class Actor:
         if not done or seen.observation.stage is not Stage.INPUT:
             # It was put back on a job under way, of which there is nothing new to tell.
             return Outcome(seen.stored, stale=True)
+        self.strays.uploads.first(seen.owner.uid)
         return Outcome(seen.observation.status, after=0.0)
 
     async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
         observation = seen.observation
         if observation.deleted_at is not None:
-            if not effect.left_behind and (problem := await self._strays(seen)):
-                return Outcome(seen.stored, problem, after=5.0)
+            if not effect.left_behind and (problem := await self.strays.delete(seen)):
+                return Outcome(seen.stored, problem, after=problem.retry_after_seconds or 5.0)
             await self.discards.end(seen)
             subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
             # Before it is gone: if this process died in between, nobody would know what was left.
@@ -116,11 +118,15 @@ class Actor:
                 await self.recorder.tell(subject, *note)
         if not await self.finalizers.remove(seen.key, seen.raw):
             return Outcome(seen.stored, stale=True)
-        self.observer.forget(seen.key, seen.owner.uid)
+        self._forget(seen)
         if effect.kept_output or (effect.left_behind and not effect.as_asked):
             self.metrics.left_behind.inc()
         # An object that has ended stays; one that is deleted is gone now.
         return Outcome(seen.stored, gone=observation.deleted_at is not None)
+
+    def _forget(self, seen: Seen) -> None:
+        self.observer.forget(seen.key, seen.owner.uid)
+        self.strays.uploads.forget(seen.owner.uid)
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
@@ -135,6 +141,7 @@ class Actor:
         plan, client = seen.plan, _client(seen)
         if plan is None or plan.kind != "upload":
             raise NoClientError("an upload without a plan")
+        self.strays.uploads.begun(seen.owner.uid)
         if seen.data is None:
             problem = await self.transfers.start(seen.owner, seen.observation.spec, client.spec, plan)
             return Outcome(seen.observation.status, problem, after=0.5)
@@ -212,26 +219,6 @@ class Actor:
                     break
         return status, problem
 
-    async def _strays(self, seen: Seen) -> Problem | None:
-        """Delete the files of uploads whose answer was lost; answers what is in the way and worth waiting for."""
-        observation, client = seen.observation, seen.client
-        if (
-            client is None
-            or not observation.finalizer
-            or observation.restored
-            or observation.spec.remote_files != "Delete"
-        ):
-            return None
-        if observation.out_of_time:
-            return None
-        since = observation.status.start_time or observation.now
-        failed = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
-        if failed is None:
-            return None
-        problem = await self.observer.problem(client, failed)
-        told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
-        return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
-
     async def _finish(self, seen: Seen, finish: Finish) -> Outcome:
         """End the job, with the remote files deleted as far as patience goes."""
         observation = seen.observation
@@ -246,7 +233,7 @@ class Actor:
                 # The ids stay in status: they tell what the job was made of.
                 _, problem = await self._delete_files(seen, finish.delete_file_ids)
         if problem is None:
-            problem = await self._strays(seen)
+            problem = await self.strays.delete(seen)
         if problem is not None:
             stored = status.output
             patient = stored is not None and not observation.older_than(stored.stored_time, observation.cleanup_seconds)
@@ -264,7 +251,7 @@ class Actor:
         if unchecked and self.observer.gateways.lists_batches(gateway):
             told = "It could not be checked whether the provider has further batches of this job. Look there."
             notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
-        self.observer.forget(seen.key, seen.owner.uid)
+        self._forget(seen)
         ended = status.model_copy(update={"completion_time": observation.now})
         return Outcome(ended, finish=finish, after=0.0, notes=notes)
 

@@ -18,6 +18,7 @@ from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.slots import Slots
 from llmbatch.controller.transfers import Transfers, volume_destination
+from llmbatch.controller.uploads import Uploads
 from llmbatch.core import backoff, facts, quotes
 from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
 from llmbatch.core.plan import CollectReport, Problem, Report, UploadPlan, UploadReport
@@ -37,6 +38,7 @@ class Observer:
     transfers: Transfers
     discards: Discards
     slots: Slots
+    uploads: Uploads
     limits: Limits
     _next_poll: dict[str, float] = field(default_factory=dict)
     """By uid: when the job may be polled again, by the monotonic clock."""
@@ -259,8 +261,11 @@ class Observer:
     def absorb(self, seen: Seen, report: Report | None, problem: Problem | None = None) -> Seen:
         """Take a transfer's report into the status, or say why there is nothing to take."""
         now = seen.observation.now
+        if isinstance(seen.plan, UploadPlan):
+            problem = facts.upload_problem(report) if isinstance(report, UploadReport) else problem
+            unknown = problem is not None and problem.reason in (Reason.GATEWAY_UNREACHABLE, Reason.TRANSFER_FAILED)
+            self.uploads.ended(seen.owner.uid, known=not unknown)
         if isinstance(report, UploadReport):
-            problem = facts.upload_problem(report)
             if problem is None:
                 return _with(seen, status=facts.with_upload(seen.stored, report))
         elif isinstance(report, CollectReport):

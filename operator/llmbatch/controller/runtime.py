@@ -22,8 +22,10 @@ from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.reconcile import Reconciler
 from llmbatch.controller.refusals import Refusals
 from llmbatch.controller.slots import Slots
+from llmbatch.controller.strays import Strays
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
+from llmbatch.controller.uploads import Uploads
 from llmbatch.core.observation import Limits
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.credentials import Credentials
@@ -84,13 +86,14 @@ class Runtime:
         )
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
-        discards = Discards(self.transfers)
-        observer = Observer(self.cache, self.gateways, self.transfers, discards, Slots(self.cache), limits)
+        discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
+        observer = Observer(self.cache, self.gateways, self.transfers, discards, Slots(self.cache), uploads, limits)
         self.submitter = Submitter(cluster, observer, Refusals(self.recorder), leads)
         finder = Finder(observer, self.submitter, self.metrics)
         finalizers = Finalizers(cluster)
+        strays = Strays(observer, uploads)
         actor = Actor(
-            finalizers, observer, discards, self.transfers, self.submitter, finder, self.metrics, self.recorder
+            finalizers, observer, discards, self.transfers, self.submitter, finder, strays, self.metrics, self.recorder
         )
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.reconciler = Reconciler(

@@ -5,14 +5,50 @@ lost tries are left, and they count against the provider's quota of files; they 
 naming.upload_filename gave them, when the job ends or is deleted.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
+from llmbatch.api.reasons import Reason
+from llmbatch.controller.observe import Observer
+from llmbatch.controller.seen import Seen
+from llmbatch.controller.uploads import Uploads
 from llmbatch.core import naming
+from llmbatch.core.plan import Problem
 from llmbatch.core.submission import horizon
 from llmbatch.edges.gateway import Gateway
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused
 
 MOST_PAGES = 50
+
+
+@dataclass
+class Strays:
+    """Deletes them when a job ends or is deleted."""
+
+    observer: Observer
+    uploads: Uploads
+
+    async def delete(self, seen: Seen) -> Problem | None:
+        """Delete a job's; answers what is in the way and worth waiting for."""
+        observation, client = seen.observation, seen.client
+        if client is None or not observation.finalizer or observation.out_of_time:
+            return None
+        if observation.restored or observation.spec.remote_files != "Delete":
+            return None
+        since = observation.status.start_time or observation.now
+        failed = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
+        if failed is not None:
+            problem = await self.observer.problem(client, failed)
+            told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
+            return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+        if observation.deleted_at is None:
+            # At the end of a job that has run, nothing is left of its uploads that could still arrive.
+            return None
+        left = self.uploads.doubt(observation.uid, uploaded=observation.status.input is not None)
+        if left <= 0:
+            return None
+        told = "An upload whose answer was lost may still arrive; its file is looked for once more."
+        return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=min(left + 0.1, 5.0))
 
 
 async def delete_strays(gateway: Gateway, uid: str, known: tuple[str, ...], since: datetime) -> Failure | None:

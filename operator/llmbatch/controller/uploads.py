@@ -1,0 +1,53 @@
+"""Uploads whose outcome is not known: their file may show at the provider after it was looked for.
+
+A pod or an operator that was killed has perhaps sent its whole request, and a proxy delivers it a little later. So the
+deletion of a job that may have such an upload waits for the settle period before it looks for strays for the last time.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Uploads:
+    """Remembers, in this process alone; of what an earlier one did, nothing is known."""
+
+    settle_seconds: float
+    _own: set[str] = field(default_factory=set)
+    """uids of jobs of which this process knows every upload."""
+    _open: set[str] = field(default_factory=set)
+    """uids of jobs with an upload under way."""
+    _until: dict[str, float] = field(default_factory=dict)
+    """By uid: when the last doubtful upload must have shown, by the monotonic clock."""
+
+    def first(self, uid: str) -> None:
+        """Note that nothing was uploaded for a job before."""
+        self._own.add(uid)
+
+    def begun(self, uid: str) -> None:
+        """Note that an upload begins."""
+        self._open.add(uid)
+
+    def ended(self, uid: str, *, known: bool) -> None:
+        """Note that an upload has ended; with an answer, or without one."""
+        self._open.discard(uid)
+        if not known:
+            self._until[uid] = time.monotonic() + self.settle_seconds
+
+    def doubt(self, uid: str, *, uploaded: bool) -> float:
+        """Give the seconds until no file of an upload without an answer can show any more.
+
+        Args:
+            uid: The job's.
+            uploaded: Its file's id is known, so that an earlier process has left no upload unanswered but long ago.
+        """
+        if uid in self._open or (not uploaded and uid not in self._own):
+            self.ended(uid, known=False)
+            self._own.add(uid)
+        return max(0.0, self._until.get(uid, 0.0) - time.monotonic())
+
+    def forget(self, uid: str) -> None:
+        """Forget a job that is gone or has ended."""
+        self._own.discard(uid)
+        self._open.discard(uid)
+        self._until.pop(uid, None)
