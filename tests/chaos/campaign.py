@@ -35,6 +35,8 @@ VALUES = {
 """Short waits, so that between two kills something happens."""
 AT_ONCE = 10
 WAIT_FOR_TRANSFER_SECONDS = 2.0
+POWER_CUT = 0.85
+"""Above this everything is killed at once, as by a node that loses its power."""
 GAP_SECONDS = (0.1, 1.5)
 PATIENCE_SECONDS = 420
 
@@ -194,32 +196,35 @@ class Campaign:
                 if victim.kind == "emulator" and victim.kill():
                     self.restarts["emulator"] += 1
             return
-        chosen = self._choose(found, leader, lot)
-        if chosen is not None and chosen.kill():
-            word = chosen.kind if chosen.kind == "transfer" else ("leader" if chosen.pod == leader else "standby")
-            self.kills[word] += 1
-            if sum(self.kills.values()) % 25 == 0:
-                over = sum(_is_over(job) for job in self._jobs.values())
-                self._say(
-                    f"  {sum(self.kills.values())} kills ({_told(self.kills)}), {len(self.made)} jobs, {over} ended"
-                )
+        if lot > POWER_CUT:
+            struck = [victim for victim in found if victim.kind != "emulator" and self._is_ours(victim)]
+        else:
+            chosen = self._choose(found, leader, lot)
+            struck = [] if chosen is None else [chosen]
+        before = sum(self.kills.values())
+        for victim in struck:
+            if victim.kill():
+                word = victim.kind if victim.kind == "transfer" else ("leader" if victim.pod == leader else "standby")
+                self.kills[word] += 1
+        if sum(self.kills.values()) // 25 > before // 25:
+            over = sum(_is_over(job) for job in self._jobs.values())
+            self._say(f"  {sum(self.kills.values())} kills ({_told(self.kills)}), {len(self.made)} jobs, {over} ended")
+
+    def _is_ours(self, victim: Victim) -> bool:
+        return victim.kind == "operator" or victim.pod.rsplit("-", 3)[0] in self.made
 
     def _choose(self, found: list[Victim], leader: str, lot: float) -> Victim | None:
         if lot < 0.5 and (transfer := self._transfer()) is not None:
             return transfer
         operators = [victim for victim in found if victim.kind == "operator"]
         leading = [victim for victim in operators if victim.pod == leader]
-        return self._random.choice(leading if leading and lot < 0.9 else operators) if operators else None
+        return self._random.choice(leading if leading and lot < 0.7 else operators) if operators else None
 
     def _transfer(self) -> Victim | None:
         """Find a transfer pod's process; they live for seconds only, so that one is waited for."""
         deadline = time.monotonic() + WAIT_FOR_TRANSFER_SECONDS
         while time.monotonic() < deadline:
-            ours = [
-                victim
-                for victim in victims(self._release)
-                if victim.kind == "transfer" and victim.pod.rsplit("-", 3)[0] in self.made
-            ]
+            ours = [victim for victim in victims(self._release) if victim.kind == "transfer" and self._is_ours(victim)]
             if ours:
                 # At any moment of its life, not always at its first.
                 time.sleep(self._random.uniform(0, 0.5))

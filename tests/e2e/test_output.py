@@ -58,10 +58,14 @@ def test_a_file_that_is_there_is_never_overwritten(tenant: Tenant) -> None:
 
 def test_results_belong_to_the_job_and_output_can_no_longer_be_changed(tenant: Tenant) -> None:
     kube = tenant.kube
-    kube.apply(PROMPTS, objects.job("job", objects.in_config_map("prompts"), objects.in_config_map("out", "results")))
-    job = kube.wait_for("job", "Complete")
-    owner = kube.get("configmap", "out")["metadata"]["ownerReferences"][0]
-    assert owner["uid"] == job["metadata"]["uid"]
+    for name, policy in (("job", {}), ("brief", {"deletionPolicy": {"output": "Delete"}})):
+        target = objects.in_config_map(f"out-{name}", "results")
+        kube.apply(PROMPTS, objects.job(name, objects.in_config_map("prompts"), target, **policy))
+    job, brief = kube.wait_for("job", "Complete"), kube.wait_for("brief", "Complete")
+    kept, owned = kube.get("configmap", "out-job")["metadata"], kube.get("configmap", "out-brief")["metadata"]
+    assert kept["labels"]["llmbatch.io/batchjob-uid"] == job["metadata"]["uid"]
+    assert "ownerReferences" not in kept, "results outlive their job"
+    assert [owner["uid"] for owner in owned["ownerReferences"]] == [brief["metadata"]["uid"]], "unless told otherwise"
     assert job["metadata"].get("finalizers", []) == [], "what has ended can be deleted without the operator"
     with pytest.raises(KubectlError, match=r"spec\.output can't change any more"):
         kube.patch("batchjob", "job", {"spec": {"output": {"configMap": {"name": "elsewhere"}}}})

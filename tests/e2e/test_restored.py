@@ -1,6 +1,7 @@
 """A BatchJob that a backup tool puts into another namespace, status and all, on the real API server."""
 
 import json
+import time
 
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
@@ -10,6 +11,14 @@ PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b
 JOB = objects.job(
     "job", objects.in_config_map("prompts"), objects.in_secret("out", "results"), remoteFiles="Retain"
 )  # fmt: skip
+
+
+def until_told(elsewhere: Tenant, name: str, seconds: float = 30) -> None:
+    """Wait for the event that says what a copy is."""
+    deadline = time.monotonic() + seconds
+    while "Restored" not in [event["reason"] for event in elsewhere.kube.events(name)]:
+        assert time.monotonic() < deadline, f"{name} is not taken for a copy"
+        time.sleep(0.3)
 
 
 def test_a_copy_follows_the_batch_of_the_original_and_its_deletion_touches_nothing(tenant: Tenant) -> None:
@@ -31,7 +40,7 @@ def test_a_copy_follows_the_batch_of_the_original_and_its_deletion_touches_nothi
         status = json.dumps({"status": original["status"]})
         elsewhere.kube.run("patch", "batchjob", name, "--subresource=status", "--type=merge", "-p", status)
         elsewhere.kube.until(name, lambda job: condition(job, "Ready").get("reason") == "InProgress", "followed")
-    assert "Restored" in [event["reason"] for event in elsewhere.kube.events("job")]
+        until_told(elsewhere, name)
     elsewhere.kube.delete("batchjob", "other", seconds=30)
     assert not tenant.kong.calls("batches.cancel")
     tenant.kong.advance(3600)

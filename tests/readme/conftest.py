@@ -38,6 +38,8 @@ def _clear(kube: Kube) -> None:
     kube.run("delete", "batchjobs", "--all", "--timeout=60s")
     for path in EXAMPLES:
         kube.run("delete", "-f", str(path), "--ignore-not-found", "--timeout=60s")
+    # Results outlive their jobs.
+    kube.run("delete", "secrets,configmaps", "-l", "app.kubernetes.io/managed-by=llmbatch", "--timeout=60s")
 
 
 def documents(path: Path) -> list[dict[str, object]]:
