@@ -89,7 +89,12 @@ class Target:
         known = [entry for entry in objects(path) if self.there(*entry)]
         # Jobs before their gateway: the operator still has to reach it to clean up behind them.
         for kind, name, place in sorted(known, key=lambda entry: entry[0] != "BatchJob"):
-            self.kubectl("delete", kind, name, "--namespace", place, "--ignore-not-found", "--timeout=90s")
+            there = ("--namespace", place)
+            uid = self.kubectl("get", kind, name, *there, "-o", "jsonpath={.metadata.uid}")
+            self.kubectl("delete", kind, name, *there, "--ignore-not-found", "--timeout=90s")
+            if kind == "BatchJob":
+                # Its results outlive it.
+                self.kubectl("delete", "secrets,configmaps", *there, "-l", f"llmbatch.io/batchjob-uid={uid}")
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Start kubectl; what it prints is read line by line."""
