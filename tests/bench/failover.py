@@ -71,7 +71,8 @@ class Failover:
 
 
 def main() -> int:
-    """Measure, and print."""
+    """Measure, and print; with names of ends as arguments, only those."""
+    wanted = sys.argv[1:] or ["kill", "freeze", "drain"]
     cluster = tests.cluster.up()
     tests.cluster.build_images(cluster)
     release = Release(cluster)
@@ -92,7 +93,9 @@ def main() -> int:
             return lambda: None
 
         print(f"From the end of the leader to the first status of a new job, {REPETITIONS} times each:")
-        for name, end in (("kill", kill), ("freeze", freeze), ("drain", drain)):
+        ends = {"kill": kill, "freeze": freeze, "drain": drain}
+        for name in wanted:
+            end = ends[name]
             seconds = failover.measure(end)
             bound = f"   (bound: {BOUNDS[name]:.0f} s)" if name in BOUNDS else ""
             print(

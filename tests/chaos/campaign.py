@@ -34,10 +34,10 @@ VALUES = {
 }
 """Short waits, so that between two kills something happens."""
 AT_ONCE = 10
-WAIT_FOR_TRANSFER_SECONDS = 2.0
+WAIT_FOR_TRANSFER_SECONDS = 1.5
 POWER_CUT = 0.85
 """Above this everything is killed at once, as by a node that loses its power."""
-GAP_SECONDS = (0.1, 1.5)
+GAP_SECONDS = (0.1, 1.0)
 PATIENCE_SECONDS = 420
 
 
