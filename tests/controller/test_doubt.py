@@ -76,3 +76,23 @@ async def test_an_object_whose_status_cannot_be_read_is_let_go_when_its_time_is_
     await operator.until_gone()
     await operator.until(lambda: ("Warning", "RemoteFilesRetained") in operator.events(), None)
     await operator.stop()
+
+
+async def test_an_operator_that_was_away_tries_as_long_as_any_other_to_delete_files(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    kong.fault("status", "files.delete", status=503, times=-1)
+    async with Operator(api, tmp_path).running() as first:
+        apply_all(api, kong, FIVE)
+        await first.until(lambda: first.status().submission_time)
+        kong.advance(3600)
+        await first.until(lambda: first.status().output)
+    # It was away for an hour after it had stored the results.
+    job = first.job()
+    job["status"]["output"]["storedTime"] = timestamp(datetime.now(UTC) - timedelta(hours=1))
+    api.put("batchjobs", job)
+    kong.clear_faults()
+    kong.fault("status", "files.delete", status=503, times=2)
+    async with Operator(api, tmp_path, cleanup_timeout_seconds=60).running() as second:
+        await second.until_ended()
+        assert left(kong) == []

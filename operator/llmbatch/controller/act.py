@@ -235,9 +235,7 @@ class Actor:
         if problem is None:
             problem = await self.strays.delete(seen)
         if problem is not None:
-            stored = status.output
-            patient = stored is not None and not observation.older_than(stored.stored_time, observation.cleanup_seconds)
-            if patient and observation.stage is Stage.CLEANUP:
+            if observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
                 return Outcome(status, problem)
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
         if doubtful(observation):

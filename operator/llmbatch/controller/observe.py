@@ -45,6 +45,7 @@ class Observer:
     _failed_polls: dict[str, Problem] = field(default_factory=dict)
     """By uid: what the last poll met, if it failed."""
     _owed: owed.Owed = field(default_factory=owed.Owed)
+    _over: owed.Owed = field(default_factory=owed.Owed)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
         """Observe a job.
@@ -70,6 +71,7 @@ class Observer:
             acknowledged=stored.observed_generation == metadata["generation"] and not lost,
             unrecorded=lost,
             owed_seconds=self._owed.seconds(metadata["uid"], stored.submission),
+            over_seconds=self._over.seconds(metadata["uid"], stage_of(stored) if stored.batches else None),
         )
         seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
         stage = observation.stage
@@ -128,6 +130,7 @@ class Observer:
         self._failed_polls.pop(uid, None)
         self.slots.release(key)
         self._owed.forget(uid)
+        self._over.forget(uid)
 
     async def _batch(self, seen: Seen) -> Seen:
         wait = self.poll_in(seen.owner.uid)

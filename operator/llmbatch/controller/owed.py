@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from llmbatch.api.batchjob_status import BatchJobStatus, Submission
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.controller.seen import Json
 from llmbatch.core import facts
 from llmbatch.core.observation import Stage, stage_of
@@ -12,22 +12,22 @@ from llmbatch.core.observation import Stage, stage_of
 
 @dataclass
 class Owed:
-    """Remembers when an intent was first seen, by the monotonic clock.
+    """Remembers when an intent, or anything else that is waited for, was first seen, by the monotonic clock.
 
     An intent tells its own age by the API server's clock. One that was written by another clock, or restored, may lie in
     the future; what this process has seen with its own eyes counts then, so that no wait is longer than its period.
     """
 
-    _known: dict[str, tuple[Submission, float]] = field(default_factory=dict)
+    _known: dict[str, tuple[object, float]] = field(default_factory=dict)
 
-    def seconds(self, uid: str, submission: Submission | None) -> float:
-        """Give the seconds since a job's intent was first seen; 0 when there is none."""
-        if submission is None:
+    def seconds(self, uid: str, seen: object | None) -> float:
+        """Give the seconds since a job's intent (or the like) was first seen; 0 when there is none."""
+        if seen is None:
             self.forget(uid)
             return 0.0
         known = self._known.get(uid)
-        if known is None or known[0] != submission:
-            known = self._known[uid] = (submission, time.monotonic())
+        if known is None or known[0] != seen:
+            known = self._known[uid] = (seen, time.monotonic())
         return time.monotonic() - known[1]
 
     def forget(self, uid: str) -> None:

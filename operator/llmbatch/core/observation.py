@@ -1,5 +1,6 @@
 """Everything a decision may look at, read once."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -90,6 +91,8 @@ class Observation:
     deleted_at: datetime | None = None
     owed_seconds: float = 0.0
     """How long this process has known of the owed answer; for an intent whose time is of a clock that is ahead."""
+    over_seconds: float = math.inf
+    """How long this process has known of the stage: while no operator worked, nothing was tried."""
     resubmit: str | None = None
     """Value of the resubmit annotation."""
     acknowledged: bool = True
@@ -168,10 +171,14 @@ class Observation:
 
     @property
     def cleanup_overdue(self) -> bool:
-        """Tell whether the results have been stored, or the batch has been over without any, for cleanup_seconds."""
+        """Tell whether the results have been stored, or the batch has been over without any, for cleanup_seconds.
+
+        By this process' own time as well: one that comes back after an hour tries for as long as any other.
+        """
         stored = self.status.output
         moment = stored.stored_time if stored is not None else self.batch.completed_at
-        return moment is not None and self.older_than(moment, self.cleanup_seconds)
+        overdue = moment is not None and self.older_than(moment, self.cleanup_seconds)
+        return overdue and self.over_seconds > self.cleanup_seconds
 
     @property
     def file_ids(self) -> tuple[str, ...]:
