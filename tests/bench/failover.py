@@ -13,15 +13,10 @@ from tests.chaos.victims import victims
 from tests.cluster.kubeapi import KubeApi
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
-from tests.e2e.release import Release
+from tests.e2e.release import CHARTS_LEASE, Release
 
 REPETITIONS = 10
 PATIENCE_SECONDS = 90
-DEFAULTS = {
-    "leaderElection.leaseSeconds": "15",
-    "leaderElection.renewSeconds": "10",
-    "leaderElection.retrySeconds": "2",
-}
 BOUNDS = {"kill": 20.0, "freeze": 20.0}
 
 
@@ -76,7 +71,7 @@ def main() -> int:
     cluster = tests.cluster.up()
     tests.cluster.build_images(cluster)
     release = Release(cluster)
-    release.install(**DEFAULTS)
+    release.install(**CHARTS_LEASE)
     try:
         failover = Failover(release)
 

@@ -21,6 +21,12 @@ SETTLE_SECONDS = 8
 CLEANUP_SECONDS = 20
 
 
+CHARTS_LEASE = {
+    "leaderElection.leaseSeconds": "15",
+    "leaderElection.renewSeconds": "10",
+    "leaderElection.retrySeconds": "2",
+}
+"""The chart's own, for what a failover takes in real life."""
 QUICK_LEASE = {
     "leaderElection.leaseSeconds": "6",
     "leaderElection.renewSeconds": "4",

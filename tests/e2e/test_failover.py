@@ -11,14 +11,9 @@ from tests.cluster import processes
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
 from tests.e2e.kube import Json, condition
-from tests.e2e.release import Release
+from tests.e2e.release import CHARTS_LEASE, Release
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
-DEFAULTS = {
-    "leaderElection.leaseSeconds": "15",
-    "leaderElection.renewSeconds": "10",
-    "leaderElection.retrySeconds": "2",
-}
 UNREACHABLE_SECONDS = 60
 
 
@@ -54,7 +49,7 @@ def restarts(tenant: Tenant, pod: str) -> tuple[int, int]:
 @pytest.fixture(scope="module")
 def by_default(release: Release) -> Iterator[None]:
     """The chart's own times, in place of the short ones of other tests."""
-    release.upgrade(**DEFAULTS)
+    release.upgrade(**CHARTS_LEASE)
     yield
     release.install()
 

@@ -127,10 +127,10 @@ class Reconciler:
         self.cache.put(key, raw)
         if is_settled(raw):
             return Done()
-        if self._seconds_left(raw) < -OVERDUE_SECONDS:
+        left = self._seconds_left(raw)
+        if left < -OVERDUE_SECONDS:
             # Held longer than the rules allow, for whatever reason.
             return await self._let_go(key, raw)
-        left = self._seconds_left(raw)
         try:
             # What hangs when the time for cleaning up is over is given up: the next pass lets the object go.
             async with asyncio.timeout(left if 0 < left < math.inf else None) as limit:
