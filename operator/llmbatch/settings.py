@@ -18,6 +18,7 @@ class Settings(BaseModel):
     namespace: str = "default"
     """Namespace the operator runs in."""
     pod_name: str = "llmbatch"
+    pod_uid: str = ""
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to work in; empty: all."""
     image: str = "llmbatch"

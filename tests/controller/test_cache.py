@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_ended, is_settled
+from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.controller.handlers import needs_a_look
 from llmbatch.controller.queue import Key
+from llmbatch.core import remains
 from tests.support import build
 
 Json = dict[str, Any]
@@ -58,7 +59,7 @@ def test_settled_jobs(found: Json, settled: bool) -> None:
 
 
 def test_a_false_condition_ends_nothing() -> None:
-    assert not is_ended({"status": {"conditions": [build.condition("Complete", "False")]}})
+    assert not remains.is_ended({"status": {"conditions": [build.condition("Complete", "False")]}})
 
 
 def test_phases_are_counted_and_managed_fields_forgotten() -> None:

@@ -171,10 +171,10 @@ def discard_jobs(api: ApiServer) -> list[Json]:
 def answer(api: ApiServer, **report: Any) -> None:
     """End the pod of the Job that deletes results, as the kubelet tells it."""
     (job,) = discard_jobs(api)
-    name = job["metadata"]["name"]
+    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
     message = json.dumps({"kind": "discard", **report})
     state = {"terminated": {"exitCode": 0, "reason": "Completed", "message": message}}
-    labels = {"batch.kubernetes.io/job-name": name}
+    labels = {"batch.kubernetes.io/controller-uid": uid}
     metadata = {"name": f"{name}-1", "namespace": NAMESPACE, "labels": labels}
     api.put("pods", {"metadata": metadata, "status": {"containerStatuses": [{"state": state}]}})
 

@@ -221,6 +221,34 @@ async def test_a_refusal_after_two_batches_were_made_ends_in_one(
     assert counted(operator, "duplicate_batches") == 2
 
 
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+async def test_a_final_refusal_after_a_batch_was_made_ends_in_that_batch(
+    operator: Operator, api: ApiServer, kong: Instance, status: int
+) -> None:
+    kong.fault("accepted_status", "batches.create", status=status)
+    apply_all(api, kong, FIVE)
+    made = await submitted(operator)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert states(kong) == {made: "completed"}
+    assert counted(operator, "adoptions") == 1
+
+
+async def test_a_final_refusal_is_believed_when_the_list_fails(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("status", "batches.create", status=422)
+    kong.fault("status", "batches.list", status=503, skip=1)  # after the one that finds the gateway ready
+    apply_all(api, kong, FIVE)
+    await operator.until_ended()
+    (failed,) = [call for call in kong.calls("batches.list") if call["fault"] is not None]
+    assert failed["query"]["limit"] == "100"
+    assert operator.reason() == Reason.REQUEST_REFUSED
+    assert states(kong) == {}
+    assert len(kong.calls("batches.create")) == 1
+
+
 async def test_a_deleted_job_cancels_the_repeat_of_its_batch_too(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:

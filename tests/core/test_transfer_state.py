@@ -1,16 +1,18 @@
 """How far a transfer Job is, from what the API server tells of it."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.core.plan import CollectReport, UploadReport
-from llmbatch.core.transfer_state import Blocked, Ended, Working, read
+from llmbatch.core.transfer_state import LOST, Blocked, Ended, Working, read
 from tests.support import build
 
 Json = dict[str, Any]
+NOW = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
 
 
 def job(kind: str = "upload", **status: Any) -> Json:
@@ -109,7 +111,7 @@ REPORT = json.dumps(build.upload_report().dump())
     ],
 )  # fmt: skip
 def test_states(*, found: Json, pods: list[Json], events: list[Json], kind: type, reason: Reason, words: str) -> None:
-    state = read(found, pods, events)
+    state = read(found, pods, events, NOW)
     assert isinstance(state, kind)
     told = state.told if isinstance(state, Working) else state.problem
     assert told is not None
@@ -131,16 +133,38 @@ def test_states(*, found: Json, pods: list[Json], events: list[Json], kind: type
 def test_a_report_counts_whatever_the_exit_code(
     kind: str, message: str, report: UploadReport | CollectReport, code: int
 ) -> None:
-    assert read(job(kind), [terminated(code, message)], []) == Ended(report)
+    assert read(job(kind), [terminated(code, message)], [], NOW) == Ended(report)
 
 
 def test_a_report_of_nonsense_is_none() -> None:
     for message in ("", "null", "[]", "{", '{"bytes": "many"}'):
-        state = read(job("collect"), [terminated(0, message)], [])
+        state = read(job("collect"), [terminated(0, message)], [], NOW)
         assert isinstance(state, Ended)
         assert (state.report is None) == (state.problem is not None)
 
 
 def test_the_newest_pod_counts() -> None:
     old = pod("2026-03-01T11:00:00Z", phase="Failed", reason="Evicted")
-    assert isinstance(read(job(), [old, pod("2026-03-01T12:00:00Z")], []), Working)
+    assert isinstance(read(job(), [old, pod("2026-03-01T12:00:00Z")], [], NOW), Working)
+
+
+def leaving(found: Json, since: timedelta) -> Json:
+    """A pod on node-7 that was to have ended so long ago."""
+    due = (NOW - since).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {**found, "metadata": {**found["metadata"], "deletionTimestamp": due}, "spec": {"nodeName": "node-7"}}
+
+
+@pytest.mark.parametrize("found", [pod(), container("Running", running={})], ids=["starting", "running"])
+def test_a_pod_that_should_have_ended_long_ago_counts_as_lost_with_its_node(found: Json) -> None:
+    state = read(job(), [leaving(found, LOST)], [], NOW)
+    assert isinstance(state, Ended)
+    assert state.report is None
+    assert state.problem is not None
+    assert state.problem.reason == Reason.TRANSFER_FAILED
+    assert "node-7" in state.problem.message
+    assert isinstance(read(job(), [leaving(found, LOST - timedelta(seconds=1))], [], NOW), Working)
+    assert isinstance(read(job(), [leaving(found, -LOST)], [], NOW), Working), "it has its grace period"
+
+
+def test_a_pod_that_has_ended_is_believed_however_late_it_is_removed() -> None:
+    assert read(job(), [leaving(terminated(0, REPORT), 10 * LOST)], [], NOW) == Ended(build.upload_report())

@@ -144,14 +144,14 @@ async def test_events_are_sent_in_order_and_a_refused_one_stops_none(api: ApiSer
 async def test_what_a_namespace_that_ends_does_not_take_is_told_about_the_operators_own_pod(api: ApiServer) -> None:
     api.terminating.add(SUBJECT.namespace)
     cluster = cluster_of(api)
-    recorder = Recorder(cluster, "llmbatch-system", "pod-1")
+    recorder = Recorder(cluster, "llmbatch-system", "pod-1", "uid-1")
     recorder.record(SUBJECT, "Warning", Reason.REMOTE_FILES_RETAINED, "batch-1 is left")
     task = asyncio.create_task(recorder.run())
     await recorder.flush(5)
     task.cancel()
     await cluster.close()
     (event,) = api.objects("events")
-    pod = {"apiVersion": "v1", "kind": "Pod", "namespace": "llmbatch-system", "name": "pod-1"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "namespace": "llmbatch-system", "name": "pod-1", "uid": "uid-1"}
     assert (event["involvedObject"], event["metadata"]["namespace"]) == (pod, "llmbatch-system")
     told = f"{SUBJECT.kind} {SUBJECT.namespace}/{SUBJECT.name}: batch-1 is left"
     assert (event["reason"], event["message"]) == (Reason.REMOTE_FILES_RETAINED, told)

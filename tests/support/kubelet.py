@@ -83,7 +83,7 @@ class Kubelet:
             "metadata": {
                 "name": f"{metadata['name']}-pod",
                 "namespace": metadata["namespace"],
-                "labels": {"batch.kubernetes.io/job-name": metadata["name"]},
+                "labels": {"batch.kubernetes.io/controller-uid": metadata["uid"]},
                 "ownerReferences": [{"uid": metadata["uid"]}],
             },
             "status": {**status, "containerStatuses": [{"name": "transfer", "state": state}]},

@@ -73,16 +73,11 @@ def _uid(found: Json) -> str | None:
     return uid
 
 
-def is_ended(found: Json) -> bool:
-    """Tell whether a BatchJob is Complete or Failed."""
-    return remains.is_ended(found)
-
-
 def is_settled(found: Json) -> bool:
     """Tell whether there is nothing at all left to do for a BatchJob, so that a pass need not even read it."""
     metadata, status = found.get("metadata") or {}, found.get("status") or {}
     return (
-        is_ended(found)
+        remains.is_ended(found)
         and "deletionTimestamp" not in metadata
         and (FINALIZER in (metadata.get("finalizers") or [])) == remains.discards_files(found)
         and status.get("observedGeneration") == metadata.get("generation")
@@ -91,7 +86,7 @@ def is_settled(found: Json) -> bool:
 
 def _is_active(found: Json) -> bool:
     status = found.get("status") or {}
-    if is_ended(found) or status.get("output"):
+    if remains.is_ended(found) or status.get("output"):
         return False
     batch: Json = next(iter(status.get("batches") or []), {})
     if batch.get("id"):

@@ -11,8 +11,9 @@ from llmbatch.api import conditions
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus, Capabilities
 from llmbatch.api.conditions import Condition
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.cache import BATCHGATEWAY, Cache, is_ended, is_settled
+from llmbatch.controller.cache import BATCHGATEWAY, Cache, is_settled
 from llmbatch.controller.queue import Key, WorkQueue
+from llmbatch.core import remains
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
 from llmbatch.edges import crash
@@ -209,7 +210,7 @@ class Gateways:
 
     async def _wake_jobs(self, key: Key) -> None:
         for job in self.cache.jobs_of(key.namespace, key.name):
-            if not is_ended(self.cache.get(job) or {}):
+            if not remains.is_ended(self.cache.get(job) or {}):
                 await self.queue.add(job)
 
 

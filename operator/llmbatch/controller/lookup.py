@@ -1,11 +1,11 @@
 """Finding a job's batches in the gateway's list: that of a lost answer, and those that a retry on the way made besides."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.gateways import Client
+from llmbatch.controller.listing import Found, list_ours
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
 from llmbatch.controller.seen import Seen
@@ -14,25 +14,12 @@ from llmbatch.core import closing, facts
 from llmbatch.core.decide import decide
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
-from llmbatch.core.submission import by_use, horizon, is_newest_first, matches
+from llmbatch.core.submission import by_use, horizon
 from llmbatch.core.wire import RemoteBatch
-from llmbatch.edges import crash
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused
 
 LOOK_AGAIN_SECONDS = 10.0
-MOST_PAGES = 500
-
-
-@dataclass(frozen=True)
-class Found:
-    """A job's batches, as far as they are listed."""
-
-    batches: tuple[RemoteBatch, ...]
-    whole: bool
-    """The list was read as far back as need be."""
-    unusable: bool = False
-    """One of the job's is listed under an id that no path can hold: it is there, and nothing can be done with it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +46,7 @@ class Finder:
         submission = observation.status.submission
         if submission is None:
             return Outcome(seen.stored)
-        found = await self._find(seen, client, horizon(submission.since or submission.intent_time))
+        found = await list_ours(client.gateway, observation, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
             return Outcome(seen.stored, await self._unlisted(client, found))
         if found.unusable:
@@ -94,7 +81,7 @@ class Finder:
         """Find further batches of a job that has one: keep the one that is of most use, cancel the others."""
         observation = seen.observation
         status, now = observation.status, observation.now
-        found = await self._find(seen, client, horizon(status.start_time or now))
+        found = await list_ours(client.gateway, observation, horizon(status.start_time or now))
         if not isinstance(found, Found):
             return await self._later(seen, client, Outcome(status), found)
         own = _as_listed(observation.batch)
@@ -172,30 +159,6 @@ class Finder:
                 case _:
                     return Cancelled(tuple(notes), tuple(ended), answer)
         return Cancelled(tuple(notes), tuple(ended))
-
-    async def _find(self, seen: Seen, client: Client, oldest: datetime) -> Found | Failure:
-        uid, input_file_id = seen.observation.status_uid, seen.observation.batch.input_file_id
-        found: dict[str, RemoteBatch] = {}
-        moments: list[datetime] = []
-        after: str | None = None
-        unusable = False
-        for _ in range(MOST_PAGES):
-            with crash.around(crash.Effect.LOOK_UP):
-                answer = await client.gateway.list_batches(after)
-            if not isinstance(answer, Answered):
-                return answer
-            page = answer.value
-            found |= {batch.id: batch for batch in page.batches if matches(batch, input_file_id, uid, oldest)}
-            moments += [batch.created_at for batch in page.batches if batch.created_at is not None]
-            unusable = unusable or any(matches(batch, input_file_id, uid, oldest) for batch in page.unusable)
-            if not page.has_more or not (page.batches or page.unusable):
-                return Found(tuple(found.values()), whole=True, unusable=unusable)
-            if moments and moments[-1] < oldest - timedelta(seconds=1) and is_newest_first(moments):
-                return Found(tuple(found.values()), whole=True, unusable=unusable)
-            if page.last_id is None or page.last_id == after:
-                break
-            after = page.last_id
-        return Found(tuple(found.values()), whole=False, unusable=unusable)
 
     async def _fresh(self, client: Client, batches: tuple[RemoteBatch, ...]) -> tuple[RemoteBatch, ...] | Failure:
         """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""

@@ -9,12 +9,12 @@ from llmbatch.api import conditions as kinds
 from llmbatch.api.base import timestamp
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.cache import BATCHJOB, Cache, is_ended
+from llmbatch.controller.cache import BATCHJOB, Cache
 from llmbatch.controller.handlers import needs_a_look
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.seen import Json, Seen
-from llmbatch.core import closing
+from llmbatch.core import closing, remains
 from llmbatch.core.decision import Ending, Stalled
 from llmbatch.core.observation import Stage, stage_of
 from llmbatch.core.patch import merge_patch
@@ -150,7 +150,7 @@ class Publisher:
             )
 
     async def _say(self, key: Key, raw: Json, *, status: str, kind: str, reason: Reason, message: str) -> None:
-        if is_ended(raw):
+        if remains.is_ended(raw):
             # The verdict stays, whatever happens on the way out.
             return
         found = raw.get("status") or {}

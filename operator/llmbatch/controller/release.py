@@ -108,7 +108,7 @@ async def release(settings: Settings, selector: str, wait_seconds: float) -> int
     """Let all BatchJobs go; answers the exit code."""
     cluster = await Cluster.connect()
     try:
-        work = Release(settings, cluster, Recorder(cluster, settings.namespace, settings.pod_name))
+        work = Release(settings, cluster, Recorder(cluster, settings.namespace, settings.pod_name, settings.pod_uid))
         held = await work.run(selector, wait_seconds)
     finally:
         await cluster.close()

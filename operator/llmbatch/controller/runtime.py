@@ -74,7 +74,7 @@ class Runtime:
         self.metrics = Metrics(__version__)
         self.cache, self.queue = Cache(), WorkQueue()
         self.metrics.count_jobs(self.cache.phases)
-        self.recorder = Recorder(cluster, settings.namespace, settings.pod_name)
+        self.recorder = Recorder(cluster, settings.namespace, settings.pod_name, settings.pod_uid)
         self.gateways = Gateways(
             cluster,
             Credentials(cluster, folder),

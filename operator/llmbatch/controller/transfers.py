@@ -205,13 +205,15 @@ class Transfers:
             return None
         if "deletionTimestamp" in job["metadata"]:
             return Working(Problem(reason=Reason.TRANSFER_PENDING, message="The last transfer Job is being removed."))
-        pods, _ = await self._cluster.page(PODS, owner.namespace, selector=f"batch.kubernetes.io/job-name={name}")
+        # By uid: the pod of an earlier Job of this name may still be there, for as long as its node is gone.
+        selector = f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}"
+        pods, _ = await self._cluster.page(PODS, owner.namespace, selector=selector)
         events: list[Json] = []
         made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
         if _is_waiting(pods) and (self._cluster.now() - made).total_seconds() > PATIENCE_SECONDS:
             about = pods[0]["metadata"]["name"] if pods else name
             events, _ = await self._cluster.page(EVENTS, owner.namespace, fields=f"involvedObject.name={about}")
-        return transfer_state.read(job, pods, events)
+        return transfer_state.read(job, pods, events, self._cluster.now())
 
     async def remove(self, owner: Owner, plan: Plan) -> None:
         """Remove the transfer Job of a plan, so that the next try starts a new one."""

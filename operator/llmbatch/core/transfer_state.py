@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,10 @@ RUNNING = {
     "collect": Problem(reason=Reason.COLLECTING, message="The transfer Job is downloading and writing the results."),
     "discard": Problem(reason=Reason.DELETING, message="The transfer Job is deleting the results."),
 }
+
+
+LOST = timedelta(seconds=60)
+"""A pod that should have ended so long ago is on a node that is gone: nobody can say any more what it does."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,14 @@ WAITING = {
 }
 
 
-def read(job: Json, pods: list[Json], events: list[Json]) -> TransferState:
+def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> TransferState:
     """Read the state of a transfer Job.
 
     Args:
         job: The Job.
         pods: Its pods.
         events: Events about the Job or its pod, for what no status tells (mounts, quota).
+        now: The moment by the API server's clock.
     """
     kind = job.get("metadata", {}).get("name", "").rsplit("-", 2)[1]
     pod = max(pods, key=lambda item: str(item["metadata"].get("creationTimestamp", "")), default=None)
@@ -72,6 +78,8 @@ def read(job: Json, pods: list[Json], events: list[Json]) -> TransferState:
     if status.get("phase") in ("Failed", "Succeeded"):
         why = status.get("message") or status.get("reason") or "no reason given"
         return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer pod was ended: {why}"))
+    if (lost := _lost(pod, now)) is not None:
+        return Ended(None, lost)
     if "running" in state:
         return Working(RUNNING[kind])
     waiting = state.get("waiting", {})
@@ -79,6 +87,18 @@ def read(job: Json, pods: list[Json], events: list[Json]) -> TransferState:
         told = waiting.get("message") or waiting["reason"]
         return Blocked(Problem(reason=reason, message=f"The transfer pod can't start: {told}"))
     return _starting(pod, events)
+
+
+def _lost(pod: Json, now: datetime) -> Problem | None:
+    """Tell of a pod that was to be gone long ago: Kubernetes deletes the pods of a node that does not answer for minutes."""
+    due = pod["metadata"].get("deletionTimestamp")
+    if due is None or now - datetime.fromisoformat(due) < LOST:
+        return None
+    node = pod.get("spec", {}).get("nodeName", "unknown")
+    message = (
+        f"The transfer pod was to end at {due} and its node {node} does not say that it has; another pod is started."
+    )
+    return Problem(reason=Reason.TRANSFER_FAILED, message=message)
 
 
 def _ended(kind: str, terminated: Json) -> Ended:

@@ -34,10 +34,10 @@ class Subject:
 class Recorder:
     """Sends events one after the other; drops them when the API server can't keep up."""
 
-    def __init__(self, cluster: Cluster, namespace: str, instance: str) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, instance: str, uid: str = "") -> None:
         """Record as the given pod."""
         self._cluster = cluster
-        self._namespace, self._instance = namespace, instance
+        self._namespace, self._instance, self._uid = namespace, instance, uid
         self._queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue(maxsize=1000)
 
     def record(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
@@ -102,6 +102,8 @@ class Recorder:
         about = body["involvedObject"]
         told = f"{about['kind']} {about['namespace']}/{about['name']}: {body['message']}"
         pod = {"apiVersion": "v1", "kind": "Pod", "namespace": self._namespace, "name": self._instance}
+        if self._uid:
+            pod["uid"] = self._uid  # kubectl describe shows no event without it
         metadata = {**body["metadata"], "namespace": self._namespace}
         moved = {**body, "metadata": metadata, "involvedObject": pod, "message": told[:MESSAGE_LIMIT]}
         try:
