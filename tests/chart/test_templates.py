@@ -205,7 +205,7 @@ def test_every_variable_is_a_setting_that_the_operator_reads(chart: Chart, value
 
 def test_the_charts_defaults_are_the_operators_own(chart: Chart) -> None:
     given = environment(named(chart.render(), "Deployment", "llmbatch"))
-    of_this_install = {"namespace", "pod_name", "image"}
+    of_this_install = {"namespace", "pod_name", "pod_uid", "image"}
 
     settings = Settings.from_environment(given)
 
