@@ -120,10 +120,14 @@ class Release:
                         raise
                     time.sleep(0.1)
 
+    def holder(self) -> str:
+        """Give the identity of the process that works: a container that was restarted is another one; "" when none does."""
+        holder: str = self.kube.get("lease", self.name)["spec"].get("holderIdentity") or ""
+        return holder
+
     def leader(self) -> str:
         """Name the pod that works; the others stand by."""
-        holder: str = self.kube.get("lease", self.name)["spec"].get("holderIdentity") or ""
-        return holder.rpartition("_")[0]
+        return self.holder().rpartition("_")[0]
 
     def operator_pod(self) -> dict[str, Any]:
         """Give the pod that works."""
