@@ -115,3 +115,21 @@ helm.sh/hook: post-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
+
+{{/* Settings that every process of the operator's image needs: which pod it is, and where it works. */}}
+{{- define "llmbatch.whereAndWho" -}}
+- name: LLMBATCH_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: LLMBATCH_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: LLMBATCH_POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
+- name: LLMBATCH_WATCH_NAMESPACES
+  value: {{ join "," .Values.watchNamespaces | quote }}
+{{- end }}
