@@ -44,8 +44,8 @@ class Observer:
     """By uid: when the job may be polled again, by the monotonic clock."""
     _failed_polls: dict[str, Problem] = field(default_factory=dict)
     """By uid: what the last poll met, if it failed."""
-    _owed: owed.Owed = field(default_factory=owed.Owed)
-    _over: owed.Owed = field(default_factory=owed.Owed)
+    _owed: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # intents whose answer is owed
+    _over: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # stages, once there is a batch
 
     async def observe(self, key: Key, raw: Json) -> Seen:
         """Observe a job.

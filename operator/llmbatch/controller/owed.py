@@ -11,7 +11,7 @@ from llmbatch.core.observation import Stage, stage_of
 
 
 @dataclass
-class Owed:
+class FirstSeen:
     """Remembers when an intent, or anything else that is waited for, was first seen, by the monotonic clock.
 
     An intent tells its own age by the API server's clock. One that was written by another clock, or restored, may lie in
