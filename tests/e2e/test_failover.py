@@ -21,9 +21,11 @@ def job(name: str = "job", prompts: str = "prompts") -> Json:
     return objects.job(name, objects.in_config_map(prompts), objects.in_secret(f"out-{name}", "results"))
 
 
-def leading(tenant: Tenant) -> Victim:
+def leading(tenant: Tenant) -> tuple[Victim, str]:
+    """Give the process that works, and its identity."""
     pod = tenant.release.operator_pod()["metadata"]["name"]
-    return next(victim for victim in victims(tenant.release) if (victim.kind, victim.pod) == ("operator", pod))
+    found = next(victim for victim in victims(tenant.release) if (victim.kind, victim.pod) == ("operator", pod))
+    return found, tenant.release.holder()
 
 
 def until_led_by_another(tenant: Tenant, old: str, seconds: float = 60) -> None:
@@ -58,7 +60,7 @@ def by_default(release: Release) -> Iterator[None]:
 class TestWithTheChartsOwnTimes:
     def test_the_one_that_stands_by_works_when_the_leader_is_killed(self, tenant: Tenant) -> None:
         tenant.kube.apply(PROMPTS)
-        leader, old = leading(tenant), tenant.release.holder()
+        leader, old = leading(tenant)
         leader.kill()
         tenant.kube.apply(job())
         # 15 s of the lease, and what it takes to look, to watch, and to begin.
@@ -70,7 +72,7 @@ class TestWithTheChartsOwnTimes:
     def test_a_leader_that_was_frozen_past_its_lease_ends_and_submits_nothing(self, tenant: Tenant) -> None:
         tenant.kong.configure(in_progress_seconds=1)
         tenant.kube.apply(PROMPTS)
-        leader, old = leading(tenant), tenant.release.holder()
+        leader, old = leading(tenant)
         count, _ = restarts(tenant, leader.pod)
         # Frozen in the middle of a create call, and with a job that it has only just heard of.
         tenant.kong.fault("hang_after", "batches.create", seconds=2)
@@ -96,7 +98,7 @@ class TestWithTheChartsOwnTimes:
         tenant.kong.fault("hang_after", "batches.create", seconds=6)
         tenant.kube.apply(PROMPTS, job())
         until_called(tenant, "batches.create")
-        leader, old = leading(tenant), tenant.release.holder()
+        leader, old = leading(tenant)
         tenant.release.kube.run("delete", "pod", leader.pod, "--wait=true", "--timeout=60s")
         (batch,) = tenant.kube.get("batchjob", "job")["status"]["batches"]
         assert batch["id"] == tenant.kong.batches()[0]["id"], "it is stored before the process ends"

@@ -1,11 +1,10 @@
 """A BatchJob that a backup tool puts into another namespace, status and all, on the real API server."""
 
 import json
-import time
 
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
-from tests.e2e.kube import condition
+from tests.e2e.kube import Json, condition
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 JOB = objects.job(
@@ -13,12 +12,8 @@ JOB = objects.job(
 )  # fmt: skip
 
 
-def until_told(elsewhere: Tenant, name: str, seconds: float = 30) -> None:
-    """Wait for the event that says what a copy is."""
-    deadline = time.monotonic() + seconds
-    while "Restored" not in [event["reason"] for event in elsewhere.kube.events(name)]:
-        assert time.monotonic() < deadline, f"{name} is not taken for a copy"
-        time.sleep(0.3)
+def told_of(elsewhere: Tenant, job: Json) -> list[str]:
+    return [event["reason"] for event in elsewhere.kube.events(job["metadata"]["name"])]
 
 
 def test_a_copy_follows_the_batch_of_the_original_and_its_deletion_touches_nothing(tenant: Tenant) -> None:
@@ -40,7 +35,7 @@ def test_a_copy_follows_the_batch_of_the_original_and_its_deletion_touches_nothi
         status = json.dumps({"status": original["status"]})
         elsewhere.kube.run("patch", "batchjob", name, "--subresource=status", "--type=merge", "-p", status)
         elsewhere.kube.until(name, lambda job: condition(job, "Ready").get("reason") == "InProgress", "followed")
-        until_told(elsewhere, name)
+        elsewhere.kube.until(name, lambda job: "Restored" in told_of(elsewhere, job), "taken for a copy", seconds=30)
     elsewhere.kube.delete("batchjob", "other", seconds=30)
     assert not tenant.kong.calls("batches.cancel")
     tenant.kong.advance(3600)
