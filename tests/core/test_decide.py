@@ -7,7 +7,8 @@ import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.core.decide import decide, verdict
+from llmbatch.core.decide import decide
+from llmbatch.core.decide_results import verdict
 from llmbatch.core.decision import (
     AddFinalizer,
     Collect,

@@ -153,7 +153,7 @@ class Operator:
         found = self.api.get("batchjobs", name)
         key = Key("BatchJob", NAMESPACE, name)
         if found is not None:
-            self.runtime.reconciler.observer.polled(found["metadata"]["uid"], 0)
+            self.runtime.reconciler.observer.polls.polled(found["metadata"]["uid"], 0)
         await self.runtime.queue.add(key)
 
     async def until(self, done: Callable[[], object], name: str | None = "job") -> None:

@@ -5,20 +5,20 @@ from typing import assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB
+from llmbatch.controller.cache import BATCHJOB
+from llmbatch.controller.closing import Closer
 from llmbatch.controller.discards import Discards
 from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
-from llmbatch.controller.outcome import Note, Outcome
+from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.strays import Strays
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
 from llmbatch.core import facts, farewell
-from llmbatch.core.decide import doubtful
 from llmbatch.core.decision import (
     AddFinalizer,
     BeginAnew,
@@ -60,6 +60,10 @@ class Actor:
     metrics: Metrics
     recorder: Recorder
 
+    def __post_init__(self) -> None:
+        """Make what ends jobs."""
+        self.closer = Closer(self.observer.polls, self.transfers, self.strays)
+
     async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
         """Do an effect."""
         match effect:
@@ -86,13 +90,16 @@ class Actor:
             case Cancel(batch_id):
                 return await self._cancel(seen, batch_id)
             case DeleteFiles(file_ids):
-                status, problem = await self._delete_files(seen, file_ids)
+                status, problem = await self.closer.delete_files(seen, _client(seen), file_ids)
                 if problem is None and seen.plan is not None:
                     # Its report would be read again, and the file found again that is gone now.
                     await self.transfers.remove(seen.owner, seen.plan)
                 return Outcome(status, problem, after=1.0 if problem else 0.0)
             case Finish():
-                return await self._finish(seen, effect)
+                outcome = await self.closer.finish(seen, effect)
+                if outcome.finish is not None:
+                    self._forget(seen)
+                return outcome
             case _:
                 assert_never(effect)
 
@@ -193,7 +200,7 @@ class Actor:
             answer = await client.gateway.get_batch(batch_id)
         match answer:
             case Answered(batch):
-                self.observer.polled(seen.owner.uid, min(client.spec.poll_interval_seconds, 5))
+                self.observer.polls.polled(seen.owner.uid, min(client.spec.poll_interval_seconds, 5))
                 # A provider that takes no notice of the call is not asked again at once.
                 heard = batch.is_terminal or batch.status == "cancelling"
                 return Outcome(facts.with_remote(status, batch, seen.observation.now), after=0.0 if heard else 5.0)
@@ -201,57 +208,7 @@ class Actor:
                 gone = status.batches[0].model_copy(update={"status": "cancelled"})
                 return Outcome(facts.with_batch(status, gone), after=0.0)
             case _:
-                return Outcome(status, await self.observer.problem(client, answer), after=5.0)
-
-    async def _delete_files(self, seen: Seen, file_ids: tuple[str, ...]) -> tuple[BatchJobStatus, Problem | None]:
-        client = _client(seen)
-        status, problem = seen.observation.status, None
-        for file_id in file_ids:
-            answer = await client.gateway.delete_file(file_id)
-            if isinstance(answer, Answered | NotFound):
-                status = facts.without_files(status, (file_id,))
-            else:
-                failed = await self.observer.problem(client, answer)
-                told = f"Remote file {file_id} can't be deleted yet: {failed.message}"
-                problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
-                if failed.reason is Reason.GATEWAY_UNREACHABLE:
-                    # One that hangs would hang for each file, and a deletion that comes meanwhile waits for this pass.
-                    break
-        return status, problem
-
-    async def _finish(self, seen: Seen, finish: Finish) -> Outcome:
-        """End the job, with the remote files deleted as far as patience goes."""
-        observation = seen.observation
-        status = observation.status
-        notes: tuple[Note, ...] = ()
-        problem: Problem | None = None
-        if observation.stage is Stage.CLEANUP:
-            await self.transfers.settle_ownership(seen.owner, observation.spec)
-        if finish.delete_file_ids:
-            problem = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
-            if seen.client is not None:
-                # The ids stay in status: they tell what the job was made of.
-                _, problem = await self._delete_files(seen, finish.delete_file_ids)
-        if problem is None:
-            problem = await self.strays.delete(seen)
-        if problem is not None:
-            if observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
-                return Outcome(status, problem)
-            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
-        if doubtful(observation):
-            told = f"Remote files {', '.join(observation.file_ids)} are kept: not every request has a readable result line."
-            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
-        gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
-        notes += farewell.of_the_original(observation)
-        unchecked = (
-            not observation.restored and observation.batch.id is not None and status.duplicates_checked_time is None
-        )
-        if unchecked and self.observer.gateways.lists_batches(gateway):
-            told = "It could not be checked whether the provider has further batches of this job. Look there."
-            notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
-        self._forget(seen)
-        ended = status.model_copy(update={"completion_time": observation.now})
-        return Outcome(ended, finish=finish, after=0.0, notes=notes)
+                return Outcome(status, await self.observer.polls.problem(client, answer), after=5.0)
 
 
 def _client(seen: Seen) -> Client:

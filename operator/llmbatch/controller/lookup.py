@@ -62,13 +62,13 @@ class Finder:
             return Outcome(status, after=0.0)
         ours = await self._fresh(client, found.batches) if len(found.batches) > 1 else found.batches
         if not isinstance(ours, tuple):
-            return Outcome(seen.stored, await self.observer.problem(client, ours))
+            return Outcome(seen.stored, await self.observer.polls.problem(client, ours))
         kept, *others = by_use(ours or found.batches, recorded=None, unknown=submission.intent_time)
         # A copy has no say about the original's batches.
         cancelled = await self._cancel(client, kept, [] if observation.restored else others)
         if cancelled.failed is not None:
             # The intent stays, so that the next pass finds them all again.
-            problem = await self.observer.problem(client, cancelled.failed)
+            problem = await self.observer.polls.problem(client, cancelled.failed)
             return Outcome(seen.stored, problem, notes=cancelled.notes)
         outcome = await self.submitter.record(
             seen, seen.stored, facts.with_remote(seen.stored, kept, self.submitter.cluster.now())
@@ -178,7 +178,7 @@ class Finder:
             return Problem(
                 reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
             )
-        return await self.observer.problem(client, failure)
+        return await self.observer.polls.problem(client, failure)
 
 
 def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:

@@ -1,13 +1,13 @@
 """A BatchJob as one pass has seen it, with what is needed to act on it."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.queue import Key
-from llmbatch.core.observation import Observation
-from llmbatch.core.plan import CollectPlan, UploadPlan
+from llmbatch.core.observation import Observation, stage_of
+from llmbatch.core.plan import CollectPlan, Problem, UploadPlan
 from llmbatch.edges.transfer_job import Owner
 
 Json = dict[str, Any]
@@ -30,3 +30,13 @@ class Seen:
     """What the transfer Job is asked, when the data is in a volume."""
     spent: bool = False
     """The plan's Job has ended without success: it is to be removed."""
+
+    def found(self, **found: Any) -> Self:  # noqa: ANN401 - any field of an observation
+        """Put what was found out into the observation; what moves the job on is news that is to be stored first."""
+        observation = replace(self.observation, **found)
+        unrecorded = observation.stage is not stage_of(self.stored)
+        return replace(self, observation=replace(observation, unrecorded=unrecorded))
+
+    def troubled(self, problem: Problem) -> Self:
+        """Put in what keeps the next step from being taken."""
+        return self.found(trouble=problem)

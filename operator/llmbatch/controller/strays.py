@@ -38,7 +38,7 @@ class Strays:
         since = observation.status.start_time or observation.now
         failed = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
         if failed is not None:
-            problem = await self.observer.problem(client, failed)
+            problem = await self.observer.polls.problem(client, failed)
             told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
             return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
         if observation.deleted_at is None:

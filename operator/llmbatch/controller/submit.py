@@ -134,7 +134,7 @@ class Submitter:
         with crash.around(crash.Effect.WRITE_FACT):
             await self._write_until_it_lands(seen, before, status)
         if seen.client is not None:
-            self.observer.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
+            self.observer.polls.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
         # The next pass says at once that the batch runs; it polls when its time has come.
         return Outcome(status, after=0.0)
 

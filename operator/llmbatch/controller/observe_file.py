@@ -1,0 +1,45 @@
+"""The uploaded file's stage: whether the provider is done with the file, and whether there is a place for its batch."""
+
+from dataclasses import dataclass
+
+from llmbatch.controller.polls import Polls
+from llmbatch.controller.queue import Key
+from llmbatch.controller.seen import Seen
+from llmbatch.controller.slots import Slots
+from llmbatch.core import quotes
+from llmbatch.core.observation import FileState
+from llmbatch.edges.outcome import Answered, NotFound
+
+
+@dataclass
+class FileObserver:
+    """Observes uploaded files."""
+
+    polls: Polls
+    slots: Slots
+
+    async def observe(self, seen: Seen, gateway: Key) -> Seen:
+        """Look at the uploaded file of a job that has no batch yet."""
+        client, file_id = seen.client, seen.observation.batch.input_file_id
+        if client is None or file_id is None:
+            return seen
+        wait = self.polls.due_in(seen.owner.uid)
+        if wait > 0:
+            return seen.found(file_state=FileState.PENDING, poll_in=wait)
+        answer = await client.gateway.get_file(file_id)
+        state, details = FileState.USABLE, ""
+        if isinstance(answer, Answered):
+            said = quotes.without_passages(answer.value.status_details or "")
+            details = said or f"its status is {answer.value.status}"
+            if answer.value.status in ("pending", "running"):
+                wait = self.polls.polled(seen.owner.uid, client.spec.poll_interval_seconds)
+                state = FileState.PENDING
+            elif answer.value.status in ("error", "deleted"):
+                state = FileState.FAILED
+        elif not isinstance(answer, NotFound):
+            return seen.troubled(await self.polls.problem(client, answer))
+        # Some servers know nothing of a file's metadata; a batch made of it shows whether it is there.
+        slot = state is not FileState.USABLE or self.slots.claim(
+            seen.key, gateway, client.spec.limits.max_active_batches
+        )
+        return seen.found(file_state=state, file_details=details, poll_in=wait, slot_free=slot)

@@ -1,0 +1,76 @@
+"""The transfers of a job: what its input or its results are planned to become, and what a transfer has reported."""
+
+from dataclasses import dataclass, replace
+
+from llmbatch.api.reasons import Reason
+from llmbatch.controller.seen import Seen
+from llmbatch.controller.transfers import Transfers, volume_destination
+from llmbatch.controller.uploads import Uploads
+from llmbatch.core import facts
+from llmbatch.core.plan import CollectReport, Problem, Report, UploadPlan, UploadReport
+from llmbatch.core.transfer_state import Blocked, Ended, Working
+from llmbatch.core.trouble import placed
+from llmbatch.edges import transfer_job
+
+
+@dataclass
+class TransferObserver:
+    """Observes inputs, and transfer Jobs."""
+
+    transfers: Transfers
+    uploads: Uploads
+
+    async def input(self, seen: Seen) -> Seen:
+        """Read the input of a job, or look at the transfer Job that does."""
+        client, spec = seen.client, seen.observation.spec
+        if client is None:
+            return seen
+        found = await self.transfers.read_input(seen.key.namespace, spec)
+        if isinstance(found, Problem):
+            return seen.troubled(found)
+        attempt = seen.observation.next_attempt
+        if found is not None:
+            plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, client.access.connection)
+            return replace(seen, data=found, plan=plan)
+        connection = transfer_job.pod_connection(client.spec)
+        plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, connection)
+        return await self.job(replace(seen, plan=plan))
+
+    async def job(self, seen: Seen) -> Seen:
+        """Look at the transfer Job, and take its report into the status."""
+        plan = seen.plan
+        if plan is None:
+            return seen
+        match await self.transfers.state(seen.owner, plan):
+            case None:
+                return seen
+            case Working(told):
+                return seen.found(transferring=told)
+            case Blocked(problem):
+                return seen.troubled(problem)
+            case Ended(report, problem):
+                return self.absorb(seen, report, problem)
+
+    def absorb(self, seen: Seen, report: Report | None, problem: Problem | None = None) -> Seen:
+        """Take a transfer's report into the status, or say why there is nothing to take."""
+        now = seen.observation.now
+        if isinstance(seen.plan, UploadPlan):
+            problem = facts.upload_problem(report) if isinstance(report, UploadReport) else problem
+            unknown = problem is not None and problem.reason in (Reason.GATEWAY_UNREACHABLE, Reason.TRANSFER_FAILED)
+            self.uploads.ended(seen.owner.uid, known=not unknown)
+        if isinstance(report, UploadReport):
+            if problem is None:
+                return seen.found(status=facts.with_upload(seen.stored, report))
+        elif isinstance(report, CollectReport):
+            problem = report.problem
+            volume = seen.observation.spec.output.persistent_volume_claim
+            if problem is None and volume is not None:
+                where = volume_destination(volume.claim_name, volume.path)
+                status = facts.with_results(
+                    seen.stored, report, location=where.location, errors_location=where.errors_location, now=now
+                )
+                return seen.found(status=status)
+        if problem is None:
+            return seen
+        told = placed(problem, seen.observation.spec, uploads=isinstance(seen.plan, UploadPlan))
+        return replace(seen.found(trouble=told, costly=True), spent=True)

@@ -1,0 +1,78 @@
+"""Polls of a job's batch: when the next may be, what the last one met, and what one tells."""
+
+import random
+import time
+from dataclasses import dataclass, field
+
+from llmbatch.api.reasons import Reason
+from llmbatch.controller.gateways import Client, Gateways
+from llmbatch.controller.seen import Seen
+from llmbatch.core import backoff, facts
+from llmbatch.core.plan import Problem
+from llmbatch.edges.outcome import Answered, Failure, NotFound
+
+
+@dataclass
+class Polls:
+    """Asks for the state of batches, of each no more often than its gateway's interval."""
+
+    gateways: Gateways
+    _next: dict[str, float] = field(default_factory=dict)
+    """By uid: when the job may be polled again, by the monotonic clock."""
+    _failed: dict[str, Problem] = field(default_factory=dict)
+    """By uid: what the last poll met, if it failed."""
+
+    def due_in(self, uid: str) -> float:
+        """Give the seconds until a job may be polled again."""
+        return max(0.0, self._next.get(uid, 0.0) - time.monotonic())
+
+    def polled(self, uid: str, interval_seconds: float) -> float:
+        """Note a poll; answers the seconds until the next."""
+        delay = backoff.poll_delay(interval_seconds, random.random())  # noqa: S311 - jitter, no secret
+        self._next[uid] = time.monotonic() + delay
+        return delay
+
+    def forget(self, uid: str) -> None:
+        """Forget a job that is gone or has ended."""
+        self._next.pop(uid, None)
+        self._failed.pop(uid, None)
+
+    async def when_due(self, seen: Seen) -> Seen:
+        """Ask for the batch if its time has come; else say what the last poll met."""
+        wait = self.due_in(seen.owner.uid)
+        return self.between(seen, wait) if wait > 0 else await self.poll(seen)
+
+    def between(self, seen: Seen, wait: float) -> Seen:
+        """Nothing is asked between two polls, and what the last one met still holds."""
+        failed = self._failed.get(seen.owner.uid)
+        if failed is not None:
+            return seen.troubled(failed.model_copy(update={"retry_after_seconds": wait}))
+        return seen.found(poll_in=wait)
+
+    async def poll(self, seen: Seen) -> Seen:
+        """Ask for the batch now."""
+        client, batch_id = seen.client, seen.observation.batch.id
+        if client is None or batch_id is None:
+            return seen
+        uid, interval = seen.owner.uid, client.spec.poll_interval_seconds
+        answer = await client.gateway.get_batch(batch_id)
+        if not isinstance(answer, Answered):
+            problem = await self.problem(client, answer)
+            self._failed[uid] = problem
+            wait = self.polled(
+                uid, problem.retry_after_seconds or min(interval, seen.observation.limits.recheck_seconds)
+            )
+            return seen.troubled(problem.model_copy(update={"retry_after_seconds": wait}))
+        self._failed.pop(uid, None)
+        wait = self.polled(uid, interval)
+        status = facts.with_remote(seen.stored, answer.value, seen.observation.now)
+        return seen.found(status=status, batch_errors=facts.told_errors(answer.value), poll_in=wait)
+
+    async def problem(self, client: Client, answer: Failure) -> Problem:
+        """Translate a failed call, and have the gateway asked anew."""
+        if isinstance(answer, NotFound):
+            message = f"{answer.message}. Was it deleted, or does the gateway now lead to another resource?"
+            return Problem(reason=Reason.REMOTE_BATCH_NOT_FOUND, message=message)
+        client.slow_down(answer.retry_after)
+        await self.gateways.suspect(client.key)
+        return Problem(reason=answer.reason, message=answer.message, retry_after_seconds=answer.retry_after)

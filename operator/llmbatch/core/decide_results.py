@@ -1,0 +1,86 @@
+"""What to do with the results of a batch that has ended: the rules from its end to the job's verdict."""
+
+import math
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core.decision import Collect, Decision, Done, Finish, Stalled, Wait
+from llmbatch.core.observation import Observation, Stage
+
+
+def output_is_known_to_be_too_small(seen: Observation) -> Decision | None:
+    """Spare the download of results that are known not to fit."""
+    stalled = seen.status.condition("Stalled")
+    if seen.stage is not Stage.RESULTS or stalled is None or stalled.reason != Reason.OUTPUT_TOO_LARGE:
+        return None
+    if stalled.observed_generation != seen.generation:
+        return None
+    return Decision(Stalled(Reason.OUTPUT_TOO_LARGE, stalled.message, after=math.inf, aspect="ResultsStored"))
+
+
+def results_are_stored(seen: Observation) -> Decision | None:
+    """End the job, with its verdict."""
+    if seen.stage is not Stage.CLEANUP:
+        return None
+    files = seen.own_file_ids if seen.spec.remote_files == "Delete" and not doubtful(seen) else ()
+    reason, message = verdict(seen)
+    finish = Finish(reason, message, complete=reason in COMPLETE, delete_file_ids=files)
+    return Decision(Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted."), finish)
+
+
+def doubtful(seen: Observation) -> bool:
+    """Tell whether a completed batch has fewer readable results than requests: its files are then not deleted."""
+    output = seen.status.output
+    return output is not None and bool(output.missing_requests) and seen.batch.status == "completed"
+
+
+COMPLETE = frozenset({Reason.SUCCEEDED, Reason.COMPLETED_WITH_FAILURES})
+
+
+def verdict(seen: Observation) -> tuple[Reason, str]:
+    """Judge a job whose results are stored, by the lines and by how its batch ended."""
+    counts, output = seen.status.request_counts, seen.status.output
+    total, completed = (counts.total, counts.completed) if counts is not None else (0, 0)
+    told = f"{completed} of {total} requests succeeded"
+    if output is not None and output.errors_location is not None:
+        told += f"; the failed ones are in {output.errors_location}"
+    if doubtful(seen) and output is not None:
+        told += f"; {output.missing_requests} have no readable result line, and the provider's files are kept"
+    if seen.batch.status == "expired":
+        return Reason.BATCH_EXPIRED, f"The batch was not done within its completion window: {told}."
+    if seen.batch.status == "cancelled":
+        return Reason.BATCH_CANCELLED, f"The batch was cancelled at the provider: {told}."
+    if seen.batch.status == "failed":
+        return Reason.BATCH_FAILED, f"The provider ended the batch as failed: {told}."
+    if completed == 0:
+        return Reason.ALL_REQUESTS_FAILED, f"No request succeeded: {told}."
+    if completed < total:
+        return Reason.COMPLETED_WITH_FAILURES, f"{told}."
+    return Reason.SUCCEEDED, f"All {total} requests succeeded."
+
+
+def batch_was_refused(seen: Observation) -> Decision | None:
+    """End a job whose batch the provider failed as a whole."""
+    if seen.stage is not Stage.RESULTS or not was_refused(seen):
+        return None
+    why = seen.batch_errors or "it gives no reason"
+    files = seen.own_file_ids if seen.spec.remote_files == "Delete" else ()
+    finish = Finish(
+        Reason.BATCH_FAILED, f"The provider refused the batch: {why}", complete=False, delete_file_ids=files
+    )
+    return Decision(Done(), finish)
+
+
+def batch_has_ended(seen: Observation) -> Decision | None:
+    """Have the results collected."""
+    if seen.stage is not Stage.RESULTS:
+        return None
+    if seen.transferring is not None:
+        return Decision(Wait(seen.transferring.reason, seen.transferring.message, after=1.0, aspect="ResultsStored"))
+    message = "The results are being downloaded, joined and written."
+    return Decision(Wait(Reason.COLLECTING, message, aspect="ResultsStored"), Collect())
+
+
+def was_refused(seen: Observation) -> bool:
+    """Tell whether the batch was failed as a whole, so that there is nothing to fetch."""
+    batch = seen.batch
+    return batch.status == "failed" and not batch.output_file_id and not batch.error_file_id
