@@ -5,6 +5,7 @@ from typing import assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.controller import calls
 from llmbatch.controller.cache import BATCHJOB
 from llmbatch.controller.closing import Closer
 from llmbatch.controller.discards import Discards
@@ -194,10 +195,10 @@ class Actor:
 
     async def _cancel(self, seen: Seen, batch_id: str) -> Outcome:
         status, client = seen.observation.status, _client(seen)
-        answer = await client.gateway.cancel_batch(batch_id)
+        answer = await calls.cancel_batch(seen, client, batch_id)
         if isinstance(answer, Refused) and answer.status in (400, 409):
             # It has ended in the meantime: a look tells how.
-            answer = await client.gateway.get_batch(batch_id)
+            answer = await calls.get_batch(seen, client, batch_id)
         match answer:
             case Answered(batch):
                 self.observer.polls.polled(seen.owner.uid, min(client.spec.poll_interval_seconds, 5))

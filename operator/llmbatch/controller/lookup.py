@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.controller import calls
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.listing import Found, list_ours
 from llmbatch.controller.observe import Observer
@@ -60,12 +61,12 @@ class Finder:
                 return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS))
             status = facts.without_batch(seen.stored, restored=observation.restored)
             return Outcome(status, after=0.0)
-        ours = await self._fresh(client, found.batches) if len(found.batches) > 1 else found.batches
+        ours = await self._fresh(seen, client, found.batches) if len(found.batches) > 1 else found.batches
         if not isinstance(ours, tuple):
             return Outcome(seen.stored, await self.observer.polls.problem(client, ours))
         kept, *others = by_use(ours or found.batches, recorded=None, unknown=submission.intent_time)
         # A copy has no say about the original's batches.
-        cancelled = await self._cancel(client, kept, [] if observation.restored else others)
+        cancelled = await self._cancel(seen, client, kept, [] if observation.restored else others)
         if cancelled.failed is not None:
             # The intent stays, so that the next pass finds them all again.
             problem = await self.observer.polls.problem(client, cancelled.failed)
@@ -85,7 +86,7 @@ class Finder:
         if not isinstance(found, Found):
             return await self._later(seen, client, Outcome(status), found)
         own = _as_listed(observation.batch)
-        others = await self._fresh(client, tuple(batch for batch in found.batches if batch.id != own.id))
+        others = await self._fresh(seen, client, tuple(batch for batch in found.batches if batch.id != own.id))
         if not isinstance(others, tuple):
             return await self._later(seen, client, Outcome(status), others)
         ours = by_use([own, *others], recorded=own.id, unknown=now)
@@ -99,7 +100,7 @@ class Finder:
             self.metrics.adoptions.inc()
             told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."
             outcome = replace(outcome, moved=True, notes=(("Normal", Reason.ADOPTED, told),))
-        cancelled = await self._cancel(client, kept, [batch for batch in ours if batch is not kept])
+        cancelled = await self._cancel(seen, client, kept, [batch for batch in ours if batch is not kept])
         outcome = replace(outcome, notes=(*outcome.notes, *cancelled.notes))
         if cancelled.failed is not None:
             return await self._later(seen, client, outcome, cancelled.failed)
@@ -135,7 +136,7 @@ class Finder:
 
     # --- the gateway -------------------------------------------------------------------------------------------------
 
-    async def _cancel(self, client: Client, kept: RemoteBatch, others: list[RemoteBatch]) -> Cancelled:
+    async def _cancel(self, seen: Seen, client: Client, kept: RemoteBatch, others: list[RemoteBatch]) -> Cancelled:
         """Cancel batches, each once: what is cancelled already was told of and counted then."""
         notes: list[Note] = []
         ended: list[RemoteBatch] = []
@@ -145,7 +146,7 @@ class Finder:
             if other.is_terminal:
                 ended.append(other)
                 continue
-            answer = await client.gateway.cancel_batch(other.id)
+            answer = await calls.cancel_batch(seen, client, other.id)
             match answer:
                 case Answered():
                     # The provider keeps the fact: on a repeat the batch is seen as cancelled.
@@ -160,11 +161,13 @@ class Finder:
                     return Cancelled(tuple(notes), tuple(ended), answer)
         return Cancelled(tuple(notes), tuple(ended))
 
-    async def _fresh(self, client: Client, batches: tuple[RemoteBatch, ...]) -> tuple[RemoteBatch, ...] | Failure:
+    async def _fresh(
+        self, seen: Seen, client: Client, batches: tuple[RemoteBatch, ...]
+    ) -> tuple[RemoteBatch, ...] | Failure:
         """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""
         found: list[RemoteBatch] = []
         for batch in batches:
-            answer = await client.gateway.get_batch(batch.id)
+            answer = await calls.get_batch(seen, client, batch.id)
             if isinstance(answer, Answered):
                 found.append(replace(answer.value, created_at=answer.value.created_at or batch.created_at))
             elif not isinstance(answer, NotFound):

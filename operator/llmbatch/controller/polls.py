@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from llmbatch.api.reasons import Reason
+from llmbatch.controller import calls
 from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.seen import Seen
 from llmbatch.core import backoff, facts
@@ -55,7 +56,7 @@ class Polls:
         if client is None or batch_id is None:
             return seen
         uid, interval = seen.owner.uid, client.spec.poll_interval_seconds
-        answer = await client.gateway.get_batch(batch_id)
+        answer = await calls.get_batch(seen, client, batch_id)
         if not isinstance(answer, Answered):
             problem = await self.problem(client, answer)
             self._failed[uid] = problem

@@ -14,7 +14,7 @@ from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.refusals import Refusals
 from llmbatch.controller.seen import Seen
-from llmbatch.core import facts, naming
+from llmbatch.core import about, facts, naming
 from llmbatch.core.backoff import next_delay
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
@@ -91,8 +91,12 @@ class Submitter:
             naming.batch_metadata(observation.uid, 0, attempt, observation.spec.metadata),
         )
         match answer:
+            case Made(batch) if about.is_anothers(batch, observation.batch.input_file_id, observation.uid):
+                log.warning(
+                    "a create call was answered with another batch", extra={"object": str(seen.key), "batch": batch.id}
+                )
+                return Outcome(intent, after=0.0)
             case Made(batch):
-                # Whatever the provider says of its input, this batch was made of our file.
                 return await self.record(seen, intent, facts.with_remote(intent, batch, self.cluster.now()))
             case NotMade(reason, message, retry_after, retryable):
                 client.slow_down(retry_after)

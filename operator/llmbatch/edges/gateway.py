@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeVar
 import httpx
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import wire
+from llmbatch.core import about, wire
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
 from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, is_safe_id
@@ -150,7 +150,8 @@ class Gateway:
         if not is_safe_id(batch_id):
             return _unsafe("get batch")
         with crash.around(crash.Effect.GET_BATCH):
-            return await self._call("get batch", "GET", f"{self._route.batches_url}/{batch_id}", wire.read_batch)
+            url = f"{self._route.batches_url}/{batch_id}"
+            return await self._call("get batch", "GET", url, about.this(batch_id, wire.read_batch))
 
     async def cancel_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
         """Ask for a batch to be cancelled; Refused with 409 when it has ended already."""
@@ -158,7 +159,7 @@ class Gateway:
             return _unsafe("cancel batch")
         url = f"{self._route.batches_url}/{batch_id}/cancel"
         with crash.around(crash.Effect.CANCEL_BATCH):
-            return await self._call("cancel batch", "POST", url, wire.read_batch)
+            return await self._call("cancel batch", "POST", url, about.this(batch_id, wire.read_batch))
 
     async def list_batches(self, after: str | None = None, limit: int = 100) -> Answered[Page] | Failure:
         """List one page of batches, in the provider's order."""
@@ -176,14 +177,16 @@ class Gateway:
         if not is_safe_id(file_id):
             return _unsafe("get file")
         with crash.around(crash.Effect.GET_FILE):
-            return await self._call("get file", "GET", f"{self._route.files_url}/{file_id}", wire.read_file)
+            url = f"{self._route.files_url}/{file_id}"
+            return await self._call("get file", "GET", url, about.this(file_id, wire.read_file))
 
     async def delete_file(self, file_id: str) -> Answered[None] | Failure:
         """Delete a file; NotFound when it is gone already."""
         if not is_safe_id(file_id):
             return _unsafe("delete file")
         with crash.around(crash.Effect.DELETE_FILE):
-            return await self._call("delete file", "DELETE", f"{self._route.files_url}/{file_id}", _nothing)
+            url = f"{self._route.files_url}/{file_id}"
+            return await self._call("delete file", "DELETE", url, about.deletion_of(file_id))
 
     async def probe(self) -> Probe:
         """Find out whether both routes answer and accept the credentials, and whether batches can be listed."""
@@ -248,10 +251,6 @@ async def _body(response: httpx.Response) -> bytes:
             raise WireError(f"the body is larger than {MAX_BODY_BYTES} bytes")
         parts.append(part)
     return b"".join(parts)
-
-
-def _nothing(_: bytes) -> None:
-    """Read an answer whose status says it all."""
 
 
 def _unsafe(operation: str) -> NotFound:

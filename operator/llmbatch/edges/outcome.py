@@ -136,6 +136,15 @@ def unreadable(operation: str, host: str, why: str) -> Unreachable:
     )
 
 
+def mixed_up(batch_id: str) -> Unreachable:
+    """Say that an answer about a batch told of another job's."""
+    return Unreachable(
+        True,
+        Reason.GATEWAY_UNREACHABLE,
+        f"The answer about batch {batch_id} tells of a batch of another file or job, and is not believed. Does a cache on the way mix answers up?",
+    )
+
+
 def _is_missing_object(error: ErrorBody) -> bool:
     """Tell a missing batch or file from a path that the provider doesn't know (a gateway configured wrongly)."""
     if error.source != "provider":
