@@ -14,7 +14,7 @@ from llmbatch.api import FINALIZER
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.act import Actor
 from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
-from llmbatch.controller.gateways import Gateways
+from llmbatch.controller.health import Health
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.publish import Publisher
@@ -43,7 +43,7 @@ class Reconciler:
     cluster: Cluster
     cache: Cache
     queue: WorkQueue
-    gateways: Gateways
+    health: Health
     observer: Observer
     actor: Actor
     publisher: Publisher
@@ -57,7 +57,7 @@ class Reconciler:
         began, ending = time.monotonic(), "error"
         try:
             if key.kind == BATCHGATEWAY:
-                after = await self.gateways.reconcile(key)
+                after = await self.health.reconcile(key)
                 ending = "gateway"
                 self.queue.forget(key)
                 if after is not None:

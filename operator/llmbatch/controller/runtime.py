@@ -15,6 +15,7 @@ from llmbatch.controller.discards import Discards
 from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.handlers import Json, Watch, needs_a_look
+from llmbatch.controller.health import Health
 from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.publish import Publisher
@@ -80,10 +81,9 @@ class Runtime:
             Credentials(cluster, folder),
             self.cache,
             self.queue,
-            self.recorder,
             self.metrics.gateway_call,
-            settings.recheck_seconds,
         )
+        health = Health(cluster, self.cache, self.queue, self.gateways, self.recorder, settings.recheck_seconds)
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
@@ -100,7 +100,7 @@ class Runtime:
             cluster,
             self.cache,
             self.queue,
-            self.gateways,
+            health,
             observer,
             actor,
             publisher,

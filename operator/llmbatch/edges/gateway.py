@@ -5,7 +5,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -14,9 +14,10 @@ from llmbatch.core import about, wire
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
 from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, is_safe_id
-from llmbatch.edges import crash, outcome
+from llmbatch.edges import crash, outcome, routes
 from llmbatch.edges.connection import Material, Route, resolve
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
+from llmbatch.edges.routes import Probe
 
 CREATE_SECONDS = 30.0
 """A create call that isn't answered by then is given up: whoever waits for it to settle counts on that."""
@@ -53,24 +54,6 @@ class UnknownOutcome:
 
 
 Creation = Made | NotMade | UnknownOutcome
-
-
-@dataclass(frozen=True)
-class RouteProbe:
-    """Whether one route can be used. reason and message are set unless state is ok."""
-
-    state: Literal["ok", "unauthorized", "no_route", "unsupported", "unreachable"]
-    reason: Reason | None = None
-    message: str = ""
-    retry_after: float | None = None  # seconds
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What asking both routes for a list came to. unsupported: the route answers, but has no list."""
-
-    files: RouteProbe
-    batches: RouteProbe
 
 
 class Gateway:
@@ -195,7 +178,7 @@ class Gateway:
             self._call("list files", "GET", self._route.files_url, wire.read_page, params=params),
             self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params),
         )
-        return Probe(files=_probed(files), batches=_probed(batches))
+        return Probe(files=routes.judged(files), batches=routes.judged(batches))
 
     async def _call(
         self,
@@ -255,21 +238,3 @@ async def _body(response: httpx.Response) -> bytes:
 
 def _unsafe(operation: str) -> NotFound:
     return NotFound(f"{operation}: the id has characters that no id may have")
-
-
-def _probed(result: Answered[Page] | Failure) -> RouteProbe:
-    match result:
-        case Answered():
-            return RouteProbe("ok")
-        case NotFound(message):
-            return RouteProbe("unsupported", Reason.ROUTE_NOT_FOUND, message)
-        case Unreachable():
-            return RouteProbe("unreachable", result.reason, result.message, result.retry_after)
-        case Refused(reason=Reason.GATEWAY_UNAUTHORIZED):
-            return RouteProbe("unauthorized", result.reason, result.message)
-        case Refused(reason=Reason.ROUTE_NOT_FOUND) if result.body.source != "provider":
-            return RouteProbe("no_route", result.reason, result.message)
-        case Refused(reason=Reason.RATE_LIMITED):
-            return RouteProbe("unreachable", result.reason, result.message, result.retry_after)
-        case Refused():
-            return RouteProbe("unsupported", result.reason, result.message)
