@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.cluster.paths import alone
 from tests.cluster.shell import ClusterError, run, step
 
 CLUSTER = {
@@ -29,7 +30,17 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 
 def install(programs: Mapping[str, str]) -> None:
     """Install the packages whose programs are missing, and start none of their services."""
-    missing = sorted({package for program, package in programs.items() if not Path(program).exists()})
+    if not _missing(programs):
+        return
+    with alone("debian", "another clone that installs Debian packages"):
+        _install(_missing(programs))
+
+
+def _missing(programs: Mapping[str, str]) -> list[str]:
+    return sorted({package for program, package in programs.items() if not Path(program).exists()})
+
+
+def _install(missing: list[str]) -> None:
     if not missing:
         return
     names = " ".join(missing)

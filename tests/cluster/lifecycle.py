@@ -1,14 +1,12 @@
 """Which cluster to use, and bringing it up and down."""
 
-import fcntl
+import contextlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import components, embedded, images, kind, tools
 from tests.cluster.model import Cluster, Kind
-from tests.cluster.paths import CACHE
+from tests.cluster.paths import alone
 from tests.cluster.shell import ClusterError, say, succeeds
 
 
@@ -88,14 +86,5 @@ def _cluster(chosen: Kind) -> Cluster:
     )
 
 
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Keep two clones, or two terminals, from bringing up the same cluster at once."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "cluster.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("  Waiting for another `up`, `down` or `image` on this machine")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _one_at_a_time() -> contextlib.AbstractContextManager[None]:
+    return alone("cluster", "another `up`, `down` or `image`")

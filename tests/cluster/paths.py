@@ -1,9 +1,13 @@
 """Where the cluster keeps its things: built tools and images outlive a cluster, its state does not."""
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.cluster.shell import say
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -33,3 +37,16 @@ def content_hash(inputs: Iterable[Path], *, salt: str = "") -> str:
             content = path.read_bytes() if path.exists() else b"absent"
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def alone(name: str, others: str) -> Iterator[None]:
+    """Keep other clones and terminals on this machine from doing the same at once; `others` says what is waited for."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"  Waiting for {others} on this machine")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

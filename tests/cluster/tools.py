@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.cluster import debian
 from tests.cluster.model import Tools
-from tests.cluster.paths import CACHE, HERE, content_hash
+from tests.cluster.paths import CACHE, HERE, alone, content_hash
 from tests.cluster.shell import ClusterError, say, step
 
 KUBERNETES_VERSION = "v1.34.4"
@@ -35,6 +35,13 @@ def toolchain() -> Path:
             "No kubectl, helm, kubeconform and promtool on PATH, and no Go to build them: install Go 1.26 or newer, "
             "or these four programs."
         )
+    with alone("toolchain", "another clone that builds the toolchain"):
+        if not (folder / "bin").is_dir():
+            _make(folder)
+    return folder / "bin"
+
+
+def _make(folder: Path) -> None:
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "bin").mkdir(parents=True)
@@ -44,7 +51,6 @@ def toolchain() -> Path:
         (unfinished / "bin" / name).symlink_to("kube")
     # Renamed only when whole, so that a build that was broken off is never taken for a toolchain.
     unfinished.rename(folder)
-    return folder / "bin"
 
 
 def _build(output: Path) -> None:
