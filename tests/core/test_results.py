@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llmbatch.api.batchjob_status import Usage
-from llmbatch.core.results import MALFORMED, MISSING, ResultLine, Tally, judge, missing_line
+from llmbatch.core.results import LONG_LINE, MALFORMED, MISSING, ResultLine, Tally, judge, missing_line
 
 
 def line(status: object = 200, body: object = None, error: object = None, **changes: object) -> bytes:
@@ -27,6 +27,21 @@ TOO_BIG = {"error": {"message": "max_tokens\nis too large", "type": "invalid_req
         pytest.param(line(body=CHAT_USAGE), ResultLine("a", succeeded=True, usage=(30, 60, 90)), id="chat's usage"),
         pytest.param(line(body=RESPONSES_USAGE), ResultLine("a", succeeded=True, usage=(7, 3, 10)), id="responses'"),
         pytest.param(line(body=EMBEDDING_USAGE), ResultLine("a", succeeded=True, usage=(5, 0, 5)), id="embeddings'"),
+        pytest.param(
+            line(body=json.dumps(CHAT_USAGE)), ResultLine("a", succeeded=True, usage=(30, 60, 90)), id="a body as text"
+        ),
+        pytest.param(
+            line(body=json.dumps(json.dumps(RESPONSES_USAGE | {"x": 'say "\\n\ud800"'}))),
+            ResultLine("a", succeeded=True, usage=(7, 3, 10)),
+            id="a body as text of text",
+        ),
+        pytest.param(line(body="usage: none"), ResultLine("a", succeeded=True), id="a body that is mere text"),
+        pytest.param(line(body='[{"usage": {"prompt_tokens": 1}}]'), ResultLine("a", succeeded=True), id="a list as text"),
+        pytest.param(
+            line(400, json.dumps(TOO_BIG)),
+            ResultLine("a", succeeded=False, code="400", message="max_tokens is too large"),
+            id="an error as text",
+        ),
         pytest.param(line() + b"\r", ResultLine("a", succeeded=True), id="a carriage return is white space"),
         pytest.param(
             line(0), ResultLine("a", succeeded=False, code="0", message="HTTP status 0"), id="status 0 told as completed"
@@ -123,6 +138,16 @@ def test_no_usage_told_is_no_usage() -> None:
     tally = Tally()
     tally.add_success()
     assert tally.usage is None
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_usage_is_found_in_a_body_of_many_megabytes_that_is_text(layers: int) -> None:
+    body: object = {"data": 'a "b"\\ \n' * 600_000, **CHAT_USAGE}
+    for _ in range(layers):
+        body = json.dumps(body)
+    long = line(body=body)
+    assert len(long) > LONG_LINE
+    assert judge(long).usage == (30, 60, 90)
 
 
 @pytest.mark.parametrize("tokens", [2**63, 10**30, float("inf"), -1])

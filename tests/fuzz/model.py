@@ -247,12 +247,21 @@ def result_of(line: bytes) -> Result | None:
     response = data.get("response")
     response = response if isinstance(response, dict) else {}
     body = response.get("body")
+    for _ in range(3):
+        body = _unpacked(body)
     usage = body.get("usage") if isinstance(body, dict) else None
     usage = usage if isinstance(usage, dict) else {}
     read = _tokens(usage, "prompt_tokens") or _tokens(usage, "input_tokens")
     written = _tokens(usage, "completion_tokens") or _tokens(usage, "output_tokens")
     succeeded = not data.get("error") and response.get("status_code") in (200, "200")
     return Result(custom_id, succeeded, (read, written, _tokens(usage, "total_tokens") or read + written))
+
+
+def _unpacked(body: Any) -> Any:
+    try:
+        return json.loads(body) if isinstance(body, str) else body
+    except (ValueError, RecursionError):
+        return body
 
 
 def _tokens(usage: dict[str, Any], name: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from llmbatch.api.batchjob_status import Failure, Usage
-from llmbatch.core import skim
+from llmbatch.core import packed, skim
 from llmbatch.core.lines import BOM, digest
 from llmbatch.core.text import one_line
 
@@ -59,7 +59,7 @@ def judge(line: bytes | bytearray, *, long: int = LONG_LINE) -> ResultLine:
         return UNREADABLE
     response = data.get("response")
     response = response if isinstance(response, dict) else {}
-    body = response.get("body")
+    body = packed.unpacked(response.get("body"))
     body = body if isinstance(body, dict) else {}
     status = response.get("status_code")
     error = data.get("error")
@@ -155,14 +155,18 @@ def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
             for inner in skim.members(line, member.start):
                 name = json.loads(inner.key)
                 response[name] = (
-                    _skimmed_body(line, inner.start) if name == "body" else _small(line, inner.start, inner.end)
+                    _skimmed_body(line, inner.start, inner.end) if name == "body" else _small(line, inner.start, inner.end)
                 )
         else:
             data[key] = _small(line, member.start, member.end)
     return data
 
 
-def _skimmed_body(line: bytes | bytearray, start: int) -> dict[str, Any] | None:
+def _skimmed_body(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    if line[start : start + 1] == b'"':
+        if end - start <= LONG_LINE:
+            return _small(line, start, end)
+        line, start = packed.skimmable(line[start:end]), 0
     if line[start : start + 1] != b"{":
         return None
     named = ((json.loads(member.key), member) for member in skim.members(line, start))
