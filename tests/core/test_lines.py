@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbatch.core.lines import MAX_LINE_BYTES, LineChecker
+from llmbatch.core.lines import BOM, MAX_LINE_BYTES, LineChecker, why_no_text
 
 CHAT = "/v1/chat/completions"
 SECRET_PROMPT = "the merger is on Tuesday"
@@ -34,8 +34,9 @@ def found(*lines: bytes, model: str | None = None) -> list[tuple[int, str]]:
     "lines",
     [
         pytest.param([line("a"), line("b")], id="plain"),
-        pytest.param([line("a") + b"\r", line("b") + b"\r"], id="a carriage return is white space"),
-        pytest.param([line("a"), b"", b"  ", b"\r"], id="blank lines at the end are left out"),
+        pytest.param([line("a") + b"\r", line("b") + b" \t\r"], id="white space at the end of a line"),
+        pytest.param([b"", line("a"), b"\t", line("b"), b"", b"  ", b"\r"], id="blank lines anywhere"),
+        pytest.param([BOM + line("a"), BOM, BOM + BOM + line("b")], id="byte-order marks, as of files put together"),
         pytest.param([line("a\u2028b", body={"model": "m", "x": "\u2028"})], id="a line separator is data"),
         pytest.param([line(url="/chat/completions")], id="Azure writes the url without /v1"),
         pytest.param([line(body={"model": "m", "stream": False})], id="stream false is no stream"),
@@ -49,7 +50,6 @@ def test_accepted(lines: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        pytest.param([b"\xef\xbb\xbf" + line()], [(1, "")], id="a byte-order mark"),
         pytest.param([b"\xff" + line()], [(1, "")], id="not UTF-8"),
         pytest.param([b"{nonsense"], [(1, "")], id="not JSON"),
         pytest.param([line(), b"[1]"], [(2, "")], id="not an object"),
@@ -70,10 +70,12 @@ def test_accepted(lines: list[bytes]) -> None:
         pytest.param([line(body={"model": ""})], [(1, "body.model")], id="an empty model"),
         pytest.param([line("a"), line("b", body={"model": "o3"})], [(2, "body.model")], id="two models"),
         pytest.param([line(body={"model": "m", "stream": True})], [(1, "body.stream")], id="a stream"),
-        pytest.param([line("a"), b"", line("b")], [(2, "")], id="a blank line between requests"),
-        pytest.param([b"", line("a")], [(1, "")], id="a blank line at the beginning"),
         pytest.param([], [(1, "")], id="an empty input"),
         pytest.param([b"", b" "], [(1, "")], id="nothing but blank lines"),
+        pytest.param([BOM, b"\r"], [(1, "")], id="nothing but what is cleaned away"),
+        pytest.param(
+            [b"", BOM, b"x", b"\r", line(method="get")], [(3, ""), (5, "method")], id="numbers of lines are the file's"
+        ),
     ],
 )
 def test_refused(lines: list[bytes], expected: list[tuple[int, str]]) -> None:
@@ -98,11 +100,78 @@ def test_the_first_ten_are_told_and_all_are_counted() -> None:
     assert (len(checker.errors), checker.error_count) == (10, 25)
 
 
-def test_a_line_that_was_too_long_to_keep_is_refused() -> None:
+def test_a_line_that_was_too_long_to_keep_is_refused_with_the_limits_name() -> None:
     checker = LineChecker(CHAT, None, 10)
     checker.too_long()
     checker.finish()
     assert str(MAX_LINE_BYTES) in checker.errors[0].message
+    assert "limits.maxLineBytes of the BatchGateway" in checker.errors[0].message
+
+
+def test_a_line_may_be_as_long_as_the_gateway_says_white_space_at_its_end_left_out() -> None:
+    checker = LineChecker(CHAT, None, 10, len(line()))
+    checker.check(BOM + line() + b" \r")
+    checker.check(line("b") + b" ")
+    assert checker.errors == []
+    checker.check(line("cc"))
+    assert [(error.line, error.field) for error in checker.errors] == [(3, "")]
+    assert f"longer than {len(line())} bytes" in checker.errors[0].message
+
+
+RESPONSES, STORED = "/v1/responses", {"prompt": {"id": "pmpt_1", "version": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "accepted"),
+    [
+        pytest.param("/v1/moderations", {"input": "x"}, True, id="moderations"),
+        pytest.param("/moderations", {"input": "x", "model": None}, True, id="null is unset"),
+        pytest.param("/v1/moderations/", {"input": "x"}, True, id="a slash at the end"),
+        pytest.param("/openai/v1/moderations", {"input": "x"}, True, id="below another path"),
+        pytest.param("/v1/images/generations", {"prompt": "x"}, True, id="images"),
+        pytest.param("/openai/deployments/mine/chat/completions", {"messages": []}, True, id="named by the path"),
+        pytest.param(RESPONSES, STORED, True, id="a stored prompt"),
+        pytest.param(RESPONSES, {**STORED, "model": None}, True, id="a stored prompt and null"),
+        pytest.param(RESPONSES, {"agent": {"name": "mine", "type": "agent_reference"}}, True, id="an agent"),
+        pytest.param(RESPONSES, {"input": "x"}, False, id="responses without either"),
+        pytest.param(RESPONSES, {"prompt": "x"}, False, id="a prompt that is none"),
+        pytest.param(RESPONSES, {"prompt": {"id": ""}}, False, id="a prompt without id"),
+        pytest.param(RESPONSES, {**STORED, "model": 3}, False, id="a model that is none"),
+        pytest.param("/v1/moderations", {"input": "x", "model": ""}, False, id="an empty model"),
+        pytest.param(CHAT, STORED, False, id="chat knows no stored prompts"),
+        pytest.param("/v1/embeddings", {"input": "x"}, False, id="embeddings"),
+        pytest.param("/v1/completions", {"prompt": {"id": "x"}}, False, id="completions"),
+    ],
+)
+def test_a_model_is_asked_for_where_one_is_needed(endpoint: str, body: dict[str, object], accepted: bool) -> None:
+    found = checked(line(url=endpoint, body=body), endpoint=endpoint).errors
+    assert [error.field for error in found] == ([] if accepted else ["body.model"])
+
+
+def test_lines_with_and_without_a_model_may_stand_in_one_input() -> None:
+    lines = [
+        line(str(number), url=RESPONSES, body=body)
+        for number, body in enumerate(({"model": "m"}, STORED, {"model": "m"}))
+    ]
+    assert checked(*lines, endpoint=RESPONSES).errors == []
+
+
+@pytest.mark.parametrize(
+    ("start", "word"),
+    [
+        pytest.param("\ufeff{".encode("utf-16-le"), "UTF-16", id="UTF-16, little end first"),
+        pytest.param("\ufeff{".encode("utf-16-be"), "UTF-16", id="UTF-16, big end first"),
+        pytest.param("\ufeff{".encode("utf-32-le"), "UTF-32", id="UTF-32"),
+        pytest.param('{"'.encode("utf-16-le"), "UTF-16", id="UTF-16 without a mark"),
+        pytest.param(b"\x1f\x8b\x08\0", "compressed", id="gzip"),
+        pytest.param(b"PK\x03\x04", "compressed", id="zip"),
+        pytest.param(BOM + b'{"', None, id="UTF-8 with a mark"),
+        pytest.param(b"", None, id="nothing"),
+    ],
+)
+def test_a_file_that_is_no_text_is_told_as_a_whole(start: bytes, word: str | None) -> None:
+    told = why_no_text(start)
+    assert told is None if word is None else word in (told or "")
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,14 @@ MIXED = ("a", "b--status-429", "c--missing", "d--duplicate", "e--malformed", "f-
 class Done:
     """A batch that is done, and a volume to store its results in."""
 
-    def __init__(self, kong: Instance, root: Path, *custom_ids: str, data: bytes | None = None) -> None:
+    def __init__(
+        self, kong: Instance, root: Path, *custom_ids: str, data: bytes | None = None, model: str | None = None
+    ) -> None:
         self.kong = kong
         self.root = root
         self.data = jsonl(*custom_ids) if data is None else data
         (root / "in.jsonl").write_bytes(self.data)
-        report = upload(upload_plan(kong.url), self.data, {})
+        report = upload(upload_plan(kong.url, model=model), self.data, {})
         order = {"input_file_id": report.file_id, "endpoint": CHAT, "completion_window": "24h"}
         batch_id = httpx.post(f"{kong.url}/batches", json=order).json()["id"]
         kong.advance(100_000)

@@ -51,14 +51,6 @@ def test_an_input_of_many_blocks_arrives_byte_for_byte(kong: Instance, tmp_path:
     assert stored(kong, report) == data
 
 
-def test_blank_lines_at_the_end_are_not_sent_but_belong_to_the_input(kong: Instance) -> None:
-    data = jsonl("a")
-    report = upload(upload_plan(kong.url), data + b"\n \n\n", {})
-    assert stored(kong, report) == data
-    assert report.input is not None
-    assert report.input.bytes == len(data) + 4
-
-
 def test_a_model_of_the_jobs_own_is_put_on_every_line(kong: Instance) -> None:
     report = upload(upload_plan(kong.url, model="mine"), jsonl("a", "b") + b"\n", {})
     sent = [json.loads(line) for line in stored(kong, report).splitlines()]

@@ -6,6 +6,7 @@ Nothing here is taken from the code under test. It reads with Python's own json.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -93,24 +94,22 @@ def depth(value: Any) -> int:
     return levels
 
 
+def cleaned(line: bytes) -> bytes:
+    """Leave out what carries no meaning."""
+    return re.sub(rb"^(\xef\xbb\xbf)*", b"", line).rstrip()
+
+
 def complaints(data: bytes, override: str | None, most: int) -> list[tuple[int, str]]:
     """Say what is wrong with an input: (line, field), in the order of the lines."""
     found: list[tuple[int, str]] = []
-    if data.startswith(BOM):
-        found.append((1, ""))
-        data = data.removeprefix(BOM)
-    lines = lines_of(data)
-    while lines and is_blank(lines[-1]):
-        lines.pop()
-    if not lines:
-        return [*found, (1, "")]
+    lines = [cleaned(line) for line in lines_of(data)]
+    if not any(lines):
+        return [(1, "")]
     seen: set[str] = set()
     models: list[str] = []
     requests = 0
     for number, line in enumerate(lines, 1):
-        if is_blank(line):
-            if number == 1 or not is_blank(lines[number - 2]):
-                found.append((number, ""))
+        if not line:
             continue
         requests += 1
         if requests == most + 1:
@@ -160,13 +159,11 @@ def _of_model(model: Any, models: list[str]) -> Iterator[str]:
 
 def sent(data: bytes, override: str | None) -> bytes:
     """Say what is uploaded of a valid input."""
-    lines = lines_of(data)
-    while is_blank(lines[-1]):
-        lines.pop()
+    whole = lines_of(data)
+    lines = [line for line in map(cleaned, whole) if line]
     if override is not None:
         return b"".join(rewritten(line, override) + b"\n" for line in lines)
-    whole = b"".join(line + b"\n" for line in lines)
-    return whole if data.startswith(whole) else whole[:-1]
+    return data if lines == whole else b"".join(line + b"\n" for line in lines)
 
 
 # --- the text of a line ---------------------------------------------------------------------------------------------------
@@ -248,20 +245,14 @@ def result_of(line: bytes) -> Result | None:
     response = response if isinstance(response, dict) else {}
     body = response.get("body")
     for _ in range(3):
-        body = _unpacked(body)
+        with suppress(ValueError, RecursionError):
+            body = json.loads(body) if isinstance(body, str) else body
     usage = body.get("usage") if isinstance(body, dict) else None
     usage = usage if isinstance(usage, dict) else {}
     read = _tokens(usage, "prompt_tokens") or _tokens(usage, "input_tokens")
     written = _tokens(usage, "completion_tokens") or _tokens(usage, "output_tokens")
     succeeded = not data.get("error") and response.get("status_code") in (200, "200")
     return Result(custom_id, succeeded, (read, written, _tokens(usage, "total_tokens") or read + written))
-
-
-def _unpacked(body: Any) -> Any:
-    try:
-        return json.loads(body) if isinstance(body, str) else body
-    except (ValueError, RecursionError):
-        return body
 
 
 def _tokens(usage: dict[str, Any], name: str) -> int:

@@ -7,6 +7,7 @@ says everything.
 import io
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
@@ -65,7 +66,7 @@ def check_upload(data: bytes) -> None:
         source.seek(0)
         sent = b"".join(upload.content(source, checked, plan, checker))
         assert sent == model.sent(data, override)
-        assert len(sent) == checked.length
+        assert (len(sent), sha256(sent).hexdigest()) == (checked.length, checked.status.sha256)
 
 
 def check_skim(data: bytes) -> None:

@@ -114,6 +114,13 @@ class GatewayLimits(Model):
         le=1_000_000,
         description="Most requests in one input file (Azure OpenAI: 100,000; OpenAI: 50,000).",
     )
+    max_line_bytes: int = Field(
+        16_777_216,
+        ge=1024,
+        le=268_435_456,
+        description="Longest line of an input, that is one request, in bytes (default 16 MiB)."
+        " To check a line takes several times its size in memory: with more, raise spec.transfer.resources of the BatchJobs too.",
+    )
 
 
 Path = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^/[A-Za-z0-9._~/-]*$")]

@@ -34,11 +34,16 @@ class RequestCounts(Model):
 
 
 class InputStatus(Model):
-    """The input as it was read."""
+    """The input as it was sent."""
 
-    bytes: int = Field(description="Size of the input as it is in the cluster, in bytes.")
-    requests: int = Field(description="Lines, that is requests.")
-    sha256: str = Field(description="SHA-256 of the input as it is in the cluster, in hexadecimal.")
+    bytes: int = Field(description="Size of the file that was sent, in bytes.")
+    requests: int = Field(description="Lines of the file that was sent, that is requests.")
+    sha256: str = Field(description="SHA-256 of the file that was sent, in hexadecimal.")
+    cleaned: bool | None = Field(
+        None,
+        description="True: byte-order marks, blank lines or white space at line ends were left out of what was sent."
+        " Absent: nothing was; unless spec.model is set, the file that was sent is then the input itself, byte for byte.",
+    )
 
 
 class Batch(Model):
@@ -121,7 +126,7 @@ class BatchJobStatus(Model):
         None, description="When the gateway's list was last searched for other batches of this job."
     )
     completion_time: Time | None = Field(None, description="When the job ended, well or not.")
-    input: InputStatus | None = Field(None, description="The input as it was read.")
+    input: InputStatus | None = Field(None, description="The input as it was sent.")
     batches: list[Batch] = Field(
         default=[], max_length=64, description="The provider's batches, one per part of the input."
     )

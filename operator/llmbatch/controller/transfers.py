@@ -76,6 +76,7 @@ class Transfers:
             model=job.model,
             max_bytes=gateway.limits.max_file_bytes,
             max_requests=gateway.limits.max_requests_per_file,
+            max_line_bytes=gateway.limits.max_line_bytes,
             root=INPUT_ROOT if volume else None,
             path=volume.path if volume else None,
         )
@@ -95,6 +96,7 @@ class Transfers:
             output_file_id=batch.output_file_id,
             error_file_id=batch.error_file_id,
             endpoint=job.endpoint,
+            model=job.model,
             order=job.output.order,
             input=status.input or unknown,
             input_root=INPUT_ROOT if source else None,

@@ -2,8 +2,9 @@
 
 What is accepted:
 
-* Lines end with a line feed alone; a carriage return before it is JSON white space, U+2028 is data.
-* Blank lines at the very end are left out. A blank line between requests is refused, as the provider does.
+* Lines end with a line feed alone; U+2028 is data.
+* What carries no meaning is left out of what is sent: byte-order marks, blank lines, white space at the end of a line (a
+  carriage return too). Numbers of lines in messages are those of the user's file all the same.
 * The input is read strictly (NaN, lone surrogates, more than 200 levels are refused): a provider refuses the whole
   batch for one such line, hours later.
 
@@ -22,7 +23,11 @@ from llmbatch.core.plan import LineError
 from llmbatch.core.text import one_line
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""Longest line accepted: one request. Parsing a line takes several times its size in memory."""
+"""Longest line accepted unless the gateway's maxLineBytes says otherwise. To parse one takes several times its size."""
+MOST_LINE_BYTES = 256 * 1024 * 1024
+"""The most that maxLineBytes can be."""
+MODEL_IS_OPTIONAL = ("/moderations", "/images/generations", "/images/edits", "/images/variations", "/videos")
+"""Endpoints that choose a model of their own for a request that names none."""
 MAX_CUSTOM_ID = 512
 MAX_LINE_ERRORS = 10
 
@@ -38,6 +43,22 @@ def digest(custom_id: str) -> bytes:
     return blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+def clean(line: bytes) -> bytes:
+    """Leave out what carries no meaning: byte-order marks at the beginning, white space at the end."""
+    while line.startswith(BOM):
+        line = line[len(BOM) :]
+    return line.rstrip()
+
+
+def why_no_text(start: bytes) -> str | None:
+    """Say what a file is, from its first bytes, if it is no UTF-8 and each of its lines would only make noise."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) or start[:4].count(0) >= 2:
+        return "the file is UTF-16 or UTF-32; save it as UTF-8"
+    if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
+        return "the file is compressed; unpack it"
+    return None
+
+
 def path_of(url: str) -> str:
     """Bring a request's url and a batch's endpoint to one form: Azure writes both with and without /v1."""
     return url.removeprefix("/v1") if url.startswith("/v1/") else url
@@ -46,14 +67,16 @@ def path_of(url: str) -> str:
 class LineChecker:
     """Checks the lines of one input in turn. `errors` are the first ten, `error_count` is how many there are."""
 
-    def __init__(self, endpoint: str, model_override: str | None, max_requests: int) -> None:
+    def __init__(
+        self, endpoint: str, model_override: str | None, max_requests: int, max_line_bytes: int = MAX_LINE_BYTES
+    ) -> None:
         """Prepare for one input; with `model_override`, what the lines say about the model doesn't count."""
         self._path = path_of(endpoint)
         self._endpoint = endpoint
         self._override = None if model_override is None else json.dumps(model_override, ensure_ascii=False).encode()
         self._max_requests = max_requests
+        self._max_line_bytes = max_line_bytes
         self._line = 0
-        self._blank: int | None = None  # first of a run of blank lines that may yet turn out to be the end
         self._seen: dict[bytes, int] = {}
         self._model: str | None = None
         self.requests = 0
@@ -62,16 +85,13 @@ class LineChecker:
 
     def check(self, line: bytes) -> bool:
         """Check the next line, without its line feed; tell whether it holds a request (is not blank)."""
+        line = clean(line)
+        if len(line) > self._max_line_bytes:
+            self.too_long()
+            return True
         self._line += 1
-        if self._line == 1 and line.startswith(BOM):
-            self._add("", "the file begins with a byte-order mark; save it as UTF-8 without one")
-            line = line[len(BOM) :]
-        if not line or line.isspace():
-            self._blank = self._blank or self._line
+        if not line:
             return False
-        if self._blank is not None:
-            self._add("", "the line is blank; remove it", line=self._blank)
-            self._blank = None
         self.requests += 1
         if self.requests == self._max_requests + 1:
             self._add("", f"more than {self._max_requests} requests; split the input into several BatchJobs")
@@ -81,10 +101,18 @@ class LineChecker:
         return True
 
     def too_long(self) -> None:
-        """Take note of a next line that is longer than MAX_LINE_BYTES and therefore was not kept."""
+        """Take note of a next line that is longer than may be, and perhaps was not kept."""
         self._line += 1
         self.requests += 1
-        self._add("", f"the line is longer than {MAX_LINE_BYTES} bytes; shorten the request")
+        self._add(
+            "",
+            f"the line is longer than {self._max_line_bytes} bytes, the gateway's maxLineBytes;"
+            " shorten the request, or raise limits.maxLineBytes of the BatchGateway",
+        )
+
+    def no_text(self, why: str) -> None:
+        """Take note of a file that as a whole is no text."""
+        self._add("", why, line=1)
 
     def finish(self) -> None:
         """Take note that there are no more lines."""
@@ -93,7 +121,7 @@ class LineChecker:
             self._add("", "the input is empty; give it one request per line")
 
     def rewrite(self, line: bytes) -> bytes:
-        """Replace body.model in a line that was found valid; every other byte stays."""
+        """Replace body.model in a line that was found valid and is clean; every other byte stays."""
         if self._override is None:
             return line
         # The common case: "model" is written once in the whole line, so it is body.model (check() saw to that).
@@ -154,7 +182,7 @@ class LineChecker:
             return
         if body.get("stream"):
             self._add("body.stream", "streaming is not possible in a batch; remove it")
-        if self._override is None:
+        if self._override is None and not (body.get("model") is None and self._names_none(body)):
             self._body_model(body.get("model"))
 
     def _custom_id(self, request: dict[str, Any]) -> None:
@@ -168,6 +196,19 @@ class LineChecker:
         if first != self._line:
             name = one_line(custom_id, 64)
             self._add("custom_id", f'"{name}" is already on line {first}; give every line a custom_id of its own')
+
+    def _names_none(self, body: dict[str, Any]) -> bool:
+        """Tell whether a request may leave the model out: the endpoint has a default, or the path or a prompt names it."""
+        path = self._path.rstrip("/")
+        if path.endswith(MODEL_IS_OPTIONAL) or "/deployments/" in path:
+            return True
+        if not path.endswith("/responses"):
+            return False
+        prompt, agent = body.get("prompt"), body.get("agent")
+        named = (prompt.get("id") if isinstance(prompt, dict) else None) or (
+            agent.get("name") if isinstance(agent, dict) else None
+        )
+        return isinstance(named, str) and bool(named)
 
     def _body_model(self, model: object) -> None:
         if not isinstance(model, str) or not model:

@@ -54,6 +54,7 @@ class UploadPlan(Model):
     """Replaces body.model on every line when set."""
     max_bytes: int
     max_requests: int
+    max_line_bytes: int = 16 * 1024 * 1024
     root: str | None = None
     """Folder where the input's volume is mounted; None: the caller hands the bytes over itself."""
     path: str | None = None
@@ -70,6 +71,8 @@ class CollectPlan(Model):
     output_file_id: str | None = None
     error_file_id: str | None = None
     endpoint: str
+    model: str | None = None
+    """What the upload put in place of body.model, if anything."""
     order: Literal["Input", "Completion"]
     input: InputStatus
     input_root: str | None = None

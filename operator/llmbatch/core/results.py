@@ -155,7 +155,9 @@ def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
             for inner in skim.members(line, member.start):
                 name = json.loads(inner.key)
                 response[name] = (
-                    _skimmed_body(line, inner.start, inner.end) if name == "body" else _small(line, inner.start, inner.end)
+                    _skimmed_body(line, inner.start, inner.end)
+                    if name == "body"
+                    else _small(line, inner.start, inner.end)
                 )
         else:
             data[key] = _small(line, member.start, member.end)

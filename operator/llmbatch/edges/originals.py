@@ -1,14 +1,13 @@
 """The custom_ids of the input as it was sent, for the order of the results and the names of what is missing."""
 
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import Any, BinaryIO
 
 from pydantic_core import from_json
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import split
-from llmbatch.core.lines import MAX_LINE_BYTES, digest
+from llmbatch.core import sending, skim, split
+from llmbatch.core.lines import MAX_LINE_BYTES, MOST_LINE_BYTES, clean, digest
 from llmbatch.core.plan import CollectPlan
 from llmbatch.edges import volume
 from llmbatch.edges.fetch import fetch
@@ -31,29 +30,42 @@ class Originals:
         return (custom_id for custom_id, _ in self._requests())
 
     def requests(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Json]]:
-        """Read the requests with these digests of their custom_ids, one after the other; those not found are left out."""
+        """Read the requests with these digests of their custom_ids, one after the other.
+
+        Those not found are left out, and those whose size makes them cost too much memory.
+        """
         left = set(wanted)
         if not left:
             return
         for custom_id, request in self._requests():
             if (name := digest(custom_id)) in left:
-                yield name, request
+                if request is not None:
+                    yield name, request
                 left.remove(name)
                 if not left:
                     return
 
-    def _requests(self) -> Iterator[tuple[str, Json]]:
+    def _requests(self) -> Iterator[tuple[str, Json | None]]:
         self._file.seek(0)
-        for line in split.lines(volume.chunks(self._file), MAX_LINE_BYTES):
-            if isinstance(line, split.Overlong) or not line or line.isspace():
+        for line in sending.lines(volume.chunks(self._file), MOST_LINE_BYTES):
+            if isinstance(line, split.Overlong) or not (kept := clean(line)):
                 continue
             try:
-                request = from_json(bytes(line), cache_strings="keys")
+                request = _read(kept)
                 custom_id = request["custom_id"]
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 continue  # no line of an input that was validated
             if isinstance(custom_id, str):
-                yield custom_id, request
+                yield custom_id, request if len(kept) <= MAX_LINE_BYTES else None
+
+
+def _read(line: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    if len(line) <= MAX_LINE_BYTES:
+        return from_json(line, cache_strings="keys")
+    # A tree of it would take several times its size.
+    named = [member for member in skim.members(line) if from_json(member.key) == "custom_id"]
+    last = named[-1] if named else None
+    return {} if last is None else {"custom_id": from_json(line[last.start : last.end])}
 
 
 def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress | None = None) -> Originals | None:
@@ -82,15 +94,12 @@ def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress |
 def _mounted(plan: CollectPlan, held: Spool) -> BinaryIO | None:
     if plan.input_root is None or plan.input_path is None:
         return None
-    digest, size = sha256(), 0
     try:
         parts, name = volume.split_path(plan.input_path, "input")
         with volume.folder(plan.input_root, parts, "input") as folder:
             file = folder.open(name)
         held.keep(file)
-        for chunk in volume.chunks(file):
-            digest.update(chunk)
-            size += len(chunk)
+        found = sending.identity(volume.chunks(file), plan.model, MOST_LINE_BYTES)
     except (ProblemError, OSError):
         return None
-    return file if (size, digest.hexdigest()) == (plan.input.bytes, plan.input.sha256) else None
+    return file if found == (plan.input.bytes, plan.input.sha256) else None

@@ -4,14 +4,13 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import BinaryIO
 from zlib import crc32
 
 from llmbatch.api.batchjob_status import InputStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.core import split
-from llmbatch.core.lines import MAX_LINE_BYTES, LineChecker
+from llmbatch.core import sending, split
+from llmbatch.core.lines import LineChecker, clean, why_no_text
 from llmbatch.core.plan import LineError, UploadPlan, UploadReport
 from llmbatch.edges import volume
 from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
@@ -32,9 +31,9 @@ class Checked:
     """A valid input. All sizes in bytes."""
 
     status: InputStatus
-    kept: int  # of the input, without the blank lines at its end
     length: int  # of what is sent
     checksum: int  # CRC-32 of the input: tells a change during the upload, at a fraction of SHA-256's time
+    as_it_is: bool  # the input is sent byte for byte
 
 
 def upload(
@@ -46,7 +45,7 @@ def upload(
     progress: Progress | None = None,
 ) -> UploadReport:
     """Validate the input and upload it; `data` is the input when the plan has no root. Blocks; foreseen ends are reports."""
-    checker = LineChecker(plan.endpoint, plan.model, plan.max_requests)
+    checker = LineChecker(plan.endpoint, plan.model, plan.max_requests, plan.max_line_bytes)
     checked = None
     try:
         route = resolve(plan.connection, environ, material)
@@ -82,45 +81,45 @@ def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress:
     Raises:
         ProblemError: It is invalid or too large.
     """
-    digest = sha256()
-    size = kept = position = length = checksum = 0
+    size = checksum = 0
 
-    # What can't be made to fit by another model's name or by leaving blank lines out need not be read at all.
+    # What can't be made to fit by another model's name or by cleaning need not be read at all.
     if (whole := source.seek(0, io.SEEK_END)) > 4 * plan.max_bytes:
         raise _too_large(whole, plan.max_bytes)
+    source.seek(0)
+    if (why := why_no_text(source.read(8))) is not None:
+        checker.no_text(why)
+        raise _invalid(checker)
     source.seek(0)
 
     def read() -> Iterator[bytes]:
         nonlocal size, checksum
         for chunk in volume.chunks(source):
-            digest.update(chunk)
             checksum = crc32(chunk, checksum)
             size += len(chunk)
             if progress is not None:
                 progress("validate", size, None)
             yield chunk
 
-    for line in split.lines(read(), MAX_LINE_BYTES):
+    sent = sending.Sent(rewritten=plan.model is not None)
+    for line in sending.lines(sent.watched(read()), plan.max_line_bytes):
         if isinstance(line, split.Overlong):
             checker.too_long()
-            position += line.length + 1
             continue
-        position += len(line) + 1
-        if checker.check(bytes(line)):
-            kept = position
-            if plan.model is not None and not checker.error_count:
-                length += len(checker.rewrite(bytes(line))) + 1
+        kept = clean(line)
+        checker.check(kept)
+        if not checker.error_count:
+            sent.add(line, kept, checker.rewrite(kept) if kept else kept)
     checker.finish()
+    sent.finish()
     if progress is not None:
         progress("validate", size, size)
     if checker.error_count:
-        raise ProblemError(Reason.INVALID_INPUT, _summary(checker.errors, checker.error_count), final=True)
-    kept = min(kept, size)  # the last line may have no line feed
-    length = length if plan.model is not None else kept
-    if length > plan.max_bytes:
-        raise _too_large(length, plan.max_bytes)
-    status = InputStatus(bytes=size, requests=checker.requests, sha256=digest.hexdigest())
-    return Checked(status=status, kept=kept, length=length, checksum=checksum)
+        raise _invalid(checker)
+    if sent.length > plan.max_bytes:
+        raise _too_large(sent.length, plan.max_bytes)
+    status = InputStatus(bytes=sent.length, requests=checker.requests, sha256=sent.sha256, cleaned=sent.cleaned or None)
+    return Checked(status=status, length=sent.length, checksum=checksum, as_it_is=sent.as_it_is)
 
 
 def content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: LineChecker) -> Iterator[bytes]:
@@ -138,7 +137,7 @@ def content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: LineC
             yield block
 
     read = summed()
-    blocks = _whole(read, checked.kept) if plan.model is None else _rewritten(read, checker)
+    blocks = read if checked.as_it_is else _made(read, checker, plan.max_line_bytes)
     held = b""
     sent = 0
     for block in blocks:
@@ -148,37 +147,22 @@ def content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: LineC
         if held:
             yield held
         held = block
-    for _ in read:
-        pass  # the checksum is that of the blank lines at the end too
     if sent != checked.length or checksum != checked.checksum:
         raise ChangedError
     yield held
 
 
-def _whole(read: Iterator[bytes], kept: int) -> Iterator[bytes]:
-    """Pass on the first `kept` bytes, and read no further."""
-    left = kept
-    for block in read:
-        yield block[:left] if len(block) > left else block
-        left -= len(block)
-        if left <= 0:
-            return
-
-
-def _rewritten(read: Iterator[bytes], checker: LineChecker) -> Iterator[bytes]:
+def _made(read: Iterator[bytes], checker: LineChecker, limit: int) -> Iterator[bytes]:
     block = bytearray()
     try:
-        for line in split.lines(read, MAX_LINE_BYTES):
-            if isinstance(line, split.Overlong):
-                raise ChangedError
-            if line and not line.isspace():
-                block += checker.rewrite(bytes(line))
-                block += b"\n"
+        for line in sending.made(sending.lines(read, limit), checker):
+            block += line
+            block += b"\n"
             if len(block) >= _BLOCK_BYTES:
                 yield bytes(block)
                 block.clear()
     except ValueError:
-        raise ChangedError from None  # it was valid JSON before
+        raise ChangedError from None  # it was valid before
     if block:
         yield bytes(block)
 
@@ -208,6 +192,10 @@ def _too_large(size: int, most: int) -> ProblemError:
         f"the input has {size} bytes, the gateway's maxFileBytes is {most}; split the input into several BatchJobs",
         final=True,
     )
+
+
+def _invalid(checker: LineChecker) -> ProblemError:
+    return ProblemError(Reason.INVALID_INPUT, _summary(checker.errors, checker.error_count), final=True)
 
 
 def _summary(errors: list[LineError], count: int) -> str:
