@@ -203,3 +203,8 @@ class BatchJobSpec(Model):
         DeletionPolicy(), description="What becomes of the batch and of the results when the BatchJob is deleted."
     )
     transfer: Transfer = Field(Transfer(), description="The Job that moves data between a volume and the gateway.")
+
+    @property
+    def uses_volume(self) -> bool:
+        """Tell whether data is moved by transfer Jobs."""
+        return self.input.persistent_volume_claim is not None or self.output.persistent_volume_claim is not None

@@ -92,6 +92,8 @@ class Reason(StrEnum):
     # --- transfer Job ----------------------------------------------------------------------------------------------
     TRANSFER_PENDING = "TransferPending"
     """The transfer Job's pod has not started yet; the message is the scheduler's or the kubelet's own."""
+    TRANSFER_SUSPENDED = "TransferSuspended"
+    """Something holds the transfer Job back (its spec.suspend, or a scheduling gate), for example a queue; the message says what."""
     TRANSFER_UNSCHEDULABLE = "TransferUnschedulable"
     """No node can take the transfer Job's pod."""
     TRANSFER_IMAGE_PULL_FAILED = "TransferImagePullFailed"

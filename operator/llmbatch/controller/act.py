@@ -94,7 +94,7 @@ class Actor:
                 status, problem = await self.closer.delete_files(seen, _client(seen), file_ids)
                 if problem is None and seen.plan is not None:
                     # Its report would be read again, and the file found again that is gone now.
-                    await self.transfers.remove(seen.owner, seen.plan)
+                    await self.transfers.jobs.remove(seen.owner, seen.plan)
                 return Outcome(status, problem, after=1.0 if problem else 0.0)
             case Finish():
                 outcome = await self.closer.finish(seen, effect)
@@ -151,7 +151,7 @@ class Actor:
             raise NoClientError("an upload without a plan")
         self.strays.uploads.begun(seen.owner.uid)
         if seen.data is None:
-            problem = await self.transfers.start(seen.owner, seen.observation.spec, client.spec, plan)
+            problem = await self.transfers.jobs.start(seen.owner, seen.observation.spec, client.spec, plan)
             return Outcome(seen.observation.status, problem, after=0.5)
         report = await self.transfers.upload_here(plan, seen.data, client.access)
         found = self.observer.absorb(seen, report).observation
@@ -162,7 +162,7 @@ class Actor:
         if observation.spec.output.persistent_volume_claim is not None:
             if seen.plan is None:
                 raise NoClientError("a collection without a plan")
-            problem = await self.transfers.start(seen.owner, observation.spec, client.spec, seen.plan)
+            problem = await self.transfers.jobs.start(seen.owner, observation.spec, client.spec, seen.plan)
             return Outcome(observation.status, problem, after=0.5)
         report, destination = await self.transfers.collect_here(
             seen.owner, observation.spec, observation.status, client.access

@@ -54,6 +54,8 @@ class Closer:
         problem: Problem | None = None
         if observation.stage is Stage.CLEANUP:
             await self.transfers.settle_ownership(seen.owner, observation.spec)
+        if observation.spec.uses_volume:
+            await self.transfers.jobs.remove_others(seen.owner)
         if finish.delete_file_ids:
             problem = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
             if seen.client is not None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.seen import Seen
-from llmbatch.controller.transfers import REFUSED, Transfers
+from llmbatch.controller.transfer_jobs import REFUSED
+from llmbatch.controller.transfers import Transfers
 from llmbatch.core.observation import Discarding, Observation
 from llmbatch.core.plan import DiscardPlan, DiscardReport, Problem
 from llmbatch.core.transfer_state import Blocked, Ended, Working
@@ -35,7 +36,7 @@ class Discards:
             return seen
         if (why := self._hopeless.get(uid)) is not None:
             return _with(seen, Discarding(kept=_told(seen.observation, why)))
-        match await self.transfers.state(seen.owner, plan):
+        match await self.transfers.jobs.state(seen.owner, seen.observation.spec, None, plan):
             case Working(told) | Blocked(told):
                 return _with(seen, Discarding(at_work=told.message))
             case Ended(DiscardReport(kept=kept, problem=None)):
@@ -44,7 +45,7 @@ class Discards:
                 return _with(seen, Discarding(kept=_told(seen.observation, message)))
             case Ended(_, problem):
                 # It left no answer (evicted, out of memory): another one is started.
-                await self.transfers.remove(seen.owner, plan)
+                await self.transfers.jobs.remove(seen.owner, plan)
                 self._failed(uid, problem.message if problem is not None else "The transfer Job left no answer.")
         due, told_before = self._again.get(uid, (0.0, ""))
         if time.monotonic() < due:
@@ -64,7 +65,7 @@ class Discards:
         if plan is None:
             return Outcome(observation.status, after=0.0)
         try:
-            await self.transfers.create(seen.owner, observation.spec, None, plan)
+            await self.transfers.jobs.create(seen.owner, observation.spec, None, plan)
         except ClusterError as error:
             if error.namespace_ends:
                 self._hopeless[seen.owner.uid] = "the namespace is being deleted, and no pod can be made in it any more"
@@ -79,7 +80,7 @@ class Discards:
         """Remove the transfer Job of an object that is let go: nothing owns it."""
         plan = plan_of(seen.observation)
         if plan is not None:
-            await self.transfers.remove(seen.owner, plan)
+            await self.transfers.jobs.remove(seen.owner, plan)
         for held in (self._failures, self._again, self._hopeless):
             held.pop(seen.owner.uid, None)
 

@@ -38,18 +38,18 @@ class TransferObserver:
 
     async def job(self, seen: Seen) -> Seen:
         """Look at the transfer Job, and take its report into the status."""
-        plan = seen.plan
-        if plan is None:
+        plan, client = seen.plan, seen.client
+        if plan is None or client is None:
             return seen
-        match await self.transfers.state(seen.owner, plan):
+        match await self.transfers.jobs.state(seen.owner, seen.observation.spec, client.spec, plan):
             case None:
                 return seen
             case Working(told):
                 return seen.found(transferring=told)
             case Blocked(problem):
                 return seen.troubled(problem)
-            case Ended(report, problem):
-                return self.absorb(seen, report, problem)
+            case Ended(report, problem, lingers):
+                return self.absorb(replace(seen, lingers=lingers), report, problem)
 
     def absorb(self, seen: Seen, report: Report | None, problem: Problem | None = None) -> Seen:
         """Take a transfer's report into the status, or say why there is nothing to take."""

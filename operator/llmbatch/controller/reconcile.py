@@ -157,7 +157,7 @@ class Reconciler:
             if decision.effect is not None:
                 outcome = await self.actor.act(seen, decision.effect)
         if seen.spent and seen.plan is not None and seen.observation.deleted_at is None:
-            await self.actor.transfers.remove(seen.owner, seen.plan)
+            await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
         if outcome.moved:
             ending = decide(replace(seen.observation, status=outcome.status, unrecorded=False)).ending
         ending = self._ending(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
@@ -165,6 +165,9 @@ class Reconciler:
             # With growing delays: what refuses a write (an admission policy, say) may do so for ever.
             return Wait(Reason.ACCEPTED, "", after=None)
         await self.publisher.publish(seen, outcome, ending)
+        if seen.lingers and not seen.spent and seen.plan is not None:
+            # Its report is stored now.
+            await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
         if (isinstance(decision.effect, RemoveFinalizer) and outcome.problem is None) or outcome.gone:
             return Done()
         if outcome.finish is not None:

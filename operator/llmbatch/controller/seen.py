@@ -30,6 +30,8 @@ class Seen:
     """What the transfer Job is asked, when the data is in a volume."""
     spent: bool = False
     """The plan's Job has ended without success: it is to be removed."""
+    lingers: bool = False
+    """The plan's Job has reported and does not end: it is to be removed once the report is stored."""
 
     def found(self, **found: Any) -> Self:  # noqa: ANN401 - any field of an observation
         """Put what was found out into the observation; what moves the job on is news that is to be stored first."""

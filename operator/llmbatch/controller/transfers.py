@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,22 @@ from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.core import naming, transfer_state
+from llmbatch.controller.transfer_jobs import TransferJobs
+from llmbatch.core import naming
 from llmbatch.core.plan import (
     CollectPlan,
     CollectReport,
     Connection,
-    Plan,
     Problem,
     UploadPlan,
     UploadReport,
     errors_path,
 )
-from llmbatch.core.transfer_state import TransferState, Working
-from llmbatch.edges import crash, transfer_job
-from llmbatch.edges.cluster import Cluster, ClusterError
+from llmbatch.edges import crash
+from llmbatch.edges.cluster import Cluster
 from llmbatch.edges.credentials import Access, value_of
 from llmbatch.edges.objects import settle_ownership, store, taken
-from llmbatch.edges.permissions import CLAIMS, CONFIGMAPS, EVENTS, KUBERNETES_JOBS, PODS, SECRETS
+from llmbatch.edges.permissions import CLAIMS, CONFIGMAPS, SECRETS
 from llmbatch.edges.transfer import collect, upload
 from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner
 from llmbatch.settings import Settings
@@ -39,10 +37,6 @@ INLINE_TRANSFERS = 4
 INLINE_SECONDS = 60
 ROOM_FOR_KEYS = 2048
 """What a Secret's or ConfigMap's keys may take of its 1 MiB."""
-REFUSED = frozenset({400, 403, 422})
-"""The API server's answers to a transfer Job that it will not have: by quota, admission or permission."""
-PATIENCE_SECONDS = 5.0
-"""A pod that hasn't started by then is asked for its events."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class Transfers:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         """Prepare the threads for data that needs no pod."""
         self._cluster = cluster
-        self._settings = settings
+        self.jobs = TransferJobs(cluster, settings)
         self._threads = ThreadPoolExecutor(INLINE_TRANSFERS, thread_name_prefix="transfer")
 
     # --- plans -------------------------------------------------------------------------------------------------------
@@ -171,58 +165,6 @@ class Transfers:
             resource = SECRETS if job.output.secret else CONFIGMAPS
             await settle_ownership(self._cluster, resource, owner, place.name, owned=_goes_with_job(job))
 
-    # --- in a Job ----------------------------------------------------------------------------------------------------
-
-    async def start(
-        self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan
-    ) -> Problem | None:
-        """Start the transfer Job; one that is there already is the same one."""
-        try:
-            await self.create(owner, job, gateway, plan)
-        except ClusterError as error:
-            if error.status not in REFUSED:
-                raise
-            return Problem(reason=Reason.TRANSFER_REFUSED, message=f"The transfer Job can't be made: {error}")
-        return None
-
-    async def create(self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan) -> None:
-        """Make the transfer Job, if it is not there yet; without a gateway for a plan that calls none.
-
-        Raises:
-            ClusterError: It can't be made.
-        """
-        body = transfer_job.manifest(owner, job, gateway, plan, self._settings)
-        try:
-            with crash.around(crash.Effect.START_TRANSFER):
-                await self._cluster.create(KUBERNETES_JOBS, owner.namespace, body)
-        except ClusterError as error:
-            if error.status != 409:
-                raise
-
-    async def state(self, owner: Owner, plan: Plan) -> TransferState | None:
-        """Look at the transfer Job of a plan; None when there is none."""
-        name = naming.transfer_job_name(owner.name, owner.uid, plan)
-        job = await self._cluster.get(KUBERNETES_JOBS, owner.namespace, name)
-        if job is None:
-            return None
-        if "deletionTimestamp" in job["metadata"]:
-            return Working(Problem(reason=Reason.TRANSFER_PENDING, message="The last transfer Job is being removed."))
-        # By uid: the pod of an earlier Job of this name may still be there, for as long as its node is gone.
-        selector = f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}"
-        pods, _ = await self._cluster.page(PODS, owner.namespace, selector=selector)
-        events: list[Json] = []
-        made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
-        if _is_waiting(pods) and (self._cluster.now() - made).total_seconds() > PATIENCE_SECONDS:
-            about = pods[0]["metadata"]["name"] if pods else name
-            events, _ = await self._cluster.page(EVENTS, owner.namespace, fields=f"involvedObject.name={about}")
-        return transfer_state.read(job, pods, events, self._cluster.now())
-
-    async def remove(self, owner: Owner, plan: Plan) -> None:
-        """Remove the transfer Job of a plan, so that the next try starts a new one."""
-        name = naming.transfer_job_name(owner.name, owner.uid, plan)
-        with crash.around(crash.Effect.REMOVE_TRANSFER):
-            await self._cluster.delete(KUBERNETES_JOBS, owner.namespace, name)
-
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -251,7 +193,3 @@ def volume_destination(claim: str, path: str) -> Destination:
 
 def _goes_with_job(job: BatchJobSpec) -> bool:
     return job.deletion_policy.output == "Delete"
-
-
-def _is_waiting(pods: list[Json]) -> bool:
-    return all(pod.get("status", {}).get("phase") == "Pending" for pod in pods)

@@ -9,6 +9,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_UID = "llmbatch.io/batchjob-uid"
 """Label on everything made for a BatchJob. The uid, since a BatchJob's name may be longer than a label's 63 characters."""
 MANAGER = "llmbatch"
+CONTAINER = "transfer"
+"""Name of the container that does the work in a transfer pod; others may be put beside it."""
 
 
 def upload_filename(uid: str, part: int, attempt: int) -> str:
@@ -22,11 +24,15 @@ def is_upload_of(uid: str, filename: str | None) -> bool:
 
 
 def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
-    """Name a transfer Job after its BatchJob and what it is to do; a new plan is a new Job.
+    """Name a transfer Job after its BatchJob and what it is to do, and at which gateway; a new plan is a new Job.
 
+    How the gateway is reached doesn't count: a Job at work is not repeated for a changed time-out.
     At most 63 characters, since the Job controller copies the name into a label of the pod.
     """
-    digest = hashlib.sha256(f"{uid}\n{json.dumps(plan.dump(), sort_keys=True)}".encode()).hexdigest()[:10]
+    told = plan.dump()
+    if "connection" in told:
+        told["connection"] = {key: told["connection"].get(key) for key in ("url", "filesPath")}
+    digest = hashlib.sha256(f"{uid}\n{json.dumps(told, sort_keys=True)}".encode()).hexdigest()[:10]
     return f"{job_name[:40].rstrip('-.').replace('.', '-')}-{plan.kind}-{digest}"
 
 

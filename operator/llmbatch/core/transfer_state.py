@@ -1,13 +1,19 @@
-"""How far a transfer Job is, read from the Job, its pod and the pod's events; in their own words."""
+"""How far a transfer Job is, read from the Job, its pod and the pod's events; in their own words.
+
+A pod may have more containers than ours: what a mesh, an agent or a person with kubectl debug put beside it. Ours is
+known by its name, and what it says is all that counts; the others are told of only when they keep it from starting.
+"""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from llmbatch.api.reasons import Reason
+from llmbatch.core import naming
 from llmbatch.core.plan import CollectReport, DiscardReport, Problem, Report, UploadReport
 
 Json = dict[str, Any]
@@ -28,6 +34,8 @@ class Working:
     """The pod is at work, or about to be."""
 
     told: Problem
+    running: bool = field(default=False, compare=False)
+    """Our container has started: the Job is left alone, whatever has changed since it was made."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +47,31 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Ended:
-    """The pod has ended: with its report, or with the problem of having left none."""
+    """Our container has ended: with its report, or with the problem of having left none."""
 
     report: Report | None
     problem: Problem | None = None
+    lingers: bool = field(default=False, compare=False)
+    """Another container keeps the pod alive: the Job will not end by itself."""
 
 
 TransferState = Working | Blocked | Ended
 
+IMAGE = Reason.TRANSFER_IMAGE_PULL_FAILED
 WAITING = {
-    "ErrImagePull": Reason.TRANSFER_IMAGE_PULL_FAILED,
-    "ImagePullBackOff": Reason.TRANSFER_IMAGE_PULL_FAILED,
-    "ErrImageNeverPull": Reason.TRANSFER_IMAGE_PULL_FAILED,
-    "InvalidImageName": Reason.TRANSFER_IMAGE_PULL_FAILED,
+    "ErrImagePull": IMAGE,
+    "ImagePullBackOff": IMAGE,
+    "ErrImageNeverPull": IMAGE,
+    "InvalidImageName": IMAGE,
+    "ImageInspectError": IMAGE,
+    "RegistryUnavailable": IMAGE,
+    "SignatureValidationFailed": IMAGE,
     "CreateContainerConfigError": Reason.CREDENTIALS_NOT_FOUND,
     "CreateContainerError": Reason.TRANSFER_REFUSED,
+    "RunContainerError": Reason.TRANSFER_REFUSED,
 }
+"""Why a container that waits will not start by itself soon."""
+CRASHED = "CrashLoopBackOff"
 
 
 def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> TransferState:
@@ -67,26 +84,114 @@ def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> Tran
         now: The moment by the API server's clock.
     """
     kind = job.get("metadata", {}).get("name", "").rsplit("-", 2)[1]
+    suspended = _suspended(job)
     pod = max(pods, key=lambda item: str(item["metadata"].get("creationTimestamp", "")), default=None)
     if pod is None:
-        return _without_pod(job, events)
-    status = pod.get("status", {})
-    containers = status.get("containerStatuses") or []
-    state = containers[0].get("state", {}) if containers else {}
-    if "terminated" in state:
-        return _ended(kind, state["terminated"])
-    if status.get("phase") in ("Failed", "Succeeded"):
-        why = status.get("message") or status.get("reason") or "no reason given"
-        return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer pod was ended: {why}"))
+        return suspended or _without_pod(job, events)
+    status = pod.get("status") or {}
+    ours: Json = next((item for item in status.get("containerStatuses") or [] if _is_ours(item)), {})
+    lingers = status.get("phase") not in ("Failed", "Succeeded")
+    if (report := _report(kind, ours)) is not None:
+        return Ended(report, lingers=lingers)
+    if suspended is not None:
+        # Its pods are being ended, which is no failure of theirs: they are made anew when the Job goes on.
+        return suspended
+    if (terminated := _terminated(ours)) is not None:
+        return Ended(None, _unreported(terminated), lingers=lingers)
+    if not lingers:
+        why = status.get("message") or _failed_beside(status) or status.get("reason") or "no reason given"
+        return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer pod was ended: {why}"[:1000]))
     if (lost := _lost(pod, now)) is not None:
         return Ended(None, lost)
+    state = ours.get("state") or {}
     if "running" in state:
-        return Working(RUNNING[kind])
-    waiting = state.get("waiting", {})
-    if (reason := WAITING.get(waiting.get("reason", ""))) is not None:
-        told = waiting.get("message") or waiting["reason"]
-        return Blocked(Problem(reason=reason, message=f"The transfer pod can't start: {told}"))
-    return _starting(pod, events)
+        return Working(RUNNING[kind], running=True)
+    return _held(state) or _held_beside(status) or _starting(pod, events)
+
+
+def _is_ours(container: Json) -> bool:
+    return bool(container.get("name", naming.CONTAINER) == naming.CONTAINER)
+
+
+def _states(container: Json) -> Iterator[Json]:
+    """Give how our container ended, and how it ended before it was started anew (by a policy that somebody put in)."""
+    for name in ("state", "lastState"):
+        terminated = (container.get(name) or {}).get("terminated")
+        if terminated is not None:
+            yield terminated
+
+
+def _report(kind: str, container: Json) -> Report | None:
+    for terminated in _states(container):
+        try:
+            return REPORTS[kind].parse(json.loads(terminated.get("message", "")))
+        except (ValueError, TypeError, AttributeError, ValidationError):
+            continue
+    return None
+
+
+def _terminated(container: Json) -> Json | None:
+    """Say how our container ended for good, or ends again and again."""
+    state = container.get("state") or {}
+    if (state.get("waiting") or {}).get("reason") == CRASHED:
+        return next(_states(container), {})
+    found: Json | None = state.get("terminated")
+    return found
+
+
+def _unreported(terminated: Json) -> Problem:
+    if terminated.get("reason") == "OOMKilled":
+        message = "The transfer pod ran out of memory; raise spec.transfer.resources.limits.memory."
+    else:
+        why = terminated.get("message") or terminated.get("reason") or "no reason given"
+        message = f"The transfer pod ended with exit code {terminated.get('exitCode')} and no report: {why}"
+    return Problem(reason=Reason.TRANSFER_FAILED, message=message[:1000])
+
+
+def _beside(status: Json) -> Iterator[Json]:
+    """Give the containers that are not ours and could keep it from starting; those of kubectl debug can not."""
+    yield from status.get("initContainerStatuses") or []
+    yield from (item for item in status.get("containerStatuses") or [] if not _is_ours(item))
+
+
+def _failed_beside(status: Json) -> str:
+    """Name the container for which a pod was ended before ours could begin."""
+    for container in _beside(status):
+        for terminated in _states(container):
+            if terminated.get("exitCode"):
+                why = terminated.get("message") or terminated.get("reason") or "no reason given"
+                return f"its container {container.get('name')} ended with exit code {terminated['exitCode']}: {why}"
+    return ""
+
+
+def _held(state: Json) -> Blocked | None:
+    """Say why our container does not start."""
+    waiting = state.get("waiting") or {}
+    reason = WAITING.get(waiting.get("reason", ""))
+    if reason is None:
+        return None
+    told = waiting.get("message") or waiting["reason"]
+    if reason is Reason.CREDENTIALS_NOT_FOUND and "runAsNonRoot" in told:
+        # The kubelet has one word for all that is wrong with a container's configuration.
+        reason = Reason.TRANSFER_REFUSED
+    return Blocked(Problem(reason=reason, message=f"The transfer pod can't start: {told}"[:1000]))
+
+
+def _held_beside(status: Json) -> Blocked | None:
+    """Say which other container keeps ours from starting: those before it have to end, or to be ready."""
+    for container in _beside(status):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        why = waiting.get("reason", "")
+        if why not in WAITING and why != CRASHED:
+            continue
+        told = waiting.get("message") or why
+        for terminated in _states(container) if why == CRASHED else ():
+            told += f" (last exit code {terminated.get('exitCode')}: {terminated.get('message') or terminated.get('reason')})"
+        reason = IMAGE if WAITING.get(why) is IMAGE else Reason.TRANSFER_PENDING
+        name = container.get("name")
+        message = f"The transfer pod can't start: its container {name}, which is not llmbatch's, does not: {told}"
+        return Blocked(Problem(reason=reason, message=message[:1000]))
+    return None
 
 
 def _lost(pod: Json, now: datetime) -> Problem | None:
@@ -101,23 +206,53 @@ def _lost(pod: Json, now: datetime) -> Problem | None:
     return Problem(reason=Reason.TRANSFER_FAILED, message=message)
 
 
-def _ended(kind: str, terminated: Json) -> Ended:
-    try:
-        return Ended(REPORTS[kind].parse(json.loads(terminated.get("message", ""))))
-    except (ValueError, ValidationError):
-        pass
-    if terminated.get("reason") == "OOMKilled":
-        message = "The transfer pod ran out of memory; raise spec.transfer.resources.limits.memory."
-    else:
-        why = terminated.get("message") or terminated.get("reason") or "no reason given"
-        message = f"The transfer pod ended with exit code {terminated.get('exitCode')} and no report: {why}"
-    return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=message[:1000]))
+def _suspended(job: Json) -> Blocked | None:
+    """Say that a Job is held back, and by what; it goes on by itself when that lets it."""
+    spec, metadata = job.get("spec") or {}, job.get("metadata") or {}
+    said = next((item for item in _conditions(job) if item.get("type") == "Suspended"), {})
+    if not spec.get("suspend", said.get("status") == "True"):
+        return None
+    queue = (metadata.get("labels") or {}).get(QUEUE_LABEL)
+    by = f"by Kueue (queue {queue})" if queue else f"by {_suspender(metadata) or 'somebody'}"
+    name = metadata.get("name")
+    remedy = "starts when it is admitted" if queue else "goes on when its spec.suspend is false again"
+    return Blocked(
+        Problem(
+            reason=Reason.TRANSFER_SUSPENDED,
+            message=f"The transfer Job {name} is suspended {by}; the transfer {remedy}.",
+        )
+    )
+
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+
+
+def _suspender(metadata: Json) -> str:
+    """Find who has set spec.suspend, as the API server remembers it."""
+    latest: Json = {}
+    for item in metadata.get("managedFields") or []:
+        fields = (item.get("fieldsV1") or {}).get("f:spec") or {}
+        if "f:suspend" in fields and str(item.get("time") or "") >= str(latest.get("time") or ""):
+            # We never set it: what came with all the rest was put in on the way.
+            latest = {**item, "manager": "an admission webhook"} if "f:template" in fields else item
+    return str(latest.get("manager") or "")
+
+
+def _conditions(found: Json) -> list[Json]:
+    conditions: list[Json] = (found.get("status") or {}).get("conditions") or []
+    return conditions
 
 
 def _starting(pod: Json, events: list[Json]) -> TransferState:
-    for condition in pod.get("status", {}).get("conditions") or []:
+    for condition in _conditions(pod):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             told = condition.get("message") or "no node takes it"
+            if condition.get("reason") == "SchedulingGated":
+                return Blocked(
+                    Problem(
+                        reason=Reason.TRANSFER_SUSPENDED, message=f"The transfer pod is held back by a gate: {told}"
+                    )
+                )
             unbound = "PersistentVolumeClaim" in told or "persistentvolumeclaim" in told
             reason = Reason.VOLUME_CLAIM_UNBOUND if unbound else Reason.TRANSFER_UNSCHEDULABLE
             return Blocked(Problem(reason=reason, message=f"The transfer pod can't be scheduled: {told}"))
@@ -127,7 +262,7 @@ def _starting(pod: Json, events: list[Json]) -> TransferState:
 
 
 def _without_pod(job: Json, events: list[Json]) -> TransferState:
-    for condition in job.get("status", {}).get("conditions") or []:
+    for condition in _conditions(job):
         if condition.get("type") == "Failed" and condition.get("status") == "True":
             told = condition.get("message") or condition.get("reason")
             return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer Job failed: {told}"))
@@ -137,8 +272,14 @@ def _without_pod(job: Json, events: list[Json]) -> TransferState:
 
 
 def _latest_warning(events: list[Json]) -> str | None:
-    warnings = [event for event in events if event.get("type") == "Warning" and event.get("message")]
-    latest = max(
-        warnings, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None
-    )
-    return None if latest is None else str(latest["message"])
+    """Give the last warning, unless something that went well came after it."""
+    told = [event for event in events if event.get("message")]
+    latest = max(told, key=lambda event: (_moment(event), event.get("type") == "Warning"), default=None)
+    return str(latest["message"]) if latest is not None and latest.get("type") == "Warning" else None
+
+
+def _moment(event: Json) -> str:
+    series = event.get("series") or {}
+    found = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or ""
+    # Some have microseconds and some have not; a second is as far as they can be compared.
+    return str(found)[:19]

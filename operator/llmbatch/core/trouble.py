@@ -14,6 +14,7 @@ PASSING = frozenset({
     Reason.VOLUME_CLAIM_NOT_FOUND,
     Reason.VOLUME_CLAIM_UNBOUND,
     Reason.TRANSFER_PENDING,
+    Reason.TRANSFER_SUSPENDED,
     Reason.WAITING_FOR_SLOT,
 })  # fmt: skip
 # Goes away by itself, if the far end is left in peace: looked at again with growing delays.

@@ -41,7 +41,7 @@ PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
     (CLAIMS, ""): frozenset({"get"}),
     (PODS, ""): frozenset({"list"}),
     (EVENTS, ""): frozenset({"create", "list"}),
-    (KUBERNETES_JOBS, ""): frozenset({"get", "create", "delete"}),
+    (KUBERNETES_JOBS, ""): frozenset({"get", "list", "create", "delete"}),
 }
 
 OWN_PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {

@@ -1,5 +1,7 @@
 """The Kubernetes Job that moves data between a volume and the gateway."""
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,8 @@ Json = dict[str, Any]
 
 USER = 65532
 """The image's user; also the group that owns the volume's files, unless spec.transfer.securityContext says otherwise."""
+TEMPLATE_ANNOTATION = "llmbatch.io/template"
+"""Annotation of the Job: a digest of all that it was made from."""
 INPUT_ROOT = "/data/input"
 OUTPUT_ROOT = "/data/output"
 CA_ROOT = "/etc/llmbatch/ca"
@@ -106,7 +110,7 @@ def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, 
     transfer = job.transfer
     resources = transfer.resources.dump()
     container = {
-        "name": "transfer",
+        "name": naming.CONTAINER,
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": [plan.kind],
@@ -133,24 +137,28 @@ def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, 
         "nodeSelector": transfer.node_selector,
         "tolerations": [item.dump() for item in transfer.tolerations],
     }
-    labels = owner.metadata("")["labels"]
+    # A foreground deletion would remove an owned Job before the BatchJob, while it is at work for that deletion.
     name = naming.transfer_job_name(owner.name, owner.uid, plan)
-    return {
+    metadata = owner.metadata(name, owned=not isinstance(plan, DiscardPlan))
+    made = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        # A foreground deletion would remove an owned Job before the BatchJob, while it is at work for that deletion.
-        "metadata": owner.metadata(name, owned=not isinstance(plan, DiscardPlan)),
+        "metadata": metadata,
         "spec": {
             # The operator decides about another try, since it also says so in the BatchJob.
             "backoffLimit": 0,
             "activeDeadlineSeconds": _longest(job, plan, settings),
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": metadata["labels"]},
                 "spec": {key: value for key, value in pod.items() if value != []},
             },
         },
     }
+    # What the API server gives back has its own defaults in it, so what was sent is remembered by its digest.
+    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+    metadata["annotations"] = {TEMPLATE_ANNOTATION: digest}
+    return made
 
 
 def _longest(job: BatchJobSpec, plan: Plan, settings: Settings) -> int:
