@@ -76,9 +76,14 @@ class Between:
             self.waiting += 1
             await self.held.wait()
         headers = {name: request.headers[name] for name in ("Content-Type", "Accept") if name in request.headers}
-        answer = await self._client.request(
-            request.method, f"{self._target}{request.rel_url}", headers=headers, content=content
-        )
+        try:
+            answer = await self._client.request(
+                request.method, f"{self._target}{request.rel_url}", headers=headers, content=content
+            )
+        except httpx.TransportError:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
         told = Exchange(request.method, request.path, dict(request.query), answer.status_code, answer.content)
         for rule in self.rules:
             rule(told)

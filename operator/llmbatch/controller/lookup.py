@@ -104,6 +104,8 @@ class Finder:
         outcome = replace(outcome, notes=(*outcome.notes, *cancelled.notes))
         if cancelled.failed is not None:
             return await self._later(seen, client, outcome, cancelled.failed)
+        if found.failed is not None:
+            return await self._later(seen, client, outcome, found.failed)
         if observation.stage is Stage.RESULTS and observation.unrecorded and observation.deleted_at is None:
             # Looked for before its time, since the batch is of no use; once more when the list had time to settle.
             return outcome
@@ -215,7 +217,8 @@ def _unusable() -> Problem:
 
 def _unreadable(next_attempt: int) -> Problem:
     message = (
-        "The gateway's list of batches can't be read to its end, so that it can't be found out whether the batch exists."
+        "The gateway's list of batches can't be read to its end: it says that it goes on and can't be followed, doesn't say"
+        " that it is over, or has entries that can't be read. So it can't be found out whether the batch exists."
         " Look it up at the provider. If there is none, set the annotation"
         f" llmbatch.io/resubmit={next_attempt} on this BatchJob and it is submitted again."
     )

@@ -13,6 +13,7 @@ from llmbatch.controller.observe import Observer
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.uploads import Uploads
 from llmbatch.core import naming
+from llmbatch.core.pages import Following
 from llmbatch.core.plan import Problem
 from llmbatch.core.submission import horizon
 from llmbatch.edges.gateway import Gateway
@@ -36,11 +37,17 @@ class Strays:
         if observation.restored or observation.spec.remote_files != "Delete":
             return None
         since = observation.status.start_time or observation.now
-        failed = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
-        if failed is not None:
-            problem = await self.observer.polls.problem(client, failed)
+        whole = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
+        if not isinstance(whole, bool):
+            problem = await self.observer.polls.problem(client, whole)
             told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
             return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+        if not whole and self.uploads.lost(observation.uid):
+            told = (
+                "The gateway's list of files can't be followed to its end, and the answer to an upload was lost:"
+                f" perhaps there is a file whose name begins with {observation.uid}."
+            )
+            return Problem(reason=Reason.CLEANING_UP, message=told)
         if observation.deleted_at is None:
             # At the end of a job that has run, nothing is left of its uploads that could still arrive.
             return None
@@ -51,8 +58,10 @@ class Strays:
         return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=min(left + 0.1, 5.0))
 
 
-async def delete_strays(gateway: Gateway, uid: str, known: tuple[str, ...], since: datetime) -> Failure | None:
-    """Delete the files named after a job that are not among those it knows; answers what was in the way.
+async def delete_strays(gateway: Gateway, uid: str, known: tuple[str, ...], since: datetime) -> Failure | bool:
+    """Delete the files named after a job that are not among those it knows.
+
+    Answers what was in the way, or whether it is certain that none is left.
 
     Args:
         gateway: Where the files are.
@@ -60,23 +69,29 @@ async def delete_strays(gateway: Gateway, uid: str, known: tuple[str, ...], sinc
         known: Ids of the job's status: whether they are deleted is decided elsewhere.
         since: When the job began; its files are no older.
     """
-    after: str | None = None
-    for _ in range(MOST_PAGES):
-        answer = await gateway.list_files(after)
-        if isinstance(answer, NotFound) or (isinstance(answer, Refused) and answer.status in (400, 404, 405, 501)):
-            # This gateway lists no files, so that nobody can tell.
-            return None
+    following = Following(horizon(since), MOST_PAGES, unsaid_ends=True)
+    strays: list[str] = []
+    failed: Failure | None = None
+    goes_on = True
+    while goes_on:
+        answer = await gateway.list_files(following.after)
         if not isinstance(answer, Answered):
-            return answer
-        page = answer.value
-        for file in page.files:
-            if naming.is_upload_of(uid, file.filename) and file.id not in known:
-                deleted = await gateway.delete_file(file.id)
-                if not isinstance(deleted, Answered | NotFound):
-                    return deleted
-        moments = [file.created_at for file in page.files if file.created_at is not None]
-        is_past = moments != [] and max(moments) < horizon(since)
-        if not page.has_more or is_past or page.last_id in (None, after):
-            return None
-        after = page.last_id
-    return None
+            if following.after is None and _lists_nothing(answer):
+                # Nobody can tell.
+                return True
+            failed = answer
+            break
+        named = [file for file in answer.value.files if naming.is_upload_of(uid, file.filename)]
+        strays += [file.id for file in named if file.id not in known]
+        goes_on = following.take(answer.value)
+    # Not before the list is read: the next page may begin after one of them.
+    for file_id in dict.fromkeys(strays):
+        deleted = await gateway.delete_file(file_id)
+        if not isinstance(deleted, Answered | NotFound):
+            return deleted
+    return failed or following.whole
+
+
+def _lists_nothing(answer: Failure) -> bool:
+    """Tell whether a gateway has no list of files at all."""
+    return isinstance(answer, NotFound) or (isinstance(answer, Refused) and answer.status in (400, 404, 405, 501))

@@ -46,6 +46,10 @@ class Uploads:
             self._own.add(uid)
         return max(0.0, self._until.get(uid, 0.0) - time.monotonic())
 
+    def lost(self, uid: str) -> bool:
+        """Tell whether a job may have an upload without an answer, as far as this process knows."""
+        return uid in self._until or uid not in self._own
+
     def forget(self, uid: str) -> None:
         """Forget a job that is gone or has ended."""
         self._own.discard(uid)

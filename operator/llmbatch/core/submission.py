@@ -1,15 +1,15 @@
 """Recognising our own batches among all those that a gateway lists, and choosing the one to keep."""
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from llmbatch.core.pages import is_newest_first
 from llmbatch.core.wire import RemoteBatch
+
+__all__ = ["by_use", "horizon", "is_newest_first", "is_unclear", "matches"]
 
 CLOCK_MARGIN = timedelta(minutes=15)
 """How far the provider's clock may be off ours."""
-ORDERED = 10
-"""So many batches in a row, each older than the one before, are no coincidence."""
 OF_NO_USE = frozenset({"failed", "cancelling", "cancelled"})
 """Statuses of a batch that isn't worth keeping while another one lives."""
 
@@ -35,11 +35,12 @@ def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, oldest: dat
     return named == uid
 
 
-def is_newest_first(moments: Sequence[datetime]) -> bool:
-    """Tell whether what was listed so far is sorted from new to old; the order of Azure's list is documented nowhere."""
-    if len(moments) < ORDERED or moments[0] == moments[-1]:
-        return False
-    return all(newer >= older for newer, older in itertools.pairwise(moments))
+def is_unclear(batch: RemoteBatch, oldest: datetime) -> bool:
+    """Tell whether a listed batch says so little of itself that it may be ours.
+
+    Azure leaves everything out in a batch that was just made; one from blob storage has no file, but says so.
+    """
+    return batch.is_nameless and (batch.created_at is None or batch.created_at >= oldest)
 
 
 def by_use(found: Iterable[RemoteBatch], *, recorded: str | None, unknown: datetime) -> list[RemoteBatch]:

@@ -5,12 +5,12 @@ be told at all raises loose.WireError.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from llmbatch.core import loose
+from llmbatch.core import loose, pages
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 """Only these end a batch; any status that isn't known means: still going."""
@@ -58,6 +58,8 @@ class RemoteBatch:
     expires_at: datetime | None = None
     metadata: Mapping[str, str]
     errors: tuple[BatchError, ...] = ()
+    is_nameless: bool = False
+    """It tells neither what it was made of nor anything that its maker has said of it."""
 
     @property
     def is_terminal(self) -> bool:
@@ -94,23 +96,19 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class Page(pages.Listed):
     """One page of the list of batches."""
 
     batches: tuple[RemoteBatch, ...]
-    has_more: bool
-    last_id: str | None  # to go on after; None: there is no telling
     unusable: tuple[RemoteBatch, ...] = ()
     """Batches whose ids no path can hold (here ""): nothing can be done with them, but they are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilePage:
+class FilePage(pages.Listed):
     """One page of the list of files."""
 
     files: tuple[RemoteFile, ...]
-    has_more: bool
-    last_id: str | None  # to go on after; None: there is no telling
 
 
 def is_safe_id(value: str) -> bool:
@@ -143,15 +141,16 @@ def read_files(body: bytes) -> FilePage:
     Raises:
         loose.WireError: It is not a list of files.
     """
-    data, entries = _listed(body)
+    data, entries = pages.entries_of(body)
     files = []
     for entry in entries:
         try:
             files.append(_file(entry))
         except loose.WireError:
             continue
-    has_more, last_id = _rest(data, files[-1].id if files else None)
-    return FilePage(files=tuple(files), has_more=has_more, last_id=last_id)
+    # One without a name can't be recognised.
+    unreadable = len(entries) - sum(file.filename is not None for file in files)
+    return FilePage(files=tuple(files), **_page(data, files, unreadable, [file.created_at for file in files]))
 
 
 def _file(value: object) -> RemoteFile:
@@ -172,8 +171,8 @@ def read_page(body: bytes) -> Page:
     Raises:
         loose.WireError: It is not a list of batches.
     """
-    data, entries = _listed(body)
-    batches, unusable = [], []
+    data, entries = pages.entries_of(body)
+    batches, unusable, moments = [], [], []
     for entry in entries:
         if not isinstance(entry, dict):
             continue
@@ -181,24 +180,26 @@ def read_page(body: bytes) -> Page:
             batches.append(_batch(entry, _own_id(entry)))
         except loose.WireError:
             unusable.append(_batch(entry, ""))
-    has_more, last_id = _rest(data, batches[-1].id if batches else None)
-    return Page(batches=tuple(batches), has_more=has_more, last_id=last_id, unusable=tuple(unusable))
+        moments.append(loose.moment(entry.get("created_at")))
+    unreadable = len(entries) - len(moments)
+    return Page(batches=tuple(batches), unusable=tuple(unusable), **_page(data, batches, unreadable, moments))
 
 
-def _listed(body: bytes) -> tuple[dict[str, Any], list[Any]]:
-    data = loose.mapping(loose.unwrapped(body))
-    entries = data.get("data") or data.get("value") or data.get("data")  # very old previews of Azure said "value"
-    if not isinstance(entries, list):
-        raise loose.WireError("the body has no list in 'data'")
-    return data, entries
-
-
-def _rest(data: dict[str, Any], last_entry: str | None) -> tuple[bool, str | None]:
-    """Say whether there is another page, and after which id it begins."""
-    last = loose.text(data.get("last_id")) or last_entry
-    more = data.get("has_more")
-    has_more = more in (True, "1") or (isinstance(more, str) and more.lower() == "true")
-    return has_more, last if last and is_safe_id(last) else None
+def _page(
+    data: dict[str, Any],
+    found: Sequence[RemoteBatch] | Sequence[RemoteFile],
+    unreadable: int,
+    moments: list[datetime | None],
+) -> dict[str, Any]:
+    """Read what pages of batches and of files have in common."""
+    last = loose.text(data.get("last_id")) or (found[-1].id if found else None)
+    return {
+        "more": pages.says_more(data),
+        "last_id": last if last and is_safe_id(last) else None,
+        "ids": tuple(item.id for item in found),
+        "moments": tuple(moments),
+        "unreadable": unreadable,
+    }
 
 
 def _batch(data: Mapping[str, Any], own_id: str) -> RemoteBatch:
@@ -229,6 +230,7 @@ def _batch(data: Mapping[str, Any], own_id: str) -> RemoteBatch:
         expires_at=loose.moment(data.get("expires_at")),
         metadata={str(key): value for key, value in metadata.items() if isinstance(value, str)},
         errors=tuple(_errors(data.get("errors"))),
+        is_nameless=not metadata and not any(loose.short(data.get(name)) for name in ("input_file_id", "input_blob")),
     )
 
 
