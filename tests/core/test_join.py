@@ -1,6 +1,8 @@
 """Result lines find their requests by custom_id, whatever order they come in."""
 
-from llmbatch.core.join import Join
+import pytest
+
+from llmbatch.core.join import Fit, Join
 from llmbatch.core.results import ResultLine, Tally
 
 
@@ -61,3 +63,19 @@ def test_the_unanswered_are_named_from_the_input() -> None:
     join, _ = joined(["a", "b", "c"], ok("b"))
     assert list(join.unanswered(["a", "b", "c", "d"])) == [(0, "a"), (2, "c"), (-1, "d")]
     assert join.missing == 2
+
+
+@pytest.mark.parametrize("back", ["a ", " a", "A", "a\u200b", "a\n", "", "a-1"])
+def test_a_custom_id_that_came_back_changed_is_a_strangers(back: str) -> None:
+    join, _ = joined(["a", "b"])
+    assert join.place(ResultLine(back or None, succeeded=True), 0, 0, 1) in {Fit.STRANGER, Fit.UNREADABLE}
+    assert join.missing == 2
+
+
+def test_a_line_is_told_for_what_it_is_to_the_requests() -> None:
+    join, _ = joined(["a", "b"])
+    lines = [("a", False), ("a", False), ("a", True), ("a", True), ("a", False), ("c", True), (None, True)]
+    found = [join.place(ResultLine(name, succeeded=good), 0, 0, 1) for name, good in lines]
+    assert found == [
+        Fit.OURS, Fit.REPEATED, Fit.OURS, Fit.ANOTHER_ANSWER, Fit.REPEATED, Fit.STRANGER, Fit.UNREADABLE,
+    ]  # fmt: skip

@@ -99,7 +99,7 @@ def test_a_link_in_place_of_a_temporary_file_is_not_written_through(
             path.unlink()
             path.symlink_to(outside / target)
 
-    # At the third download, that of the input, every temporary file there will be is there.
+    # At the third download every temporary file that is downloaded into is there.
     hostile_collect(done, act, skip=2, order="Completion", input_root=None)
     assert untouched(outside)
 

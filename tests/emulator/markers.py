@@ -7,7 +7,8 @@ import re
 
 _MARKER = re.compile(
     r"--(?:status-(?P<status>\d+)|large-(?P<large>\d+)"
-    r"|(?P<word>content-filter|filtered-completion|missing|duplicate|malformed|expired|cancelled|echo))"
+    r"|(?P<word>content-filter|filtered-completion|missing|duplicate|malformed|expired|cancelled|echo"
+    r"|stranger|trimmed|twice))"
 )
 
 

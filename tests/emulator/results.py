@@ -103,7 +103,7 @@ def _unprocessed_code(batch: BatchRecord, config: Config) -> str | None:
 
 def _fate(request: dict[str, Any], index: int, config: Config) -> str | None:
     word = markers.of(request["custom_id"]).word
-    if word in ("missing", "duplicate", "malformed"):
+    if word in ("missing", "duplicate", "malformed", "stranger", "trimmed", "twice"):
         return word
     for fate, count in (
         ("missing", config.quirks.missing_lines),
@@ -125,12 +125,20 @@ def _put(line: Line, fate: str | None, target: BinaryIO, written: Written) -> No
         written.failed += 1
     if fate == "missing":
         return
-    text = _ENCODER.encode(line.envelope).encode(errors="replace")
+    envelope = dict(line.envelope)
+    if fate == "stranger":
+        envelope["custom_id"] = f"nobody's-{written.completed}"
+    if fate == "trimmed":
+        envelope["custom_id"] = envelope["custom_id"][:-1]
+    text = _ENCODER.encode(envelope).encode(errors="replace")
     if fate == "malformed":
         text = text[: len(text) // 2]
     target.write(text + b"\n")
     if fate == "duplicate":
         target.write(text + b"\n")
+    if fate == "twice":
+        again = {**envelope, "response": {**envelope["response"], "request_id": "another"}}
+        target.write(_ENCODER.encode(again).encode(errors="replace") + b"\n")
 
 
 class _Maker:

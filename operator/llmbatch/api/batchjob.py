@@ -67,7 +67,10 @@ class Input(Model):
 
 
 class Output(Model):
-    """Where the results go. Failed requests go beside them: <path>.errors.jsonl, or key <key>.errors."""
+    """Where the results go. Failed requests go beside them: <path>.errors.jsonl, or key <key>.errors.
+
+    Lines of the provider that fit no request go there too: <path>.foreign.jsonl, or key <key>.foreign.
+    """
 
     rules = (ONE_PLACE,)
 

@@ -97,6 +97,18 @@ class OutputStatus(Model):
         None,
         description="Requests without a result line that can be read; after a completed batch the remote files are then kept.",
     )
+    foreign_requests: int | None = Field(
+        None,
+        description="Lines of the provider's files that fit no request: their custom_id is none of the input's (also: came back"
+        " changed) or can't be read, or they are a second answer. The remote files are then kept.",
+    )
+    foreign_location: str | None = Field(
+        None, description="Where those lines are; absent when there are none, or the destination has no room for them."
+    )
+    foreign_bytes: int | None = Field(None, description="Size of those lines as stored, in bytes; absent without any.")
+    foreign_sha256: str | None = Field(
+        None, alias="foreignSHA256", description="SHA-256 of those lines, in hexadecimal; absent without any."
+    )
     stored_time: Time = Field(description="When they were durably stored.")
 
 

@@ -174,6 +174,7 @@ class Actor:
             report,
             location=destination.location,
             errors_location=destination.errors_location,
+            foreign_location=destination.foreign_location,
             now=observation.now,
         )
         return Outcome(status, after=0.0)

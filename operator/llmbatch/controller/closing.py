@@ -13,7 +13,7 @@ from llmbatch.controller.seen import Seen
 from llmbatch.controller.strays import Strays
 from llmbatch.controller.transfers import Transfers
 from llmbatch.core import facts, farewell
-from llmbatch.core.decide_results import doubtful
+from llmbatch.core.decide_results import doubtful, why_doubtful
 from llmbatch.core.decision import Finish
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
@@ -68,7 +68,8 @@ class Closer:
                 return Outcome(status, problem)
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
         if doubtful(observation):
-            told = f"Remote files {', '.join(observation.file_ids)} are kept: not every request has a readable result line."
+            why = why_doubtful(observation.status.output)
+            told = f"Remote files {', '.join(observation.file_ids)} are kept: {why}."
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
         gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
         notes += farewell.of_the_original(observation)

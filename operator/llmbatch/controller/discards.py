@@ -103,6 +103,8 @@ def plan_of(seen: Observation) -> DiscardPlan | None:
         has_errors=stored.errors_location is not None,
         errors_bytes=stored.errors_bytes,
         errors_sha256=stored.errors_sha256,
+        foreign_bytes=stored.foreign_bytes,
+        foreign_sha256=stored.foreign_sha256,
     )
 
 

@@ -67,7 +67,12 @@ class TransferObserver:
             if problem is None and volume is not None:
                 where = volume_destination(volume.claim_name, volume.path)
                 status = facts.with_results(
-                    seen.stored, report, location=where.location, errors_location=where.errors_location, now=now
+                    seen.stored,
+                    report,
+                    location=where.location,
+                    errors_location=where.errors_location,
+                    foreign_location=where.foreign_location,
+                    now=now,
                 )
                 return seen.found(status=status)
         if problem is None:

@@ -21,6 +21,7 @@ from llmbatch.core.plan import (
     UploadPlan,
     UploadReport,
     errors_path,
+    foreign_path,
 )
 from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster
@@ -45,6 +46,7 @@ class Destination:
 
     location: str
     errors_location: str
+    foreign_location: str
 
 
 class Transfers:
@@ -148,14 +150,14 @@ class Transfers:
         with tempfile.TemporaryDirectory(prefix="collect-") as folder:
             plan = self.collect_plan(job, status, access.connection, root=folder)
             loop = asyncio.get_running_loop()
-            report, results, errors = await loop.run_in_executor(self._threads, _collect, plan, access)
+            report, parts = await loop.run_in_executor(self._threads, _collect, plan, access)
         if report.problem is not None:
             return report, None
-        data = {place.key: results} | ({f"{place.key}.errors": errors} if report.errors_requests else {})
+        data = {f"{place.key}{suffix}": part for suffix, part in parts.items()}
         with crash.around(crash.Effect.STORE_RESULTS):
             problem = await store(self._cluster, resource, owner, place.name, data, owned=_goes_with_job(job))
         where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
-        destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors")
+        destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors", f"{where} {place.key}.foreign")
         return report.model_copy(update={"problem": problem}), destination
 
     async def settle_ownership(self, owner: Owner, job: BatchJobSpec) -> None:
@@ -170,14 +172,17 @@ class Transfers:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _collect(plan: CollectPlan, access: Access) -> tuple[CollectReport, bytes, bytes]:
-    """Collect into a folder, and read the results and the failed requests back from it."""
+def _collect(plan: CollectPlan, access: Access) -> tuple[CollectReport, dict[str, bytes]]:
+    """Collect into a folder, and read back from it what was written: by the suffix of its key."""
     report = collect(plan, access.environ)
     if report.problem is not None:
-        return report, b"", b""
-    errors = Path(plan.output_root, errors_path(plan.output_path))
-    results = Path(plan.output_root, plan.output_path).read_bytes()
-    return report, results, errors.read_bytes() if report.errors_requests else b""
+        return report, {}
+    there = {"": plan.output_path}
+    if report.errors_requests:
+        there[".errors"] = errors_path(plan.output_path)
+    if report.foreign_bytes:
+        there[".foreign"] = foreign_path(plan.output_path)
+    return report, {suffix: Path(plan.output_root, path).read_bytes() for suffix, path in there.items()}
 
 
 def patient(connection: Connection) -> Connection:
@@ -188,7 +193,7 @@ def patient(connection: Connection) -> Connection:
 def volume_destination(claim: str, path: str) -> Destination:
     """Say where results in a volume are."""
     where = f"persistentvolumeclaim/{claim} path"
-    return Destination(f"{where} {path}", f"{where} {errors_path(path)}")
+    return Destination(f"{where} {path}", f"{where} {errors_path(path)}", f"{where} {foreign_path(path)}")
 
 
 def _goes_with_job(job: BatchJobSpec) -> bool:

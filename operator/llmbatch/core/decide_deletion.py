@@ -115,7 +115,7 @@ def _kept_output(seen: Observation) -> str:
     output = seen.status.output
     if output is None or not (seen.discarding.due or seen.discarding.at_work):
         return seen.discarding.kept
-    where = ", ".join(filter(None, (output.location, output.errors_location)))
+    where = ", ".join(filter(None, (output.location, output.errors_location, output.foreign_location)))
     return f"{where}: {seen.discarding.at_work or 'their deletion never began.'}"
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+from llmbatch.api.batchjob_status import OutputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.core.decision import Collect, Decision, Done, Finish, Stalled, Wait
 from llmbatch.core.observation import Observation, Stage
@@ -28,9 +29,27 @@ def results_are_stored(seen: Observation) -> Decision | None:
 
 
 def doubtful(seen: Observation) -> bool:
-    """Tell whether a completed batch has fewer readable results than requests: its files are then not deleted."""
+    """Tell whether the files may hold answers that no request was given: they are then not deleted.
+
+    A completed batch has fewer readable results than requests, or there are lines that fit none.
+    """
     output = seen.status.output
-    return output is not None and bool(output.missing_requests) and seen.batch.status == "completed"
+    if output is None:
+        return False
+    return bool(output.foreign_requests) or (bool(output.missing_requests) and seen.batch.status == "completed")
+
+
+def why_doubtful(output: OutputStatus | None) -> str:
+    """Say which lines are in doubt."""
+    told: list[str] = []
+    if output is None:
+        return ""
+    if output.missing_requests:
+        told.append(f"{output.missing_requests} have no readable result line")
+    if output.foreign_requests:
+        where = f" and are in {output.foreign_location}" if output.foreign_location else ""
+        told.append(f"{output.foreign_requests} of the provider's lines fit no request (custom_id){where}")
+    return "; ".join(told)
 
 
 COMPLETE = frozenset({Reason.SUCCEEDED, Reason.COMPLETED_WITH_FAILURES})
@@ -43,8 +62,8 @@ def verdict(seen: Observation) -> tuple[Reason, str]:
     told = f"{completed} of {total} requests succeeded"
     if output is not None and output.errors_location is not None:
         told += f"; the failed ones are in {output.errors_location}"
-    if doubtful(seen) and output is not None:
-        told += f"; {output.missing_requests} have no readable result line, and the provider's files are kept"
+    if doubtful(seen):
+        told += f"; {why_doubtful(output)}; the provider's files are kept"
     if seen.batch.status == "expired":
         return Reason.BATCH_EXPIRED, f"The batch was not done within its completion window: {told}."
     if seen.batch.status == "cancelled":
@@ -55,7 +74,7 @@ def verdict(seen: Observation) -> tuple[Reason, str]:
         return Reason.ALL_REQUESTS_FAILED, f"No request succeeded: {told}."
     if completed < total:
         return Reason.COMPLETED_WITH_FAILURES, f"{told}."
-    return Reason.SUCCEEDED, f"All {total} requests succeeded."
+    return Reason.SUCCEEDED, f"{told}." if doubtful(seen) else f"All {total} requests succeeded."
 
 
 def batch_was_refused(seen: Observation) -> Decision | None:

@@ -116,7 +116,13 @@ def _counts(remote: RemoteBatch, old: RequestCounts | None) -> RequestCounts | N
 
 
 def with_results(
-    status: BatchJobStatus, report: CollectReport, *, location: str, errors_location: str, now: datetime
+    status: BatchJobStatus,
+    report: CollectReport,
+    *,
+    location: str,
+    errors_location: str,
+    foreign_location: str = "",
+    now: datetime,
 ) -> BatchJobStatus:
     """Record that the results are durably stored; the lines' own counts replace the provider's."""
     stored = OutputStatus(
@@ -128,6 +134,10 @@ def with_results(
         errors_bytes=report.errors_bytes if report.errors_requests else None,
         errors_sha256=(report.errors_sha256 or None) if report.errors_requests else None,
         missing_requests=report.missing or None,
+        foreign_requests=report.foreign_requests or None,
+        foreign_location=foreign_location if report.foreign_bytes else None,
+        foreign_bytes=report.foreign_bytes or None,
+        foreign_sha256=report.foreign_sha256 if report.foreign_bytes else None,
         stored_time=now,
     )
     return status.model_copy(

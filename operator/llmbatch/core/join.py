@@ -1,11 +1,13 @@
 """Which result line belongs to which request, by custom_id; and in what order they are written.
 
-Of several lines for one request the first that succeeded wins, else the first. Holds a digest and a few numbers for each
+A custom_id is compared as it is: one that came back trimmed, or in another case, is nobody's. Of several lines for one request
+the first that succeeded wins, else the first. Holds a digest and a few numbers for each
 request, never a line.
 """
 
 from array import array
 from collections.abc import Iterable, Iterator
+from enum import Enum, auto
 from typing import NamedTuple
 
 from llmbatch.core.lines import digest
@@ -22,6 +24,21 @@ class Place(NamedTuple):
     file: int
     offset: int
     length: int
+
+
+class Fit(Enum):
+    """What a result line is to the requests."""
+
+    OURS = auto()
+    """The line of a request, for now."""
+    REPEATED = auto()
+    """Another line of a request that has one."""
+    ANOTHER_ANSWER = auto()
+    """The same, and both succeeded: each was paid for."""
+    STRANGER = auto()
+    """Its custom_id is none of the input's."""
+    UNREADABLE = auto()
+    """Its custom_id can't be read."""
 
 
 class Join:
@@ -54,26 +71,31 @@ class Join:
             self._slot(digest(custom_id))
         self._closed = True
 
-    def place(self, result: ResultLine, file: int, offset: int, length: int) -> None:
+    def of(self, custom_id: str) -> Place:
+        """Give the place of the line for one request that has one."""
+        return self._place(self._slots[digest(custom_id)])
+
+    def place(self, result: ResultLine, file: int, offset: int, length: int) -> Fit:
         """Take a result line that stands at `offset` of file number `file`."""
         if result.custom_id is None:
             self.malformed += 1
-            return
+            return Fit.UNREADABLE
         key = digest(result.custom_id)
         if self._closed and key not in self._slots:
             self.foreign += 1
-            return
+            return Fit.STRANGER
         slot = self._slot(key)
         state = self._state[slot]
         if state == _SUCCEEDED or (state == _FAILED and not result.succeeded):
             self.foreign += 1
-            return
+            return Fit.ANOTHER_ANSWER if result.succeeded else Fit.REPEATED
         if state == _FAILED:
             self.foreign += 1  # the failed line that gives way
         self._state[slot] = _SUCCEEDED if result.succeeded else _FAILED
         self._file[slot], self._offset[slot], self._length[slot] = file, offset, length
         if result.succeeded:
             self._tally.add_success(result.usage)
+        return Fit.OURS
 
     def unanswered(self, custom_ids: Iterable[str]) -> Iterator[tuple[int, str]]:
         """Name the requests without a result line, from the input's custom_ids: (slot, custom_id).
@@ -93,7 +115,10 @@ class Join:
                 order, key=lambda slot: (self._state[slot] == _MISSING, self._file[slot], self._offset[slot])
             )
         for slot in order:
-            yield Place(slot, self._state[slot] == _SUCCEEDED, self._file[slot], self._offset[slot], self._length[slot])
+            yield self._place(slot)
+
+    def _place(self, slot: int) -> Place:
+        return Place(slot, self._state[slot] == _SUCCEEDED, self._file[slot], self._offset[slot], self._length[slot])
 
     def _slot(self, key: bytes) -> int:
         slot = self._slots.setdefault(key, len(self._state))

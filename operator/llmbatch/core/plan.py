@@ -98,6 +98,9 @@ class DiscardPlan(Model):
     has_errors: bool = False
     errors_bytes: int | None = None
     errors_sha256: str | None = None
+    foreign_bytes: int | None = None
+    """None: nothing was stored of lines that fit no request."""
+    foreign_sha256: str | None = None
 
 
 class LineError(Model):
@@ -147,12 +150,17 @@ class CollectReport(Model):
     request_counts: RequestCounts | None = None
     usage: Usage | None = None
     failures: list[Failure] = []
+    foreign_requests: int = 0
+    """Lines that fit no request and may be worth something: of strangers, unreadable ones, and second answers."""
+    foreign_bytes: int | None = None
+    """Size of what was stored of them; None: nothing, there was no room or there are none."""
+    foreign_sha256: str | None = None
     missing: int = 0
     """Requests for which the provider's files have no line that can be read."""
     malformed_lines: int = 0
     """Result lines that could not be read; their requests count as having no result."""
     foreign_lines: int = 0
-    """Result lines whose custom_id is not in the input, or that repeat one that is settled; left out."""
+    """Result lines whose custom_id is not in the input, or that repeat one that is settled; not among the results."""
     problem: Problem | None = None
 
 
@@ -173,3 +181,9 @@ def errors_path(path: str) -> str:
     """Say where the failed requests go, beside the results: out/a.jsonl gives out/a.errors.jsonl."""
     stem = path.removesuffix(".jsonl")
     return f"{stem}.errors.jsonl"
+
+
+def foreign_path(path: str) -> str:
+    """Say where lines go that fit no request, beside the results: out/a.jsonl gives out/a.foreign.jsonl."""
+    stem = path.removesuffix(".jsonl")
+    return f"{stem}.foreign.jsonl"

@@ -5,15 +5,14 @@ The destination is either whole or not there; repeating a collect that was kille
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from hashlib import sha256
 from typing import BinaryIO
 
 from llmbatch.api.batchjob_status import Failure, RequestCounts
 from llmbatch.api.reasons import Reason
 from llmbatch.core import quotes, results, split
-from llmbatch.core.join import Join
-from llmbatch.core.plan import CollectPlan, CollectReport, errors_path
+from llmbatch.core.join import Fit, Join, Place
+from llmbatch.core.plan import CollectPlan, CollectReport, errors_path, foreign_path
 from llmbatch.edges import spool, volume
 from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
 from llmbatch.edges.fetch import fetch, too_large
@@ -66,31 +65,39 @@ class _Collection:
         self._join = Join(self._tally)
         self._sources: list[BinaryIO] = []
         self._missing = 0
+        self._foreign: Sheet | None = None
+        self._foreign_count = 0
 
     def run(self, name: str) -> CollectReport:
         plan, join = self._plan, self._join
-        # In the order of completion the input matters only when something is missing.
-        known = originals(plan, self._files, self._held, self._progress) if plan.order == "Input" else None
+        # In the order of completion too: else a stranger's line would pass for that of a request that has none.
+        known = originals(plan, self._files, self._held, self._progress)
         if known is not None:
             join.expect(known.custom_ids())
         self._take(plan.output_file_id, "output")
         self._take_errors()
         # Without a count of its own (the status was lost, and the provider tells none) the input is what was found of it.
+        beyond = len(join) - plan.input.requests
+        if known is None and plan.input.requests and beyond > 0:
+            # Nobody can say which; all are stored as results.
+            self._foreign_count += beyond
         short = (plan.input.requests or len(join)) - len(join) + join.missing
         self._missing = max(short, 0)
         if len(join) - join.missing <= 0 and (plan.output_file_id or plan.error_file_id):
             # A page of a proxy, or a file that is not filled yet: to judge by it would be to throw the answers away.
-            message = "the provider's files hold no result line that can be read; they are kept there and read again"
+            strange = f" ({join.foreign} name a custom_id that is none of the input's)" if join.foreign else ""
+            message = f"the provider's files hold no result line that can be read{strange}; they are kept there and read again"
             raise ProblemError(Reason.RESULTS_UNREADABLE, message)
-        if short > 0 and known is None and plan.order == "Completion":
-            known = originals(plan, self._files, self._held, self._progress)
         good, bad = Sheet(self._held, "results"), Sheet(self._held, "errors")
         self._write(good, bad, known if short > 0 else None, max(short, 0))
         failures = self._examples(known)
         errors_name = errors_path(name)
         sheets = [(bad, errors_name)] if bad.lines else []
+        foreign = self._kept_foreign(good, bad)
+        if foreign is not None:
+            sheets.append((foreign, foreign_path(name)))
         spool.publish(self._folder, [*sheets, (good, name)])
-        return self._report(good, bad, failures)
+        return self._report(good, bad, foreign, failures)
 
     def _take(self, file_id: str | None, kind: str) -> None:
         """Download one of the provider's files and note which line of it belongs to whom.
@@ -111,11 +118,37 @@ class _Collection:
         for line in split.lines(volume.chunks(file), MAX_RESULT_BYTES):
             if isinstance(line, split.Overlong):
                 self._join.malformed += 1
+                self._foreign_count += 1  # too long to be kept
                 offset += line.length + 1
                 continue
             if line and not line.isspace():
-                self._join.place(results.judge(line), number, offset, len(line))
+                self._place(line, number, offset)
             offset += len(line) + 1
+
+    def _place(self, line: bytes | bytearray, number: int, offset: int) -> None:
+        result = results.judge(line)
+        match self._join.place(result, number, offset, len(line)):
+            case Fit.OURS | Fit.REPEATED:
+                return
+            case Fit.ANOTHER_ANSWER if (
+                result.custom_id is not None and self._line(self._join.of(result.custom_id)) == line
+            ):
+                return
+        self._foreign_count += 1
+        self._foreign = self._foreign or Sheet(self._held, "foreign")
+        most = self._plan.max_output_bytes
+        if most is None or self._foreign.bytes <= most:
+            self._foreign.add(line)
+
+    def _line(self, place: Place) -> bytes:
+        return os.pread(self._sources[place.file].fileno(), place.length, place.offset)
+
+    def _kept_foreign(self, good: Sheet, bad: Sheet) -> Sheet | None:
+        """Give the lines that fit no request, if the destination has room for them beside the results."""
+        foreign, most = self._foreign, self._plan.max_output_bytes
+        if foreign is None or (most is not None and good.bytes + bad.bytes + foreign.bytes > most):
+            return None
+        return foreign
 
     def _take_errors(self) -> None:
         try:
@@ -142,7 +175,7 @@ class _Collection:
                     self._miss(bad, names[place.slot])
                     named += 1
                 continue
-            line = os.pread(self._sources[place.file].fileno(), place.length, place.offset)
+            line = self._line(place)
             if place.succeeded:
                 good.add(line)
             else:
@@ -169,9 +202,6 @@ class _Collection:
         """Give the failures that are shown, without what a provider's message quotes of a prompt."""
         examples = self._tally.failures()
         doubtful = {name for name, failure in examples if not quotes.is_ours(failure.message)}
-        if doubtful and known is None and self._plan.order == "Completion":
-            with suppress(ProblemError):  # no reason to hold the results back
-                known = originals(self._plan, self._files, self._held, self._progress)
         shown = [quotes.unchecked(failure) for _, failure in examples]
         for found, request in known.requests(doubtful) if known is not None else ():
             for place, (name, failure) in enumerate(examples):
@@ -179,10 +209,11 @@ class _Collection:
                     shown[place] = quotes.checked(failure, request)
         return shown
 
-    def _report(self, good: Sheet, bad: Sheet, failures: list[Failure]) -> CollectReport:
+    def _report(self, good: Sheet, bad: Sheet, foreign: Sheet | None, failures: list[Failure]) -> CollectReport:
         tally = self._tally
         size, digest = good.identity
         errors_bytes, errors_digest = bad.identity
+        foreign_bytes, foreign_digest = foreign.identity if foreign is not None else (None, None)
         return CollectReport(
             bytes=size,
             requests=good.lines,
@@ -190,6 +221,9 @@ class _Collection:
             errors_bytes=errors_bytes,
             errors_requests=bad.lines,
             errors_sha256=errors_digest if bad.lines else "",
+            foreign_requests=self._foreign_count,
+            foreign_bytes=foreign_bytes,
+            foreign_sha256=foreign_digest,
             request_counts=RequestCounts(
                 total=tally.succeeded + tally.failed, completed=tally.succeeded, failed=tally.failed
             ),

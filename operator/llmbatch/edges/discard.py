@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from llmbatch.core.plan import DiscardPlan, DiscardReport, errors_path
+from llmbatch.core.plan import DiscardPlan, DiscardReport, errors_path, foreign_path
 from llmbatch.edges import crash, volume
 from llmbatch.edges.problem import ProblemError, of_os_error
 from llmbatch.edges.volume import Folder
 
 
 def discard(plan: DiscardPlan) -> DiscardReport:
-    """Delete the results and the failed requests; repeating a discard that was killed at any moment ends the same way."""
+    """Delete the results, the failed requests and what fits none; repeating a discard that was killed at any moment ends the same way."""
     try:
         parts, name = volume.split_path(plan.path, "output")
         if not Path(plan.root, *parts).exists():
@@ -28,6 +28,8 @@ def _discard(plan: DiscardPlan, folder: Folder, name: str) -> DiscardReport:
     due: list[tuple[str, tuple[int | None, str | None]]] = [(name, (plan.bytes, plan.sha256))]
     if plan.has_errors:
         due.append((errors_path(name), (plan.errors_bytes, plan.errors_sha256)))
+    if plan.foreign_bytes:
+        due.append((foreign_path(name), (plan.foreign_bytes, plan.foreign_sha256)))
     kept = []
     for file, stored in due:
         try:

@@ -58,7 +58,7 @@ def spool(folder: Folder, key: str) -> Iterator[Spool]:
 
 
 class Sheet:
-    """One of the two files that are the answer: lines go in, size and SHA-256 come out."""
+    """One of the files that are the answer: lines go in, size and SHA-256 come out."""
 
     def __init__(self, held: Spool, kind: str) -> None:
         """Begin an empty file."""
@@ -68,7 +68,7 @@ class Sheet:
         self.bytes = 0
         self.lines = 0
 
-    def add(self, line: bytes) -> None:
+    def add(self, line: bytes | bytearray) -> None:
         """Write a line as it is, and a line feed."""
         for part in (line, b"\n"):
             self._digest.update(part)
