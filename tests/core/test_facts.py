@@ -132,10 +132,10 @@ def test_an_upload_without_a_file_is_a_problem() -> None:
 
 
 def test_the_providers_reasons_are_told_the_first_ten() -> None:
-    errors = tuple(BatchError(code="bad", message=f"m{n}", line=n or None) for n in range(12))
+    errors = tuple(BatchError(code="bad", message="Model parameter is required.", line=n or None) for n in range(12))
     told = facts.told_errors(remote(errors=errors))
-    assert told.startswith("bad: m0; bad (line 1): m1; ")
-    assert told.endswith("bad (line 9): m9; and 2 more")
+    assert told.startswith("bad: Model parameter is required.; bad (line 1): Model parameter is required.; ")
+    assert told.endswith("bad (line 9): Model parameter is required.; and 2 more")
     assert facts.told_errors(remote()) == ""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmbatch.api.batchjob_status import Failure
-from llmbatch.core import quotes, results
+from llmbatch.core import comparing, quotes, results
 from llmbatch.core.text import folded
 
 PROMPT = 'The patient, Ms "Ünlü",\nhas had a fever since Tuesday.'
@@ -29,6 +29,14 @@ def with_text(*texts: str) -> dict[str, Any]:
         pytest.param('at The patient, Ms \\"\\u00dcnl\\u00fc\\"', REQUEST, id="as JSON in ASCII"),
         pytest.param('Ms \\"Ünlü\\",\\nhas', REQUEST, id="as JSON"),
         pytest.param("…patient, Ms and so on, a fever since Tue…", REQUEST, id="cut"),
+        pytest.param('at THE PATIENT, MS "UNLU", HAS HAD', REQUEST, id="in other letters"),
+        pytest.param("at the   patient ,Ms ( Ünlü )\thas\n\nhad", REQUEST, id="in other spaces and punctuation"),
+        pytest.param('at \\\\\\"\\\\u00dcnl\\\\u00fc\\\\\\",\\\\nhas had a f', REQUEST, id="escaped twice"),
+        pytest.param("at Ms%20%22%C3%9Cnl%C3%BC%22%2C%0Ahas%20had%20a", REQUEST, id="as a URL has it"),
+        pytest.param("at Ms &quot;&Uuml;nl&#252;&quot;, has had a", REQUEST, id="as HTML has it"),
+        pytest.param("at Ms U\u0308nlu\u0308 has had a fever", REQUEST, id="with accents taken apart"),
+        pytest.param("Bad word: 'Hunter2'.", with_text("hunter2"), id="a password as a word"),
+        pytest.param("Unknown: my secret member", {"body": {"my secret member": 1}}, id="a member's name"),
         pytest.param("'Say hello.' is no question", with_text("Say hello."), id="a short text as a whole"),
         pytest.param(
             "filtered: the password is hunter", with_text("hi", "the password is hunter2"), id="one of several texts"
@@ -61,15 +69,15 @@ def test_what_is_no_quote_is_shown(message: str) -> None:
 def test_a_quote_is_found_anywhere_in_a_long_text(at: int, mark: str) -> None:
     text = "".join(f"{number:07} " for number in range(25_000)) + mark
     said = folded(text[at : at + 20] if at + 20 <= len(text) else text[-20:])
-    assert quotes.quotes(f"no: {said}", with_text(text))
-    assert not quotes.quotes("no: 9999999 9999998 9999997", with_text(text))
+    assert comparing.repeats(f"no: {said}", with_text(text))
+    assert not comparing.repeats("no: 9999999 9999998 9999997", with_text(text))
 
 
 def test_every_run_of_sixteen_is_found_wherever_it_begins() -> None:
     text = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-    for begin in range(len(text) - quotes.RUN + 1):
-        assert quotes.quotes(f"<{text[begin : begin + quotes.RUN]}>", with_text(text))
-        assert not quotes.quotes(f"<{text[begin : begin + quotes.RUN - 1]}>", with_text(text))
+    for begin in range(len(text) - comparing.RUN + 1):
+        assert comparing.repeats(f"<{text[begin : begin + comparing.RUN]}>", with_text(text))
+        assert not comparing.repeats(f"<{text[begin : begin + comparing.RUN - 1]}>", with_text(text))
 
 
 def test_a_code_that_quotes_is_not_shown_either() -> None:
@@ -88,22 +96,3 @@ def test_without_the_request_no_message_of_the_providers_is_shown(message: str) 
     shown = quotes.unchecked(Failure(custom_id="a", code="my secret prompt", message=message))
     assert shown.message == (quotes.UNCHECKED if message else "")
     assert shown.code == "other"
-
-
-@pytest.mark.parametrize(
-    ("message", "shown"),
-    [
-        pytest.param("bad line: 'my secret prompt' there", "bad line: '…' there", id="a passage"),
-        pytest.param('bad line: "my secret prom…', 'bad line: "…', id="one that is cut"),
-        pytest.param("Use one of 'batch', 'user'", "Use one of 'batch', 'user'", id="short names"),
-        pytest.param("it doesn't fit and can't be sent", "it doesn't fit and can't be sent", id="apostrophes"),
-        pytest.param("in 'it isn't mine, you know'", "in '…'", id="an apostrophe in a passage"),
-        pytest.param(
-            "\u2018a few words of it\u2019 and “more of the same”", "\u2018…\u2019 and “…”", id="typographic marks"
-        ),
-        pytest.param(f"'{'x' * 100}' is long", "'…' is long", id="a word too long for a name"),
-        pytest.param("model 'gpt-4o-mini-batch' is none", "model 'gpt-4o-mini-batch' is none", id="a name"),
-    ],
-)
-def test_passages_between_quotation_marks_are_left_out(message: str, shown: str) -> None:
-    assert quotes.without_passages(message) == shown

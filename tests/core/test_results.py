@@ -5,6 +5,7 @@ import json
 import pytest
 
 from llmbatch.api.batchjob_status import Usage
+from llmbatch.core import results
 from llmbatch.core.results import LONG_LINE, MALFORMED, MISSING, ResultLine, Tally, judge, missing_line
 
 
@@ -103,6 +104,17 @@ def test_a_message_is_one_short_line() -> None:
     judged = judge(line(400, {"error": {"message": "x\n" * 1000, "code": "c"}}))
     assert len(judged.message) <= 200
     assert "\n" not in judged.message
+
+
+@pytest.mark.parametrize("size", [10, 5_000_000])
+def test_a_message_that_quotes_the_answer_is_not_shown(size: int) -> None:
+    answer = [{"message": {"content": "The patient has a fever. " + "x" * size}}]
+    judged = judge(
+        line(400, {"choices": answer, "error": {"message": "filtered: THE PATIENT HAS A FEVER", "code": "c"}})
+    )
+    assert (judged.code, judged.message) == ("c", results.QUOTES_ANSWER)
+    judged = judge(line(400, {"usage": {"total_tokens": 5}, "error": {"message": "filtered", "code": "c"}}))
+    assert judged.message == "filtered"
 
 
 def test_a_missing_result_is_a_failed_line() -> None:

@@ -9,7 +9,7 @@ import pytest
 from llmbatch.api.reasons import Reason
 from llmbatch.core.plan import CollectReport, UploadReport
 from llmbatch.core.transfer_state import LOST, Blocked, Ended, Working, read
-from tests.support import build
+from tests.support import build, canary
 
 Json = dict[str, Any]
 NOW = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
@@ -168,3 +168,22 @@ def test_a_pod_that_should_have_ended_long_ago_counts_as_lost_with_its_node(foun
 
 def test_a_pod_that_has_ended_is_believed_however_late_it_is_removed() -> None:
     assert read(job(), [leaving(terminated(0, REPORT), 10 * LOST)], [], NOW) == Ended(build.upload_report())
+
+
+@pytest.mark.parametrize(
+    "said", [canary.PROMPT, f"Traceback: {canary.PROMPT}", '{"kind": "upload", "x": "' + canary.PROMPT]
+)
+def test_what_a_process_left_in_place_of_a_report_is_not_shown(said: str) -> None:
+    for reason in ("", "Error", "Completed"):
+        state = read(job(), [terminated(1, said, reason=reason)], [], NOW)
+        assert isinstance(state, Ended)
+        assert state.problem is not None
+        assert canary.scan([state.problem.message]) == []
+        assert "the pod's log tells more" in state.problem.message
+
+
+def test_what_the_kubelet_says_of_a_container_that_did_not_start_is_shown() -> None:
+    state = read(job(), [terminated(128, "exec: no such file", reason="StartError")], [], NOW)
+    assert isinstance(state, Ended)
+    assert state.problem is not None
+    assert "exec: no such file" in state.problem.message

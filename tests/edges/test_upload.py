@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import lines
+from llmbatch.core import facts, lines
 from llmbatch.core.plan import Problem, UploadReport
 from llmbatch.edges.transfer import upload
 from tests.edges.plans import jsonl, request_line, upload_plan
@@ -180,3 +180,17 @@ def test_progress_is_told_to_the_end(kong: Instance) -> None:
     data = jsonl("a")
     upload(upload_plan(kong.url), data, {}, progress=lambda step, done, total: seen.update({step: (done, total)}))
     assert seen == {"validate": (len(data), len(data)), "upload": (len(data), len(data))}
+
+
+def test_one_bad_line_is_told_once(kong: Instance) -> None:
+    told = facts.upload_problem(upload(upload_plan(kong.url), b"no JSON\n", {}))
+    assert told is not None
+    assert told.message.count("line 1") == 1
+    assert told.message.count("not valid JSON") == 1
+
+
+def test_of_many_bad_lines_each_is_told_once(kong: Instance) -> None:
+    told = facts.upload_problem(upload(upload_plan(kong.url), b"no JSON\n" * 12, {}))
+    assert told is not None
+    assert [told.message.count(f"line {number}: ") for number in range(1, 11)] == [1] * 10
+    assert told.message.endswith("… and 2 more")

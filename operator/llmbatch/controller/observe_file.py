@@ -6,7 +6,7 @@ from llmbatch.controller.polls import Polls
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.slots import Slots
-from llmbatch.core import quotes
+from llmbatch.core import words
 from llmbatch.core.observation import FileState
 from llmbatch.edges.outcome import Answered, NotFound
 
@@ -29,8 +29,9 @@ class FileObserver:
         answer = await client.gateway.get_file(file_id)
         state, details = FileState.USABLE, ""
         if isinstance(answer, Answered):
-            said = quotes.without_passages(answer.value.status_details or "")
-            details = said or f"its status is {answer.value.status}"
+            details = f"its status is {words.code_of(answer.value.status)}"
+            if answer.value.status_details:
+                details = f"{details}; {words.told(None, answer.value.status_details)}"
             if answer.value.status in ("pending", "running"):
                 wait = self.polls.polled(seen.owner.uid, client.spec.poll_interval_seconds)
                 state = FileState.PENDING

@@ -4,9 +4,14 @@ from datetime import datetime
 
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus, OutputStatus, RequestCounts, Submission
 from llmbatch.api.reasons import Reason
-from llmbatch.core import lifecycle, quotes
+from llmbatch.core import lifecycle, words
 from llmbatch.core.plan import CollectReport, Problem, UploadReport
 from llmbatch.core.wire import RemoteBatch
+
+FULL_TEXT = (
+    "the provider's own text may repeat the input, so it isn't shown here: read it there, in the errors of the batch"
+    " (GET <url><batchesPath>/<the batch's id>)"
+)
 
 
 def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
@@ -30,10 +35,13 @@ def upload_problem(report: UploadReport) -> Problem | None:
         return Problem(reason=Reason.TRANSFER_FAILED, message="The upload ended without a file id.")
     if problem is None or not report.line_errors:
         return problem
+    # The first ones may be in the message already; no line is told twice.
     lines = [
-        f"line {item.line}{f', {item.field}' if item.field else ''}: {item.message}" for item in report.line_errors
+        f"line {item.line}{f', {item.field}' if item.field else ''}: {item.message}"
+        for item in report.line_errors
+        if item.told not in problem.message
     ]
-    more = report.line_error_count - len(lines)
+    more = report.line_error_count - len(report.line_errors)
     told = "\n".join([problem.message, *lines, *([f"… and {more} more"] if more > 0 else [])])
     return problem.model_copy(update={"message": told})
 
@@ -174,9 +182,14 @@ def progress(status: BatchJobStatus) -> str | None:
 
 def told_errors(remote: RemoteBatch) -> str:
     """Put the provider's reasons for refusing a batch into one line, the first ten of them."""
-    told = [
-        f"{error.code}{f' (line {error.line})' if error.line else ''}: {quotes.without_passages(error.message)}"
-        for error in remote.errors[:10]
-    ]
+    told = []
+    hidden = False
+    for error in remote.errors[:10]:
+        code, param, said = words.code_of(error.code), words.param_of(error.param), words.sentence(error.message)
+        hidden = hidden or (said is None and bool(error.message))
+        place = ", ".join([*([f"line {error.line}"] if error.line else []), *([param] if param else [])])
+        meaning = said or words.explanation(code) or words.NOT_SHOWN
+        told.append(f"{code}{f' ({place})' if place else ''}: {meaning}")
     more = len(remote.errors) - len(told)
-    return "; ".join([*told, *([f"and {more} more"] if more > 0 else [])])
+    rest = [f"and {more} more"] if more > 0 else []
+    return "; ".join([*told, *rest, *([FULL_TEXT] if hidden else [])])

@@ -112,6 +112,11 @@ class LineError(Model):
     """For example custom_id or body.model; empty: the line as a whole."""
     message: str
 
+    @property
+    def told(self) -> str:
+        """The fault in one line."""
+        return f"line {self.line}: {self.field} {self.message}".replace(":  ", ": ")
+
 
 class Problem(Model):
     """Why a transfer did not do what was asked."""

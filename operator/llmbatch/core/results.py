@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from llmbatch.api.batchjob_status import Failure, Usage
 from llmbatch.core import packed, skim
+from llmbatch.core.comparing import repeats
 from llmbatch.core.lines import BOM, digest
 from llmbatch.core.text import one_line
 
@@ -23,6 +24,7 @@ MAX_CODE = 64
 MALFORMED = "malformed_result"
 MISSING = "missing_result"
 MISSING_MESSAGE = "The provider returned no result for this request."
+QUOTES_ANSWER = "(not shown: the provider's message may quote the answer; it is kept with the failed requests)"
 NO_ANSWER = "the result has neither an answer nor an error"
 
 MOST_TOKENS = 2**40
@@ -68,6 +70,11 @@ def judge(line: bytes | bytearray, *, long: int = LONG_LINE) -> ResultLine:
     if not error:
         error = body.get("error")
     code, message = _reason(error, status)
+    # An answer may be there all the same (a filtered one), and the error's message may quote it.
+    answer = {name: value for name, value in body.items() if name != "error"}
+    long_answer = len(line) > long and bool(set(answer) - {"usage"})
+    if long_answer or (answer and repeats(message, answer)):
+        message = QUOTES_ANSWER
     return ResultLine(custom_id, succeeded=False, code=code, message=message)
 
 
@@ -172,7 +179,8 @@ def _skimmed_body(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa
     if line[start : start + 1] != b"{":
         return None
     named = ((json.loads(member.key), member) for member in skim.members(line, start))
-    return {key: _small(line, member.start, member.end) for key, member in named if key in ("usage", "error")}
+    # Of what else there is only the names: an answer of that size isn't read.
+    return {key: _small(line, member.start, member.end) if key in ("usage", "error") else None for key, member in named}
 
 
 def _small(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type

@@ -55,6 +55,8 @@ class Ended:
     """Another container keeps the pod alive: the Job will not end by itself."""
 
 
+_LOG = "; the pod's log tells more"
+
 TransferState = Working | Blocked | Ended
 
 IMAGE = Reason.TRANSFER_IMAGE_PULL_FAILED
@@ -143,9 +145,17 @@ def _unreported(terminated: Json) -> Problem:
     if terminated.get("reason") == "OOMKilled":
         message = "The transfer pod ran out of memory; raise spec.transfer.resources.limits.memory."
     else:
-        why = terminated.get("message") or terminated.get("reason") or "no reason given"
+        why = _why(terminated)
         message = f"The transfer pod ended with exit code {terminated.get('exitCode')} and no report: {why}"
     return Problem(reason=Reason.TRANSFER_FAILED, message=message[:1000])
+
+
+def _why(terminated: Json) -> str:
+    """Say why a container ended. With the reasons left out here the message is its own, and may hold anything."""
+    left, reason = terminated.get("message") or "", terminated.get("reason") or "no reason given"
+    if not left or terminated.get("reason") not in (None, "", "Error", "Completed"):
+        return left or reason
+    return f"{'Traceback' if 'Traceback' in left else reason}{_LOG}"
 
 
 def _beside(status: Json) -> Iterator[Json]:
@@ -159,7 +169,7 @@ def _failed_beside(status: Json) -> str:
     for container in _beside(status):
         for terminated in _states(container):
             if terminated.get("exitCode"):
-                why = terminated.get("message") or terminated.get("reason") or "no reason given"
+                why = _why(terminated)
                 return f"its container {container.get('name')} ended with exit code {terminated['exitCode']}: {why}"
     return ""
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import httpx
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import quotes
+from llmbatch.core import words
 from llmbatch.core.refusal import ErrorBody, read_error, retry_after
 
 T = TypeVar("T")
@@ -114,8 +114,8 @@ def from_response(status: int, headers: httpx.Headers, body: bytes, operation: s
     """Translate an answer that isn't 2xx."""
     error = read_error(status, headers, body)
     wait = retry_after(headers, datetime.now(UTC))
-    # A firewall in front may quote what it doesn't like of an upload.
-    said = f"{operation}: {host} answered {status} ({quotes.without_passages(error.message)})"
+    # Whoever refuses may quote what he doesn't like, in any form.
+    said = f"{operation}: {host} answered {status} ({words.told(error.code, error.message)})"
     if status == 404 and _is_missing_object(error):
         return NotFound(said)
     reason, remedy = _judge(status, error)

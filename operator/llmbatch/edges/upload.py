@@ -199,6 +199,6 @@ def _invalid(checker: LineChecker) -> ProblemError:
 
 
 def _summary(errors: list[LineError], count: int) -> str:
-    told = "; ".join(f"line {item.line}: {item.field} {item.message}".replace(":  ", ": ") for item in errors[:3])
+    told = "; ".join(item.told for item in errors[:3])
     more = f"; and {count - 3} more" if count > 3 else ""
     return f"the input can't be sent: {told}{more}"
