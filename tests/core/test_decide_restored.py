@@ -133,10 +133,11 @@ def test_a_job_that_begins_anew_has_no_past_and_is_its_own() -> None:
 @pytest.mark.parametrize(
     ("seconds_ago", "known", "expected"),
     [
-        pytest.param(50, 0, 50, id="by the API server's clock"),
+        pytest.param(50, 0, 0, id="an intent that looks old and was seen just now"),
+        pytest.param(5000, 30, 30, id="an API server that is far ahead of the one that was asked before"),
         pytest.param(-600, 30, 30, id="an intent from the future: since this process knows of it"),
         pytest.param(-600, 0, 0, id="never negative"),
-        pytest.param(50, 90, 90, id="whichever is longer"),
+        pytest.param(50, 90, 90, id="an API server that is behind"),
     ],
 )
 def test_how_long_an_answer_has_been_owed(seconds_ago: float, known: float, expected: float) -> None:

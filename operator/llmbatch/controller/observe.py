@@ -37,6 +37,7 @@ class Observer:
     limits: Limits
     _owed: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # intents whose answer is owed
     _over: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # stages, once there is a batch
+    _deleted: owed.FirstSeen = field(default_factory=owed.FirstSeen)
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
@@ -69,6 +70,7 @@ class Observer:
             acknowledged=stored.observed_generation == metadata["generation"] and not lost,
             unrecorded=lost,
             owed_seconds=self._owed.seconds(metadata["uid"], stored.submission),
+            deleted_seconds=self.deleted_seconds(metadata),
             over_seconds=self._over.seconds(metadata["uid"], stage_of(stored) if stored.batches else None),
         )
         seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
@@ -110,12 +112,17 @@ class Observer:
             case _:
                 return seen
 
+    def deleted_seconds(self, metadata: Json) -> float:
+        """Give the seconds for which this process has known that an object is deleted; 0 when it isn't."""
+        return self._deleted.seconds(metadata["uid"], metadata.get("deletionTimestamp"))
+
     def forget(self, key: Key, uid: str) -> None:
         """Forget a job that is gone or has ended."""
         self.polls.forget(uid)
         self.slots.release(key)
         self._owed.forget(uid)
         self._over.forget(uid)
+        self._deleted.forget(uid)
 
     def absorb(self, seen: Seen, report: Report | None) -> Seen:
         """Take the report of a transfer in this process into the status."""

@@ -14,8 +14,8 @@ from llmbatch.core.observation import Stage, stage_of
 class FirstSeen:
     """Remembers when an intent, or anything else that is waited for, was first seen, by the monotonic clock.
 
-    An intent tells its own age by the API server's clock. One that was written by another clock, or restored, may lie in
-    the future; what this process has seen with its own eyes counts then, so that no wait is longer than its period.
+    An intent tells its own age by the clock of the API server that was asked then. Another one may be minutes ahead or
+    behind, and a restored intent may lie in the future: what this process has seen with its own eyes counts.
     """
 
     _known: dict[str, tuple[object, float]] = field(default_factory=dict)

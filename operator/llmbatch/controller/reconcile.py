@@ -137,6 +137,8 @@ class Reconciler:
                 try:
                     seen = await self.observer.observe(key, raw)
                 except ValidationError as error:
+                    if self._overdue(raw) > OVERDUE_SECONDS:
+                        return await self._let_go(key, raw)
                     return await self._unreadable(key, raw, error)
                 return await self._pass(seen)
         except TimeoutError:
@@ -195,8 +197,18 @@ class Reconciler:
         deleted = metadata.get("deletionTimestamp")
         if not deleted or FINALIZER not in (metadata.get("finalizers") or []):
             return math.inf
-        held = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
+        told = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
+        # No more than this process has seen of it: another API server's clock may be minutes ahead.
+        held = min(told, self.observer.deleted_seconds(metadata))
         return remains.cleanup_seconds(raw, self.observer.limits.cleanup_seconds) - max(0.0, held)
+
+    def _overdue(self, raw: Json) -> float:
+        """Give the seconds since the time for cleaning up was over, by the API server's clock alone; negative: it isn't."""
+        deleted = raw["metadata"].get("deletionTimestamp")
+        if not deleted or FINALIZER not in (raw["metadata"].get("finalizers") or []):
+            return -math.inf
+        held = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
+        return held - remains.cleanup_seconds(raw, self.observer.limits.cleanup_seconds)
 
     def _is_out_of_time(self, key: Key) -> bool:
         """Tell whether a pass over an object would only let it go, without a call to its gateway."""
@@ -222,7 +234,7 @@ class Reconciler:
             f"This version of the operator can't read the object: {where}: {first['msg']}. Were its CRDs upgraded?"
         )
         # While it is deleted, time alone lets it go; see _let_go.
-        after = max(1.0, self._seconds_left(raw) + OVERDUE_SECONDS + 0.1)
+        after = max(1.0, OVERDUE_SECONDS - self._overdue(raw) + 0.1)
         ending = Stalled(Reason.INVALID_SPEC, message, after=after)
         await self.publisher.unreadable(key, raw, ending)
         return ending

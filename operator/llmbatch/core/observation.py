@@ -89,10 +89,12 @@ class Observation:
     limits: Limits = field(default_factory=Limits)
     finalizer: bool = False
     deleted_at: datetime | None = None
-    owed_seconds: float = 0.0
-    """How long this process has known of the owed answer; for an intent whose time is of a clock that is ahead."""
+    owed_seconds: float = math.inf
+    """How long this process has known of the owed answer; infinite: it has not taken the time."""
     over_seconds: float = math.inf
     """How long this process has known of the stage: while no operator worked, nothing was tried."""
+    deleted_seconds: float = math.inf
+    """How long this process has known that the object is deleted; infinite: it has not taken the time."""
     resubmit: str | None = None
     """Value of the resubmit annotation."""
     acknowledged: bool = True
@@ -140,10 +142,15 @@ class Observation:
 
     @property
     def owed_for(self) -> float:
-        """Seconds for which the answer to a create call has been owed."""
+        """Seconds for which the answer to a create call has been owed, by what this process has seen with its own eyes.
+
+        Two API servers may be minutes apart, and restored objects come from anywhere: by the time of the intent, a settle
+        period could be over at once, or never.
+        """
+        if self.owed_seconds != math.inf:
+            return self.owed_seconds
         submission = self.status.submission
-        told = (self.now - submission.intent_time).total_seconds() if submission is not None else 0.0
-        return max(told, self.owed_seconds)
+        return max(0.0, (self.now - submission.intent_time).total_seconds()) if submission is not None else 0.0
 
     @property
     def next_attempt(self) -> int:
@@ -167,7 +174,8 @@ class Observation:
         submitted = self.status.condition("Submitted")
         known = submitted is not None and submitted.status == "True"
         moment = submitted.last_transition_time if known and submitted is not None else self.status.submission_time
-        return moment is not None and self.older_than(moment, self.limits.settle_seconds)
+        settle = self.limits.settle_seconds
+        return moment is not None and self.older_than(moment, settle) and self.over_seconds > settle
 
     @property
     def cleanup_overdue(self) -> bool:
@@ -200,13 +208,19 @@ class Observation:
     @property
     def seconds_left(self) -> float:
         """Time that is left for cleaning up after a deleted object, and a little more."""
-        gone_by = 0.0 if self.deleted_at is None else (self.now - self.deleted_at).total_seconds()
-        return self.cleanup_seconds - max(0.0, gone_by) + 0.1
+        return self.cleanup_seconds - self._deleted_for + 0.1
 
     @property
     def out_of_time(self) -> bool:
         """Tell whether the object is deleted and has been held as long as it may be."""
-        return self.deleted_at is not None and self.older_than(self.deleted_at, self.cleanup_seconds)
+        return self.deleted_at is not None and self._deleted_for > self.cleanup_seconds
+
+    @property
+    def _deleted_for(self) -> float:
+        """Seconds since the object was deleted; no more than this process has known it, whatever the API server's clock says."""
+        if self.deleted_at is None:
+            return 0.0
+        return min(self.deleted_seconds, max(0.0, (self.now - self.deleted_at).total_seconds()))
 
     @property
     def orphans(self) -> bool:
