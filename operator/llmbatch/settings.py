@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from llmbatch.api.transfer import DEFAULTS, Transfer
+
 PREFIX = "LLMBATCH_"
 
 
@@ -47,6 +49,9 @@ class Settings(BaseModel):
         "limits": {"memory": "256Mi"},
     }
 
+    transfer_defaults: Transfer = DEFAULTS
+    """What holds for all transfer Jobs, besides the resources, where a BatchJob's spec.transfer says nothing else."""
+
     @field_validator("watch_namespaces", "image_pull_secrets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -56,6 +61,14 @@ class Settings(BaseModel):
     @classmethod
     def _parse(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("transfer_defaults", mode="before")
+    @classmethod
+    def _parse_transfer(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        # A chart's value that is not set is "".
+        return Transfer.parse({name: item for name, item in json.loads(value).items() if item not in ("", {}, [])})
 
     @model_validator(mode="after")
     def _lease_outlasts_its_holder(self) -> Self:

@@ -15,6 +15,20 @@ EVERYTHING: Values = {
         "service": {"annotations": {"prometheus.io/scrape": "true"}},
         "serviceMonitor": {"enabled": True, "scrapeTimeout": "10s", "labels": {"release": "prometheus"}},
     },
+    "transfer": {
+        "labels": {"kueue.x-k8s.io/queue-name": "batch"},
+        "annotations": {"sidecar.istio.io/inject": "false"},
+        "nodeSelector": {"pool": "batch"},
+        "tolerations": [{"key": "batch", "operator": "Exists"}],
+        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+            {"topologyKey": "kubernetes.io/hostname", "labelSelector": {}}
+        ]}},
+        "priorityClassName": "low",
+        "serviceAccountName": "batch",
+        "runtimeClassName": "gvisor",
+        "imagePullSecrets": [{"name": "of-pods"}],
+        "securityContext": {"runAsUser": None, "fsGroup": 2000},
+    },
     "replicas": 3,
     "leaderElection": {"leaseSeconds": 30, "renewSeconds": 20, "retrySeconds": 5},
     "podAnnotations": {"example.com/note": "x"},

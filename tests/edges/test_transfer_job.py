@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
+from llmbatch.api.transfer import Transfer
 from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, UploadPlan
 from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner, manifest, pod_connection
 from llmbatch.settings import Settings
@@ -94,6 +95,61 @@ def test_the_user_may_choose_who_it_runs_as_and_where_but_not_root() -> None:
     assert spec["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
     assert "requests" in spec["containers"][0]["resources"], "what the user leaves out is the operator's"
     assert spec["imagePullSecrets"] == [{"name": "pull"}]
+
+
+WHERE = {
+    "labels": {"kueue.x-k8s.io/queue-name": "batch", "llmbatch.io/batchjob-uid": "another", "job-name": "another"},
+    "annotations": {"sidecar.istio.io/inject": "false", "llmbatch.io/template": "another"},
+    "priorityClassName": "low",
+    "serviceAccountName": "batch",
+    "runtimeClassName": "gvisor",
+    "imagePullSecrets": [{"name": "mine"}, {"name": "pull"}],
+    "affinity": {"podAntiAffinity": {"preferred": [{"labelSelector": {}, "namespaces": []}]}},
+}
+
+
+def test_labels_annotations_and_where_to_run_reach_job_and_pod_but_not_in_place_of_ours() -> None:
+    job = made(UPLOAD, transfer=WHERE)
+    template = job["spec"]["template"]
+    for metadata in (job["metadata"], template["metadata"]):
+        assert metadata["labels"] == {
+            "app.kubernetes.io/managed-by": "llmbatch",
+            "llmbatch.io/batchjob-uid": build.UID,
+            "kueue.x-k8s.io/queue-name": "batch",
+        }
+        assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
+    assert job["metadata"]["annotations"]["llmbatch.io/template"] != "another"
+    spec = pod(job)
+    assert (spec["priorityClassName"], spec["serviceAccountName"], spec["runtimeClassName"]) == (
+        "low",
+        "batch",
+        "gvisor",
+    )
+    assert spec["imagePullSecrets"] == [{"name": "pull"}, {"name": "mine"}]
+    assert spec["affinity"] == WHERE["affinity"], "an empty selector selects everything, none selects nothing"
+    assert spec["automountServiceAccountToken"] is False
+
+
+def test_what_nobody_asks_for_is_not_in_the_pod() -> None:
+    left_out = {
+        "affinity",
+        "priorityClassName",
+        "serviceAccountName",
+        "runtimeClassName",
+        "nodeSelector",
+        "tolerations",
+    }
+    assert not left_out & set(pod(made(UPLOAD)))
+
+
+def test_without_a_group_of_its_own_the_pod_may_still_read_its_certificates() -> None:
+    tls = {"clientCertificate": {"secretName": "mtls"}, "caBundle": {"secretKeyRef": {"name": "ca", "key": "c"}}}
+    gateway = BatchGatewaySpec.parse({"url": "https://k", "tls": tls})
+    for settings, mode in ((Settings(), 0o440), (Settings(transfer_defaults=Transfer()), 0o444)):
+        spec = pod(manifest(OWNER, build.spec(input=DATA, output=OUT), gateway, UPLOAD, settings))
+        assert {item["secret"]["defaultMode"] for item in spec["volumes"] if "secret" in item} == {mode}
+        assert spec["securityContext"]["runAsNonRoot"] is True
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(spec["securityContext"])
 
 
 def test_a_credential_is_a_reference_and_never_a_value() -> None:

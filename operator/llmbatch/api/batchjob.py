@@ -6,6 +6,7 @@ from pydantic import Field
 
 from llmbatch.api.base import JsonDict, Key, Model, Name
 from llmbatch.api.deletion import DeletionPolicy
+from llmbatch.api.transfer import Transfer
 
 MAX_OBJECT_BYTES = 1_048_576
 """What a Secret or a ConfigMap can hold (1 MiB over all keys)."""
@@ -83,55 +84,6 @@ class Output(Model):
     )
     order: Literal["Input", "Completion"] = Field(
         "Input", description="Order of the results: that of the input's lines, or as the provider answered."
-    )
-
-
-class TransferResources(Model):
-    """Resources of the transfer Job's container."""
-
-    limits: dict[str, Annotated[int | str, Field(union_mode="left_to_right")]] = Field(
-        default={}, max_length=16, description="Most that the container may use."
-    )
-    requests: dict[str, Annotated[int | str, Field(union_mode="left_to_right")]] = Field(
-        default={}, max_length=16, description="What the container is promised."
-    )
-
-
-class Toleration(Model):
-    """A taint that the transfer Job's pod tolerates (core/v1 Toleration)."""
-
-    key: str | None = Field(None, max_length=316, description="Taint key; empty with operator Exists matches all.")
-    operator: Literal["Exists", "Equal"] | None = Field(
-        None, description="How key and value are compared; Equal by default."
-    )
-    value: str | None = Field(None, max_length=63, description="Taint value.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        None, description="Taint effect; all when absent."
-    )
-    toleration_seconds: int | None = Field(None, description="How long a NoExecute taint is tolerated.")
-
-
-class TransferSecurityContext(Model):
-    """User and groups of the transfer Job's pod; the rest is fixed to the restricted pod security standard."""
-
-    run_as_user: int | None = Field(None, ge=1, le=2**31 - 1, description="User id, never 0. Default 65532.")
-    run_as_group: int | None = Field(None, ge=1, le=2**31 - 1, description="Group id. Default 65532.")
-    fs_group: int | None = Field(
-        None, ge=1, le=2**31 - 1, description="Group that owns the volume's files. Default 65532."
-    )
-    supplemental_groups: list[Annotated[int, Field(ge=1, le=2**31 - 1)]] = Field(
-        default=[], max_length=16, description="Further groups."
-    )
-
-
-class Transfer(Model):
-    """The Job that moves data between a volume and the gateway."""
-
-    resources: TransferResources = Field(TransferResources(), description="Resources of its container.")
-    node_selector: dict[str, str] = Field(default={}, max_length=32, description="Labels of the nodes it may run on.")
-    tolerations: list[Toleration] = Field(default=[], max_length=32, description="Taints it tolerates.")
-    security_context: TransferSecurityContext = Field(
-        TransferSecurityContext(), description="User and groups, to match the volume's owner."
     )
 
 

@@ -48,6 +48,8 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     if kept.get("type") in ("object", "array"):
         # A default object would be written into every stored object; the members' own defaults say the same.
         kept.pop("default", None)
+    if "x-kubernetes-preserve-unknown-fields" in kept:
+        kept.pop("additionalProperties", None)
     if "properties" in kept:
         kept["properties"] = {key: _structural(value, definitions) for key, value in kept["properties"].items()}
         kept.pop("additionalProperties", None)

@@ -8,15 +8,14 @@ from typing import Any
 
 from llmbatch.api import API_VERSION
 from llmbatch.api.batchgateway import BatchGatewaySpec, NamedValue
-from llmbatch.api.batchjob import BatchJobSpec, Transfer
-from llmbatch.core import naming
+from llmbatch.api.batchjob import BatchJobSpec
+from llmbatch.api.transfer import Transfer
+from llmbatch.core import naming, pod_template
 from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, Connection, DiscardPlan, Plan, Setting, UploadPlan
 from llmbatch.settings import Settings
 
 Json = dict[str, Any]
 
-USER = 65532
-"""The image's user; also the group that owns the volume's files, unless spec.transfer.securityContext says otherwise."""
 TEMPLATE_ANNOTATION = "llmbatch.io/template"
 """Annotation of the Job: a digest of all that it was made from."""
 INPUT_ROOT = "/data/input"
@@ -106,9 +105,10 @@ def pod_connection(spec: BatchGatewaySpec) -> Connection:
 
 def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan, settings: Settings) -> Json:
     """Make the Job: restricted pod security, no service-account token, read-only root."""
-    volumes, mounts = _volumes(job, gateway, plan)
-    transfer = job.transfer
-    resources = transfer.resources.dump()
+    transfer = pod_template.merged(settings.transfer_defaults, job.transfer)
+    security = _pod_security(settings.transfer_defaults, job.transfer)
+    # Files of a Secret belong to root: the pod's group may read them, or, where the namespace chooses it, everybody in the pod.
+    volumes, mounts = _volumes(job, gateway, plan, mode=0o440 if "fsGroup" in security else 0o444)
     container = {
         "name": naming.CONTAINER,
         "image": settings.image,
@@ -118,7 +118,7 @@ def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, 
             {"name": PLAN_VARIABLE, "value": plan.model_dump_json(by_alias=True, exclude_none=True)},
             *(_secrets(gateway) if gateway is not None else ()),
         ],
-        "resources": {**settings.transfer_resources, **{key: value for key, value in resources.items() if value}},
+        "resources": pod_template.resources(settings.transfer_resources, job.transfer),
         "volumeMounts": mounts,
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -130,16 +130,24 @@ def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, 
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": _pod_security(transfer),
+        "securityContext": security,
         "containers": [container],
         "volumes": volumes,
-        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
+        "imagePullSecrets": _pull_secrets(settings, transfer),
         "nodeSelector": transfer.node_selector,
         "tolerations": [item.dump() for item in transfer.tolerations],
+        "affinity": pod_template.affinity_of(transfer),
+        "priorityClassName": transfer.priority_class_name,
+        "serviceAccountName": transfer.service_account_name,
+        "runtimeClassName": transfer.runtime_class_name,
     }
     # A foreground deletion would remove an owned Job before the BatchJob, while it is at work for that deletion.
     name = naming.transfer_job_name(owner.name, owner.uid, plan)
     metadata = owner.metadata(name, owned=not isinstance(plan, DiscardPlan))
+    # On the Job for what looks at Jobs (a queue), on the pod for what looks at pods (a mesh).
+    metadata["labels"] = {**pod_template.allowed(transfer.labels), **metadata["labels"]}
+    annotations = pod_template.allowed(transfer.annotations)
+    metadata["annotations"] = annotations
     made = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -150,14 +158,14 @@ def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, 
             "activeDeadlineSeconds": _longest(job, plan, settings),
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
-                "metadata": {"labels": metadata["labels"]},
-                "spec": {key: value for key, value in pod.items() if value != []},
+                "metadata": {"labels": metadata["labels"], **({"annotations": annotations} if annotations else {})},
+                "spec": {key: value for key, value in pod.items() if value not in ([], {}, None)},
             },
         },
     }
     # What the API server gives back has its own defaults in it, so what was sent is remembered by its digest.
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
-    metadata["annotations"] = {TEMPLATE_ANNOTATION: digest}
+    metadata["annotations"] = {**annotations, TEMPLATE_ANNOTATION: digest}
     return made
 
 
@@ -168,14 +176,18 @@ def _longest(job: BatchJobSpec, plan: Plan, settings: Settings) -> int:
     return math.ceil(job.deletion_policy.cleanup_timeout_seconds or settings.cleanup_timeout_seconds)
 
 
-def _pod_security(transfer: Transfer) -> Json:
-    given = {key: value for key, value in transfer.security_context.dump().items() if value != []}
+def _pod_security(defaults: Transfer, own: Transfer) -> Json:
     fixed = {
         "runAsNonRoot": True,
         "seccompProfile": {"type": "RuntimeDefault"},
         "fsGroupChangePolicy": "OnRootMismatch",
     }
-    return {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER, **given, **fixed}
+    return {**pod_template.security_context(defaults, own), **fixed}
+
+
+def _pull_secrets(settings: Settings, transfer: Transfer) -> list[Json]:
+    names = dict.fromkeys((*settings.image_pull_secrets, *(item.name for item in transfer.image_pull_secrets)))
+    return [{"name": name} for name in names]
 
 
 def _secrets(gateway: BatchGatewaySpec) -> list[Json]:
@@ -190,7 +202,9 @@ def _secrets(gateway: BatchGatewaySpec) -> list[Json]:
     ]
 
 
-def _volumes(job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan) -> tuple[list[Json], list[Json]]:
+def _volumes(
+    job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan, *, mode: int
+) -> tuple[list[Json], list[Json]]:
     volumes: list[Json] = [{"name": "tmp", "emptyDir": {}}]
     mounts: list[Json] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - an emptyDir of the pod's own
     source, target = job.input.persistent_volume_claim, job.output.persistent_volume_claim
@@ -208,18 +222,17 @@ def _volumes(job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan) ->
     if gateway is None:
         return volumes, mounts
     if (bundle := gateway.tls.ca_bundle) is not None:
-        volumes.append({"name": "ca", **_ca_source(bundle.config_map_key_ref, bundle.secret_key_ref)})
+        volumes.append({"name": "ca", **_ca_source(bundle.config_map_key_ref, bundle.secret_key_ref, mode)})
         mounts.append({"name": "ca", "mountPath": CA_ROOT, "readOnly": True})
     if (client := gateway.tls.client_certificate) is not None:
-        # Group-readable: the key's file belongs to root, and the pod's fsGroup may read it.
-        volumes.append({"name": "client", "secret": {"secretName": client.secret_name, "defaultMode": 0o440}})
+        volumes.append({"name": "client", "secret": {"secretName": client.secret_name, "defaultMode": mode}})
         mounts.append({"name": "client", "mountPath": CLIENT_ROOT, "readOnly": True})
     return volumes, mounts
 
 
-def _ca_source(config_map: Any, secret: Any) -> Json:  # noqa: ANN401 - either kind of key reference
+def _ca_source(config_map: Any, secret: Any, mode: int) -> Json:  # noqa: ANN401 - either kind of key reference
     if config_map is not None:
         return {"configMap": {"name": config_map.name, "items": [{"key": config_map.key, "path": "ca.crt"}]}}
     return {
-        "secret": {"secretName": secret.name, "items": [{"key": secret.key, "path": "ca.crt"}], "defaultMode": 0o440}
+        "secret": {"secretName": secret.name, "items": [{"key": secret.key, "path": "ca.crt"}], "defaultMode": mode}
     }
