@@ -16,6 +16,12 @@ def left(kong: Instance) -> list[str]:
     return [file["filename"] for file in kong.files() if not file["deleted"]]
 
 
+def lost(kong: Instance) -> None:
+    """Lose an upload's answer, and the list in which it would be found."""
+    kong.fault("reset_after", "files.create")
+    kong.fault("status", "files.list", status=404, times=-1)
+
+
 def somebody_elses(kong: Instance, name: str) -> None:
     part = {"file": (name, b"{}\n", "application/jsonl")}
     httpx.post(f"{kong.url}/files", data={"purpose": "batch"}, files=part).raise_for_status()
@@ -27,10 +33,11 @@ async def test_a_lost_upload_is_deleted_at_the_end_and_nobody_elses(
 ) -> None:
     kong.configure(dialect=dialect)
     somebody_elses(kong, f"{build.UID}-0-1.jsonl")
-    kong.fault("reset_after", "files.create", times=2)
+    lost(kong)
     apply_all(api, kong, FIVE)
     await operator.until(lambda: operator.status().submission_time)
-    assert len(left(kong)) == 4
+    assert len(left(kong)) == 3
+    kong.clear_faults()
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == "Succeeded"
@@ -51,9 +58,10 @@ async def test_a_lost_upload_is_deleted_with_the_job_that_never_learned_of_it(
 async def test_files_that_are_to_be_retained_are_not_looked_for(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
-    kong.fault("reset_after", "files.create")
+    lost(kong)
     apply_all(api, kong, FIVE, build.batchjob(remoteFiles="Retain"))
     await operator.until(lambda: operator.status().submission_time)
+    kong.clear_faults()
     kong.advance(3600)
     await operator.until_ended()
     assert len(left(kong)) == 3

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from llmbatch.core.ids import is_safe_id
 from llmbatch.core.plan import CollectReport
-from llmbatch.core.wire import is_safe_id
 from llmbatch.edges.connection import resolve
 from llmbatch.edges.files import Files
 from llmbatch.edges.gateway import Gateway, NotMade, UnknownOutcome
@@ -21,7 +21,7 @@ from tests.support import build
 
 HOSTILE = [
     "../files/file-1", "..", ".", "", "a/../../admin", "a/b", "a?limit=1", "a#b", "a%2F..%2Fb", "//evil.example/x", "a@evil.example",
-    "https://evil.example/", "\\\\evil", "a\r\nHost: evil.example", "a\nb", "a\0b", "a b", "ä", "a;b", "a" * 257,
+    "https://evil.example/", "\\\\evil", "a\r\nHost: evil.example", "a\nb", "a\0b", "a b", "ä", "a;b", "a" * 1025, "%2e%2e", "a%252Fb",
 ]  # fmt: skip
 KEY = {"headers": [{"name": "apikey", "variable": "KEY"}]}
 ENVIRON = {"KEY": "canary-7f3a9"}

@@ -20,7 +20,7 @@ ENDS = {"completed", "failed", "expired", "cancelled", "canceled"}
 STATUSES = (302, 400, 401, 403, 404, 408, 409, 413, 417, 429, 500, 502, 503, 504, 599)
 READERS: tuple[Callable[[bytes], object], ...] = (wire.read_batch, wire.read_file, wire.read_page)
 
-_SAFE = re.compile(r"[A-Za-z0-9=_.-]{1,256}\Z")
+_SAFE = re.compile(r"[A-Za-z0-9=_.~!$&'()*+,:-]{1,1024}\Z")
 _RFC3339 = re.compile(r"(19[789]\d|[2-9]\d\d\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
 _COUNTS = ("total", "completed", "failed")
 _INT64 = 2**63 - 1
@@ -66,7 +66,7 @@ def check_batch(batch: wire.RemoteBatch) -> None:
     assert is_safe(batch.id)
     assert batch.is_terminal == (batch.status in ENDS)
     for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id):
-        assert file_id is None or is_shown(file_id, 256)
+        assert file_id is None or is_shown(file_id, 1024)
     assert all(item is None or 0 <= item <= _INT64 for item in (getattr(batch.counts, name) for name in _COUNTS))
     assert all(is_shown(item.code, 256) and is_shown(item.message or "-", 256) for item in batch.errors)
     assert all(item.param is None or is_shown(item.param, 256) for item in batch.errors)
@@ -103,7 +103,7 @@ def check_storable(value: Any, key: str = "") -> None:
         assert 0 <= value <= _INT64
     else:
         assert isinstance(value, str)
-        assert is_shown(value, 256)
+        assert is_shown(value, 1024 if key.lower().endswith("id") else 256)
         if key.endswith(("At", "Time")):
             assert _RFC3339.match(value), value
 

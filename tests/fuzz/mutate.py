@@ -9,7 +9,7 @@ LONGEST = 6 * 1024
 VALUES: tuple[Any, ...] = (
     None, "", " ", 0, -1, 1, 200, "200", 200.0, True, False, [], {}, [None], {"": ""}, "0", "-5", "12", "1e3", "NaN", "1_0",
     2**31, 2**53, 2**53 + 2, 2**63, 2**64, 10**30, -(10**30), int("9" * 4300), 0.1, 1e17, 1e308, float("nan"), float("inf"),
-    "x" * 256, "x" * 257, "x" * 512, "x" * 513, "ä" * 300, "..", ".", "a/b", "../../admin", "a?b#c", "%2e%2e", "file 1", "file-1\n",
+    "x" * 256, "x" * 257, "x" * 512, "x" * 513, "x" * 1024, "x" * 1025, "ä" * 300, "..", ".", "a/b", "../../admin", "a?b#c", "%2e%2e", "file 1", "file-1\n",
     "\u2028", "a\u202eb", "\ud800", "\x00", "\ufeff", "model", "body", "custom_id", "POST", "/v1/chat/completions", "/chat/completions",
     "completed", "Completed", "COMPLETED ", "failed", "FAILED", "expired", "cancelled", "Canceled", "cancelling", "InProgress", "in progress",
     "pondering", "batch_expired", "quotaExceeded", "token_limit_exceeded", "the file is in 'pending' state", "Resource not found",

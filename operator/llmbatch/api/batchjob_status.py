@@ -62,6 +62,17 @@ class Batch(Model):
     expires_at: Time | None = Field(None, description="When the completion window closes.")
 
 
+class UploadTries(Model):
+    """Uploads that failed since the last one that succeeded."""
+
+    failures: int = Field(description="Uploads that failed in a row; the delays grow with them.")
+    unanswered: int = Field(
+        0, description="Of them, those that were sent and got no usable answer; each may have left a copy."
+    )
+    last_time: Time = Field(description="When the last one failed.")
+    generation: int = Field(description="Generation of the spec that they were made for; another one is tried at once.")
+
+
 class Submission(Model):
     """The intent to create a batch, written before the call; present only while an answer is owed."""
 
@@ -70,6 +81,9 @@ class Submission(Model):
     since: Time | None = Field(
         None,
         description="Set when the status that told of earlier attempts was lost: batches of this job made since then are looked for.",
+    )
+    unusable: bool | None = Field(
+        None, description="Set when the batch was made under an id that can't be used: it is not submitted again."
     )
 
 
@@ -144,6 +158,7 @@ class BatchJobStatus(Model):
     )
     submission: Submission | None = Field(None, description="Present only while the answer to a create call is owed.")
     attempts: int | None = Field(None, description="Create calls begun so far.")
+    upload_tries: UploadTries | None = Field(None, description="Present only while the upload fails.")
     usage: Usage | None = Field(None, description="Tokens used, summed over the answers.")
     output: OutputStatus | None = Field(None, description="The results as they were stored.")
     failures: list[Failure] = Field(

@@ -43,6 +43,9 @@ class Reason(StrEnum):
     """The ConfigMap, Secret, key or file that spec.input names does not exist (yet)."""
     INVALID_INPUT = "InvalidInput"
     """The input can't be sent as it is; the message names the lines and fields. Terminal."""
+    UPLOAD_UNANSWERED = "UploadUnanswered"
+    """The input was sent several times and no answer says that it was stored; each time may have left a copy. Tried again
+    with growing delays, at once when the BatchJob or the BatchGateway is changed."""
     INPUT_CHANGED = "InputChanged"
     """The input was changed while it was read; it is read again."""
 
@@ -77,6 +80,8 @@ class Reason(StrEnum):
     """It can't be found out whether the batch was made (the gateway has no list); a person must decide."""
     REMOTE_BATCH_NOT_FOUND = "RemoteBatchNotFound"
     """The batch whose id is recorded is not found at the provider, or the gateway leads elsewhere; looked for now and then."""
+    UNUSABLE_ID = "UnusableID"
+    """The provider names a file or a batch by an id that no URL can hold, or by none. Terminal for an uploaded file."""
     REMOTE_FILE_FAILED = "RemoteFileFailed"
     """The provider could not process the uploaded file. Terminal."""
     ADOPTED = "Adopted"

@@ -1,6 +1,6 @@
 """Does the one effect that was decided on; what it comes to is facts, not exceptions, for everything foreseen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus
@@ -14,6 +14,7 @@ from llmbatch.controller.gateways import Client
 from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.strays import Strays
@@ -155,7 +156,8 @@ class Actor:
             return Outcome(seen.observation.status, problem, after=0.5)
         report = await self.transfers.upload_here(plan, seen.data, client.access)
         found = self.observer.absorb(seen, report).observation
-        return await self._after_transfer(client, found.status, found.trouble)
+        outcome = await self._after_transfer(client, found.status, report.problem, Operation.UPLOAD)
+        return replace(outcome, problem=found.trouble, after=None if found.trouble else 0.0)
 
     async def _collect(self, seen: Seen) -> Outcome:
         observation, client = seen.observation, _client(seen)
@@ -168,7 +170,7 @@ class Actor:
             seen.owner, observation.spec, observation.status, client.access
         )
         if report.problem is not None or destination is None:
-            return await self._after_transfer(client, observation.status, report.problem)
+            return await self._after_transfer(client, observation.status, report.problem, Operation.RESULTS)
         status = facts.with_results(
             observation.status,
             report,
@@ -179,9 +181,12 @@ class Actor:
         )
         return Outcome(status, after=0.0)
 
-    async def _after_transfer(self, client: Client, status: BatchJobStatus, problem: Problem | None) -> Outcome:
+    async def _after_transfer(
+        self, client: Client, status: BatchJobStatus, problem: Problem | None, operation: Operation
+    ) -> Outcome:
         if problem is not None:
-            client.slow_down(problem.retry_after_seconds)
+            seconds = client.pace.slow_down(operation, problem.retry_after_seconds)
+            problem = problem.model_copy(update={"retry_after_seconds": seconds})
             if problem.reason in (Reason.GATEWAY_UNAUTHORIZED, Reason.GATEWAY_UNREACHABLE, Reason.ROUTE_NOT_FOUND):
                 await self.observer.gateways.suspect(client.key)
         return Outcome(status, problem, after=None if problem else 0.0)
@@ -210,7 +215,7 @@ class Actor:
                 gone = status.batches[0].model_copy(update={"status": "cancelled"})
                 return Outcome(facts.with_batch(status, gone), after=0.0)
             case _:
-                return Outcome(status, await self.observer.polls.problem(client, answer), after=5.0)
+                return Outcome(status, await self.observer.polls.problem(client, answer, Operation.CLEANUP), after=5.0)
 
 
 def _client(seen: Seen) -> Client:

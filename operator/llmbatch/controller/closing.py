@@ -7,6 +7,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.controller.cache import BATCHGATEWAY
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.outcome import Note, Outcome
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.polls import Polls
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Seen
@@ -38,7 +39,7 @@ class Closer:
             if isinstance(answer, Answered | NotFound):
                 status = facts.without_files(status, (file_id,))
             else:
-                failed = await self.polls.problem(client, answer)
+                failed = await self.polls.problem(client, answer, Operation.CLEANUP)
                 told = f"Remote file {file_id} can't be deleted yet: {failed.message}"
                 problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
                 if failed.reason is Reason.GATEWAY_UNREACHABLE:

@@ -1,6 +1,5 @@
 """Clients of BatchGateways, for the jobs that use them."""
 
-import time
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -9,6 +8,7 @@ from llmbatch.api import conditions
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.cache import BATCHGATEWAY, Cache
+from llmbatch.controller.pace import Operation, Pace
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.core.plan import Problem
 from llmbatch.edges.cluster import Cluster
@@ -26,15 +26,10 @@ class Client:
     spec: BatchGatewaySpec
     access: Access
     gateway: Gateway
-    blocked_until: float = 0.0
-    """By the monotonic clock; a gateway that asked to slow down is left in peace until then."""
+    pace: Pace
+    """What it has asked to wait with."""
     probe: Probe | None = None
     probed_at: float = 0.0
-
-    def slow_down(self, seconds: float | None) -> None:
-        """Honour Retry-After for everybody who uses the gateway."""
-        if seconds is not None:
-            self.blocked_until = max(self.blocked_until, time.monotonic() + seconds)
 
 
 @dataclass
@@ -48,12 +43,15 @@ class Gateways:
     observe: Observe
     _clients: dict[Key, Client] = field(default_factory=dict)
 
-    async def use(self, namespace: str, name: str, *, last_known: bool = False) -> Client | Problem:
+    async def use(
+        self, namespace: str, name: str, operation: Operation | None, *, last_known: bool = False
+    ) -> Client | Problem:
         """Give a client for a gateway, or say what is in the way.
 
         Args:
             namespace: The namespace of job and gateway.
             name: The gateway.
+            operation: What is to be done with it, if it may have asked to wait with that.
             last_known: Fall back on the last client when the gateway or a Secret is gone: for cleaning up after a
                 namespace in which they were deleted first.
         """
@@ -62,11 +60,8 @@ class Gateways:
         if isinstance(found, Problem):
             known = self._clients.get(key)
             return known if last_known and known is not None else found
-        remaining = found.blocked_until - time.monotonic()
-        if remaining > 0:
-            message = f"Gateway {name} asked to slow down; calls go on when the time it named is over."
-            return Problem(reason=Reason.RATE_LIMITED, message=message, retry_after_seconds=remaining)
-        return found
+        held = found.pace.held(operation, self.cluster.now()) if operation is not None else None
+        return held or found
 
     def readiness(self, key: Key) -> Problem | None:
         """Give what the gateway's own Ready condition says against using it; None: nothing."""
@@ -124,5 +119,5 @@ class Gateways:
         except ConnectionInvalidError as error:
             return Problem(reason=error.reason, message=str(error))
         # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
-        self._clients[key] = Client(key, spec, access, gateway)
+        self._clients[key] = Client(key, spec, access, gateway, known.pace if known is not None else Pace(key.name))
         return self._clients[key]

@@ -11,6 +11,7 @@ from llmbatch.api.conditions import Condition
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.cache import BATCHGATEWAY, Cache, is_settled
 from llmbatch.controller.gateways import Client, Gateways
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.core import remains
 from llmbatch.core.patch import merge_patch
@@ -135,12 +136,11 @@ def _problem(client: Client, probe: Probe | None) -> Problem | None:
         return None
     for route in (probe.files, probe.batches):
         if route.state not in ("ok", "unsupported"):
-            client.slow_down(route.retry_after)
-            return _told(route)
+            return _told(route, client.pace.slow_down(Operation.READ, route.retry_after))
     return None
 
 
-def _told(route: RouteProbe) -> Problem:
+def _told(route: RouteProbe, seconds: float | None) -> Problem:
     return Problem(
-        reason=route.reason or Reason.GATEWAY_UNREACHABLE, message=route.message, retry_after_seconds=route.retry_after
+        reason=route.reason or Reason.GATEWAY_UNREACHABLE, message=route.message, retry_after_seconds=seconds
     )

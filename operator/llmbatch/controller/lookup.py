@@ -9,6 +9,7 @@ from llmbatch.controller.gateways import Client
 from llmbatch.controller.listing import Found, list_ours
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.submit import Submitter
 from llmbatch.core import closing, facts
@@ -50,7 +51,7 @@ class Finder:
         found = await list_ours(client.gateway, observation, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
             return Outcome(seen.stored, await self._unlisted(client, found))
-        if found.unusable:
+        if found.unusable or (submission.unusable and not found.batches):
             return Outcome(seen.stored, _unusable())
         if not found.batches and not found.whole:
             return Outcome(seen.stored, _unreadable(observation.next_attempt))
@@ -69,7 +70,7 @@ class Finder:
         cancelled = await self._cancel(seen, client, kept, [] if observation.restored else others)
         if cancelled.failed is not None:
             # The intent stays, so that the next pass finds them all again.
-            problem = await self.observer.polls.problem(client, cancelled.failed)
+            problem = await self.observer.polls.problem(client, cancelled.failed, Operation.CLEANUP)
             return Outcome(seen.stored, problem, notes=cancelled.notes)
         outcome = await self.submitter.record(
             seen, seen.stored, facts.with_remote(seen.stored, kept, self.submitter.cluster.now())
@@ -209,7 +210,7 @@ def _as_listed(batch: Batch) -> RemoteBatch:
 
 def _unusable() -> Problem:
     message = (
-        "The gateway lists this job's batch with an id that is empty, too long or has characters that no id"
+        "The gateway names this job's batch by an id that is empty, too long or has characters that no id"
         " may have, so that it can't be followed. Look it up at the provider; it is not submitted again."
     )
     return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)

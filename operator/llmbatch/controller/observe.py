@@ -13,15 +13,26 @@ from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.observe_file import FileObserver
 from llmbatch.controller.observe_results import ResultsObserver
 from llmbatch.controller.observe_transfer import TransferObserver
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.polls import Polls
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.slots import Slots
 from llmbatch.controller.transfers import Transfers
+from llmbatch.controller.tries import Tries
 from llmbatch.controller.uploads import Uploads
 from llmbatch.core.observation import Limits, Observation, Stage, stage_of
 from llmbatch.core.plan import Problem, Report
 from llmbatch.edges.transfer_job import Owner
+
+OPERATIONS = {
+    Stage.FILE: Operation.READ,
+    Stage.ANSWER: Operation.READ,
+    Stage.BATCH: Operation.READ,
+    Stage.RESULTS: Operation.RESULTS,
+    Stage.CLEANUP: Operation.CLEANUP,
+}
+"""What each stage asks of the gateway at once; whether an upload or a create call may begin is asked when it would."""
 
 
 @dataclass
@@ -35,6 +46,7 @@ class Observer:
     slots: Slots
     uploads: Uploads
     limits: Limits
+    tries: Tries
     _owed: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # intents whose answer is owed
     _over: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # stages, once there is a batch
     _deleted: owed.FirstSeen = field(default_factory=owed.FirstSeen)
@@ -43,7 +55,7 @@ class Observer:
         """Make the observers of the stages."""
         self.polls = Polls(self.gateways)
         self._files = FileObserver(self.polls, self.slots)
-        self._transfers = TransferObserver(self.transfers, self.uploads)
+        self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
         self._results = ResultsObserver(self.polls, self._transfers)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
@@ -89,7 +101,8 @@ class Observer:
             # Nothing is asked of the gateway between two polls, and what the last one met still holds.
             return self.polls.between(seen, wait)
         gateway = Key(BATCHGATEWAY, key.namespace, spec.gateway_ref.name)
-        client = await self.gateways.use(gateway.namespace, gateway.name, last_known=deleted is not None)
+        operation = Operation.CLEANUP if deleted else OPERATIONS.get(stage)
+        client = await self.gateways.use(gateway.namespace, gateway.name, operation, last_known=deleted is not None)
         if isinstance(client, Problem):
             return seen.troubled(client)
         seen = replace(seen, client=client)
@@ -123,6 +136,7 @@ class Observer:
         self._owed.forget(uid)
         self._over.forget(uid)
         self._deleted.forget(uid)
+        self.tries.forget(uid)
 
     def absorb(self, seen: Seen, report: Report | None) -> Seen:
         """Take the report of a transfer in this process into the status."""

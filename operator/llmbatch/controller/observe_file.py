@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.polls import Polls
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Seen
@@ -23,6 +24,9 @@ class FileObserver:
         client, file_id = seen.client, seen.observation.batch.input_file_id
         if client is None or file_id is None:
             return seen
+        held = client.pace.held(Operation.CREATE, seen.observation.now)
+        if held is not None and seen.observation.deleted_at is None:
+            return seen.troubled(held)
         wait = self.polls.due_in(seen.owner.uid)
         if wait > 0:
             return seen.found(file_state=FileState.PENDING, poll_in=wait)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, replace
 
 from llmbatch.api.reasons import Reason
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.transfers import Transfers, volume_destination
+from llmbatch.controller.tries import Tries
 from llmbatch.controller.uploads import Uploads
 from llmbatch.core import facts
 from llmbatch.core.plan import CollectReport, Problem, Report, UploadPlan, UploadReport
@@ -19,6 +21,7 @@ class TransferObserver:
 
     transfers: Transfers
     uploads: Uploads
+    tries: Tries
 
     async def input(self, seen: Seen) -> Seen:
         """Read the input of a job, or look at the transfer Job that does."""
@@ -28,13 +31,19 @@ class TransferObserver:
         found = await self.transfers.read_input(seen.key.namespace, spec)
         if isinstance(found, Problem):
             return seen.troubled(found)
-        attempt = seen.observation.next_attempt
+        seen = replace(seen, data=found)
+        held = self.tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
+        if held is not None and found is not None:
+            return seen.troubled(held)
+        connection = client.access.connection if found is not None else transfer_job.pod_connection(client.spec)
+        attempt, look = seen.observation.next_attempt, self.uploads.may_be_there(seen.owner.uid)
+        plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, connection, look=look)
+        seen = replace(seen, plan=plan)
         if found is not None:
-            plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, client.access.connection)
-            return replace(seen, data=found, plan=plan)
-        connection = transfer_job.pod_connection(client.spec)
-        plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, connection)
-        return await self.job(replace(seen, plan=plan))
+            return seen
+        looked = await self.job(seen)
+        # A Job that is there is heard first.
+        return seen.troubled(held) if held is not None and looked is seen else looked
 
     async def job(self, seen: Seen) -> Seen:
         """Look at the transfer Job, and take its report into the status."""
@@ -56,10 +65,14 @@ class TransferObserver:
         now = seen.observation.now
         if isinstance(seen.plan, UploadPlan):
             problem = facts.upload_problem(report) if isinstance(report, UploadReport) else problem
-            unknown = problem is not None and problem.reason in (Reason.GATEWAY_UNREACHABLE, Reason.TRANSFER_FAILED)
+            sent = isinstance(report, UploadReport) and report.unanswered
+            unknown = problem is not None and (
+                sent or problem.reason in (Reason.GATEWAY_UNREACHABLE, Reason.TRANSFER_FAILED)
+            )
             self.uploads.ended(seen.owner.uid, known=not unknown)
         if isinstance(report, UploadReport):
             if problem is None:
+                self.tries.forget(seen.owner.uid, "upload")
                 return seen.found(status=facts.with_upload(seen.stored, report))
         elif isinstance(report, CollectReport):
             problem = report.problem
@@ -78,4 +91,11 @@ class TransferObserver:
         if problem is None:
             return seen
         told = placed(problem, seen.observation.spec, uploads=isinstance(seen.plan, UploadPlan))
+        if seen.client is not None:
+            operation = Operation.UPLOAD if isinstance(seen.plan, UploadPlan) else Operation.RESULTS
+            seconds = seen.client.pace.slow_down(operation, told.retry_after_seconds)
+            told = told.model_copy(update={"retry_after_seconds": seconds})
+        if isinstance(seen.plan, UploadPlan) and not told.final:
+            status, told = self.tries.upload_failed(seen, report, told)
+            seen = seen.found(status=status)
         return replace(seen.found(trouble=told, costly=True), spent=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from llmbatch.api.reasons import Reason
 from llmbatch.controller import calls
 from llmbatch.controller.gateways import Client, Gateways
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.seen import Seen
 from llmbatch.core import backoff, facts
 from llmbatch.core.plan import Problem
@@ -69,11 +70,11 @@ class Polls:
         status = facts.with_remote(seen.stored, answer.value, seen.observation.now)
         return seen.found(status=status, batch_errors=facts.told_errors(answer.value), poll_in=wait)
 
-    async def problem(self, client: Client, answer: Failure) -> Problem:
+    async def problem(self, client: Client, answer: Failure, operation: Operation = Operation.READ) -> Problem:
         """Translate a failed call, and have the gateway asked anew."""
         if isinstance(answer, NotFound):
             message = f"{answer.message}. Was it deleted, or does the gateway now lead to another resource?"
             return Problem(reason=Reason.REMOTE_BATCH_NOT_FOUND, message=message)
-        client.slow_down(answer.retry_after)
+        seconds = client.pace.slow_down(operation, answer.retry_after)
         await self.gateways.suspect(client.key)
-        return Problem(reason=answer.reason, message=answer.message, retry_after_seconds=answer.retry_after)
+        return Problem(reason=answer.reason, message=answer.message, retry_after_seconds=seconds)

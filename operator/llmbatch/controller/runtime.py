@@ -26,6 +26,7 @@ from llmbatch.controller.slots import Slots
 from llmbatch.controller.strays import Strays
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
+from llmbatch.controller.tries import Tries
 from llmbatch.controller.uploads import Uploads
 from llmbatch.core.observation import Limits
 from llmbatch.edges.cluster import Cluster, ClusterError
@@ -87,7 +88,10 @@ class Runtime:
         limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
-        observer = Observer(self.cache, self.gateways, self.transfers, discards, Slots(self.cache), uploads, limits)
+        tries = Tries(settings.recheck_seconds)
+        observer = Observer(
+            self.cache, self.gateways, self.transfers, discards, Slots(self.cache), uploads, limits, tries
+        )
         self.submitter = Submitter(cluster, observer, Refusals(self.recorder), leads)
         finder = Finder(observer, self.submitter, self.metrics)
         finalizers = Finalizers(cluster)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.observe import Observer
+from llmbatch.controller.pace import Operation
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.uploads import Uploads
 from llmbatch.core import naming
@@ -39,7 +40,7 @@ class Strays:
         since = observation.status.start_time or observation.now
         whole = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
         if not isinstance(whole, bool):
-            problem = await self.observer.polls.problem(client, whole)
+            problem = await self.observer.polls.problem(client, whole, Operation.CLEANUP)
             told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
             return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
         if not whole and self.uploads.lost(observation.uid):
@@ -83,7 +84,7 @@ async def delete_strays(gateway: Gateway, uid: str, known: tuple[str, ...], sinc
             break
         named = [file for file in answer.value.files if naming.is_upload_of(uid, file.filename)]
         strays += [file.id for file in named if file.id not in known]
-        goes_on = following.take(answer.value)
+        goes_on = following.take(answer.value, sum(naming.is_upload_of(uid, name) for name in answer.value.unusable))
     # Not before the list is read: the next page may begin after one of them.
     for file_id in dict.fromkeys(strays):
         deleted = await gateway.delete_file(file_id)

@@ -12,6 +12,7 @@ from llmbatch.controller.gateways import Client
 from llmbatch.controller.listing import Found, list_ours
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
+from llmbatch.controller.pace import Operation, with_moment
 from llmbatch.controller.refusals import Refusals
 from llmbatch.controller.seen import Seen
 from llmbatch.core import about, facts, naming
@@ -99,14 +100,20 @@ class Submitter:
             case Made(batch):
                 return await self.record(seen, intent, facts.with_remote(intent, batch, self.cluster.now()))
             case NotMade(reason, message, retry_after, retryable):
-                client.slow_down(retry_after)
+                retry_after = client.pace.slow_down(Operation.CREATE, retry_after)
                 await self.observer.gateways.suspect(client.key)
                 final = not retryable and reason is Reason.REQUEST_REFUSED
                 if final and await self._was_made(seen, client, intent):
                     log.warning("a refused call has made a batch", extra={"object": str(seen.key), "detail": message})
                     return Outcome(intent, after=0.0)
-                problem = Problem(reason=reason, message=message, final=final, retry_after_seconds=retry_after)
+                told = with_moment(message, retry_after, self.cluster.now())
+                problem = Problem(reason=reason, message=told, final=final, retry_after_seconds=retry_after)
                 return await self._withdraw(seen, intent, version, problem)
+            case UnknownOutcome(message, unusable=True):
+                log.warning(
+                    "a batch was made whose id can't be used", extra={"object": str(seen.key), "detail": message}
+                )
+                return await self.record(seen, intent, facts.with_unusable_answer(intent))
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
                 return Outcome(intent, after=0.0)

@@ -61,9 +61,16 @@ class Transfers:
     # --- plans -------------------------------------------------------------------------------------------------------
 
     def upload_plan(
-        self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, attempt: int, connection: Connection
+        self,
+        owner: Owner,
+        job: BatchJobSpec,
+        gateway: BatchGatewaySpec,
+        attempt: int,
+        connection: Connection,
+        *,
+        look: bool = False,
     ) -> UploadPlan:
-        """Plan an upload; the same job gives the same plan."""
+        """Plan an upload; the same job gives the same plan, but for whether the file is looked for first."""
         volume = job.input.persistent_volume_claim
         return UploadPlan(
             connection=connection if volume else patient(connection),
@@ -75,6 +82,7 @@ class Transfers:
             max_line_bytes=gateway.limits.max_line_bytes,
             root=INPUT_ROOT if volume else None,
             path=volume.path if volume else None,
+            look=look,
         )
 
     def collect_plan(

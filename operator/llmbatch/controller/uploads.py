@@ -15,6 +15,8 @@ class Uploads:
     settle_seconds: float
     _own: set[str] = field(default_factory=set)
     """uids of jobs of which this process knows every upload."""
+    _begun: set[str] = field(default_factory=set)
+    """uids of jobs of which it has begun an upload."""
     _open: set[str] = field(default_factory=set)
     """uids of jobs with an upload under way."""
     _until: dict[str, float] = field(default_factory=dict)
@@ -27,6 +29,11 @@ class Uploads:
     def begun(self, uid: str) -> None:
         """Note that an upload begins."""
         self._open.add(uid)
+        self._begun.add(uid)
+
+    def may_be_there(self, uid: str) -> bool:
+        """Tell whether an earlier upload may have left the file at the provider."""
+        return uid in self._begun or uid not in self._own
 
     def ended(self, uid: str, *, known: bool) -> None:
         """Note that an upload has ended; with an answer, or without one."""
@@ -53,5 +60,6 @@ class Uploads:
     def forget(self, uid: str) -> None:
         """Forget a job that is gone or has ended."""
         self._own.discard(uid)
+        self._begun.discard(uid)
         self._open.discard(uid)
         self._until.pop(uid, None)

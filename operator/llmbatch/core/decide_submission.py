@@ -47,6 +47,8 @@ def answer_is_owed(seen: Observation) -> Decision | None:
 
 def _what_was_lost(seen: Observation) -> str:
     submission = seen.status.submission
+    if submission is not None and submission.unusable:
+        return "The batch was made under an id that is empty, too long or has characters that no id may have"
     if submission is not None and submission.since is not None:
         return "The status of this job was lost"
     return "The answer to the create call was lost"

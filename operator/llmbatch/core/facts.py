@@ -22,7 +22,7 @@ def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
 def with_upload(status: BatchJobStatus, report: UploadReport) -> BatchJobStatus:
     """Record the uploaded file."""
     uploaded = with_batch(status, Batch(input_file_id=report.file_id))
-    update: dict[str, object] = {"input": report.input}
+    update: dict[str, object] = {"input": report.input, "upload_tries": None}
     if report.input is not None:
         update["request_counts"] = RequestCounts(total=report.input.requests, completed=0, failed=0)
     return uploaded.model_copy(update=update)
@@ -62,6 +62,13 @@ def without_intent(status: BatchJobStatus, *, made_none: bool) -> BatchJobStatus
     if made_none and status.submission is not None:
         attempts = status.submission.attempt - 1
     return status.model_copy(update={"submission": None, "attempts": attempts or None})
+
+
+def with_unusable_answer(status: BatchJobStatus) -> BatchJobStatus:
+    """Record that the call has made a batch, though under an id by which it can't be followed."""
+    if status.submission is None:
+        return status
+    return status.model_copy(update={"submission": status.submission.model_copy(update={"unusable": True})})
 
 
 def with_lost_answer(status: BatchJobStatus, made: datetime, now: datetime) -> BatchJobStatus:

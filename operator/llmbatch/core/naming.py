@@ -29,7 +29,7 @@ def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
     How the gateway is reached doesn't count: a Job at work is not repeated for a changed time-out.
     At most 63 characters, since the Job controller copies the name into a label of the pod.
     """
-    told = plan.dump()
+    told = {name: value for name, value in plan.dump().items() if name != "look"}
     if "connection" in told:
         told["connection"] = {key: told["connection"].get(key) for key in ("url", "filesPath")}
     digest = hashlib.sha256(f"{uid}\n{json.dumps(told, sort_keys=True)}".encode()).hexdigest()[:10]

@@ -59,6 +59,9 @@ class UploadPlan(Model):
     """Folder where the input's volume is mounted; None: the caller hands the bytes over itself."""
     path: str | None = None
     """The input below root."""
+    look: bool = False
+    """An earlier try may have sent the file: it is looked for by its name first. Says nothing about what is to be done,
+    so that it makes no other Job."""
 
 
 class CollectPlan(Model):
@@ -138,6 +141,10 @@ class UploadReport(Model):
     line_errors: list[LineError] = []
     """The first ten."""
     line_error_count: int = 0
+    unanswered: bool = False
+    """The file was sent and may have been stored, but no answer named it."""
+    listed: bool = False
+    """The gateway's list of files was read to its end meanwhile, and does not show it."""
     problem: Problem | None = None
 
 

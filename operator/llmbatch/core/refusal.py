@@ -52,23 +52,35 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Say how many seconds the gateway asks to wait, from 0 to LONGEST_WAIT_SECONDS; None: it doesn't say.
 
-    Retry-After (seconds, or a date by the gateway's clock, which its Date header tells), else Kong's X-AI-RateLimit-Retry-After (seconds).
+    retry-after-ms (of OpenAI's and Azure's), else Retry-After (seconds, or a date by the gateway's clock, which its Date
+    header tells), else Kong's X-AI-RateLimit-Retry-After (seconds). What can't be read counts as not said.
     """
     lower = {name.lower(): value.strip() for name, value in headers.items()}
-    for name in ("retry-after", "x-ai-ratelimit-retry-after"):
-        value = lower.get(name)
-        if not value:
-            continue
-        seconds = loose.number(value)
+    clock = _moment(lower.get("date", "")) or now
+    for name in ("retry-after-ms", "retry-after", "x-ai-ratelimit-retry-after"):
+        seconds = _seconds(lower.get(name, ""), clock)
         if seconds is not None:
-            return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
-        if (moment := _moment(value)) is not None:
-            seconds = (moment - (_moment(lower.get("date", "")) or now)).total_seconds()
-            return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
+            return min(max(0.0, seconds / 1000 if name.endswith("-ms") else seconds), LONGEST_WAIT_SECONDS)
     return None
 
 
+_DURATION = re.compile(r"([+-]?[\d.]+)\s*(?:s|sec|seconds?)?", re.IGNORECASE)
+
+
+def _seconds(value: str, clock: datetime) -> float | None:
+    """Read a number of seconds or a date; of several (a proxy has added its own) the first."""
+    if (moment := _moment(value)) is not None:
+        return (moment - clock).total_seconds()
+    first = value.split(",", maxsplit=1)[0].strip()
+    if (number := loose.number(first)) is not None:
+        return number
+    duration = _DURATION.fullmatch(first)
+    return loose.number(duration[1]) if duration else None
+
+
 def _moment(value: str) -> datetime | None:
+    if not any(sign.isalpha() for sign in value):
+        return None  # "1761825600" would be read as a date
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError):

@@ -32,6 +32,9 @@ FAR_END = frozenset({
     Reason.INTERNAL_ERROR,
 })  # fmt: skip
 
+# Needs a person, and each look costs calls: growing delays too.
+LASTING = frozenset({Reason.UNUSABLE_ID})
+
 # The transfer pod may start any moment: a look costs two reads.
 POD = frozenset({
     Reason.TRANSFER_PENDING,
@@ -59,7 +62,7 @@ def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool =
         costly: Looking again starts a pod: the delays grow in place of a steady recheck.
     """
     aspect = ASPECTS.get(stage, "")
-    after = None if costly or problem.reason in FAR_END else limits.recheck_seconds
+    after = None if costly or problem.reason in FAR_END | LASTING else limits.recheck_seconds
     if problem.reason in POD:
         after = min(POD_SECONDS, limits.recheck_seconds)
     if problem.retry_after_seconds is not None:

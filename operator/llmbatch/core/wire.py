@@ -11,11 +11,14 @@ from datetime import datetime
 from typing import Any
 
 from llmbatch.core import loose, pages
+from llmbatch.core.ids import MAX_ID, file_id, is_safe_id
+from llmbatch.core.text import one_line
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 """Only these end a batch; any status that isn't known means: still going."""
 
-_ID = re.compile(r"[A-Za-z0-9_.=-]{1,256}")
+_MARKS = frozenset({"id", "object", "filename", "bytes", "purpose", "endpoint", "input_file_id"})
+"""Fields that only a file or a batch has: such a body is an answer, though a useless one."""
 _STATUS = re.compile(r"[\w.-]{1,64}")
 
 
@@ -109,11 +112,12 @@ class FilePage(pages.Listed):
     """One page of the list of files."""
 
     files: tuple[RemoteFile, ...]
+    unusable: tuple[str, ...] = ()
+    """Names of files whose ids no path can hold."""
 
 
-def is_safe_id(value: str) -> bool:
-    """Tell whether an id may become part of a path."""
-    return _ID.fullmatch(value) is not None and value not in {".", ".."}
+class UnusableIdError(loose.WireError):
+    """A batch or file that was made, under an id that is missing, or that no path can hold; the message shows it."""
 
 
 def read_batch(body: bytes) -> RemoteBatch:
@@ -136,21 +140,23 @@ def read_file(body: bytes) -> RemoteFile:
 
 
 def read_files(body: bytes) -> FilePage:
-    """Read one page of files; entries without a usable id are left out.
+    """Read one page of files; entries without a usable id are kept apart.
 
     Raises:
         loose.WireError: It is not a list of files.
     """
     data, entries = pages.entries_of(body)
-    files = []
+    files, unusable = [], []
     for entry in entries:
         try:
             files.append(_file(entry))
         except loose.WireError:
-            continue
+            if isinstance(entry, dict) and (name := loose.text(entry.get("filename"))) is not None:
+                unusable.append(name)
     # One without a name can't be recognised.
-    unreadable = len(entries) - sum(file.filename is not None for file in files)
-    return FilePage(files=tuple(files), **_page(data, files, unreadable, [file.created_at for file in files]))
+    unreadable = len(entries) - sum(file.filename is not None for file in files) - len(unusable)
+    common = _page(data, files, unreadable, [file.created_at for file in files])
+    return FilePage(files=tuple(files), unusable=tuple(unusable), **common)
 
 
 def _file(value: object) -> RemoteFile:
@@ -211,10 +217,9 @@ def _batch(data: Mapping[str, Any], own_id: str) -> RemoteBatch:
     return RemoteBatch(
         id=own_id,
         status={"canceled": "cancelled", "canceling": "cancelling", "inprogress": "in_progress"}.get(status, status),
-        # One that is not safe is kept, so that its download fails and says why: without it there'd be no results to miss.
-        input_file_id=loose.short(data.get("input_file_id")),
-        output_file_id=loose.short(data.get("output_file_id")),
-        error_file_id=loose.short(data.get("error_file_id")),
+        input_file_id=file_id(data.get("input_file_id")),
+        output_file_id=file_id(data.get("output_file_id")),
+        error_file_id=file_id(data.get("error_file_id")),
         counts=Counts(
             total=loose.count(counts.get("total")),
             completed=loose.count(counts.get("completed")),
@@ -257,7 +262,11 @@ def _errors(value: object) -> list[BatchError]:
 def _own_id(data: Mapping[str, Any]) -> str:
     value = loose.text(data.get("id"))
     if value is None:
+        if "error" not in data and _MARKS & data.keys():
+            raise UnusableIdError("it has no id")
         raise loose.WireError("the body has no id")
     if not is_safe_id(value):
-        raise loose.WireError("the id has characters that no id may have, or is longer than 256 characters")
+        raise UnusableIdError(
+            f"its id has characters that no id may have, or more than {MAX_ID} of them: {one_line(value, 64)}"
+        )
     return value

@@ -156,7 +156,7 @@ class _Collection:
         except ProblemError as error:
             # Azure may name an errors file that doesn't exist when no request failed.
             complete = len(self._join) >= self._plan.input.requests and not self._join.missing
-            if not complete or error.problem.reason is not Reason.RESULTS_UNREADABLE:
+            if not complete or error.problem.reason not in (Reason.RESULTS_UNREADABLE, Reason.UNUSABLE_ID):
                 raise
 
     def _write(self, good: Sheet, bad: Sheet, known: Originals | None, short: int) -> None:

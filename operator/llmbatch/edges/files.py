@@ -8,8 +8,9 @@ from typing import BinaryIO, Self
 import httpx
 
 from llmbatch.core import wire
+from llmbatch.core.ids import is_safe_id, path_segment
 from llmbatch.core.loose import WireError
-from llmbatch.core.wire import RemoteFile, is_safe_id
+from llmbatch.core.wire import FilePage, RemoteFile, UnusableIdError
 from llmbatch.edges import crash, outcome
 from llmbatch.edges.connection import Route
 from llmbatch.edges.outcome import Answered, Failure, NotFound
@@ -20,6 +21,9 @@ Progress = Callable[[str, int, int | None], None]
 _ERROR_BYTES = 64 * 1024  # of a refusal's body
 _ANSWER_BYTES = 1024 * 1024
 """Most bytes of the answer to an upload, which is one file object."""
+
+_LIST_BYTES = 8 * 1024 * 1024
+"""Most bytes of a page of files; a thousand entries have some 300,000."""
 
 
 class TooLargeError(Exception):
@@ -85,8 +89,37 @@ class Files:
             return outcome.unreadable(operation, host, f"the body is larger than {_ANSWER_BYTES} bytes")
         try:
             return Answered(wire.read_file(body))
+        except UnusableIdError as error:
+            return outcome.unusable(operation, host, str(error))
         except WireError as error:
             return outcome.unreadable(operation, host, str(error))
+
+    def page(self, after: str | None = None) -> Answered[FilePage] | Failure:
+        """List one page of batches' input files, the newest first where the provider sorts them."""
+        operation, route = "list files", self._route
+        params = {"purpose": "batch", "limit": "1000", "order": "desc"} | ({"after": after} if after else {})
+        timeout = httpx.Timeout(route.request_seconds, connect=route.connect_seconds, pool=route.connect_seconds)
+        # A client's own params replace those of a request that has some.
+        query = route.query.merge(params)
+        try:
+            with (
+                crash.around(crash.Effect.LIST_FILES),
+                self._client.stream("GET", route.files_url, params=query, timeout=timeout) as response,
+            ):
+                body = _beginning(response, _LIST_BYTES)
+        except httpx.TransportError as error:
+            return outcome.from_error(error, operation, route.host)
+        except httpx.DecodingError:
+            return outcome.unreadable(operation, route.host, "its compressed body is damaged")
+        if not response.is_success:
+            if response.status_code == 501:
+                return NotFound(f"{operation}: {route.host} answered 501: it lists no files")
+            refusal = route.without_secrets(body[:_ERROR_BYTES])
+            return outcome.from_response(response.status_code, response.headers, refusal, operation, route.host)
+        try:
+            return Answered(wire.read_files(body[: _LIST_BYTES + 1]))
+        except WireError as error:
+            return outcome.unreadable(operation, route.host, str(error))
 
     def download(
         self, file_id: str, into: BinaryIO, *, most: int | None = None, progress: Progress | None = None
@@ -99,13 +132,15 @@ class Files:
         """
         operation, host = "download file", self._route.host
         if not is_safe_id(file_id):
-            return NotFound(f"{operation}: the id has characters that no id may have")
+            return outcome.unsafe_id(operation)
         done = 0
         last = b""
         try:
             # Compressed, the length announced would not be that of the content.
             headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-            with self._client.stream("GET", f"{self._route.files_url}/{file_id}/content", headers=headers) as response:
+            with self._client.stream(
+                "GET", f"{self._route.files_url}/{path_segment(file_id)}/content", headers=headers
+            ) as response:
                 if not response.is_success:
                     body = self._route.without_secrets(next(response.iter_bytes(_ERROR_BYTES), b""))
                     return outcome.from_response(response.status_code, response.headers, body, operation, host)

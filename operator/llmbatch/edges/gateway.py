@@ -11,9 +11,10 @@ import httpx
 
 from llmbatch.api.reasons import Reason
 from llmbatch.core import about, wire
+from llmbatch.core.ids import is_safe_id, path_segment
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
-from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, is_safe_id
+from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, UnusableIdError
 from llmbatch.edges import crash, outcome, routes
 from llmbatch.edges.connection import Material, Route, resolve
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
@@ -51,6 +52,8 @@ class UnknownOutcome:
     """The batch may or may not have been made."""
 
     message: str
+    unusable: bool = False
+    """It was made, and its id can't be used."""
 
 
 Creation = Made | NotMade | UnknownOutcome
@@ -116,7 +119,7 @@ class Gateway:
             case Unreachable(sent=False):
                 return NotMade(result.reason, result.message, result.retry_after)
             case Unreachable():
-                return UnknownOutcome(result.message)
+                return UnknownOutcome(result.message, unusable=result.reason is Reason.UNUSABLE_ID)
             case Refused():
                 # A conflict may be with the very batch that a proxy on the way made by sending the request twice.
                 if result.status == 409 and result.reason is not Reason.QUOTA_EXCEEDED:
@@ -131,16 +134,16 @@ class Gateway:
     async def get_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
         """Look at a batch."""
         if not is_safe_id(batch_id):
-            return _unsafe("get batch")
+            return outcome.unsafe_id("get batch")
         with crash.around(crash.Effect.GET_BATCH):
-            url = f"{self._route.batches_url}/{batch_id}"
+            url = f"{self._route.batches_url}/{path_segment(batch_id)}"
             return await self._call("get batch", "GET", url, about.this(batch_id, wire.read_batch))
 
     async def cancel_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
         """Ask for a batch to be cancelled; Refused with 409 when it has ended already."""
         if not is_safe_id(batch_id):
-            return _unsafe("cancel batch")
-        url = f"{self._route.batches_url}/{batch_id}/cancel"
+            return outcome.unsafe_id("cancel batch")
+        url = f"{self._route.batches_url}/{path_segment(batch_id)}/cancel"
         with crash.around(crash.Effect.CANCEL_BATCH):
             return await self._call("cancel batch", "POST", url, about.this(batch_id, wire.read_batch))
 
@@ -158,17 +161,17 @@ class Gateway:
     async def get_file(self, file_id: str) -> Answered[RemoteFile] | Failure:
         """Look at a file."""
         if not is_safe_id(file_id):
-            return _unsafe("get file")
+            return outcome.unsafe_id("get file")
         with crash.around(crash.Effect.GET_FILE):
-            url = f"{self._route.files_url}/{file_id}"
+            url = f"{self._route.files_url}/{path_segment(file_id)}"
             return await self._call("get file", "GET", url, about.this(file_id, wire.read_file))
 
     async def delete_file(self, file_id: str) -> Answered[None] | Failure:
         """Delete a file; NotFound when it is gone already."""
         if not is_safe_id(file_id):
-            return _unsafe("delete file")
+            return outcome.unsafe_id("delete file")
         with crash.around(crash.Effect.DELETE_FILE):
-            url = f"{self._route.files_url}/{file_id}"
+            url = f"{self._route.files_url}/{path_segment(file_id)}"
             return await self._call("delete file", "DELETE", url, about.deletion_of(file_id))
 
     async def probe(self) -> Probe:
@@ -219,6 +222,8 @@ class Gateway:
             return outcome.from_error(httpx.ReadTimeout(""), operation, host)
         except httpx.DecodingError:
             return outcome.unreadable(operation, host, "its compressed body is damaged")
+        except UnusableIdError as error:
+            return outcome.unusable(operation, host, str(error))
         except WireError as error:
             return outcome.unreadable(operation, host, str(error))
         finally:
@@ -234,7 +239,3 @@ async def _body(response: httpx.Response) -> bytes:
             raise WireError(f"the body is larger than {MAX_BODY_BYTES} bytes")
         parts.append(part)
     return b"".join(parts)
-
-
-def _unsafe(operation: str) -> NotFound:
-    return NotFound(f"{operation}: the id has characters that no id may have")

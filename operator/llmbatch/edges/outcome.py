@@ -29,6 +29,11 @@ class NotFound:
 
 
 @dataclass(frozen=True)
+class UnusableId(NotFound):
+    """Nothing was asked: no URL can hold the id."""
+
+
+@dataclass(frozen=True)
 class Refused:
     """The gateway or the provider answered, but with a refusal."""
 
@@ -142,6 +147,22 @@ def mixed_up(batch_id: str) -> Unreachable:
         True,
         Reason.GATEWAY_UNREACHABLE,
         f"The answer about batch {batch_id} tells of a batch of another file or job, and is not believed. Does a cache on the way mix answers up?",
+    )
+
+
+def unsafe_id(operation: str) -> UnusableId:
+    """Say that an id can't be asked about."""
+    told = "the provider's id has characters that no id may have, or too many of them; ask for it there by hand"
+    return UnusableId(f"{operation}: {told}")
+
+
+def unusable(operation: str, host: str, why: str) -> Unreachable:
+    """Say that a batch or file was answered whose id can't be used."""
+    return Unreachable(
+        True,
+        Reason.UNUSABLE_ID,
+        f"{operation}: {host} answered with success, but {why}; "
+        "have the gateway pass the provider's ids on as they are, or give spec.url one that does",
     )
 
 

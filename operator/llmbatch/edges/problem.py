@@ -7,7 +7,7 @@ from typing import Literal
 from llmbatch.api.reasons import Reason
 from llmbatch.core.plan import Problem
 from llmbatch.core.text import one_line
-from llmbatch.edges.outcome import Failure, NotFound
+from llmbatch.edges.outcome import Failure, NotFound, UnusableId
 
 Side = Literal["input", "output"]
 
@@ -27,6 +27,8 @@ class ProblemError(Exception):
 
 def of_failure(failure: Failure, not_found: Reason) -> ProblemError:
     """Turn a call's failure into a problem."""
+    if isinstance(failure, UnusableId):
+        return ProblemError(Reason.UNUSABLE_ID, failure.message)
     if isinstance(failure, NotFound):
         return ProblemError(not_found, failure.message)
     return ProblemError(failure.reason, failure.message, retry_after_seconds=failure.retry_after)

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import BinaryIO
 from zlib import crc32
 
@@ -15,8 +16,9 @@ from llmbatch.core.plan import LineError, UploadPlan, UploadReport
 from llmbatch.edges import volume
 from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
 from llmbatch.edges.files import Files, Progress
-from llmbatch.edges.outcome import Answered
+from llmbatch.edges.outcome import Answered, Failure, Refused, Unreachable
 from llmbatch.edges.problem import ProblemError, of_failure, of_os_error
+from llmbatch.edges.uploaded import Search, search
 
 _BLOCK_BYTES = 512 * 1024
 """Size of what is given to the socket at once."""
@@ -51,12 +53,7 @@ def upload(
         route = resolve(plan.connection, environ, material)
         with _source(plan, data) as source, Files(route) as files:
             checked = validate(source, checker, plan, progress)
-            source.seek(0)
-            body = _counted(content(source, checked, plan, checker), checked.length, progress)
-            result = files.upload(plan.filename, body, checked.length)
-        if isinstance(result, Answered):
-            return UploadReport(file_id=result.value.id, input=checked.status)
-        problem = of_failure(result, Reason.ROUTE_NOT_FOUND).problem
+            return _Sending(plan, files, source, checker, checked, progress).run()
     except ProblemError as error:
         problem = error.problem
     except ConnectionInvalidError as error:
@@ -73,6 +70,83 @@ def upload(
         line_error_count=checker.error_count,
         problem=problem,
     )
+
+
+@dataclass(frozen=True)
+class _Sending:
+    """A valid input on its way to the provider: once, however often it is tried."""
+
+    plan: UploadPlan
+    files: Files
+    source: BinaryIO
+    checker: LineChecker
+    checked: Checked
+    progress: Progress | None
+
+    def run(self) -> UploadReport:
+        if self.plan.look:
+            found = self._search()
+            if not isinstance(found, Search):
+                # Nothing is sent before it is known what is there.
+                return self._failed(found)
+            if found.file is not None or found.unusable:
+                return self._taken(found)
+        body = _counted(self._content(), self.checked.length, self.progress)
+        result = self.files.upload(self.plan.filename, body, self.checked.length)
+        if isinstance(result, Answered):
+            return UploadReport(file_id=result.value.id, input=self.checked.status)
+        if not _may_be_stored(result):
+            return self._failed(result)
+        found = self._search()
+        if isinstance(found, Search) and (found.file is not None or found.unusable):
+            return self._taken(found)
+        report = self._failed(result)
+        if report.problem is not None and report.problem.reason is Reason.UNUSABLE_ID:
+            return self._useless(report.problem.message)
+        return report.model_copy(
+            update={"unanswered": True, "listed": isinstance(found, Search) and found.whole},
+        )
+
+    def _content(self) -> Iterator[bytes]:
+        self.source.seek(0)
+        return content(self.source, self.checked, self.plan, self.checker)
+
+    def _digest(self) -> str:
+        digest = sha256()
+        for block in self._content():
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _search(self) -> Search | Failure:
+        return search(self.files, self.plan.filename, self.checked.length, self._digest)
+
+    def _taken(self, found: Search) -> UploadReport:
+        if found.file is not None:
+            return UploadReport(file_id=found.file.id, input=self.checked.status)
+        return self._useless("upload file: the gateway's list shows the file under an id that can't be used")
+
+    def _useless(self, message: str) -> UploadReport:
+        """Say that the file is there for nothing; sent again, it would get another such id."""
+        told = f"{message}; the file {self.plan.filename} is left at the provider: delete it there, then make the BatchJob anew"
+        return UploadReport(
+            input=self.checked.status, problem=ProblemError(Reason.UNUSABLE_ID, told, final=True).problem
+        )
+
+    def _failed(self, failure: Failure) -> UploadReport:
+        problem = of_failure(failure, Reason.ROUTE_NOT_FOUND).problem
+        return UploadReport(input=self.checked.status, problem=problem)
+
+
+def _may_be_stored(failure: Failure) -> bool:
+    """Tell whether the file may be at the provider all the same."""
+    match failure:
+        case Unreachable():
+            return failure.sent
+        case Refused():
+            # A conflict may be with the very file that a proxy on the way has stored by sending the request twice.
+            return failure.status == 409 and failure.reason is Reason.REQUEST_REFUSED
+        case _:
+            return False
 
 
 def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress: Progress | None = None) -> Checked:
