@@ -34,6 +34,7 @@ class Fault:
     kind: Literal["status", "cut before", "cut after", "hold"]
     status: int = 500
     times: int = 1  # -1: until taken away
+    headers: dict[str, str] = field(default_factory=dict)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     """For `hold`: the call is done when this is set."""
 
@@ -61,8 +62,7 @@ class ApiServer(ObjectStore):
         app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         try:
             yield self
@@ -147,8 +147,8 @@ class ApiServer(ObjectStore):
             if fault is not None and fault.kind == "hold":
                 await fault.released.wait()
             if fault is not None and fault.kind == "status":
-                refusal = StatusError(fault.status, "MadeToFail", "made to fail")
-                return web.json_response(refusal.body, status=refusal.status)
+                refusal = StatusError(fault.status, "MadeToFail", "made to fail").body
+                return web.json_response(refusal, status=fault.status, headers=fault.headers)
             if fault is not None and fault.kind == "cut before":
                 return _cut(request)
             if call.verb == "watch":

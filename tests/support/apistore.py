@@ -66,6 +66,14 @@ class ObjectStore:
         """Give the moment by the API server's clock."""
         return datetime.now(UTC) + timedelta(seconds=self.clock_offset_seconds)
 
+    def backup(self) -> tuple[dict[Place, Json], int]:
+        """Take a snapshot, as of etcd."""
+        return copy.deepcopy(self._objects), self._version
+
+    def restore(self, backup: tuple[dict[Place, Json], int]) -> None:
+        """Go back to a snapshot: versions too. Watches are not told; they list anew."""
+        self._objects, self._version = copy.deepcopy(backup[0]), backup[1]
+
     def _create(self, plural: str, namespace: str, body: Json) -> Json:
         if namespace in self.terminating:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"

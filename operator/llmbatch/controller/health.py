@@ -47,6 +47,9 @@ class Health:
 
     async def reconcile(self, key: Key) -> float | None:
         """Say in a gateway's status whether it can be used; answers the seconds until the next look."""
+        if self.cache.is_doubtful(key):
+            told = await self.cluster.get(GATEWAYS, key.namespace, key.name)
+            self.cache.drop(key) if told is None else self.cache.replace(key, told)
         raw = self.cache.get(key)
         if raw is None:
             await self._wake_jobs(key)

@@ -38,6 +38,10 @@ class WorkQueue:
         """Keys that are due and wait."""
         return sum(key not in self._processing for key in self._dirty)
 
+    def planned(self, key: Key) -> float:
+        """Give the seconds until a key's next planned look; 0 when there is none."""
+        return max(0.0, self._due.get(key, 0.0) - time.monotonic())
+
     async def add(self, key: Key) -> None:
         """Look at a key as soon as possible; again afterwards if it is being looked at."""
         async with self._changed:
@@ -56,10 +60,11 @@ class WorkQueue:
                 heapq.heappush(self._later, (due, key))
                 self._changed.notify_all()
 
-    async def add_failed(self, key: Key) -> float:
+    async def add_failed(self, key: Key, at_least: float = 0.0) -> float:
         """Look at a key again with a delay that grows with every failure in a row; answers the seconds."""
         self._failures[key] = self._failures.get(key, 0) + 1
         delay = backoff.next_delay(self._failures[key], random.random())  # noqa: S311 - jitter, no secret
+        delay = max(delay, at_least)
         await self.add_after(key, delay)
         return delay
 

@@ -95,8 +95,10 @@ class Reconciler:
                     await self.queue.add_after(key, seconds)
 
     async def _failed(self, key: Key, error: Exception) -> None:
-        if isinstance(error, ClusterError) and error.status in (0, 404, 409):
-            # The API server is away for a moment, or the object has moved on.
+        wait = 0.0
+        if isinstance(error, ClusterError) and not isinstance(error, StatusRefusedError) and error.passes:
+            # The API server is away or busy for a moment, or the object has moved on: no write and no trace for that.
+            wait = error.retry_after or 0.0
             log.warning("a pass was given up", extra={"object": "/".join(key), "detail": str(error)})
         elif isinstance(error, StatusRefusedError):
             uid = (self.cache.get(key) or {}).get("metadata", {}).get("uid", "")
@@ -105,11 +107,11 @@ class Reconciler:
             log.error("a pass failed", extra={"object": "/".join(key)}, exc_info=error)
             if key.kind == BATCHJOB:
                 await self.publisher.internal_error(key, error)
-        await self._again(key)
+        await self._again(key, wait)
 
-    async def _again(self, key: Key) -> None:
+    async def _again(self, key: Key, at_least: float = 0.0) -> None:
         """Look again with growing delays; however long they have grown, at a deletion when its time is over."""
-        await self.queue.add_failed(key)
+        await self.queue.add_failed(key, at_least)
         raw = self.cache.get(key)
         left = math.inf if raw is None else self._seconds_left(raw) + OVERDUE_SECONDS
         if 0 < left < math.inf:
@@ -117,14 +119,15 @@ class Reconciler:
 
     async def _job(self, key: Key) -> Ending:
         cached = self.cache.get(key)
-        if cached is not None and is_settled(cached):
+        doubtful = self.cache.is_doubtful(key)
+        if cached is not None and is_settled(cached) and not doubtful:
             return Done()
         # The API server's own word, not the watch's: deciding on an older state could submit twice.
         raw = await self.cluster.get(JOBS, key.namespace, key.name)
         if raw is None:
             self.cache.drop(key)
             return Done()
-        self.cache.put(key, raw)
+        (self.cache.replace if doubtful else self.cache.put)(key, raw)
         if is_settled(raw):
             return Done()
         left = self._seconds_left(raw)

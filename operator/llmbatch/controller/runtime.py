@@ -28,6 +28,7 @@ from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Transfers
 from llmbatch.controller.tries import Tries
 from llmbatch.controller.uploads import Uploads
+from llmbatch.core import remains
 from llmbatch.core.observation import Limits
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.credentials import Credentials
@@ -128,13 +129,23 @@ class Runtime:
         """Remember an object, and look at it when something but our own write has changed."""
         before = self.cache.get(key)
         if kind == "DELETED":
+            uid = (found.get("metadata") or {}).get("uid")
+            if before is not None and uid is not None and before["metadata"].get("uid") not in (None, uid):
+                # It was made anew under its name, and that is known already.
+                return
             self.cache.drop(key)
             await self.queue.add(key)
             return
-        if key.kind == BATCHJOB and kind == "LISTED" and is_settled(found):
+        if key.kind == BATCHJOB and kind == "LISTED" and is_settled(found) and not self.cache.is_older(key, found):
             self.cache.put(key, found)
             return
-        look = needs_a_look(before, found)
+        # What a watch tells late is no news; a list that is older than what is held means that history has gone back (a
+        # restored etcd), or that it crossed a write of ours: the API server is asked.
+        older = self.cache.is_older(key, found)
+        look = not older and (needs_a_look(before, found) or _came_back(before, found))
+        if older and kind in ("LISTED", "RESYNC"):
+            self.cache.doubt(key)
+            look = True
         self.cache.put(key, found)
         if look or (key.kind == BATCHGATEWAY and kind == "LISTED"):
             await self.queue.add(key)
@@ -160,9 +171,7 @@ class Runtime:
                     for item in items:
                         key = Key(kind, item["metadata"]["namespace"], item["metadata"]["name"])
                         alive.add(key)
-                        before = self.cache.get(key)
-                        if before is None or needs_a_look(before, item):
-                            await self.changed("RESYNC", key, item)
+                        await self.changed("RESYNC", key, item)
                     more = bool(after)
             for key in known - alive:
                 await self.changed("DELETED", key, {})
@@ -204,3 +213,8 @@ class Runtime:
             await self.gateways.close()
         if failed:
             raise RuntimeError("the watch has ended by itself") from watching.exception()
+
+
+def _came_back(before: Json | None, after: Json) -> bool:
+    """Tell whether a job that had ended hasn't any more: its status was restored, or written by another hand."""
+    return before is not None and remains.is_ended(before) and not remains.is_ended(after)

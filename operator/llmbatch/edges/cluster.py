@@ -2,13 +2,15 @@
 
 import json
 import time
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import aiohttp
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
+from llmbatch.core import backoff, loose, refusal
 from llmbatch.edges.clock import Clock
 from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
 
@@ -29,22 +31,37 @@ class ClusterError(Exception):
         status: HTTP status, or 0 when there was no answer.
         reason: The API server's reason, for example AlreadyExists.
         namespace_ends: Nothing can be made in the namespace any more: it is being deleted, or gone.
+        retry_after: Seconds that the API server asks to wait; None: it doesn't say.
     """
 
-    def __init__(self, status: int, reason: str, message: str, *, namespace_ends: bool = False) -> None:
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        namespace_ends: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         """Keep what the API server said."""
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.namespace_ends = namespace_ends
+        self.retry_after = retry_after
+
+    @property
+    def passes(self) -> bool:
+        """Whether it says nothing about the object: no answer, slow down, out of order; or the object has moved on."""
+        return self.status in (0, 404, 409, 429) or self.status >= 500
 
 
 class StatusRefusedError(ClusterError):
     """The API server answered that it won't store a status: a policy, a webhook that is down, a quota, full storage."""
 
 
-NO_REFUSAL = frozenset({0, 404, 409, 429})
-"""No answer, the object is gone, it has moved on, slow down: nothing that a status write alone would meet."""
+NO_REFUSAL = frozenset({0, 404, 409, 429, 502, 503})
+"""No answer, the object is gone, it has moved on, slow down, out of order: nothing that a status write alone would meet."""
 
 
 class Cluster:
@@ -210,12 +227,24 @@ class Cluster:
             parsed = json.loads(raw)
         except ValueError:
             parsed = {"message": raw[:200].decode(errors="replace")}
+        if not isinstance(parsed, dict):
+            parsed = {"message": "the answer is no object"}
         if not 200 <= response.status <= 299:
             message = str(parsed.get("message") or f"status {response.status}")
             ends = _namespace_ends(response.status, parsed.get("details"))
-            raise ClusterError(response.status, str(parsed.get("reason", "")), message, namespace_ends=ends)
+            wait = _retry_after(response.headers, parsed.get("details"))
+            reason = str(parsed.get("reason", ""))
+            raise ClusterError(response.status, reason, message, namespace_ends=ends, retry_after=wait)
         result: Json = parsed
         return result
+
+
+def _retry_after(headers: Mapping[str, str], details: Any) -> float | None:  # noqa: ANN401 - JSON has no narrower type
+    """Say how long the API server asks to wait, in its header or its body; never longer than its own longest."""
+    wait = refusal.retry_after(headers, datetime.now(UTC))
+    if wait is None and isinstance(details, dict):
+        wait = loose.number(details.get("retryAfterSeconds"))
+    return None if wait is None else min(max(0.0, wait), backoff.LONGEST_SECONDS)
 
 
 def _namespace_ends(status: int, details: Any) -> bool:  # noqa: ANN401 - JSON has no narrower type
