@@ -30,18 +30,24 @@ def unwrapped(body: bytes) -> object:
     Raises:
         WireError: It is none, or one whose values would fill the memory.
     """
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
-        raise WireError(f"the body has more than {MOST_VALUES} values")
+    _bounded(body.count(b",") + body.count(b"[") + body.count(b"{"))
     try:
         data: object = json.loads(body)
         for _ in range(_WRAPPINGS):
             if not isinstance(data, str):
                 break
+            # Escaped in the outer text, they were not counted there.
+            _bounded(data.count(",") + data.count("[") + data.count("{"))
             data = json.loads(data)
     except (ValueError, RecursionError):
         # Without its cause: a decoding error carries the whole text along.
         raise WireError("the body is not JSON") from None
     return data
+
+
+def _bounded(values: int) -> None:
+    if values > MOST_VALUES:
+        raise WireError(f"the body has more than {MOST_VALUES} values")
 
 
 def mapping(value: object) -> dict[str, Any]:

@@ -101,6 +101,8 @@ def resolve(connection: Connection, environ: Mapping[str, str], material: Materi
     headers = httpx.Headers({"User-Agent": f"llmbatch/{_VERSION}", "Accept": "application/json"})
     for setting in connection.headers:
         headers[setting.name] = _value("header", setting, environ)
+    # Last, whatever the spec says: nothing is gained by compression here, and much to be guarded against.
+    headers["Accept-Encoding"] = "identity"
     query = httpx.QueryParams()
     for setting in connection.query:
         query = query.add(setting.name, _value("query parameter", setting, environ))

@@ -11,7 +11,7 @@ from llmbatch.core import wire
 from llmbatch.core.ids import is_safe_id, path_segment
 from llmbatch.core.loose import WireError
 from llmbatch.core.wire import FilePage, RemoteFile, UnusableIdError
-from llmbatch.edges import crash, outcome
+from llmbatch.edges import bodies, crash, outcome
 from llmbatch.edges.connection import Route
 from llmbatch.edges.outcome import Answered, Failure, NotFound
 
@@ -77,21 +77,15 @@ class Files:
                 crash.around(crash.Effect.UPLOAD_FILE),
                 self._client.stream("POST", self._route.files_url, headers=headers, content=framed()) as response,
             ):
-                body = _beginning(response, _ANSWER_BYTES)
+                if not response.is_success:
+                    said = self._route.without_secrets(bodies.beginning(response, _ERROR_BYTES))
+                    return outcome.from_response(response.status_code, response.headers, said, operation, host)
+                return Answered(wire.read_file(bodies.read(response, _ANSWER_BYTES)))
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, host)
-        except httpx.DecodingError:
-            return outcome.unreadable(operation, host, "its compressed body is damaged")
-        if not response.is_success:
-            refusal = self._route.without_secrets(body[:_ERROR_BYTES])
-            return outcome.from_response(response.status_code, response.headers, refusal, operation, host)
-        if len(body) > _ANSWER_BYTES:
-            return outcome.unreadable(operation, host, f"the body is larger than {_ANSWER_BYTES} bytes")
-        try:
-            return Answered(wire.read_file(body))
         except UnusableIdError as error:
             return outcome.unusable(operation, host, str(error))
-        except WireError as error:
+        except (bodies.BodyError, WireError) as error:
             return outcome.unreadable(operation, host, str(error))
 
     def page(self, after: str | None = None) -> Answered[FilePage] | Failure:
@@ -106,19 +100,15 @@ class Files:
                 crash.around(crash.Effect.LIST_FILES),
                 self._client.stream("GET", route.files_url, params=query, timeout=timeout) as response,
             ):
-                body = _beginning(response, _LIST_BYTES)
+                if response.status_code == 501:
+                    return NotFound(f"{operation}: {route.host} answered 501: it lists no files")
+                if not response.is_success:
+                    said = route.without_secrets(bodies.beginning(response, _ERROR_BYTES))
+                    return outcome.from_response(response.status_code, response.headers, said, operation, route.host)
+                return Answered(wire.read_files(bodies.read(response, _LIST_BYTES)))
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, route.host)
-        except httpx.DecodingError:
-            return outcome.unreadable(operation, route.host, "its compressed body is damaged")
-        if not response.is_success:
-            if response.status_code == 501:
-                return NotFound(f"{operation}: {route.host} answered 501: it lists no files")
-            refusal = route.without_secrets(body[:_ERROR_BYTES])
-            return outcome.from_response(response.status_code, response.headers, refusal, operation, route.host)
-        try:
-            return Answered(wire.read_files(body[: _LIST_BYTES + 1]))
-        except WireError as error:
+        except (bodies.BodyError, WireError) as error:
             return outcome.unreadable(operation, route.host, str(error))
 
     def download(
@@ -136,20 +126,17 @@ class Files:
         done = 0
         last = b""
         try:
-            # Compressed, the length announced would not be that of the content.
-            headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-            with self._client.stream(
-                "GET", f"{self._route.files_url}/{path_segment(file_id)}/content", headers=headers
-            ) as response:
+            url = f"{self._route.files_url}/{path_segment(file_id)}/content"
+            with self._client.stream("GET", url, headers={"Accept": "*/*"}) as response:
                 if not response.is_success:
-                    body = self._route.without_secrets(next(response.iter_bytes(_ERROR_BYTES), b""))
+                    body = self._route.without_secrets(bodies.beginning(response, _ERROR_BYTES))
                     return outcome.from_response(response.status_code, response.headers, body, operation, host)
                 if response.status_code != 200:
                     return outcome.unreadable(operation, host, f"its status is {response.status_code}, not 200")
                 size = _announced(response)
                 if most is not None and size is not None and size > most:
                     raise TooLargeError(size)
-                for chunk in response.iter_bytes():
+                for chunk in bodies.decoded(response):
                     done += len(chunk)
                     if most is not None and done > most:
                         raise TooLargeError(size)
@@ -159,8 +146,8 @@ class Files:
                         progress("download", done, size)
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, host)
-        except httpx.DecodingError:
-            return outcome.unreadable(operation, host, "its compressed body is damaged")
+        except bodies.BodyError as error:
+            return outcome.unreadable(operation, host, f"{error}, after {done} bytes")
         if size is not None and done != size:
             return outcome.unreadable(operation, host, f"it sent {done} bytes of {size}")
         # A body that ends where the connection does can't be told from one that broke off, but for its last line.
@@ -172,21 +159,10 @@ class Files:
         return Answered(done)
 
 
-def _beginning(response: httpx.Response, most: int) -> bytes:
-    """Read a body, but not much further than `most` bytes."""
-    parts: list[bytes] = []
-    size = 0
-    for part in response.iter_bytes():
-        parts.append(part)
-        size += len(part)
-        if size > most:
-            break
-    return b"".join(parts)
-
-
 def _announced(response: httpx.Response) -> int | None:
     """Say how many bytes the content has; None when that isn't told."""
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+    # Compressed, the length that is announced is not that of the content; httpx itself compares it.
+    if response.headers.get("Content-Encoding", "").strip().lower() not in bodies.PLAIN:
         return None
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdecimal() else None

@@ -15,7 +15,7 @@ from llmbatch.core.ids import is_safe_id, path_segment
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
 from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, UnusableIdError
-from llmbatch.edges import crash, outcome, routes
+from llmbatch.edges import bodies, crash, outcome, routes
 from llmbatch.edges.connection import Material, Route, resolve
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.edges.routes import Probe
@@ -23,7 +23,11 @@ from llmbatch.edges.routes import Probe
 CREATE_SECONDS = 30.0
 """A create call that isn't answered by then is given up: whoever waits for it to settle counts on that."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Of a small call's answer. The largest real ones are lists of batches with many errors."""
+"""Of a small call's answer, decoded. The largest real ones are lists of batches with many errors."""
+MAX_REFUSAL_BYTES = 64 * 1024
+
+ROOM = bodies.Room()
+"""Shared by all clients of a process, as its memory is."""
 
 T = TypeVar("T")
 Observe = Callable[[str, str, float], None]
@@ -62,9 +66,10 @@ Creation = Made | NotMade | UnknownOutcome
 class Gateway:
     """A client of one gateway. Calls answer with values for everything foreseen; only cancellation is raised."""
 
-    def __init__(self, route: Route, observe: Observe | None = None) -> None:
-        """Prepare for calls; nothing is connected yet."""
+    def __init__(self, route: Route, observe: Observe | None = None, tenant: str = "") -> None:
+        """Prepare for calls; nothing is connected yet. What gateways share, this one takes from its tenant's part."""
         self._route = route
+        self._tenant = tenant or f"client {id(self)}"
         self._observe = observe or (lambda *_: None)
         options = route.options(silence_seconds=route.request_seconds)
         self._client = httpx.AsyncClient(**options)
@@ -82,13 +87,14 @@ class Gateway:
         environ: Mapping[str, str],
         material: Material | None = None,
         observe: Observe | None = None,
+        tenant: str = "",
     ) -> Self:
         """Resolve the connection and prepare a client for it.
 
         Raises:
             ConnectionInvalidError: A value is missing or can't be used.
         """
-        return cls(resolve(connection, environ, material), observe)
+        return cls(resolve(connection, environ, material), observe, tenant)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -204,11 +210,11 @@ class Gateway:
             # httpx limits each silence; a gateway that sends a byte now and then would hold a worker for ever.
             async with asyncio.timeout(seconds), client.stream(method, url, json=json, params=query) as response:
                 code = str(response.status_code)
-                body = await _body(response)
-            if not response.is_success:
-                body = self._route.without_secrets(body)
-                return outcome.from_response(response.status_code, response.headers, body, operation, host)
-            return Answered(read(body))
+                if not response.is_success:
+                    said = self._route.without_secrets(await bodies.beginning_of(response, MAX_REFUSAL_BYTES))
+                    return outcome.from_response(response.status_code, response.headers, said, operation, host)
+                async with bodies.reading(response, MAX_BODY_BYTES, ROOM, self._tenant) as body:
+                    return Answered(read(body))
         except httpx.TransportError as error:
             failure = outcome.from_error(error, operation, host)
             code = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
@@ -220,22 +226,9 @@ class Gateway:
         except TimeoutError:
             code = "timeout"
             return outcome.from_error(httpx.ReadTimeout(""), operation, host)
-        except httpx.DecodingError:
-            return outcome.unreadable(operation, host, "its compressed body is damaged")
         except UnusableIdError as error:
             return outcome.unusable(operation, host, str(error))
-        except WireError as error:
+        except (bodies.BodyError, WireError) as error:
             return outcome.unreadable(operation, host, str(error))
         finally:
             self._observe(operation, code, time.monotonic() - began)
-
-
-async def _body(response: httpx.Response) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_bytes():
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise WireError(f"the body is larger than {MAX_BODY_BYTES} bytes")
-        parts.append(part)
-    return b"".join(parts)

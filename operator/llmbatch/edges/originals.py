@@ -17,6 +17,9 @@ from llmbatch.edges.spool import Spool
 
 Json = dict[str, Any]
 
+MOST_INPUT_BYTES = 2_000_000_000
+"""No gateway's limits.maxFileBytes is larger."""
+
 
 class Originals:
     """The lines of the input in a file of ours or, while it is unchanged, the user's."""
@@ -82,13 +85,19 @@ def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress |
         return None
     copy = held.create("input")
     try:
-        fetch(files, plan.input_file_id, copy, progress=progress)
+        fetch(files, plan.input_file_id, copy, most=_most(plan), progress=progress)
     except ProblemError as error:
-        # Gone, or the provider gives inputs to nobody: the results are stored all the same, in the order they have.
-        if error.problem.reason in {Reason.RESULTS_UNREADABLE, Reason.REQUEST_REFUSED}:
+        # Gone, far more than was sent, or the provider gives inputs to nobody: the results are stored all the same, in
+        # the order they have.
+        if error.problem.reason in {Reason.RESULTS_UNREADABLE, Reason.REQUEST_REFUSED, Reason.OUTPUT_TOO_LARGE}:
             return None
         raise
     return Originals(copy)
+
+
+def _most(plan: CollectPlan) -> int:
+    """Give what the input can have at the most: with a longer model on each line it may be larger than it was."""
+    return 4 * plan.input.bytes + 1024 * plan.input.requests + 65536 if plan.input.bytes else MOST_INPUT_BYTES
 
 
 def _mounted(plan: CollectPlan, held: Spool) -> BinaryIO | None:
