@@ -92,7 +92,8 @@ class Operator:
         if self._changed in self.api.on_change:
             self.api.on_change.remove(self._changed)
         await self.runtime.queue.close()
-        await asyncio.gather(*self._workers, self.runtime.submitter.drain(), return_exceptions=True)
+        drained = (self.runtime.passes.drain(), self.runtime.submitter.drain())
+        await asyncio.gather(*self._workers, *drained, return_exceptions=True)
         await self.runtime.recorder.flush(2.0)
         for task in self._tasks:
             task.cancel()
@@ -106,6 +107,7 @@ class Operator:
         """Cancel whatever is under way, as a process does whose time to drain is over."""
         for worker in self._workers:
             worker.cancel()
+        self.runtime.passes.cancel()
 
     def _changed(self, kind: str, found: Json) -> None:
         plural = found.pop("_plural")

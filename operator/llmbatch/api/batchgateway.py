@@ -92,7 +92,10 @@ class Timeouts(Model):
         60, ge=1, le=600, description="Until a small call (create, poll, list, cancel, delete) is answered."
     )
     transfer_seconds: int = Field(
-        900, ge=10, le=86400, description="Longest silence of the gateway during an upload or a download."
+        900,
+        ge=10,
+        le=86400,
+        description="Longest silence of the gateway during an upload or a download. What is slower than 1,024 bytes a second for as long is given up too.",
     )
 
 

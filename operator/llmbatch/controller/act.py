@@ -154,7 +154,7 @@ class Actor:
         if seen.data is None:
             problem = await self.transfers.jobs.start(seen.owner, seen.observation.spec, client.spec, plan)
             return Outcome(seen.observation.status, problem, after=0.5)
-        report = await self.transfers.upload_here(plan, seen.data, client.access)
+        report = await self.transfers.upload_here(plan, seen.data, client.access, client.key)
         found = self.observer.absorb(seen, report).observation
         outcome = await self._after_transfer(client, found.status, report.problem, Operation.UPLOAD)
         return replace(outcome, problem=found.trouble, after=None if found.trouble else 0.0)
@@ -167,7 +167,7 @@ class Actor:
             problem = await self.transfers.jobs.start(seen.owner, observation.spec, client.spec, seen.plan)
             return Outcome(observation.status, problem, after=0.5)
         report, destination = await self.transfers.collect_here(
-            seen.owner, observation.spec, observation.status, client.access
+            seen.owner, observation.spec, observation.status, client.access, client.key
         )
         if report.problem is not None or destination is None:
             return await self._after_transfer(client, observation.status, report.problem, Operation.RESULTS)

@@ -115,7 +115,7 @@ class Gateways:
             known.spec = spec
             return known
         try:
-            gateway = Gateway.connect(access.connection, access.environ, observe=self.observe)
+            gateway = Gateway.connect(access.connection, access.environ, None, self.observe, key.namespace)
         except ConnectionInvalidError as error:
             return Problem(reason=error.reason, message=str(error))
         # The old client is left to the calls still under way; its connections close when the last of them lets go of it.

@@ -4,8 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -17,6 +16,7 @@ from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.controller.health import Health
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
+from llmbatch.controller.passes import Passes
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.seen import Json, Seen
@@ -31,14 +31,13 @@ from llmbatch.edges.permissions import JOBS
 
 TRANSFERRING = frozenset({Reason.UPLOADING, Reason.COLLECTING, Reason.TRANSFER_PENDING})
 OVERDUE_SECONDS = 30.0
-BUSY_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Reconciler:
-    """Works on one key at a time."""
+    """Works on each key once at a time."""
 
     cluster: Cluster
     cache: Cache
@@ -48,38 +47,36 @@ class Reconciler:
     actor: Actor
     publisher: Publisher
     metrics: Metrics
-    most_per_gateway: int
-    """Passes at the same time over the jobs of one gateway."""
-    _busy: Counter[Key] = field(default_factory=Counter)
+    passes: Passes
 
     async def work(self, key: Key) -> None:
-        """Look at an object once, and plan the next look."""
+        """Look at an object once, and plan the next look; a look that takes long goes on after this has returned."""
+        # One that would only be let go, without a call to its gateway, waits for nobody.
+        if await self.passes.run(key, self._work, at_once=self._is_out_of_time(key)):
+            return
+        self.metrics.reconciles.labels("busy").observe(0.0)
+        if (left := self._seconds_left(self.cache.get(key))) < math.inf:
+            await self.queue.add_after(key, left + 0.1)
+
+    async def _work(self, key: Key) -> None:
         began, ending = time.monotonic(), "error"
         try:
-            if key.kind == BATCHGATEWAY:
-                after = await self.health.reconcile(key)
-                ending = "gateway"
-                self.queue.forget(key)
-                if after is not None:
-                    await self.queue.add_after(key, after)
-                return
-            gateway = self.cache.gateway_of(key)
-            if self._busy[gateway] >= self.most_per_gateway and not self._is_out_of_time(key):
-                # A gateway that hangs must not hold every worker: the jobs of others go on.
-                ending = "busy"
-                await self.queue.add_after(key, BUSY_SECONDS)
-                return
-            self._busy[gateway] += 1
-            try:
-                found = await self._job(key)
-            finally:
-                self._busy[gateway] -= 1
-            ending = type(found).__name__.lower()
-            await self._plan(key, found)
+            ending = await self._look(key)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs must go on, and this one is tried again
             await self._failed(key, error)
         finally:
             self.metrics.reconciles.labels(ending).observe(time.monotonic() - began)
+
+    async def _look(self, key: Key) -> str:
+        if key.kind == BATCHGATEWAY:
+            after = await self.health.reconcile(key)
+            self.queue.forget(key)
+            if after is not None:
+                await self.queue.add_after(key, after)
+            return "gateway"
+        found = await self._job(key)
+        await self._plan(key, found)
+        return type(found).__name__.lower()
 
     async def _plan(self, key: Key, ending: Ending) -> None:
         match ending:
@@ -112,8 +109,7 @@ class Reconciler:
     async def _again(self, key: Key, at_least: float = 0.0) -> None:
         """Look again with growing delays; however long they have grown, at a deletion when its time is over."""
         await self.queue.add_failed(key, at_least)
-        raw = self.cache.get(key)
-        left = math.inf if raw is None else self._seconds_left(raw) + OVERDUE_SECONDS
+        left = self._seconds_left(self.cache.get(key)) + OVERDUE_SECONDS
         if 0 < left < math.inf:
             await self.queue.add_after(key, left + 0.1)
 
@@ -194,8 +190,10 @@ class Reconciler:
             return replace(ending, after=outcome.after)
         return ending
 
-    def _seconds_left(self, raw: Json) -> float:
+    def _seconds_left(self, raw: Json | None) -> float:
         """Give the time that is left for cleaning up after a deleted object; infinite for others."""
+        if raw is None:
+            return math.inf
         metadata = raw["metadata"]
         deleted = metadata.get("deletionTimestamp")
         if not deleted or FINALIZER not in (metadata.get("finalizers") or []):
@@ -215,8 +213,7 @@ class Reconciler:
 
     def _is_out_of_time(self, key: Key) -> bool:
         """Tell whether a pass over an object would only let it go, without a call to its gateway."""
-        raw = self.cache.get(key)
-        return raw is not None and self._seconds_left(raw) < 0
+        return self._seconds_left(self.cache.get(key)) < 0
 
     async def _let_go(self, key: Key, raw: Json) -> Ending:
         """Take the finalizer off by the metadata alone: neither status nor gateway may hold an object for ever."""

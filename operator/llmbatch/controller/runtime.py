@@ -18,6 +18,7 @@ from llmbatch.controller.handlers import Json, Watch, needs_a_look
 from llmbatch.controller.health import Health
 from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
+from llmbatch.controller.passes import Passes
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.reconcile import Reconciler
@@ -101,6 +102,7 @@ class Runtime:
             finalizers, observer, discards, self.transfers, self.submitter, finder, strays, self.metrics, self.recorder
         )
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
+        self.passes = Passes(self.cache, self.queue, max(2, settings.workers // 4))
         self.reconciler = Reconciler(
             cluster,
             self.cache,
@@ -110,7 +112,7 @@ class Runtime:
             actor,
             publisher,
             self.metrics,
-            max(2, settings.workers // 4),
+            self.passes,
         )
         self.heart = Heart(self.metrics)
         self.stopping = asyncio.Event()
@@ -204,11 +206,12 @@ class Runtime:
             await self.queue.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
-                    await asyncio.gather(*workers, self.submitter.drain())
+                    await asyncio.gather(*workers, self.passes.drain(), self.submitter.drain())
             await self.recorder.flush(2.0)
         finally:
             for task in (*workers, *beside):
                 task.cancel()
+            self.passes.cancel()
             self.transfers.close()
             await self.gateways.close()
         if failed:

@@ -1,9 +1,8 @@
 """Moving data: here for ConfigMaps and Secrets, in a transfer Job for volumes."""
 
-import asyncio
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.controller.lanes import Lanes
+from llmbatch.controller.queue import Key
 from llmbatch.controller.transfer_jobs import TransferJobs
 from llmbatch.core import naming
 from llmbatch.core.plan import (
@@ -27,6 +28,7 @@ from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster
 from llmbatch.edges.credentials import Access, value_of
 from llmbatch.edges.objects import settle_ownership, store, taken
+from llmbatch.edges.pace import Bounds
 from llmbatch.edges.permissions import CLAIMS, CONFIGMAPS, SECRETS
 from llmbatch.edges.transfer import collect, upload
 from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner
@@ -34,8 +36,9 @@ from llmbatch.settings import Settings
 
 Json = dict[str, Any]
 
-INLINE_TRANSFERS = 4
 INLINE_SECONDS = 60
+INLINE_WHOLE_SECONDS = 120.0
+"""For a whole transfer in the operator, and for each megabyte of it another minute."""
 ROOM_FOR_KEYS = 2048
 """What a Secret's or ConfigMap's keys may take of its 1 MiB."""
 
@@ -56,7 +59,7 @@ class Transfers:
         """Prepare the threads for data that needs no pod."""
         self._cluster = cluster
         self.jobs = TransferJobs(cluster, settings)
-        self._threads = ThreadPoolExecutor(INLINE_TRANSFERS, thread_name_prefix="transfer")
+        self._lanes = Lanes()
 
     # --- plans -------------------------------------------------------------------------------------------------------
 
@@ -141,12 +144,13 @@ class Transfers:
         """Tell whether there is a PersistentVolumeClaim of that name."""
         return await self._cluster.get(CLAIMS, namespace, claim) is not None
 
-    async def upload_here(self, plan: UploadPlan, data: bytes, access: Access) -> UploadReport:
+    async def upload_here(self, plan: UploadPlan, data: bytes, access: Access, gateway: Key) -> UploadReport:
         """Upload data that is in memory."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, upload, plan, data, access.environ)
+        bounds = Bounds(gateway.namespace, _whole_seconds(len(data)))
+        return await self._lanes.run(gateway, partial(upload, plan, data, access.environ, bounds=bounds))
 
     async def collect_here(
-        self, owner: Owner, job: BatchJobSpec, status: BatchJobStatus, access: Access
+        self, owner: Owner, job: BatchJobSpec, status: BatchJobStatus, access: Access, gateway: Key
     ) -> tuple[CollectReport, Destination | None]:
         """Collect results into a Secret or ConfigMap."""
         place: KeyInObject | None = job.output.secret or job.output.config_map
@@ -157,8 +161,9 @@ class Transfers:
             return CollectReport(problem=problem), None
         with tempfile.TemporaryDirectory(prefix="collect-") as folder:
             plan = self.collect_plan(job, status, access.connection, root=folder)
-            loop = asyncio.get_running_loop()
-            report, parts = await loop.run_in_executor(self._threads, _collect, plan, access)
+            # Results and failed requests may repeat lines, and the input is fetched for its order.
+            bounds = Bounds(gateway.namespace, _whole_seconds(8 * MAX_OBJECT_BYTES + plan.input.bytes))
+            report, parts = await self._lanes.run(gateway, _collect, plan, access, bounds)
         if report.problem is not None:
             return report, None
         data = {f"{place.key}{suffix}": part for suffix, part in parts.items()}
@@ -177,12 +182,16 @@ class Transfers:
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._lanes.close()
 
 
-def _collect(plan: CollectPlan, access: Access) -> tuple[CollectReport, dict[str, bytes]]:
+def _whole_seconds(size: int) -> float:
+    return INLINE_WHOLE_SECONDS + 60 * size / MAX_OBJECT_BYTES
+
+
+def _collect(plan: CollectPlan, access: Access, bounds: Bounds) -> tuple[CollectReport, dict[str, bytes]]:
     """Collect into a folder, and read back from it what was written: by the suffix of its key."""
-    report = collect(plan, access.environ)
+    report = collect(plan, access.environ, bounds=bounds)
     if report.problem is not None:
         return report, {}
     there = {"": plan.output_path}

@@ -18,6 +18,7 @@ from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
 from llmbatch.edges.fetch import fetch, too_large
 from llmbatch.edges.files import Files, Progress
 from llmbatch.edges.originals import Originals, originals
+from llmbatch.edges.pace import Bounds
 from llmbatch.edges.problem import ProblemError, of_os_error
 from llmbatch.edges.spool import Sheet, Spool
 from llmbatch.edges.volume import Folder
@@ -32,6 +33,7 @@ def collect(
     *,
     material: Material | None = None,
     progress: Progress | None = None,
+    bounds: Bounds | None = None,
 ) -> CollectReport:
     """Fetch, join and store the results. Blocks; foreseen ends are reports with a problem."""
     try:
@@ -40,7 +42,7 @@ def collect(
         with (
             volume.folder(plan.output_root, parts, "output", make=True) as folder,
             spool.spool(folder, _key(plan)) as held,
-            Files(route) as files,
+            Files(route, bounds) as files,
         ):
             return _Collection(plan, files, folder, held, progress).run(name)
     except ProblemError as error:

@@ -11,9 +11,10 @@ from llmbatch.core import wire
 from llmbatch.core.ids import is_safe_id, path_segment
 from llmbatch.core.loose import WireError
 from llmbatch.core.wire import FilePage, RemoteFile, UnusableIdError
-from llmbatch.edges import bodies, crash, outcome
+from llmbatch.edges import bodies, crash, outcome, pace
 from llmbatch.edges.connection import Route
 from llmbatch.edges.outcome import Answered, Failure, NotFound
+from llmbatch.edges.pace import Bounds, Pace
 
 Progress = Callable[[str, int, int | None], None]
 """Told now and then: what is going on ("upload", …), bytes done, bytes in all if known."""
@@ -36,12 +37,14 @@ class TooLargeError(Exception):
 
 
 class Files:
-    """A client for payloads of one gateway; each piece of data may take the connection's transfer_seconds."""
+    """A client for payloads of one gateway; each silence may take the connection's transfer_seconds, and what is too slow is given up."""
 
-    def __init__(self, route: Route) -> None:
-        """Prepare for calls; nothing is connected yet."""
+    def __init__(self, route: Route, bounds: Bounds | None = None) -> None:
+        """Prepare for calls; nothing is connected yet, but the time for the whole begins."""
         self._route = route
+        bounds = bounds or Bounds()
         self._client = httpx.Client(**route.options(silence_seconds=route.transfer_seconds))
+        pace.keep(self._client, Pace(route.transfer_seconds, bounds.whole_seconds), bounds.tenant)
 
     def __enter__(self) -> Self:
         """Give the client itself."""

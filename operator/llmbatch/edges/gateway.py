@@ -15,7 +15,7 @@ from llmbatch.core.ids import is_safe_id, path_segment
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
 from llmbatch.core.wire import FilePage, Page, RemoteBatch, RemoteFile, UnusableIdError
-from llmbatch.edges import bodies, crash, outcome, routes
+from llmbatch.edges import bodies, crash, outcome, pace, routes
 from llmbatch.edges.connection import Material, Route, resolve
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.edges.routes import Probe
@@ -79,6 +79,8 @@ class Gateway:
         connect = min(route.connect_seconds, CREATE_SECONDS / 2)
         options["timeout"] = httpx.Timeout(route.request_seconds, connect=connect, pool=connect)
         self._fresh = httpx.AsyncClient(**options, limits=httpx.Limits(max_keepalive_connections=0))
+        for client in (self._client, self._fresh):
+            pace.resolve_apart(client, self._tenant)
 
     @classmethod
     def connect(

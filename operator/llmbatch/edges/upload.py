@@ -17,6 +17,7 @@ from llmbatch.edges import volume
 from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
 from llmbatch.edges.files import Files, Progress
 from llmbatch.edges.outcome import Answered, Failure, Refused, Unreachable
+from llmbatch.edges.pace import Bounds
 from llmbatch.edges.problem import ProblemError, of_failure, of_os_error
 from llmbatch.edges.uploaded import Search, search
 
@@ -45,13 +46,14 @@ def upload(
     *,
     material: Material | None = None,
     progress: Progress | None = None,
+    bounds: Bounds | None = None,
 ) -> UploadReport:
     """Validate the input and upload it; `data` is the input when the plan has no root. Blocks; foreseen ends are reports."""
     checker = LineChecker(plan.endpoint, plan.model, plan.max_requests, plan.max_line_bytes)
     checked = None
     try:
         route = resolve(plan.connection, environ, material)
-        with _source(plan, data) as source, Files(route) as files:
+        with _source(plan, data) as source, Files(route, bounds) as files:
             checked = validate(source, checker, plan, progress)
             return _Sending(plan, files, source, checker, checked, progress).run()
     except ProblemError as error:
