@@ -104,7 +104,7 @@ IN, OUT, ERR = "file-in", "file-out", "file-err"
             waits(Reason.CLEANING_UP),
             id="stored results are recorded before remote files are deleted",
         ),
-        # --- output_is_known_to_be_too_small
+        # --- output_is_known_to_be_of_no_use
         pytest.param(
             observation(build.submitted("completed", conditions=[TOO_LARGE])),
             stalls(Reason.OUTPUT_TOO_LARGE, math.inf),

@@ -22,6 +22,7 @@ NEEDS_A_HAND = {
     Reason.PERMISSION_DENIED,
     Reason.VOLUME_FULL,
     Reason.OUTPUT_TOO_LARGE,
+    Reason.OUTPUT_UNSUPPORTED,
     Reason.OUTPUT_EXISTS,
     Reason.OUTPUT_INVALID,
     Reason.INVALID_SPEC,

@@ -117,6 +117,8 @@ class Reason(StrEnum):
     """There is no space left on the output volume."""
 
     # --- results ---------------------------------------------------------------------------------------------------
+    OUTPUT_UNSUPPORTED = "OutputUnsupported"
+    """The output volume's file system can't do what it takes to store results; another claim in spec.output is needed."""
     OUTPUT_TOO_LARGE = "OutputTooLarge"
     """The results don't fit into a Secret or ConfigMap (1 MiB); name a PersistentVolumeClaim in spec.output."""
     OUTPUT_EXISTS = "OutputExists"

@@ -5,7 +5,7 @@ from llmbatch.core.decide_deletion import object_is_being_deleted
 from llmbatch.core.decide_results import (
     batch_has_ended,
     batch_was_refused,
-    output_is_known_to_be_too_small,
+    output_is_known_to_be_of_no_use,
     results_are_stored,
     was_refused,
 )
@@ -47,7 +47,7 @@ def decide(seen: Observation) -> Decision:
         generation_is_new,  # kstatus: say at once that the new spec was seen
         others_may_exist,  # before a batch of no use ends the job: another one may live
         news_is_unrecorded,  # a fact is stored before anything is done about it
-        output_is_known_to_be_too_small,  # before trouble: looking again would download it all once more
+        output_is_known_to_be_of_no_use,  # before trouble: looking again would download it all once more
         something_is_in_the_way,
         results_are_stored,
         batch_was_refused,

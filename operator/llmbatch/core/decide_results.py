@@ -7,15 +7,18 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core.decision import Collect, Decision, Done, Finish, Stalled, Wait
 from llmbatch.core.observation import Observation, Stage
 
+NEVER_TAKES_THEM = frozenset({Reason.OUTPUT_TOO_LARGE, Reason.OUTPUT_UNSUPPORTED})
+"""The destination will never take the results, until another one is named."""
 
-def output_is_known_to_be_too_small(seen: Observation) -> Decision | None:
-    """Spare the download of results that are known not to fit."""
+
+def output_is_known_to_be_of_no_use(seen: Observation) -> Decision | None:
+    """Spare the download of results that are known not to get where they are to go."""
     stalled = seen.status.condition("Stalled")
-    if seen.stage is not Stage.RESULTS or stalled is None or stalled.reason != Reason.OUTPUT_TOO_LARGE:
+    if seen.stage is not Stage.RESULTS or stalled is None or stalled.reason not in NEVER_TAKES_THEM:
         return None
     if stalled.observed_generation != seen.generation:
         return None
-    return Decision(Stalled(Reason.OUTPUT_TOO_LARGE, stalled.message, after=math.inf, aspect="ResultsStored"))
+    return Decision(Stalled(Reason(stalled.reason), stalled.message, after=math.inf, aspect="ResultsStored"))
 
 
 def results_are_stored(seen: Observation) -> Decision | None:

@@ -81,6 +81,7 @@ PLACES = frozenset({
     Reason.VOLUME_FULL,
     Reason.OUTPUT_EXISTS,
     Reason.OUTPUT_INVALID,
+    Reason.OUTPUT_UNSUPPORTED,
 })  # fmt: skip
 
 

@@ -4,7 +4,8 @@ The destination is either whole or not there; repeating a collect that was kille
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import BinaryIO
 
@@ -40,7 +41,7 @@ def collect(
         route = resolve(plan.connection, environ, material)
         parts, name = volume.split_path(plan.output_path, "output")
         with (
-            volume.folder(plan.output_root, parts, "output", make=True) as folder,
+            _destination(plan.output_root, parts, name) as folder,
             spool.spool(folder, _key(plan)) as held,
             Files(route, bounds) as files,
         ):
@@ -52,6 +53,15 @@ def collect(
     except OSError as error:
         problem = of_os_error(error, "output", plan.output_path).problem
     return CollectReport(problem=problem)
+
+
+@contextmanager
+def _destination(root: str, parts: list[str], name: str) -> Iterator[Folder]:
+    """Open the folder of the results, and see that they can have their names there, before anything is downloaded."""
+    with volume.folder(root, parts, "output", make=True) as folder:
+        for wanted in (name, errors_path(name), foreign_path(name)):
+            folder.check(wanted)
+        yield folder
 
 
 class _Collection:
@@ -98,7 +108,7 @@ class _Collection:
         foreign = self._kept_foreign(good, bad)
         if foreign is not None:
             sheets.append((foreign, foreign_path(name)))
-        spool.publish(self._folder, [*sheets, (good, name)])
+        spool.publish(self._folder, self._held, [*sheets, (good, name)])
         return self._report(good, bad, foreign, failures)
 
     def _take(self, file_id: str | None, kind: str) -> None:

@@ -49,6 +49,13 @@ def of_os_error(error: OSError, side: Side, path: str) -> ProblemError:
             )
         case errno.ENOENT if side == "input":
             return ProblemError(Reason.INPUT_NOT_FOUND, f"{why}; put the file there or correct spec.input")
+        case errno.ENOSYS | errno.ENOTSUP | errno.EOPNOTSUPP | errno.EXDEV | errno.EMLINK if side == "output":
+            return ProblemError(
+                Reason.OUTPUT_UNSUPPORTED,
+                f"{why}: the volume can't do what it takes to store results; name another claim in spec.output",
+            )
+        case errno.ENAMETOOLONG if side == "output":
+            return invalid(side, f"{why} (a name has at most 255 bytes, with .errors.jsonl and .foreign.jsonl)")
         case errno.ENOTDIR | errno.EISDIR | errno.ELOOP | errno.ENAMETOOLONG | errno.EINVAL | errno.ENXIO:
             return invalid(side, why)
         case _:

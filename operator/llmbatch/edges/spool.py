@@ -7,9 +7,11 @@ from hashlib import sha256
 from typing import BinaryIO
 
 from llmbatch.api.reasons import Reason
-from llmbatch.edges import crash
+from llmbatch.edges import crash, placement
 from llmbatch.edges.problem import ProblemError
 from llmbatch.edges.volume import Folder
+
+_CLAIM = ".claim"
 
 
 class Spool:
@@ -23,6 +25,8 @@ class Spool:
         # has, so that the first fails, but never have its own half-written file published by it.
         self._own = f"{self._prefix}{os.urandom(4).hex()}"
         self._open: list[BinaryIO] = []
+        self.claimed: set[str] = set()
+        """Names under which an earlier try may have left something half-made."""
 
     def name(self, kind: str) -> str:
         """Give the name of a temporary file."""
@@ -38,19 +42,29 @@ class Spool:
         """Close somebody else's file together with our own."""
         self._open.append(file)
 
+    def recover(self) -> None:
+        """Find out what an earlier try has left, then remove it."""
+        self.claimed = self._folder.claimed(self._prefix, _CLAIM)
+        self._folder.remove_all(self._prefix)
+
+    def claim(self, sheet: "Sheet") -> str:
+        """Give the name of the claim that is laid while a sheet gets its name."""
+        return f"{sheet.temporary}{_CLAIM}"
+
     def clear(self) -> None:
         """Close and remove every temporary file of this collect, those of earlier tries too."""
         for file in self._open:
             with suppress(OSError):  # what could not be flushed is not wanted any more
                 file.close()
-        self._folder.remove_all(self._prefix)
+        with suppress(OSError):  # they are ours and do no harm; the next try removes them
+            self._folder.remove_all(self._prefix)
 
 
 @contextmanager
 def spool(folder: Folder, key: str) -> Iterator[Spool]:
     """Hold temporary files for as long as they are needed."""
     held = Spool(folder, key)
-    held.clear()
+    held.recover()
     try:
         yield held
     finally:
@@ -81,14 +95,19 @@ class Sheet:
         """Size in bytes and SHA-256 in hexadecimal."""
         return self.bytes, self._digest.hexdigest()
 
+    def is_begun_by(self, folder: Folder, name: str) -> bool:
+        """Tell whether a file in the folder is the beginning of this one."""
+        self._file.flush()
+        return folder.begins(name, self.temporary)
+
     def finish(self) -> None:
         """Make the content durable."""
         self._file.flush()
-        os.fsync(self._file.fileno())
+        placement.sync(self._file.fileno())
         self._file.close()
 
 
-def publish(folder: Folder, sheets: list[tuple[Sheet, str]]) -> None:
+def publish(folder: Folder, held: Spool, sheets: list[tuple[Sheet, str]]) -> None:
     """Give the finished sheets their names, in this order. What is there already and is the same stays.
 
     Raises:
@@ -100,14 +119,19 @@ def publish(folder: Folder, sheets: list[tuple[Sheet, str]]) -> None:
         found = folder.digest(name)
         if found is None:
             due.append((sheet, name))
-        elif found != sheet.identity:
+        elif found == sheet.identity:
+            continue
+        elif name in held.claimed and sheet.is_begun_by(folder, name):
+            folder.remove(name)
+            due.append((sheet, name))
+        else:
             raise _exists(folder.shown(name))
     for sheet, _ in due:
         sheet.finish()
     for sheet, name in due:
         try:
             with crash.around(crash.Effect.PUBLISH_FILE):
-                folder.publish(sheet.temporary, name)
+                folder.publish(sheet.temporary, name, held.claim(sheet))
         except FileExistsError:
             raise _exists(folder.shown(name)) from None
     with crash.around(crash.Effect.SYNC_FOLDER):

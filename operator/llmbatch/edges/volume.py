@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import BinaryIO
 
+from llmbatch.edges import placement
 from llmbatch.edges.problem import Side, invalid, of_os_error
 
 CHUNK_BYTES = 1024 * 1024
@@ -91,38 +92,49 @@ class Folder:
                 size += len(chunk)
         return size, digest.hexdigest()
 
-    def publish(self, temporary: str, name: str) -> None:
+    def check(self, name: str) -> None:
+        """Find out whether a file can have that name here at all, before anything is done for it.
+
+        Raises:
+            ProblemError: The name is too long, or something else than a file has it.
+        """
+        try:
+            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise of_os_error(error, self._side, self.shown(name)) from None
+        if stat.S_ISLNK(found.st_mode):
+            raise self._link(name)
+        if not stat.S_ISREG(found.st_mode):
+            raise invalid(self._side, f"{self.shown(name)}: is not a regular file")
+
+    def publish(self, temporary: str, name: str, claim: str) -> None:
         """Give a finished temporary file its name; never takes the place of another file.
 
         Raises:
             FileExistsError: There is something of that name.
             OSError: It can't be done.
         """
-        here = self._descriptor
-        try:
-            # Unlike renaming, linking never overwrites.
-            os.link(temporary, name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
-        except FileExistsError:
-            raise
-        except OSError as error:
-            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
-                raise
-            # Some file systems (SMB, object stores) have no hard links.
-            with suppress(FileNotFoundError):
-                os.stat(name, dir_fd=here, follow_symlinks=False)
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from None
-            os.rename(temporary, name, src_dir_fd=here, dst_dir_fd=here)
-        else:
-            os.unlink(temporary, dir_fd=here)
+        placement.place(self._descriptor, temporary, name, claim)
+
+    def claimed(self, prefix: str, suffix: str) -> set[str]:
+        """Give the names that earlier tries have claimed, by claims of these names, and have not got to the end with."""
+        found = set()
+        for claim in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now
+            if claim.startswith(prefix) and claim.endswith(suffix):
+                with suppress(OSError):
+                    found.add(placement.claimed(self._descriptor, claim))
+        return found
+
+    def begins(self, name: str, whole: str) -> bool:
+        """Tell whether a file is the beginning of another one."""
+        with self.open(name) as part, self.open(whole) as file:
+            return all(file.read(len(chunk)) == chunk for chunk in chunks(part))
 
     def sync(self) -> None:
         """Make the names durable."""
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            # Some network file systems can't sync a folder; they keep names on the server anyway.
-            if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
-                raise
+        placement.sync(self._descriptor)
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
@@ -153,10 +165,7 @@ def folder(root: str, parts: list[str], side: Side, *, make: bool = False) -> It
         descriptor = os.open(root, flags)
         for part in parts:
             walked = f"{walked}/{part}" if walked else part
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(part, 0o770, dir_fd=descriptor)
-            inner = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+            inner = _inner(descriptor, part, flags | os.O_NOFOLLOW, make=make)
             os.close(descriptor)
             descriptor = inner
     except OSError as error:
@@ -170,6 +179,29 @@ def folder(root: str, parts: list[str], side: Side, *, make: bool = False) -> It
         yield Folder(descriptor, walked, side)
     finally:
         os.close(descriptor)
+
+
+def _inner(descriptor: int, part: str, flags: int, *, make: bool) -> int:
+    try:
+        inner = os.open(part, flags, dir_fd=descriptor)
+    except FileNotFoundError:
+        if not make:
+            raise
+        with suppress(FileExistsError):
+            os.mkdir(part, 0o770, dir_fd=descriptor)
+        inner = os.open(part, flags, dir_fd=descriptor)
+        try:
+            # Else the folder, and with it the results in it, would be gone after a power cut.
+            placement.sync(descriptor)
+        except BaseException:
+            os.close(inner)
+            raise
+        return inner
+    if make:
+        # An earlier try may have made it and died before this; a folder that is not ours to sync was not made by us.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    return inner
 
 
 def chunks(file: BinaryIO) -> Iterator[bytes]:

@@ -1,0 +1,27 @@
+"""A destination that will never take the results is told once."""
+
+import math
+
+import pytest
+
+from llmbatch.api.reasons import Reason
+from llmbatch.core.decide import decide
+from llmbatch.core.decision import Collect, Decision, Stalled
+from tests.support import build
+from tests.support.build import observation
+
+
+def stalled(reason: Reason, generation: int = 1) -> Decision:
+    condition = build.condition("Stalled", "True", reason.value, message="told")
+    return decide(observation(build.submitted("completed", conditions=[condition]), generation=generation))
+
+
+@pytest.mark.parametrize("reason", [Reason.OUTPUT_TOO_LARGE, Reason.OUTPUT_UNSUPPORTED])
+def test_a_destination_that_will_never_take_the_results_is_not_tried_again(reason: Reason) -> None:
+    assert stalled(reason) == Decision(Stalled(reason, "told", after=math.inf, aspect="ResultsStored"))
+    assert stalled(reason, generation=2).effect == Collect()
+
+
+@pytest.mark.parametrize("reason", [Reason.OUTPUT_EXISTS, Reason.OUTPUT_INVALID, Reason.VOLUME_FULL])
+def test_one_that_may_take_them_once_somebody_has_seen_to_it_is(reason: Reason) -> None:
+    assert stalled(reason).effect == Collect()
