@@ -245,7 +245,7 @@ IN, OUT, ERR = "file-in", "file-out", "file-err"
         ),
         pytest.param(
             observation(build.uploaded(), slot_free=False),
-            waits(Reason.WAITING_FOR_SLOT, 15),
+            waits(Reason.WAITING_FOR_SLOT, math.inf),
             id="no more batches at a time than the gateway allows",
         ),
         # --- input_is_to_be_uploaded

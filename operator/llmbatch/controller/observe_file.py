@@ -30,6 +30,9 @@ class FileObserver:
         wait = self.polls.due_in(seen.owner.uid)
         if wait > 0:
             return seen.found(file_state=FileState.PENDING, poll_in=wait)
+        if not self.slots.has_place(seen.key, gateway):
+            # Waiting costs nothing: the file is looked at when it is the job's turn.
+            return seen.found(file_state=FileState.USABLE, slot_free=False)
         answer = await client.gateway.get_file(file_id)
         state, details = FileState.USABLE, ""
         if isinstance(answer, Answered):
@@ -44,7 +47,5 @@ class FileObserver:
         elif not isinstance(answer, NotFound):
             return seen.troubled(await self.polls.problem(client, answer))
         # Some servers know nothing of a file's metadata; a batch made of it shows whether it is there.
-        slot = state is not FileState.USABLE or self.slots.claim(
-            seen.key, gateway, client.spec.limits.max_active_batches
-        )
+        slot = state is not FileState.USABLE or self.slots.claim(seen.key, gateway)
         return seen.found(file_state=state, file_details=details, poll_in=wait, slot_free=slot)

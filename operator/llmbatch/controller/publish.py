@@ -86,9 +86,8 @@ class Publisher:
         self.metrics.duplicates.inc(outcome.duplicates)
         self._tell(subject, before, after)
         if active[0] != active[1]:
-            # The gateway's status shows how many batches are active, and a job may wait for the place.
+            # The gateway's status shows how many batches are active.
             await self.queue.add(Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name))
-            await self._wake_waiting(seen)
 
     def _tell_of_copy(self, subject: Subject, seen: Seen) -> None:
         """Say once that an object has come back from somewhere, and what that means for it."""
@@ -120,12 +119,6 @@ class Publisher:
             if new.reason not in PROGRESS
         )
         self.recorder.record(subject, "Warning" if warns else "Normal", Reason(new.reason), new.message)
-
-    async def _wake_waiting(self, seen: Seen) -> None:
-        for key in self.cache.jobs_of(seen.key.namespace, seen.observation.spec.gateway_ref.name):
-            status = (self.cache.get(key) or {}).get("status") or {}
-            if any(item.get("reason") == Reason.WAITING_FOR_SLOT for item in status.get("conditions") or []):
-                await self.queue.add(key)
 
     # --- what can't be judged ----------------------------------------------------------------------------------------
 

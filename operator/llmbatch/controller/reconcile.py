@@ -74,9 +74,20 @@ class Reconciler:
             if after is not None:
                 await self.queue.add_after(key, after)
             return "gateway"
-        found = await self._job(key)
+        gateway = self.cache.gateway_of(key)
+        try:
+            found = await self._job(key)
+        finally:
+            # What was claimed is used by now, as the cache shows, or will not be.
+            self.observer.slots.release(key)
+            await self.call(gateway)
         await self._plan(key, found)
         return type(found).__name__.lower()
+
+    async def call(self, gateway: Key) -> None:
+        """Have the jobs looked at whose turn it is among those that wait for a place."""
+        for key in self.observer.slots.called(gateway):
+            await self.queue.add(key)
 
     async def _plan(self, key: Key, ending: Ending) -> None:
         match ending:

@@ -135,8 +135,11 @@ class Runtime:
             if before is not None and uid is not None and before["metadata"].get("uid") not in (None, uid):
                 # It was made anew under its name, and that is known already.
                 return
+            gateway = self.cache.gateway_of(key)
             self.cache.drop(key)
             await self.queue.add(key)
+            if key.kind == BATCHJOB:
+                await self.reconciler.call(gateway)
             return
         if key.kind == BATCHJOB and kind == "LISTED" and is_settled(found) and not self.cache.is_older(key, found):
             self.cache.put(key, found)
@@ -151,6 +154,9 @@ class Runtime:
         self.cache.put(key, found)
         if look or (key.kind == BATCHGATEWAY and kind == "LISTED"):
             await self.queue.add(key)
+        if key.kind == BATCHGATEWAY and look:
+            # A limit may have been raised.
+            await self.reconciler.call(key)
 
     async def _resync(self) -> None:
         """Compare the cache with a full list now and then: a watch never tells of what it missed."""
@@ -177,6 +183,8 @@ class Runtime:
                     more = bool(after)
             for key in known - alive:
                 await self.changed("DELETED", key, {})
+        for gateway in self.cache.keys(BATCHGATEWAY):
+            await self.reconciler.call(gateway)
 
     # --- running -----------------------------------------------------------------------------------------------------
 

@@ -54,10 +54,7 @@ class Submitter:
         call = asyncio.create_task(self._submit(seen, client, attempt))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
-        try:
-            return await asyncio.shield(call)
-        finally:
-            self.observer.slots.release(seen.key)
+        return await asyncio.shield(call)
 
     async def drain(self) -> None:
         """Wait for the calls under way and for their facts to be written."""

@@ -75,7 +75,7 @@ def file_is_uploaded(seen: Observation) -> Decision | None:
         return Decision(Wait(Reason.FILE_PENDING, message, after=max(0.05, seen.poll_in), aspect="Submitted"))
     if not seen.slot_free:
         message = "The gateway's maxActiveBatches is reached; the job goes on when another one ends."
-        return Decision(Wait(Reason.WAITING_FOR_SLOT, message, after=seen.limits.recheck_seconds, aspect="Submitted"))
+        return Decision(Wait(Reason.WAITING_FOR_SLOT, message, after=math.inf, aspect="Submitted"))
     return Decision(
         Wait(Reason.SUBMITTING, "The batch is being created.", aspect="Submitted"), Submit(seen.next_attempt)
     )
