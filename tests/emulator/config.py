@@ -37,10 +37,15 @@ class Quirks:
 
     status_case: Literal["lower", "capitalised"] = "lower"
     timestamps: Literal["unix", "iso"] = "unix"
-    counts: Literal["normal", "null"] = "normal"  # null: every member of request_counts is null
+    # null: every member of request_counts is null; zero: every one is 0; absent: there is no request_counts
+    counts: Literal["normal", "null", "zero", "absent"] = "normal"
     unknown_status: str | None = None  # shown in place of in_progress, for the seconds below
     unknown_status_seconds: float = 0.5
     error_file: Literal["", "empty_file"] | None = None  # of a batch in which no line failed
+    output_file: Literal["empty_file"] | None = None  # of a batch in which no line succeeded
+    late_output_seconds: float = 0.0  # an ended batch names its output file only so long after its end,
+    late_error_seconds: float = 0.0  # and its error file
+    filling_seconds: float = 0.0  # for so long after its end, what can be had of its files grows line by line
     in_progress_at: bool | None = None  # Azure: never set
     failed_at: bool | None = None  # Azure: null on a failed batch, which has completed_at instead
     output_bytes: bool = True  # false: the file object of a result has no `bytes`

@@ -136,7 +136,13 @@ async def content(exchange: Exchange) -> Reply:
     record = exchange.instance.live_file(exchange.route.resource_id)
     if record is None:
         return _not_found(exchange)
-    return Reply(200, content_type="application/octet-stream", file=exchange.instance.store.content(record.id))
+    path = exchange.instance.store.content(record.id)
+    filled = (exchange.instance.now() - record.created) / (exchange.config.quirks.filling_seconds or 1e-9)
+    if record.purpose != "batch" and filled < 1:
+        lines = path.read_bytes().splitlines(keepends=True)
+        shown = b"".join(lines[: int(filled * len(lines))])
+        return Reply(200, content_type="application/octet-stream", text=shown.decode())
+    return Reply(200, content_type="application/octet-stream", file=path)
 
 
 async def delete(exchange: Exchange) -> Reply:

@@ -106,7 +106,7 @@ async def _make_results(instance: Instance, batch: BatchRecord, at: float) -> No
     batch.completed, batch.failed, batch.usage = written.completed, written.failed, written.usage
     keep_empty = config.quirks.error_file == "empty_file" and batch.status == "completed"
     for path, size, kind in zip(targets, (written.output_bytes, written.error_bytes), ("output", "error"), strict=True):
-        if size == 0 and not (kind == "error" and keep_empty):
+        if size == 0 and not (kind == "error" and keep_empty) and not (kind == "output" and config.quirks.output_file):
             path.unlink()
             continue
         record = FileRecord(

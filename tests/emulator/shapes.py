@@ -42,7 +42,14 @@ def file_object(record: FileRecord, config: Config, now: float) -> dict[str, Any
 
 
 def batch_object(batch: BatchRecord, config: Config, now: float) -> dict[str, Any]:
-    return _azure(batch, config, now) if config.dialect == "azure" else _openai(batch, config, now)
+    shown = _azure(batch, config, now) if config.dialect == "azure" else _openai(batch, config, now)
+    if config.quirks.counts == "absent":
+        del shown["request_counts"]
+    if batch.is_terminal and now < batch.since + config.quirks.late_output_seconds:
+        shown["output_file_id"] = None
+    if batch.is_terminal and now < batch.since + config.quirks.late_error_seconds:
+        shown["error_file_id"] = None
+    return shown
 
 
 def _azure(batch: BatchRecord, config: Config, now: float) -> dict[str, Any]:
@@ -166,6 +173,8 @@ def _entry(entry: dict[str, Any], config: Config) -> dict[str, Any]:
 def _counts(batch: BatchRecord, config: Config, now: float) -> dict[str, int | None]:
     if config.quirks.counts == "null":
         return {"total": None, "completed": None, "failed": None}
+    if config.quirks.counts == "zero":
+        return {"total": 0, "completed": 0, "failed": 0}
     if batch.is_terminal:
         return {"total": batch.total, "completed": batch.completed, "failed": batch.failed}
     processed = lifecycle.processed_lines(batch, config, now)

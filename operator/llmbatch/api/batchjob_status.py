@@ -60,6 +60,10 @@ class Batch(Model):
     finalizing_at: Time | None = Field(None, description="When the provider began to prepare the results.")
     completed_at: Time | None = Field(None, description="When the batch ended, in whatever way.")
     expires_at: Time | None = Field(None, description="When the completion window closes.")
+    late_since: Time | None = Field(
+        None, description="Since when results are waited for that the ended batch owes; absent once they are stored."
+    )
+    looked_at: Time | None = Field(None, description="When they were last looked for; the delays grow.")
 
 
 class UploadTries(Model):
@@ -109,7 +113,7 @@ class OutputStatus(Model):
     )
     missing_requests: int | None = Field(
         None,
-        description="Requests without a result line that can be read; after a completed batch the remote files are then kept.",
+        description="Requests without a result line that can be read; the remote files are then kept, but for requests that a cancelled batch never ran.",
     )
     foreign_requests: int | None = Field(
         None,

@@ -19,8 +19,8 @@ from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.strays import Strays
 from llmbatch.controller.submit import Submitter
-from llmbatch.controller.transfers import Transfers
-from llmbatch.core import facts, farewell
+from llmbatch.controller.transfers import Look, Transfers
+from llmbatch.core import facts, farewell, late
 from llmbatch.core.decision import (
     AddFinalizer,
     BeginAnew,
@@ -167,10 +167,13 @@ class Actor:
             problem = await self.transfers.jobs.start(seen.owner, observation.spec, client.spec, seen.plan)
             return Outcome(observation.status, problem, after=0.5)
         report, destination = await self.transfers.collect_here(
-            seen.owner, observation.spec, observation.status, client.access, client.key
+            seen.owner, observation.spec, observation.status, client.access, client.key, look=Look.of(observation)
         )
         if report.problem is not None or destination is None:
-            return await self._after_transfer(client, observation.status, report.problem, Operation.RESULTS)
+            status = observation.status
+            if report.problem is not None and late.concerns(report.problem, observation.stage):
+                status = late.noted(status, observation.now)
+            return await self._after_transfer(client, status, report.problem, Operation.RESULTS)
         status = facts.with_results(
             observation.status,
             report,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from llmbatch.api import FINALIZER, RESUBMIT_ANNOTATION
+from llmbatch.api import ACCEPT_MISSING_ANNOTATION, FINALIZER, RESUBMIT_ANNOTATION
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.controller import owed
@@ -50,6 +50,7 @@ class Observer:
     _owed: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # intents whose answer is owed
     _over: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # stages, once there is a batch
     _deleted: owed.FirstSeen = field(default_factory=owed.FirstSeen)
+    _looked: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # looks at late results
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
@@ -66,6 +67,7 @@ class Observer:
         """
         metadata = raw["metadata"]
         spec, stored = BatchJobSpec.parse(raw["spec"]), BatchJobStatus.parse(raw.get("status") or {})
+        annotations = metadata.get("annotations") or {}
         deleted, now = metadata.get("deletionTimestamp"), self.gateways.cluster.now()
         finalizer = FINALIZER in (metadata.get("finalizers") or [])
         lost = owed.is_lost(stored, finalizer=finalizer)
@@ -78,9 +80,11 @@ class Observer:
             limits=self.limits,
             finalizer=finalizer,
             deleted_at=datetime.fromisoformat(deleted) if deleted else None,
-            resubmit=(metadata.get("annotations") or {}).get(RESUBMIT_ANNOTATION),
+            resubmit=annotations.get(RESUBMIT_ANNOTATION),
             acknowledged=stored.observed_generation == metadata["generation"] and not lost,
             unrecorded=lost,
+            looked_seconds=self._looked.seconds(metadata["uid"], _last_look(stored)),
+            accepts_missing=_accepts_missing(stored, annotations),
             owed_seconds=self._owed.seconds(metadata["uid"], stored.submission),
             deleted_seconds=self.deleted_seconds(metadata),
             over_seconds=self._over.seconds(metadata["uid"], stage_of(stored) if stored.batches else None),
@@ -137,7 +141,18 @@ class Observer:
         self._over.forget(uid)
         self._deleted.forget(uid)
         self.tries.forget(uid)
+        self._looked.forget(uid)
 
     def absorb(self, seen: Seen, report: Report | None) -> Seen:
         """Take the report of a transfer in this process into the status."""
         return self._transfers.absorb(seen, report)
+
+
+def _last_look(status: BatchJobStatus) -> datetime | None:
+    return status.batches[0].looked_at if status.batches else None
+
+
+def _accepts_missing(status: BatchJobStatus, annotations: dict[str, str]) -> bool:
+    """By the batch's id, so that one that was left over from another batch says nothing."""
+    batch_id = status.batches[0].id if status.batches else None
+    return batch_id is not None and annotations.get(ACCEPT_MISSING_ANNOTATION) == batch_id

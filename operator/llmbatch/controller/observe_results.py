@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from llmbatch.api.batchjob_status import Batch
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.observe_transfer import TransferObserver
 from llmbatch.controller.polls import Polls
 from llmbatch.controller.seen import Seen
+from llmbatch.controller.transfers import Look
+from llmbatch.core import late
+from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
 from llmbatch.edges import transfer_job
 
@@ -23,35 +25,56 @@ class ResultsObserver:
         client, spec, batch = seen.client, seen.observation.spec, seen.observation.batch
         if client is None:
             return seen
-        if batch.status == "failed" and not batch.output_file_id and not batch.error_file_id:
+        if late.was_refused(batch) and (not late.answered(batch) or late.is_over(seen.observation)):
             # The reasons are not in our status; ask once more for the message.
-            return await self.polls.poll(seen)
-        if batch.status == "completed" and batch.output_file_id is None and _answered(batch) > 0:
-            return await self._late(seen)
+            return await self._asked_again(seen)
         volume = spec.output.persistent_volume_claim
-        if volume is None:
-            return seen
-        transfers = self.transfers.transfers
-        if (problem := await transfers.claim_problem(seen.key.namespace, volume.claim_name, "spec.output")) is not None:
-            return seen.troubled(problem)
-        plan = transfers.collect_plan(spec, seen.stored, transfer_job.pod_connection(client.spec))
-        found = await self.transfers.job(replace(seen, plan=plan))
-        if found.observation == seen.observation and (problem := self.polls.gateways.readiness(client.key)) is not None:
-            # No pod is started only to find what is known.
-            return seen.troubled(problem)
-        return found
+        if volume is not None:
+            transfers = self.transfers.transfers
+            problem = await transfers.claim_problem(seen.key.namespace, volume.claim_name, "spec.output")
+            if problem is not None:
+                return seen.troubled(problem)
+            connection = transfer_job.pod_connection(client.spec)
+            plan = transfers.collect_plan(spec, seen.stored, connection, Look.of(seen.observation))
+            seen = replace(seen, plan=plan)
+            found = await self.transfers.job(seen)
+            if found.observation != seen.observation:
+                return found
+        found = await self._late(seen)
+        if volume is None or found.observation != seen.observation:
+            return found
+        # No pod is started only to find what is known.
+        problem = self.polls.gateways.readiness(client.key)
+        return seen if problem is None else seen.troubled(problem)
 
     async def _late(self, seen: Seen) -> Seen:
-        """Wait for the results' file of a batch that is completed and names none yet."""
-        found = await self.polls.when_due(seen)
-        if found.observation.trouble is not None:
+        """Hold back the collection of results of which it is known that they aren't there, or were missed just now."""
+        observation, batch = seen.observation, seen.observation.batch
+        if (wait := late.due_in(observation)) > 0:
+            return seen.troubled(late.before(observation, wait))
+        asked = seen
+        if batch.late_since is not None and (late.is_over(observation) or self.polls.due_in(seen.owner.uid) <= 0):
+            asked = await self._asked_again(seen)
+            if asked.observation.unrecorded:
+                return asked
+        owed = late.owed(asked.observation.batch)
+        if owed and not late.is_over(observation):
+            if asked.observation.trouble is not None:
+                return asked
+            status = late.noted(asked.observation.status, observation.now)
+            return asked.found(status=status, trouble=Problem(reason=Reason.RESULTS_PENDING, message=owed))
+        if asked.observation.trouble is not None and not seen.observation.batch.output_file_id:
+            return asked
+        return seen
+
+    async def _asked_again(self, seen: Seen) -> Seen:
+        """Ask for the batch once more: it may name a file that it didn't."""
+        found = await self.polls.poll(seen)
+        before, after = seen.observation.batch, found.observation.batch
+        if found.observation.stage is not Stage.RESULTS:
+            # An ended batch doesn't run again: an older answer came from somewhere on the way.
+            return seen
+        if (before.output_file_id, before.error_file_id) == (after.output_file_id, after.error_file_id):
             return found
-        if found.observation.batch.output_file_id is not None:
-            return replace(found, observation=replace(found.observation, unrecorded=True))
-        message = "The provider says that requests succeeded, but names no file with their results yet."
-        seconds = self.polls.due_in(seen.owner.uid)
-        return found.troubled(Problem(reason=Reason.RESULTS_UNREADABLE, message=message, retry_after_seconds=seconds))
-
-
-def _answered(batch: Batch) -> int:
-    return batch.request_counts.completed if batch.request_counts is not None else 0
+        status = late.with_news(found.observation.status)
+        return replace(found, observation=replace(found.observation, status=status, unrecorded=True))

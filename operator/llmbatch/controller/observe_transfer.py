@@ -8,7 +8,7 @@ from llmbatch.controller.seen import Seen
 from llmbatch.controller.transfers import Transfers, volume_destination
 from llmbatch.controller.tries import Tries
 from llmbatch.controller.uploads import Uploads
-from llmbatch.core import facts
+from llmbatch.core import facts, late
 from llmbatch.core.plan import CollectReport, Problem, Report, UploadPlan, UploadReport
 from llmbatch.core.transfer_state import Blocked, Ended, Working
 from llmbatch.core.trouble import placed
@@ -90,6 +90,8 @@ class TransferObserver:
                 return seen.found(status=status)
         if problem is None:
             return seen
+        if late.concerns(problem, seen.observation.stage):
+            seen = seen.found(status=late.noted(seen.stored, now))
         told = placed(problem, seen.observation.spec, uploads=isinstance(seen.plan, UploadPlan))
         if seen.client is not None:
             operation = Operation.UPLOAD if isinstance(seen.plan, UploadPlan) else Operation.RESULTS

@@ -20,7 +20,7 @@ from llmbatch.controller.passes import Passes
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.seen import Json, Seen
-from llmbatch.core import remains
+from llmbatch.core import late, remains
 from llmbatch.core.decide import decide
 from llmbatch.core.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
 from llmbatch.core.trouble import ending_for
@@ -195,6 +195,8 @@ class Reconciler:
             if observation.deleted_at is not None:
                 told = f"Can't clean up yet: {outcome.problem.message}"
                 return Wait(Reason.DELETING, told, after=min(outcome.after or 5.0, max(0.1, observation.seconds_left)))
+            if late.concerns(outcome.problem, observation.stage):
+                return late.ending(outcome.problem, outcome.status, observation.limits)
             in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
             return ending_for(outcome.problem, observation.stage, observation.limits, costly=in_pod)
         if outcome.after is not None and isinstance(ending, Wait):

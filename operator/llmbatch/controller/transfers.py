@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
@@ -13,7 +13,8 @@ from llmbatch.api.reasons import Reason
 from llmbatch.controller.lanes import Lanes
 from llmbatch.controller.queue import Key
 from llmbatch.controller.transfer_jobs import TransferJobs
-from llmbatch.core import naming
+from llmbatch.core import late, naming
+from llmbatch.core.observation import Observation
 from llmbatch.core.plan import (
     CollectPlan,
     CollectReport,
@@ -50,6 +51,19 @@ class Destination:
     location: str
     errors_location: str
     foreign_location: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """How results are looked at: with patience for what is not there yet, or with what there is."""
+
+    patient: bool = False
+    accept_missing: bool = False
+
+    @classmethod
+    def of(cls, seen: Observation) -> Self:
+        """Look with patience until the wait is over."""
+        return cls(patient=not late.is_over(seen), accept_missing=seen.accepts_missing)
 
 
 class Transfers:
@@ -89,7 +103,7 @@ class Transfers:
         )
 
     def collect_plan(
-        self, job: BatchJobSpec, status: BatchJobStatus, connection: Connection, *, root: str | None = None
+        self, job: BatchJobSpec, status: BatchJobStatus, connection: Connection, look: Look, *, root: str | None = None
     ) -> CollectPlan:
         """Plan a collection, into the output volume or (with `root`) into a folder of our own."""
         batch, volume = status.batches[0], job.output.persistent_volume_claim
@@ -110,6 +124,9 @@ class Transfers:
             input_path=source.path if source else None,
             output_root=root or OUTPUT_ROOT,
             output_path="results.jsonl" if volume is None else volume.path,
+            patient=look.patient,
+            left_out=late.left_out(batch),
+            accept_missing=look.accept_missing,
             max_output_bytes=MAX_OBJECT_BYTES - ROOM_FOR_KEYS if volume is None else None,
         )
 
@@ -150,7 +167,14 @@ class Transfers:
         return await self._lanes.run(gateway, partial(upload, plan, data, access.environ, bounds=bounds))
 
     async def collect_here(
-        self, owner: Owner, job: BatchJobSpec, status: BatchJobStatus, access: Access, gateway: Key
+        self,
+        owner: Owner,
+        job: BatchJobSpec,
+        status: BatchJobStatus,
+        access: Access,
+        gateway: Key,
+        *,
+        look: Look,
     ) -> tuple[CollectReport, Destination | None]:
         """Collect results into a Secret or ConfigMap."""
         place: KeyInObject | None = job.output.secret or job.output.config_map
@@ -160,7 +184,7 @@ class Transfers:
         if (problem := await taken(self._cluster, resource, owner, place.name)) is not None:
             return CollectReport(problem=problem), None
         with tempfile.TemporaryDirectory(prefix="collect-") as folder:
-            plan = self.collect_plan(job, status, access.connection, root=folder)
+            plan = self.collect_plan(job, status, access.connection, look, root=folder)
             # Results and failed requests may repeat lines, and the input is fetched for its order.
             bounds = Bounds(gateway.namespace, _whole_seconds(8 * MAX_OBJECT_BYTES + plan.input.bytes))
             report, parts = await self._lanes.run(gateway, _collect, plan, access, bounds)

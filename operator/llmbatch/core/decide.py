@@ -1,13 +1,14 @@
 """What to do next with a BatchJob: an ordered list of rules, of which the first that speaks wins."""
 
 from llmbatch.api.reasons import Reason
+from llmbatch.core import late
 from llmbatch.core.decide_deletion import object_is_being_deleted
 from llmbatch.core.decide_results import (
     batch_has_ended,
     batch_was_refused,
     output_is_known_to_be_of_no_use,
+    results_are_late,
     results_are_stored,
-    was_refused,
 )
 from llmbatch.core.decide_submission import (
     answer_is_owed,
@@ -48,6 +49,7 @@ def decide(seen: Observation) -> Decision:
         others_may_exist,  # before a batch of no use ends the job: another one may live
         news_is_unrecorded,  # a fact is stored before anything is done about it
         output_is_known_to_be_of_no_use,  # before trouble: looking again would download it all once more
+        results_are_late,  # as much trouble as any other, but with an end
         something_is_in_the_way,
         results_are_stored,
         batch_was_refused,
@@ -112,7 +114,7 @@ def others_may_exist(seen: Observation) -> Decision | None:
             return Decision(_under_way(seen), FindDuplicates())
         case Stage.RESULTS if seen.unrecorded and seen.batch.status in OF_NO_USE:
             return Decision(NEWS[Stage.RESULTS], FindDuplicates())
-        case Stage.RESULTS if not seen.unrecorded and was_refused(seen) and not seen.cleanup_overdue:
+        case Stage.RESULTS if not seen.unrecorded and late.was_refused(seen.batch) and not seen.cleanup_overdue:
             return Decision(NEWS[Stage.RESULTS], FindDuplicates())
         case Stage.CLEANUP if not seen.unrecorded and not seen.cleanup_overdue:
             message = "The results are stored; other batches of the job are looked for."

@@ -4,6 +4,7 @@ import math
 
 from llmbatch.api.batchjob_status import OutputStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.core import late
 from llmbatch.core.decision import Collect, Decision, Done, Finish, Stalled, Wait
 from llmbatch.core.observation import Observation, Stage
 
@@ -21,6 +22,13 @@ def output_is_known_to_be_of_no_use(seen: Observation) -> Decision | None:
     return Decision(Stalled(Reason(stalled.reason), stalled.message, after=math.inf, aspect="ResultsStored"))
 
 
+def results_are_late(seen: Observation) -> Decision | None:
+    """Look again at results that are not all there, for a while; then have a person look."""
+    if seen.trouble is None or not late.concerns(seen.trouble, seen.stage):
+        return None
+    return Decision(late.ending(seen.trouble, seen.status, seen.limits))
+
+
 def results_are_stored(seen: Observation) -> Decision | None:
     """End the job, with its verdict."""
     if seen.stage is not Stage.CLEANUP:
@@ -34,12 +42,16 @@ def results_are_stored(seen: Observation) -> Decision | None:
 def doubtful(seen: Observation) -> bool:
     """Tell whether the files may hold answers that no request was given: they are then not deleted.
 
-    A completed batch has fewer readable results than requests, or there are lines that fit none.
+    There are fewer readable results than requests, or lines that fit none. What a cancelled batch never ran is no such
+    doubt, where its counts say that every answer was read.
     """
-    output = seen.status.output
+    output, counts = seen.status.output, seen.status.request_counts
     if output is None:
         return False
-    return bool(output.foreign_requests) or (bool(output.missing_requests) and seen.batch.status == "completed")
+    if output.foreign_requests:
+        return True
+    missing = output.missing_requests or 0
+    return missing > 0 and (counts is None or late.left_out(seen.batch) != counts.total - missing)
 
 
 def why_doubtful(output: OutputStatus | None) -> str:
@@ -82,7 +94,7 @@ def verdict(seen: Observation) -> tuple[Reason, str]:
 
 def batch_was_refused(seen: Observation) -> Decision | None:
     """End a job whose batch the provider failed as a whole."""
-    if seen.stage is not Stage.RESULTS or not was_refused(seen):
+    if seen.stage is not Stage.RESULTS or not late.was_refused(seen.batch):
         return None
     why = seen.batch_errors or "it gives no reason"
     files = seen.own_file_ids if seen.spec.remote_files == "Delete" else ()
@@ -100,9 +112,3 @@ def batch_has_ended(seen: Observation) -> Decision | None:
         return Decision(Wait(seen.transferring.reason, seen.transferring.message, after=1.0, aspect="ResultsStored"))
     message = "The results are being downloaded, joined and written."
     return Decision(Wait(Reason.COLLECTING, message, aspect="ResultsStored"), Collect())
-
-
-def was_refused(seen: Observation) -> bool:
-    """Tell whether the batch was failed as a whole, so that there is nothing to fetch."""
-    batch = seen.batch
-    return batch.status == "failed" and not batch.output_file_id and not batch.error_file_id

@@ -155,8 +155,11 @@ def with_results(
         foreign_sha256=report.foreign_sha256 if report.foreign_bytes else None,
         stored_time=now,
     )
+    waited = {"late_since": None, "looked_at": None}
+    batches = [batch.model_copy(update=waited) for batch in status.batches]
     return status.model_copy(
         update={
+            "batches": batches,
             "output": stored,
             "request_counts": report.request_counts or status.request_counts,
             "usage": report.usage,

@@ -63,6 +63,11 @@ class Limits:
     cleanup_seconds: float = 300.0
     """Longest time that deletion, or the end of a job, waits for remote files and the remote batch."""
 
+    @property
+    def late_seconds(self) -> float:
+        """How long results that an ended batch owes are waited for: five minutes, with recheck_seconds as it is."""
+        return 20 * self.recheck_seconds
+
 
 @dataclass(frozen=True)
 class Discarding:
@@ -95,6 +100,10 @@ class Observation:
     """How long this process has known of the stage: while no operator worked, nothing was tried."""
     deleted_seconds: float = math.inf
     """How long this process has known that the object is deleted; infinite: it has not taken the time."""
+    looked_seconds: float = 0.0
+    """How long this process has known of the last look at late results; for a clock that was put back."""
+    accepts_missing: bool = False
+    """A person has said that results of this batch which can't be read are given up."""
     resubmit: str | None = None
     """Value of the resubmit annotation."""
     acknowledged: bool = True

@@ -84,6 +84,12 @@ class CollectPlan(Model):
     output_root: str
     output_path: str
     """Where the results go; the failed ones go beside it, see errors_path()."""
+    patient: bool = False
+    """Results that are not all there yet are a problem (ResultsPending); else the verdict is made with what there is."""
+    left_out: int | None = None
+    """So many lines are all there will be, though they are fewer than the requests; None: one for each request."""
+    accept_missing: bool = False
+    """Files that are gone or can't be read are done without."""
     max_output_bytes: int | None = None
     """Most that the destination can hold, results and errors together; None: no limit."""
 

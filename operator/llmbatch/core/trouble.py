@@ -24,6 +24,7 @@ FAR_END = frozenset({
     Reason.RATE_LIMITED,
     Reason.QUOTA_EXCEEDED,
     Reason.INPUT_CHANGED,
+    Reason.RESULTS_PENDING,
     Reason.RESULTS_UNREADABLE,
     Reason.TRANSFER_FAILED,
     Reason.TRANSFER_REFUSED,

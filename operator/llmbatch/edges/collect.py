@@ -27,6 +27,9 @@ from llmbatch.edges.volume import Folder
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 """Longest result line that is read; one of embeddings may have tens of megabytes."""
 
+LOST = frozenset({Reason.RESULTS_UNREADABLE, Reason.UNUSABLE_ID})
+"""Files that can't be had, or hold nothing that can be read."""
+
 
 def collect(
     plan: CollectPlan,
@@ -79,6 +82,7 @@ class _Collection:
         self._missing = 0
         self._foreign: Sheet | None = None
         self._foreign_count = 0
+        self._cut = False
 
     def run(self, name: str) -> CollectReport:
         plan, join = self._plan, self._join
@@ -86,7 +90,7 @@ class _Collection:
         known = originals(plan, self._files, self._held, self._progress)
         if known is not None:
             join.expect(known.custom_ids())
-        self._take(plan.output_file_id, "output")
+        self._take_output()
         self._take_errors()
         # Without a count of its own (the status was lost, and the provider tells none) the input is what was found of it.
         beyond = len(join) - plan.input.requests
@@ -95,10 +99,12 @@ class _Collection:
             self._foreign_count += beyond
         short = (plan.input.requests or len(join)) - len(join) + join.missing
         self._missing = max(short, 0)
-        if len(join) - join.missing <= 0 and (plan.output_file_id or plan.error_file_id):
-            # A page of a proxy, or a file that is not filled yet: to judge by it would be to throw the answers away.
-            strange = f" ({join.foreign} name a custom_id that is none of the input's)" if join.foreign else ""
-            message = f"the provider's files hold no result line that can be read{strange}; they are kept there and read again"
+        if plan.patient:
+            self._wait_for_the_rest(short)
+        if len(join) - join.missing <= 0 and join.foreign and not plan.accept_missing:
+            # To judge by them would be to throw the answers away.
+            strange = f"{join.foreign} name a custom_id that is none of the input's"
+            message = f"the provider's files hold no result line that can be read ({strange}); they are kept there and read again"
             raise ProblemError(Reason.RESULTS_UNREADABLE, message)
         good, bad = Sheet(self._held, "results"), Sheet(self._held, "errors")
         self._write(good, bad, known if short > 0 else None, max(short, 0))
@@ -114,8 +120,11 @@ class _Collection:
     def _take(self, file_id: str | None, kind: str) -> None:
         """Download one of the provider's files and note which line of it belongs to whom.
 
+        An empty file is an answer: nothing came of the requests that it is for.
+
         Raises:
-            ProblemError: It can't be downloaded whole, or is larger than the destination can hold.
+            ProblemError: It can't be downloaded whole, is larger than the destination can hold, or holds something else
+                than result lines.
         """
         if file_id is None:
             return
@@ -125,17 +134,35 @@ class _Collection:
         most = None if self._plan.max_output_bytes is None else 4 * self._plan.max_output_bytes
         fetch(self._files, file_id, file, most=most, limit=self._plan.max_output_bytes, progress=self._progress)
         self._sources.append(file)
-        offset = 0
+        offset, lines, unreadable, last = 0, 0, self._join.malformed, 0
         file.seek(0)
         for line in split.lines(volume.chunks(file), MAX_RESULT_BYTES):
             if isinstance(line, split.Overlong):
                 self._join.malformed += 1
                 self._foreign_count += 1  # too long to be kept
+                lines += 1
                 offset += line.length + 1
                 continue
             if line and not line.isspace():
+                lines += 1
+                last = self._join.malformed
                 self._place(line, number, offset)
             offset += len(line) + 1
+        if lines and self._join.malformed > last and offset > os.fstat(file.fileno()).st_size:
+            self._cut = True
+        if lines and self._join.malformed - unreadable == lines and not self._plan.accept_missing:
+            # A page of a proxy, or a file that is not filled yet: to judge by it would be to throw the answers away.
+            raise ProblemError(
+                Reason.RESULTS_UNREADABLE,
+                f"file {file_id} holds no result line that can be read; it is kept at the provider and read again",
+            )
+
+    def _take_output(self) -> None:
+        try:
+            self._take(self._plan.output_file_id, "output")
+        except ProblemError as error:
+            if not self._plan.accept_missing or error.problem.reason not in LOST:
+                raise
 
     def _place(self, line: bytes | bytearray, number: int, offset: int) -> None:
         result = results.judge(line)
@@ -168,8 +195,25 @@ class _Collection:
         except ProblemError as error:
             # Azure may name an errors file that doesn't exist when no request failed.
             complete = len(self._join) >= self._plan.input.requests and not self._join.missing
-            if not complete or error.problem.reason not in (Reason.RESULTS_UNREADABLE, Reason.UNUSABLE_ID):
+            done_without = complete or self._plan.accept_missing
+            if not done_without or error.problem.reason not in LOST:
                 raise
+
+    def _wait_for_the_rest(self, short: int) -> None:
+        """Judge nothing yet while lines may still come.
+
+        Raises:
+            ProblemError: There are fewer lines than requests, and nothing tells that no more will come.
+        """
+        read = len(self._join) - self._join.missing
+        requests = read + short
+        is_full = read + self._foreign_count >= requests > 0 and not self._cut
+        if (short <= 0 and read) or is_full or read == self._plan.left_out:
+            return
+        message = (
+            f"The batch has ended, but only {read} of {requests} requests have a result line; the others are waited for"
+        )
+        raise ProblemError(Reason.RESULTS_PENDING, message)
 
     def _write(self, good: Sheet, bad: Sheet, known: Originals | None, short: int) -> None:
         """Write every request's line to where it belongs; the missing ones get one of ours."""

@@ -6,7 +6,7 @@ from typing import BinaryIO
 from llmbatch.api.reasons import Reason
 from llmbatch.edges import crash
 from llmbatch.edges.files import Files, Progress, TooLargeError
-from llmbatch.edges.outcome import Answered, Unreachable
+from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.edges.problem import ProblemError, of_failure
 
 TRIES = 3
@@ -48,8 +48,21 @@ def fetch(
                     f"{result.message}; the results stay at the provider",
                     retry_after_seconds=result.retry_after,
                 )
+            case NotFound() | Refused(status=410):
+                raise _gone(file_id, result)
+            case Refused(status=400 | 403 | 404) if files.is_gone(file_id):
+                raise _gone(file_id, result)
+            case Refused(reason=Reason.REQUEST_REFUSED):
+                raise ProblemError(Reason.RESULTS_UNREADABLE, f"{result.message}; the results stay at the provider")
             case _:
                 raise of_failure(result, Reason.RESULTS_UNREADABLE)
+
+
+def _gone(file_id: str, failure: Failure) -> ProblemError:
+    """Say that a file is not there any more."""
+    return ProblemError(
+        Reason.RESULTS_UNREADABLE, f"The provider does not have file {file_id} (any more): {failure.message}"
+    )
 
 
 def too_large(size: int | None, limit: int) -> ProblemError:

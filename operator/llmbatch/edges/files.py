@@ -26,6 +26,9 @@ _ANSWER_BYTES = 1024 * 1024
 _LIST_BYTES = 8 * 1024 * 1024
 """Most bytes of a page of files; a thousand entries have some 300,000."""
 
+GONE = frozenset({"deleted", "deleting", "expired", "error"})
+"""Statuses of a file whose content can't be had any more."""
+
 
 class TooLargeError(Exception):
     """A download has more bytes than its caller can use. `size` is the whole size if the gateway told it."""
@@ -113,6 +116,23 @@ class Files:
             return outcome.from_error(error, operation, route.host)
         except (bodies.BodyError, WireError) as error:
             return outcome.unreadable(operation, route.host, str(error))
+
+    def is_gone(self, file_id: str) -> bool:
+        """Tell whether the provider says of a file that it isn't there any more; False when nobody can say."""
+        route = self._route
+        timeout = httpx.Timeout(route.request_seconds, connect=route.connect_seconds, pool=route.connect_seconds)
+        try:
+            with (
+                crash.around(crash.Effect.GET_FILE),
+                self._client.stream("GET", f"{route.files_url}/{path_segment(file_id)}", timeout=timeout) as response,
+            ):
+                if response.is_success:
+                    return wire.read_file(bodies.read(response, _ANSWER_BYTES)).status in GONE
+                said = bodies.beginning(response, _ERROR_BYTES)
+        except (httpx.TransportError, bodies.BodyError, WireError):
+            return False
+        failure = outcome.from_response(response.status_code, response.headers, said, "get file", route.host)
+        return isinstance(failure, NotFound) or response.status_code == 410
 
     def download(
         self, file_id: str, into: BinaryIO, *, most: int | None = None, progress: Progress | None = None
