@@ -89,6 +89,14 @@ class Submission(Model):
     unusable: bool | None = Field(
         None, description="Set when the batch was made under an id that can't be used: it is not submitted again."
     )
+    refusal: str | None = Field(
+        None,
+        description="What the call was refused with for good. It is believed once a look at the gateway's list after the settle period has shown no batch: a proxy on the way may have sent the call twice.",
+    )
+    foreign_answer: bool | None = Field(
+        None,
+        description="Set when the call was answered with a batch of another file or job: without a batch of this job's in the list, a person decides.",
+    )
 
 
 class Usage(Model):

@@ -9,7 +9,7 @@ from llmbatch.core.submission import is_unclear, matches
 from llmbatch.core.wire import RemoteBatch
 from llmbatch.edges import crash
 from llmbatch.edges.gateway import Gateway
-from llmbatch.edges.outcome import Answered, Failure
+from llmbatch.edges.outcome import Answered, Failure, Unreachable
 
 MOST_PAGES = 500
 
@@ -40,7 +40,9 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
         with crash.around(crash.Effect.LOOK_UP):
             answer = await gateway.list_batches(following.after)
         if not isinstance(answer, Answered):
-            return Found(tuple(found.values()), whole=False, unusable=unusable, failed=answer) if found else answer
+            # A later page that isn't there says nothing about whether there is a list.
+            told = found or (following.after is not None and not isinstance(answer, Unreachable))
+            return Found(tuple(found.values()), whole=False, unusable=unusable, failed=answer) if told else answer
         page = answer.value
         found |= {batch.id: batch for batch in page.batches if matches(batch, input_file_id, uid, oldest)}
         unusable = unusable or any(matches(batch, input_file_id, uid, oldest) for batch in page.unusable)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from llmbatch.api.batchjob_status import Batch, BatchJobStatus
+from llmbatch.api import RESUBMIT_ANNOTATION
+from llmbatch.api.batchjob_status import Batch, BatchJobStatus, Submission
 from llmbatch.api.reasons import Reason
 from llmbatch.controller import calls
 from llmbatch.controller.gateways import Client
@@ -50,18 +51,14 @@ class Finder:
             return Outcome(seen.stored)
         found = await list_ours(client.gateway, observation, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
-            return Outcome(seen.stored, await self._unlisted(client, found))
+            problem = await self._unlisted(client, found)
+            if submission.refusal is not None and problem.reason is Reason.SUBMISSION_UNKNOWN:
+                return _early(seen) or _refused(seen, submission.refusal)
+            return Outcome(seen.stored, problem)
         if found.unusable or (submission.unusable and not found.batches):
             return Outcome(seen.stored, _unusable())
-        if not found.batches and not found.whole:
-            return Outcome(seen.stored, _unreadable(observation.next_attempt))
         if not found.batches:
-            # By the moment before the list was asked for: a batch made while it was read may not be in it.
-            left = observation.limits.settle_seconds - observation.owed_for
-            if left > 0:
-                return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS))
-            status = facts.without_batch(seen.stored, restored=observation.restored)
-            return Outcome(status, after=0.0)
+            return _none_found(seen, submission, whole=found.whole)
         ours = await self._fresh(seen, client, found.batches) if len(found.batches) > 1 else found.batches
         if not isinstance(ours, tuple):
             return Outcome(seen.stored, await self.observer.polls.problem(client, ours))
@@ -208,6 +205,35 @@ def _as_listed(batch: Batch) -> RemoteBatch:
     return RemoteBatch(id=batch.id or "", status=batch.status or "validating", created_at=batch.created_at, metadata={})
 
 
+def _none_found(seen: Seen, submission: Submission, *, whole: bool) -> Outcome:
+    """Say what follows from a list that shows no batch: nothing before the settle period is over, or if it proves nothing."""
+    observation = seen.observation
+    if (whole or submission.refusal is not None) and (early := _early(seen)) is not None:
+        return early
+    if not whole:
+        return Outcome(seen.stored, _unreadable(observation.next_attempt, submission.refusal))
+    if submission.refusal is not None and not observation.restored:
+        return _refused(seen, submission.refusal)
+    if submission.foreign_answer:
+        return Outcome(seen.stored, _foreign(observation.next_attempt))
+    return Outcome(facts.without_batch(seen.stored, restored=observation.restored), after=0.0)
+
+
+def _early(seen: Seen) -> Outcome | None:
+    """Have the list looked at again while the settle period is not over."""
+    # By the moment before the list was asked for: a batch made while it was read may not be in it.
+    left = seen.observation.limits.settle_seconds - seen.observation.owed_for
+    return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS)) if left > 0 else None
+
+
+def _refused(seen: Seen, refusal: str) -> Outcome:
+    """Believe a refusal: it made no batch, and ends the job."""
+    status = facts.without_intent(seen.stored, made_none=True)
+    if seen.observation.deleted_at is not None:
+        return Outcome(status, after=0.0)
+    return Outcome(status, Problem(reason=Reason.REQUEST_REFUSED, message=refusal, final=True))
+
+
 def _unusable() -> Problem:
     message = (
         "The gateway names this job's batch by an id that is empty, too long or has characters that no id"
@@ -216,11 +242,26 @@ def _unusable() -> Problem:
     return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
 
 
-def _unreadable(next_attempt: int) -> Problem:
+def _unreadable(next_attempt: int, refusal: str | None) -> Problem:
+    refused = f" The call was refused: {refusal.rstrip('.')}." if refusal else ""
     message = (
         "The gateway's list of batches can't be read to its end: it says that it goes on and can't be followed, doesn't say"
         " that it is over, or has entries that can't be read. So it can't be found out whether the batch exists."
-        " Look it up at the provider. If there is none, set the annotation"
-        f" llmbatch.io/resubmit={next_attempt} on this BatchJob and it is submitted again."
+        f"{refused} {_ask(next_attempt)}"
     )
     return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
+
+
+def _foreign(next_attempt: int) -> Problem:
+    message = (
+        "The create call was answered with a batch of another file or job, and the gateway lists none of this job's."
+        f" {_ask(next_attempt)}"
+    )
+    return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
+
+
+def _ask(next_attempt: int) -> str:
+    return (
+        f"Look it up at the provider. If there is none, set the annotation {RESUBMIT_ANNOTATION}={next_attempt}"
+        " on this BatchJob and it is submitted again."
+    )

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.gateways import Client
-from llmbatch.controller.listing import Found, list_ours
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.pace import Operation, with_moment
@@ -19,7 +18,6 @@ from llmbatch.core import about, facts, naming
 from llmbatch.core.backoff import next_delay
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
-from llmbatch.core.submission import horizon
 from llmbatch.edges import crash
 from llmbatch.edges.cluster import Cluster, ClusterError, StatusRefusedError
 from llmbatch.edges.gateway import Made, NotMade, UnknownOutcome
@@ -30,8 +28,6 @@ log = logging.getLogger(__name__)
 FENCE_SECONDS = 10.0
 """The call begins so soon after the intent was written, or the intent is written anew: whoever finds an old intent
 may then rely on no call being under way that began later."""
-SEARCH_SECONDS = 10.0
-"""Longest time for the look at the list after a refusal; a process that ends waits for it."""
 LONGEST_SECONDS = 30.0
 """Longest delay between two tries to write a fact."""
 
@@ -93,16 +89,17 @@ class Submitter:
                 log.warning(
                     "a create call was answered with another batch", extra={"object": str(seen.key), "batch": batch.id}
                 )
-                return Outcome(intent, after=0.0)
+                return Outcome(facts.with_doubt(intent, foreign=True), after=0.0)
             case Made(batch):
                 return await self.record(seen, intent, facts.with_remote(intent, batch, self.cluster.now()))
             case NotMade(reason, message, retry_after, retryable):
                 retry_after = client.pace.slow_down(Operation.CREATE, retry_after)
-                await self.observer.gateways.suspect(client.key)
                 final = not retryable and reason is Reason.REQUEST_REFUSED
-                if final and await self._was_made(seen, client, intent):
-                    log.warning("a refused call has made a batch", extra={"object": str(seen.key), "detail": message})
-                    return Outcome(intent, after=0.0)
+                if final and self.observer.gateways.lists_batches(client.key):
+                    # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has
+                    # had time to show what came of it; see Finder.look_up.
+                    return Outcome(facts.with_doubt(intent, refusal=message), after=0.0)
+                await self.observer.gateways.suspect(client.key)
                 told = with_moment(message, retry_after, self.cluster.now())
                 problem = Problem(reason=reason, message=told, final=final, retry_after_seconds=retry_after)
                 return await self._withdraw(seen, intent, version, problem)
@@ -114,20 +111,6 @@ class Submitter:
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
                 return Outcome(intent, after=0.0)
-
-    async def _was_made(self, seen: Seen, client: Client, intent: BatchJobStatus) -> bool:
-        """Look for a batch of a call that was refused for good: a proxy may have sent it before, and hidden the answer.
-
-        One look, since the job ends with it. A list that fails is no reason to hold the refusal back.
-        """
-        if intent.submission is None or not self.observer.gateways.lists_batches(client.key):
-            return False
-        try:
-            async with asyncio.timeout(SEARCH_SECONDS):
-                found = await list_ours(client.gateway, seen.observation, horizon(intent.submission.intent_time))
-        except TimeoutError:
-            return False
-        return isinstance(found, Found) and (found.batches != () or found.unusable)
 
     async def _withdraw(self, seen: Seen, intent: BatchJobStatus, version: str, problem: Problem | None) -> Outcome:
         """Record that an intent made no batch, unless there is another one in its place by now."""

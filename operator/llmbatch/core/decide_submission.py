@@ -33,6 +33,13 @@ def answer_is_owed(seen: Observation) -> Decision | None:
         return Decision(
             Wait(Reason.SUBMITTING, "The unknown attempt is given up, as the annotation says."), GiveUpAttempt()
         )
+    refusal = seen.status.submission.refusal if seen.status.submission is not None else None
+    if refusal is not None:
+        message = (
+            f"The create call was refused: {refusal.rstrip('.')}. Before that is believed, the gateway's list of batches is"
+            f" looked at until {seen.limits.settle_seconds:g} s are over: a proxy on the way may have sent the call twice."
+        )
+        return Decision(Wait(Reason.SUBMISSION_PENDING, message, aspect="Submitted"), LookUp())
     lost = _what_was_lost(seen)
     if not seen.lists_batches:
         message = (

@@ -51,6 +51,14 @@ def with_intent(status: BatchJobStatus, attempt: int, now: datetime) -> BatchJob
     return status.model_copy(update={"submission": Submission(attempt=attempt, intent_time=now), "attempts": attempt})
 
 
+def with_doubt(status: BatchJobStatus, *, refusal: str | None = None, foreign: bool = False) -> BatchJobStatus:
+    """Record what a create call was answered with that is no proof of what became of it."""
+    if status.submission is None:
+        return status
+    told = {"refusal": refusal, "foreign_answer": foreign or None}
+    return status.model_copy(update={"submission": status.submission.model_copy(update=told)})
+
+
 def without_intent(status: BatchJobStatus, *, made_none: bool) -> BatchJobStatus:
     """Record that no answer is owed any more.
 
