@@ -124,4 +124,4 @@ async def test_a_certificate_that_is_not_checked_is_warned_of_once_for_as_long_a
         assert len(warnings(api, Reason.CERTIFICATE_NOT_VERIFIED)) == 1
         api.edit("batchgateways", "kong", {"spec": {"tls": {"insecureSkipVerify": False}}})
         await operator.until(lambda: operator.gateway_reason() == Reason.TLS_VERIFICATION_FAILED)
-        assert said(api).keys() == {"Ready"}
+        assert said(api).keys() == {"Ready", "Stalled"}

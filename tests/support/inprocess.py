@@ -19,7 +19,7 @@ from llmbatch.settings import Settings
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.kstatus import check_status
+from tests.support.kstatus import check_gateway, check_status
 
 Json = dict[str, Any]
 
@@ -76,6 +76,8 @@ class Operator:
         for found in self.api.stored:
             if found["_plural"] == "batchjobs":
                 check_status(found)
+            if found["_plural"] == "batchgateways":
+                check_gateway(found)
 
     async def start(self) -> None:
         """Begin to watch and to work, with the API server's clock known as after the checks of a real start."""

@@ -33,6 +33,29 @@ def check_status(obj: Json) -> None:
     _check_facts(obj, status)
 
 
+def check_gateway(obj: Json) -> None:
+    """Assert the rules on a whole BatchGateway: it is ready, or says whether it becomes so by itself."""
+    found: Json = obj.get("status") or {}
+    if not found or found == {"observedGeneration": -1}:
+        return
+    said: dict[str, Json] = {item["type"]: item for item in found.get("conditions") or []}
+    assert len(said) == len(found.get("conditions") or []), f"a condition is there twice: {found}"
+    assert said.keys() <= {"Ready", "Reconciling", "Stalled", "Insecure"}, f"unknown conditions: {said.keys()}"
+    _check_members({key: value for key, value in found.items() if key != "capabilities"})
+    for kind, item in said.items():
+        assert item["reason"] in list(Reason), f"{kind} has a reason that is not declared: {item['reason']}"
+        assert str(item.get("message", "")).strip(), f"{kind} has no message"
+        assert kind == "Ready" or item["status"] == "True", f"{kind} is there while it is {item['status']}"
+    assert "Ready" in said, "Ready is always there"
+    wrong = {"Reconciling", "Stalled"} & said.keys()
+    assert len(wrong) == (0 if said["Ready"]["status"] == "True" else 1), (
+        f"Ready is {said['Ready']} with {sorted(wrong)}"
+    )
+    for kind in wrong:
+        assert said[kind]["reason"] == said["Ready"]["reason"], f"Ready and {kind} give different reasons"
+    _check_generation(obj, found, said)
+
+
 def _check_members(found: Json) -> None:
     for path, value in _walk(found, "status"):
         assert value not in (None, "", [], {}), f"{path} is empty; it should be absent"

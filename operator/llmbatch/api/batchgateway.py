@@ -175,7 +175,9 @@ class BatchGatewayStatus(Model):
     active_batches: int | None = Field(None, description="Batches of this gateway's jobs that have not ended.")
     conditions: Conditions = Field(
         default=[],
-        description="Ready: both routes answer and accept the credentials. "
+        description="Ready: both routes were seen to answer as a Files and a Batches API, and accept the credentials. "
+        "Stalled: a person must act, the message says how; Reconciling: what is in the way passes by itself. Both are present "
+        "only while they are so, and never both. "
         "Insecure: the gateway's certificate is not checked; present only while that is so.",
     )
 

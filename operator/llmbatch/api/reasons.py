@@ -51,7 +51,7 @@ class Reason(StrEnum):
 
     # --- gateway ---------------------------------------------------------------------------------------------------
     GATEWAY_READY = "GatewayReady"
-    """Both routes answer and accept the credentials."""
+    """Both routes answer as a Files and a Batches API and accept the credentials."""
     GATEWAY_NOT_FOUND = "GatewayNotFound"
     """The BatchGateway that spec.gatewayRef names does not exist (yet)."""
     GATEWAY_INVALID = "GatewayInvalid"
@@ -62,6 +62,8 @@ class Reason(StrEnum):
     """The gateway refuses the credentials (401 or 403)."""
     ROUTE_NOT_FOUND = "RouteNotFound"
     """The gateway answers, but has no route at filesPath or batchesPath."""
+    NOT_A_BATCH_API = "NotABatchAPI"
+    """What answers at filesPath or batchesPath is no Files or Batches API: a redirect, a login page, another service."""
     CERTIFICATE_NOT_VERIFIED = "CertificateNotVerified"
     """The gateway's certificate is not checked (spec.tls.insecureSkipVerify): whoever is on the way can read everything."""
     TLS_VERIFICATION_FAILED = "TLSVerificationFailed"

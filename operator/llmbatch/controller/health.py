@@ -13,7 +13,7 @@ from llmbatch.controller.cache import BATCHGATEWAY, Cache, is_settled
 from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.pace import Operation
 from llmbatch.controller.queue import Key, WorkQueue
-from llmbatch.core import remains
+from llmbatch.core import remains, trouble
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
 from llmbatch.edges import crash
@@ -80,6 +80,9 @@ class Health:
         message = "Both routes answer and accept the credentials." if problem is None else problem.message
         now = self.cluster.now()
         told = [_condition(raw, conditions.READY, status, reason, message, now=now)]
+        if problem is not None:
+            kind = conditions.RECONCILING if trouble.passes(reason) else conditions.STALLED
+            told.append(_condition(raw, kind, "True", reason, message, now=now))
         insecure = bool(((raw.get("spec") or {}).get("tls") or {}).get("insecureSkipVerify"))
         if insecure:
             told.append(

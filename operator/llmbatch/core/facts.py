@@ -35,14 +35,14 @@ def upload_problem(report: UploadReport) -> Problem | None:
         return Problem(reason=Reason.TRANSFER_FAILED, message="The upload ended without a file id.")
     if problem is None or not report.line_errors:
         return problem
-    # The first ones may be in the message already; no line is told twice.
+    # The report's own message names the first ones already, for where there is room for one line; none is told twice.
+    first = problem.message.find(report.line_errors[0].told)
+    head = problem.message if first < 0 else problem.message[:first].rstrip(" :")
     lines = [
-        f"line {item.line}{f', {item.field}' if item.field else ''}: {item.message}"
-        for item in report.line_errors
-        if item.told not in problem.message
+        f"line {item.line}{f', {item.field}' if item.field else ''}: {item.message}" for item in report.line_errors
     ]
-    more = report.line_error_count - len(report.line_errors)
-    told = "\n".join([problem.message, *lines, *([f"… and {more} more"] if more > 0 else [])])
+    more = report.line_error_count - len(lines)
+    told = "\n".join([head, *lines, *([f"… and {more} more"] if more > 0 else [])])
     return problem.model_copy(update={"message": told})
 
 

@@ -21,6 +21,8 @@ class ErrorBody:
     source: Literal["kong", "provider", "unknown"]
     code: str | None
     message: str
+    shaped: bool = False
+    """It is an error object as the API has them, not just any answer that speaks of an error."""
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBody:
@@ -37,7 +39,10 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
         if isinstance(error, dict) and error:
             code = loose.short(error.get("code")) or loose.short(error.get("type"))
             return ErrorBody(
-                source="provider", code=code, message=loose.short(error.get("message")) or f"HTTP {status}"
+                source="provider",
+                code=code,
+                message=loose.short(error.get("message")) or f"HTTP {status}",
+                shaped="message" in error,
             )
         if isinstance(error, str) and error:
             return ErrorBody(

@@ -62,6 +62,7 @@ SENTENCES = (
     # Files, as OpenAI says it
     "Invalid file format for Batch API.",
     "Must be .jsonl",
+    "Too many lines.",
     "File is too large.",
     "No such File object: {}",
     "No such file: {}",

@@ -53,6 +53,11 @@ ASPECTS = {
 }
 
 
+def passes(reason: Reason) -> bool:
+    """Tell whether what is in the way goes away by itself, or with what is applied next, without a person."""
+    return reason in FAR_END | PASSING
+
+
 def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool = False) -> Wait | Stalled:
     """Say how a pass ends that met a problem.
 
@@ -69,7 +74,7 @@ def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool =
     if problem.retry_after_seconds is not None:
         # "Retry-After: 0" is no leave to ask twenty times a second.
         after = max(1.0, problem.retry_after_seconds)
-    if problem.reason in FAR_END | PASSING:
+    if passes(problem.reason):
         return Wait(problem.reason, problem.message, after=after, aspect=aspect)
     return Stalled(problem.reason, problem.message, after=after, aspect=aspect)
 

@@ -6,6 +6,7 @@ Values of headers and parameters are credentials: they are in no repr, no messag
 import json
 import logging
 import os
+import re
 import ssl
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -73,7 +74,8 @@ class Route:
     def without_secrets(self, body: bytes) -> bytes:
         """Blank our own credentials in a refusal: some gateways quote the key that they don't know."""
         for secret in self.secrets:
-            body = body.replace(secret, b"***")
+            # In any case: a host's name comes back in small letters.
+            body = re.sub(re.escape(secret), b"***", body, flags=re.IGNORECASE)
         return body
 
     def options(self, *, silence_seconds: float) -> dict[str, Any]:

@@ -186,10 +186,13 @@ class Gateway:
         """Find out whether both routes answer and accept the credentials, and whether batches can be listed."""
         params = {"limit": "1"}
         files, batches = await asyncio.gather(
-            self._call("list files", "GET", self._route.files_url, wire.read_page, params=params),
-            self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params),
+            self._call("list files", "GET", self._route.files_url, routes.read, params=params),
+            self._call("list batches", "GET", self._route.batches_url, routes.read, params=params),
         )
-        return Probe(files=routes.judged(files), batches=routes.judged(batches))
+        return routes.judged_together(
+            routes.judged("files", files, self._route.files_url),
+            routes.judged("batches", batches, self._route.batches_url),
+        )
 
     async def _call(
         self,
@@ -214,7 +217,10 @@ class Gateway:
                 code = str(response.status_code)
                 if not response.is_success:
                     said = self._route.without_secrets(await bodies.beginning_of(response, MAX_REFUSAL_BYTES))
-                    return outcome.from_response(response.status_code, response.headers, said, operation, host)
+                    headers = response.headers
+                    if "location" in headers:
+                        headers["location"] = self._route.without_secrets(headers["location"].encode()).decode()
+                    return outcome.from_response(response.status_code, headers, said, operation, host)
                 async with bodies.reading(response, MAX_BODY_BYTES, ROOM, self._tenant) as body:
                     return Answered(read(body))
         except httpx.TransportError as error:

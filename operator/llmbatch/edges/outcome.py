@@ -1,7 +1,7 @@
 """What a call to the gateway can come to, and how httpx' errors and HTTP statuses become one of these."""
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
@@ -26,6 +26,8 @@ class NotFound:
     """The provider itself says that there is no such batch or file."""
 
     message: str
+    shaped: bool = True
+    """It said so in the API's own form."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Refused:
     reason: Reason
     message: str
     retry_after: float | None = None  # seconds
+    location: str | None = field(default=None, repr=False)
+    """Where a redirect leads; may hold anything, and is never shown as it is."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,14 @@ def from_response(status: int, headers: httpx.Headers, body: bytes, operation: s
     # Whoever refuses may quote what he doesn't like, in any form.
     said = f"{operation}: {host} answered {status} ({words.told(error.code, error.message)})"
     if status == 404 and _is_missing_object(error):
-        return NotFound(said)
+        return NotFound(said, error.shaped)
     reason, remedy = _judge(status, error)
     message = f"{said}; {remedy}" if remedy else said
     if status >= 500 or status == 408:
         return Unreachable(True, reason, message, wait)
     if 300 <= status < 400 and "location" in headers:
         message = f"{said}; it redirects, which is not followed: give spec.url of the BatchGateway the final address"
-    return Refused(status, error, reason, message, wait)
+    return Refused(status, error, reason, message, wait, headers.get("location") if 300 <= status < 400 else None)
 
 
 def unreadable(operation: str, host: str, why: str) -> Unreachable:
