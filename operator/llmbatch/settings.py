@@ -35,6 +35,8 @@ class Settings(BaseModel):
     settle_seconds: float = Field(120, gt=0)
     recheck_seconds: float = Field(15, gt=0)
     cleanup_timeout_seconds: float = Field(300, gt=0)
+    stall_after_seconds: float = Field(120, ge=0)
+    """How long what often passes by itself (a missing Secret, a pod that no node takes yet) is Reconciling before it is Stalled."""
     lease_name: str = "llmbatch"
     """Name of the Lease in `namespace` by which one of several operators is chosen to work."""
     lease_seconds: float = Field(15, ge=1)

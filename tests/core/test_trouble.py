@@ -1,12 +1,14 @@
 """How a job ends a pass when something is in its way."""
 
+from dataclasses import replace
+
 import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.core.decision import Stalled, Wait
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
-from llmbatch.core.trouble import ASPECTS, FAR_END, PASSING, POD_SECONDS, ending_for
+from llmbatch.core.trouble import ASPECTS, FAR_END, MAY_PASS, PASSING, POD_SECONDS, ending_for
 from tests.support.build import LIMITS
 
 NEEDS_A_HAND = {
@@ -38,7 +40,20 @@ def test_every_reason_has_an_ending_that_is_looked_at_again(reason: Reason, stag
     assert ending.after in (None, POD_SECONDS, LIMITS.recheck_seconds)
 
 
+@pytest.mark.parametrize("reason", sorted(MAY_PASS))
+def test_what_may_pass_is_waited_for_before_a_person_is_asked(reason: Reason) -> None:
+    problem = Problem(reason=reason, message="told")
+    limits = replace(LIMITS, stall_after_seconds=60)
+    young = ending_for(problem, Stage.INPUT, limits, lasted=59)
+    assert isinstance(young, Wait)
+    assert young.after is not None
+    assert young.after <= 2, "a look is due when the time is over"
+    assert isinstance(ending_for(problem, Stage.INPUT, limits, lasted=60), Stalled)
+    assert isinstance(ending_for(problem, Stage.INPUT, replace(LIMITS, stall_after_seconds=0), lasted=0), Stalled)
+
+
 def test_each_reason_is_of_one_kind() -> None:
+    assert not MAY_PASS & (PASSING | FAR_END)
     assert not PASSING & FAR_END
     assert not NEEDS_A_HAND & (PASSING | FAR_END)
 

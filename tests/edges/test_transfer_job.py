@@ -182,6 +182,20 @@ def test_the_job_belongs_to_the_batchjob_and_carries_the_plan() -> None:
     assert made(UPLOAD) == job, "the same plan is the same Job"
 
 
+def test_a_job_tells_by_a_digest_what_it_was_made_from() -> None:
+    def digest(job: Json) -> str:
+        return str(job["metadata"]["annotations"]["llmbatch.io/template"])
+
+    looking = UPLOAD.model_copy(update={"look": True})
+    assert digest(made(UPLOAD)) == digest(made(looking)), "a look at what an earlier try may have sent changes nothing"
+    others = [
+        made(UPLOAD, transfer={"nodeSelector": {"disk": "fast"}}),
+        made(UPLOAD, {"headers": [KEY]}),
+        made(build.upload_plan(root=INPUT_ROOT, path="in.jsonl", connection=build.connection(connect_seconds=7))),
+    ]
+    assert len({digest(job) for job in (made(UPLOAD), *others)}) == 4
+
+
 DISCARD = DiscardPlan(root=OUTPUT_ROOT, path="out.jsonl", bytes=1, sha256="ab")
 
 

@@ -59,6 +59,7 @@ class Operator:
         self.api = api
         self.cluster = cluster_of(api)
         given = {"settle_seconds": 0.3, "recheck_seconds": 0.05, "cleanup_timeout_seconds": 5, "workers": 4}
+        given |= {"stall_after_seconds": 0}
         self.runtime = Runtime(Settings.model_validate(given | settings), self.cluster, folder)
         self._changes: asyncio.Queue[tuple[str, Key, Json]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []

@@ -148,6 +148,13 @@ class Failure(Model):
     )
 
 
+class Trouble(Model):
+    """What is in the way, and often passes by itself."""
+
+    reason: str = Field(description="The reason that Ready gives.")
+    since_time: Time = Field(description="Since when it has been in the way.")
+
+
 class BatchJobStatus(Model):
     """What the operator has done and found out."""
 
@@ -175,6 +182,11 @@ class BatchJobStatus(Model):
     output: OutputStatus | None = Field(None, description="The results as they were stored.")
     failures: list[Failure] = Field(
         default=[], max_length=10, description="Examples of failed requests, the most frequent code first."
+    )
+    trouble: Trouble | None = Field(
+        None,
+        description="What is in the way and often passes by itself, for example a Secret that is missing. "
+        "It is Reconciling until it has lasted for the operator's stallAfterSeconds, and then Stalled.",
     )
     conditions: Conditions = Field(
         default=[], description="Ready, Reconciling, Stalled, InputReady, Submitted, ResultsStored, Complete, Failed."

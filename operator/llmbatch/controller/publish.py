@@ -110,7 +110,11 @@ class Publisher:
     def _tell(self, subject: Subject, before: BatchJobStatus, after: BatchJobStatus) -> None:
         """Record an event when the job's reason has changed; a poll that finds nothing new tells nothing."""
         old, new = before.condition(kinds.READY), after.condition(kinds.READY)
-        if new is None or (old is not None and old.reason == new.reason) or new.reason in QUIET:
+        if (
+            new is None
+            or (old is not None and (old.status, old.reason) == (new.status, new.reason))
+            or new.reason in QUIET
+        ):
             return
         warns = new.status == "False" or any(
             item.reason == new.reason and item.status == "False"

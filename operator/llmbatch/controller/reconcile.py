@@ -23,7 +23,7 @@ from llmbatch.controller.seen import Json, Seen
 from llmbatch.core import late, remains
 from llmbatch.core.decide import decide
 from llmbatch.core.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
-from llmbatch.core.trouble import ending_for
+from llmbatch.core.trouble import ending_of
 from llmbatch.edges.cluster import Cluster, ClusterError, StatusRefusedError
 from llmbatch.edges.events import Subject
 from llmbatch.edges.metrics import Metrics
@@ -198,7 +198,7 @@ class Reconciler:
             if late.concerns(outcome.problem, observation.stage):
                 return late.ending(outcome.problem, outcome.status, observation.limits)
             in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
-            return ending_for(outcome.problem, observation.stage, observation.limits, costly=in_pod)
+            return ending_of(outcome.problem, observation, costly=in_pod)
         if outcome.after is not None and isinstance(ending, Wait):
             return replace(ending, after=outcome.after)
         return ending

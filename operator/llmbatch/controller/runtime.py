@@ -87,7 +87,12 @@ class Runtime:
             self.metrics.gateway_call,
         )
         health = Health(cluster, self.cache, self.queue, self.gateways, self.recorder, settings.recheck_seconds)
-        limits = Limits(settings.settle_seconds, settings.recheck_seconds, settings.cleanup_timeout_seconds)
+        limits = Limits(
+            settings.settle_seconds,
+            settings.recheck_seconds,
+            settings.cleanup_timeout_seconds,
+            settings.stall_after_seconds,
+        )
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
         tries = Tries(settings.recheck_seconds)

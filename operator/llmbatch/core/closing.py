@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.batchjob_status import BatchJobStatus, Trouble
 from llmbatch.api.reasons import Reason
 from llmbatch.core import conditions, facts, lifecycle
-from llmbatch.core.decision import Ending, Finish, Wait
+from llmbatch.core.decision import Done, Ending, Finish, Wait
 
 AT_UPLOAD = frozenset({Reason.UPLOADING, Reason.TRANSFER_PENDING})
 
@@ -47,9 +47,17 @@ def close(
             "start_time": found.start_time or now,
             "progress": facts.progress(found),
             "conditions": derived,
+            "trouble": _trouble(ending),
         }
     )
     uploading = isinstance(ending, Wait) and ending.reason in AT_UPLOAD
     phase = lifecycle.phase_of(status, deleting=deleting, uploading=uploading)
     lifecycle.check_move(before.phase, phase)
     return status.model_copy(update={"phase": phase})
+
+
+def _trouble(ending: Ending) -> Trouble | None:
+    """Remember since when that is in the way which may pass by itself: an operator that begins anew goes on counting."""
+    if isinstance(ending, Done) or ending.since is None:
+        return None
+    return Trouble(reason=ending.reason, since_time=ending.since)

@@ -28,7 +28,7 @@ from llmbatch.core.decision import (
 )
 from llmbatch.core.observation import Observation, Stage
 from llmbatch.core.submission import OF_NO_USE
-from llmbatch.core.trouble import ending_for
+from llmbatch.core.trouble import ending_of
 
 RUNNING_REASONS = {
     "validating": (Reason.VALIDATING, "The provider is checking the input file."),
@@ -136,7 +136,7 @@ def something_is_in_the_way(seen: Observation) -> Decision | None:
         return Decision(Done(), finish)
     if seen.stage is Stage.CLEANUP and seen.cleanup_overdue:
         return None
-    return Decision(ending_for(seen.trouble, seen.stage, seen.limits, costly=seen.costly))
+    return Decision(ending_of(seen.trouble, seen, costly=seen.costly))
 
 
 def batch_is_under_way(seen: Observation) -> Decision | None:

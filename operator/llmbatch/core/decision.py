@@ -1,6 +1,7 @@
 """What can be decided about a BatchJob: at most one effect, and how the pass ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from llmbatch.api.reasons import Reason
 
@@ -127,6 +128,8 @@ class Wait:
     """Seconds until the next look; 0: at once; None: with growing delays."""
     aspect: str = ""
     """Condition that this is about, besides Ready: InputReady, Submitted or ResultsStored."""
+    since: datetime | None = field(default=None, compare=False)
+    """Since when that is in the way which often passes by itself, and is Stalled if it doesn't; None: nothing is."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ class Stalled:
     after: float | None = None
     """Seconds until the next look; None: only when something changes."""
     aspect: str = ""
+    since: datetime | None = field(default=None, compare=False)
+    """As for Wait."""
 
 
 Ending = Done | Wait | Stalled

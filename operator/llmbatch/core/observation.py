@@ -62,6 +62,8 @@ class Limits:
     """How often something missing or refused is looked at again."""
     cleanup_seconds: float = 300.0
     """Longest time that deletion, or the end of a job, waits for remote files and the remote batch."""
+    stall_after_seconds: float = 120.0
+    """How long what often passes by itself may last before a person is asked."""
 
     @property
     def late_seconds(self) -> float:

@@ -1,21 +1,31 @@
 """How a job ends a pass when something is in its way: by itself, or only with a person's help."""
 
+import math
+from dataclasses import replace
+
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.core.decision import Stalled, Wait
-from llmbatch.core.observation import Limits, Stage
+from llmbatch.core.observation import Limits, Observation, Stage
 from llmbatch.core.plan import Problem
 
-# Goes away by itself, or with what is applied next; looked at again every recheck_seconds.
+# Goes away by itself, however long it takes; looked at again every recheck_seconds.
 PASSING = frozenset({
     Reason.ACCEPTED,
+    Reason.TRANSFER_SUSPENDED,
+    Reason.WAITING_FOR_SLOT,
+})  # fmt: skip
+# Often goes away by itself, or with what is applied next (another controller brings the Secret, an autoscaler the node):
+# under way for stall_after_seconds, and then a person's.
+MAY_PASS = frozenset({
     Reason.INPUT_NOT_FOUND,
     Reason.GATEWAY_NOT_FOUND,
+    Reason.CREDENTIALS_NOT_FOUND,
     Reason.VOLUME_CLAIM_NOT_FOUND,
     Reason.VOLUME_CLAIM_UNBOUND,
     Reason.TRANSFER_PENDING,
-    Reason.TRANSFER_SUSPENDED,
-    Reason.WAITING_FOR_SLOT,
+    Reason.TRANSFER_UNSCHEDULABLE,
+    Reason.TRANSFER_IMAGE_PULL_FAILED,
 })  # fmt: skip
 # Goes away by itself, if the far end is left in peace: looked at again with growing delays.
 FAR_END = frozenset({
@@ -58,7 +68,19 @@ def passes(reason: Reason) -> bool:
     return reason in FAR_END | PASSING
 
 
-def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool = False) -> Wait | Stalled:
+def ending_of(problem: Problem, seen: Observation, *, costly: bool = False) -> Wait | Stalled:
+    """Say how a pass ends that met a problem, by how long that has been in the way."""
+    if problem.reason not in MAY_PASS:
+        return ending_for(problem, seen.stage, seen.limits, costly=costly)
+    known = seen.status.trouble
+    since = known.since_time if known is not None and known.reason == problem.reason else seen.now
+    lasted = max(0.0, (seen.now - since).total_seconds())
+    return replace(ending_for(problem, seen.stage, seen.limits, costly=costly, lasted=lasted), since=since)
+
+
+def ending_for(
+    problem: Problem, stage: Stage, limits: Limits, *, costly: bool = False, lasted: float = math.inf
+) -> Wait | Stalled:
     """Say how a pass ends that met a problem.
 
     Args:
@@ -66,6 +88,7 @@ def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool =
         stage: Where the job is; decides which condition tells of it.
         limits: The operator's settings.
         costly: Looking again starts a pod: the delays grow in place of a steady recheck.
+        lasted: For how many seconds it has been in the way.
     """
     aspect = ASPECTS.get(stage, "")
     after = None if costly or problem.reason in FAR_END | LASTING else limits.recheck_seconds
@@ -74,7 +97,11 @@ def ending_for(problem: Problem, stage: Stage, limits: Limits, *, costly: bool =
     if problem.retry_after_seconds is not None:
         # "Retry-After: 0" is no leave to ask twenty times a second.
         after = max(1.0, problem.retry_after_seconds)
-    if passes(problem.reason):
+    left = limits.stall_after_seconds - lasted if problem.reason in MAY_PASS else 0.0
+    if left > 0 and after is not None:
+        # Times in status are whole seconds.
+        after = min(after, left + 1.0)
+    if passes(problem.reason) or left > 0:
         return Wait(problem.reason, problem.message, after=after, aspect=aspect)
     return Stalled(problem.reason, problem.message, after=after, aspect=aspect)
 

@@ -165,6 +165,10 @@ def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, 
     }
     # What the API server gives back has its own defaults in it, so what was sent is remembered by its digest.
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+    if isinstance(plan, UploadPlan) and plan.look:
+        # Which a pod that has not started yet need not do: nothing was sent since its Job was made.
+        first = manifest(owner, job, gateway, plan.model_copy(update={"look": False}), settings)
+        digest = first["metadata"]["annotations"][TEMPLATE_ANNOTATION]
     metadata["annotations"] = {**annotations, TEMPLATE_ANNOTATION: digest}
     return made
 
