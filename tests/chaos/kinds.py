@@ -27,6 +27,8 @@ class Kind:
     """What somebody does to it under way: delete (the BatchJob), cancel (the batch, at the provider)."""
     model: str = MODEL
     valid: bool = True
+    emulate: str = ""
+    """What its batch asks of the emulator: late-ids, expires."""
 
     @property
     def good(self) -> set[str]:
@@ -45,7 +47,9 @@ class Kind:
             "secret": objects.in_secret(f"out-{name}", "results"),
             "volume": objects.in_volume(CLAIM, f"out/{name}.jsonl"),
         }
-        spec = {"model": self.model} if self.model != MODEL else {}
+        spec: Json = {"model": self.model} if self.model != MODEL else {}
+        if self.emulate:
+            spec["metadata"] = {"emulate": self.emulate}
         return objects.job(name, places[self.source], targets[self.target], **spec)
 
     def text(self) -> str:
@@ -62,6 +66,8 @@ class Kind:
                 return "Failed", "BatchFailed"
             case "cancelled":
                 return "Failed", "BatchCancelled"
+            case "expired":
+                return "Failed", "BatchExpired"
             case _ if not self.good:
                 return "Failed", "AllRequestsFailed"
             case _ if len(self.good) < len(self.custom_ids):
@@ -83,4 +89,8 @@ KINDS = (
     Kind("deleted", GOOD, 2, fate="delete"),
     Kind("volume-deleted", GOOD, 1, source="volume", target="volume", fate="delete"),
     Kind("cancelled", GOOD, 1, fate="cancel"),
+    Kind("late-ids", PARTLY, 2, emulate="late-ids"),
+    Kind("volume-late-ids", PARTLY, 1, source="volume", target="volume", emulate="late-ids"),
+    Kind("expired", PARTLY, 2, emulate="expires"),
+    Kind("volume-expired", PARTLY, 1, source="volume", target="volume", emulate="expires"),
 )

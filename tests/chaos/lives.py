@@ -38,6 +38,8 @@ class Life:
     """The job is deleted while its batch runs."""
     discarded: bool = False
     """The job is deleted after its end, and its results with it."""
+    filling: bool = False
+    """The provider's files grow for a while after the batch has ended."""
     spec: tuple[tuple[str, Any], ...] = ()
 
     def job(self) -> Json:
@@ -57,6 +59,8 @@ DISCARDED = Life(
     discarded=True,
     spec=(("deletionPolicy", {"output": "Delete"}),),
 )
+FILLING = Life("a job whose results are still being filled", filling=True)
+FILLING_VOLUMES = Life("a job whose results for a volume are still being filled", volumes=True, filling=True)
 DELETED = Life("a job that is deleted under way", deleted=True)
 
 # Where each effect is met.
@@ -121,6 +125,13 @@ DEATHS += [
     for effect in (Effect.WRITE_FACT, Effect.LOOK_UP, Effect.CANCEL_BATCH)
     for side in SIDES
 ]
+# Whoever dies between two looks at results that are late, the wait goes on and ends with all of them.
+WAITING: tuple[tuple[Who, Effect, Life], ...] = (
+    ("operator", Effect.DOWNLOAD_FILE, FILLING),
+    ("operator", Effect.REMOVE_TRANSFER, FILLING_VOLUMES),
+    ("transfer", Effect.WRITE_REPORT, FILLING_VOLUMES),
+)
+DEATHS += [Death(who, side, effect, life) for who, effect, life in WAITING for side in SIDES]
 
 
 def jsonl() -> bytes:
@@ -171,6 +182,8 @@ class Play:
         if self.life is TWICE:
             # Longer than the settle period: both run when it is looked for them.
             self.kong.configure(in_progress_seconds=8)
+        if self.life.filling:
+            self.kong.configure(quirks={"filling_seconds": 2.5})
         if self.life.deleted:
             self.kong.configure(in_progress_seconds=600)
         await operator.start()

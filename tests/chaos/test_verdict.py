@@ -12,6 +12,7 @@ from tests.chaos.verdict import Evidence, Made, judge
 
 Json = dict[str, Any]
 
+EXPIRED = next(kind for kind in KINDS if kind.name == "expired")
 PARTLY = next(kind for kind in KINDS if kind.name == "partly")
 MADE = [Made("partly-0", PARTLY, uid="uid-0"), Made("partly-1", PARTLY, uid="uid-1", deleted=True)]
 
@@ -103,3 +104,16 @@ def test_each_fault_is_seen(harm: Callable[[Evidence], None], told: str) -> None
     harm(seen)
     complaints = judge(MADE, seen).complaints
     assert any(complaint.startswith(told) for complaint in complaints), complaints
+
+
+@pytest.mark.parametrize(("good", "bad", "told"), [
+    pytest.param({"one", "three"}, set(EXPIRED.custom_ids) - {"one", "three"}, "", id="all that was answered"),
+    pytest.param({"one"}, set(EXPIRED.custom_ids) - {"one"}, "lost: e: results have", id="an answer is missing"),
+    pytest.param({"one", "three"}, {"five"}, "lost: e: results and errors have", id="requests that nothing tells of"),
+])  # fmt: skip
+def test_what_an_expired_batch_had_answered_is_to_be_there(good: set[str], bad: set[str], told: str) -> None:
+    expired = {**batch(0, "expired"), "object": {"status": "expired", "request_counts": {"completed": 2}}}
+    found = {"metadata": {"name": "e"}, "status": job("Failed", "BatchExpired")["status"]}
+    seen = Evidence({"e": found}, [expired], [], {"e": (text(good), text(bad))})
+    complaints = judge([Made("e", EXPIRED, uid="uid-0")], seen).complaints
+    assert [complaint.startswith(told) for complaint in complaints] == ([True] if told else [])

@@ -98,15 +98,31 @@ def _judge_one(job: Made, batches: list[Json], seen: Evidence, found: Verdict) -
         found.wrong.append(f"{job.name}: its batch is {status}, so it should be {kind}/{reason}; it is {said}")
     if status == "completed":
         _judge_results(job, seen, found)
+    if status == "expired":
+        _judge_part(job, batches[0], seen, found)
 
 
 def _judge_results(job: Made, seen: Evidence, found: Verdict) -> None:
     good, bad = seen.stored.get(job.name, (None, None))
     expected = Counter(job.kind.good), Counter(set(job.kind.custom_ids) - job.kind.good)
     for what, text, wanted in (("results", good, expected[0]), ("errors", bad, expected[1])):
-        got = Counter(json.loads(line)["custom_id"] for line in (text or "").splitlines())
+        got = _custom_ids(text)
         if got != wanted:
             found.lost.append(f"{job.name}: {what} have {dict(got)}, not {dict(wanted)}")
+
+
+def _judge_part(job: Made, batch: Json, seen: Evidence, found: Verdict) -> None:
+    """Judge results of which some came: what the provider answered is there, and every request is told of once."""
+    good, bad = (_custom_ids(text) for text in seen.stored.get(job.name, (None, None)))
+    answered = batch["object"]["request_counts"]["completed"]
+    if good.total() != answered or not good.keys() <= job.kind.good:
+        found.lost.append(f"{job.name}: results have {dict(good)}, and the provider answered {answered}")
+    if good + bad != Counter(job.kind.custom_ids):
+        found.lost.append(f"{job.name}: results and errors have {dict(good + bad)}, not each of {job.kind.custom_ids}")
+
+
+def _custom_ids(text: str | None) -> Counter[str]:
+    return Counter(json.loads(line)["custom_id"] for line in (text or "").splitlines())
 
 
 def _conditions(job: Json) -> dict[str, str]:

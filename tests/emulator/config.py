@@ -46,6 +46,7 @@ class Quirks:
     late_output_seconds: float = 0.0  # an ended batch names its output file only so long after its end,
     late_error_seconds: float = 0.0  # and its error file
     filling_seconds: float = 0.0  # for so long after its end, what can be had of its files grows line by line
+    cut_bytes: int = 0  # so many bytes are missing at the end of its files, as while they are being written
     in_progress_at: bool | None = None  # Azure: never set
     failed_at: bool | None = None  # Azure: null on a failed batch, which has completed_at instead
     output_bytes: bool = True  # false: the file object of a result has no `bytes`

@@ -137,11 +137,13 @@ async def content(exchange: Exchange) -> Reply:
     if record is None:
         return _not_found(exchange)
     path = exchange.instance.store.content(record.id)
-    filled = (exchange.instance.now() - record.created) / (exchange.config.quirks.filling_seconds or 1e-9)
-    if record.purpose != "batch" and filled < 1:
+    quirks = exchange.config.quirks
+    filled = (exchange.instance.now() - record.created) / (quirks.filling_seconds or 1e-9)
+    if record.purpose != "batch" and (filled < 1 or quirks.cut_bytes):
         lines = path.read_bytes().splitlines(keepends=True)
-        shown = b"".join(lines[: int(filled * len(lines))])
-        return Reply(200, content_type="application/octet-stream", text=shown.decode())
+        shown = b"".join(lines[: int(min(filled, 1) * len(lines))])
+        shown = shown[: len(shown) - quirks.cut_bytes]
+        return Reply(200, content_type="application/octet-stream", text=shown.decode(errors="replace"))
     return Reply(200, content_type="application/octet-stream", file=path)
 
 

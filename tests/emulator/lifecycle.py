@@ -17,7 +17,9 @@ def next_change(batch: BatchRecord, config: Config, now: float) -> tuple[str, fl
         case "in_progress":
             status, due = "finalizing", batch.since + config.in_progress_seconds
             end_of_window = max(batch.created + config.window_seconds, batch.since)
-            if config.expires and end_of_window < due:
+            if batch.emulates == "expires":
+                end_of_window = batch.since + config.in_progress_seconds / 2
+            if (config.expires or batch.emulates == "expires") and end_of_window < due:
                 status, due = "expired", end_of_window
         case "finalizing":
             status, due = "completed", batch.since + config.finalizing_seconds

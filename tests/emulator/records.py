@@ -51,6 +51,11 @@ class BatchRecord:
     usage: dict[str, int] | None = None
 
     @property
+    def emulates(self) -> str:
+        """What its metadata asks of the emulator: "late-ids", "expires", or nothing."""
+        return (self.metadata or {}).get("emulate", "")
+
+    @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
 

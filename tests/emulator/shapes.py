@@ -10,6 +10,8 @@ from tests.emulator.config import Config
 from tests.emulator.records import BatchRecord, FileRecord
 
 AZURE_WINDOW_SHORTFALL_SECONDS = 3
+LATE_SECONDS = {"output": 3.0, "error": 6.0}
+"""When a batch that asks for late ids names its files, after its end."""
 
 
 def file_status(record: FileRecord, config: Config, now: float) -> str:
@@ -45,10 +47,10 @@ def batch_object(batch: BatchRecord, config: Config, now: float) -> dict[str, An
     shown = _azure(batch, config, now) if config.dialect == "azure" else _openai(batch, config, now)
     if config.quirks.counts == "absent":
         del shown["request_counts"]
-    if batch.is_terminal and now < batch.since + config.quirks.late_output_seconds:
-        shown["output_file_id"] = None
-    if batch.is_terminal and now < batch.since + config.quirks.late_error_seconds:
-        shown["error_file_id"] = None
+    for kind, late in (("output", config.quirks.late_output_seconds), ("error", config.quirks.late_error_seconds)):
+        seconds = LATE_SECONDS[kind] if batch.emulates == "late-ids" else late
+        if batch.is_terminal and now < batch.since + seconds:
+            shown[f"{kind}_file_id"] = None
     return shown
 
 
