@@ -103,6 +103,7 @@ class HostileGateway:
                 finished = done.done()
                 closed.cancel()
                 done.cancel()
+                await asyncio.wait({closed, done})
                 if not finished:
                     raise ConnectionError
             else:

@@ -1,5 +1,7 @@
 """Clients of BatchGateways, for the jobs that use them."""
 
+import math
+import time
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -29,7 +31,10 @@ class Client:
     pace: Pace
     """What it has asked to wait with."""
     probe: Probe | None = None
-    probed_at: float = 0.0
+    probed_at: float = -math.inf
+    """By the monotonic clock, as the next one."""
+    suspect_from: float = math.inf
+    """From when on the last probe is believed no more, since calls have failed."""
 
 
 @dataclass
@@ -41,6 +46,8 @@ class Gateways:
     cache: Cache
     queue: WorkQueue
     observe: Observe
+    suspect_seconds: float
+    """Between two looks at a gateway to which calls fail."""
     _clients: dict[Key, Client] = field(default_factory=dict)
 
     async def use(
@@ -82,10 +89,13 @@ class Gateways:
         return status.capabilities is None or status.capabilities.list_batches
 
     async def suspect(self, key: Key) -> None:
-        """Ask a gateway anew, since a call to it has just failed."""
-        if (known := self._clients.get(key)) is not None:
-            known.probe = None
-        await self.queue.add(key)
+        """Ask a gateway anew, since a call to it has just failed; not for each of many that fail."""
+        known = self._clients.get(key)
+        if known is None:
+            await self.queue.add(key)
+            return
+        known.suspect_from = min(known.suspect_from, known.probed_at + self.suspect_seconds)
+        await self.queue.add_after(key, known.suspect_from - time.monotonic())
 
     async def forget(self, key: Key) -> None:
         """Let go of the client of a gateway that is gone."""

@@ -1,5 +1,7 @@
 """The reconcile of a BatchGateway: says whether it can be used."""
 
+import math
+import random
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +15,7 @@ from llmbatch.controller.cache import BATCHGATEWAY, Cache, is_settled
 from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.pace import Operation
 from llmbatch.controller.queue import Key, WorkQueue
-from llmbatch.core import remains, trouble
+from llmbatch.core import remains, steady, trouble
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
 from llmbatch.edges import crash
@@ -28,6 +30,19 @@ PROBE_SECONDS = 300.0
 """How often a gateway that works is asked again."""
 AGAIN_SECONDS = 10.0
 """Within this time an answer is used again, unless spec or credentials changed."""
+WOKEN_A_SECOND = 20.0
+LONGEST_SPREAD_SECONDS = 30.0
+UNDER_WAY = frozenset({
+    Reason.VALIDATING,
+    Reason.IN_PROGRESS,
+    Reason.FINALIZING,
+    Reason.CANCELLING,
+    Reason.UPLOADING,
+    Reason.COLLECTING,
+    Reason.TRANSFER_PENDING,
+    Reason.WAITING_FOR_SLOT,
+})  # fmt: skip
+"""Reasons of jobs that don't wait for their gateway to be ready: they poll, or are called when it is their turn."""
 INSECURE = (
     "The gateway's certificate is not checked (spec.tls.insecureSkipVerify): credentials and prompts can be read by"
     " anybody on the way. Name the certificate's authority in spec.tls.caBundle and take insecureSkipVerify out."
@@ -61,14 +76,18 @@ class Health:
         found = await self.gateways.resolve(key)
         probe = None
         if isinstance(found, Client):
-            if found.probe is None or time.monotonic() - found.probed_at > AGAIN_SECONDS:
+            if time.monotonic() >= min(found.probed_at + AGAIN_SECONDS, found.suspect_from):
                 found.probe, found.probed_at = await found.gateway.probe(), time.monotonic()
+                found.suspect_from = math.inf
             probe = found.probe
         problem = found if isinstance(found, Problem) else _problem(found, probe)
         changed = await self._publish(key, raw, problem, probe)
         if changed:
             await self._wake_jobs(key)
-        return PROBE_SECONDS if problem is None else problem.retry_after_seconds or self.recheck_seconds
+        if problem is None:
+            return PROBE_SECONDS
+        # "Retry-After: 0" is no leave to ask twenty times a second.
+        return max(min(1.0, self.recheck_seconds), problem.retry_after_seconds or self.recheck_seconds)
 
     async def _publish(self, key: Key, raw: Json, problem: Problem | None, probe: Probe | None) -> bool:
         """Write the status if it changed; answers whether readiness did."""
@@ -113,12 +132,30 @@ class Health:
             self.recorder.record(subject, "Warning", Reason.CERTIFICATE_NOT_VERIFIED, INSECURE)
         if old is None or (old.status, old.reason) != (status, reason):
             self.recorder.record(subject, "Normal" if problem is None else "Warning", reason, message)
-        return set(patch) != {"activeBatches"}
+        # Jobs wait for a change of what they are told by, not of the words.
+        return (
+            old is None
+            or (old.status, old.reason) != (status, reason)
+            or bool(patch.keys() - {"activeBatches", "conditions"})
+        )
 
     async def _wake_jobs(self, key: Key) -> None:
-        for job in self.cache.jobs_of(key.namespace, key.name):
-            if not remains.is_ended(self.cache.get(job) or {}):
-                await self.queue.add(job)
+        """Look at the jobs that wait for a gateway, one after the other when they are many."""
+        jobs = [
+            job
+            for job in self.cache.jobs_of(key.namespace, key.name)
+            if not remains.is_ended(self.cache.get(job) or {})
+        ]
+        waiting = [job for job in jobs if self.cache.get(key) is None or not _is_under_way(self.cache.get(job) or {})]
+        spread = min(LONGEST_SPREAD_SECONDS, len(waiting) / WOKEN_A_SECOND)
+        for job in waiting:
+            await self.queue.add_after(job, spread * random.random())  # noqa: S311 - jitter, no secret
+
+
+def _is_under_way(job: Json) -> bool:
+    """Tell whether a job goes on by itself, whatever its gateway is."""
+    told = (job.get("status") or {}).get("conditions") or []
+    return any(item.get("type") == conditions.READY and item.get("reason") in UNDER_WAY for item in told)
 
 
 def _condition(
@@ -132,7 +169,7 @@ def _condition(
         observed_generation=raw["metadata"].get("generation"),
         last_transition_time=old.last_transition_time if old and old.status == status else now,
         reason=str(reason),
-        message=message[:2048],
+        message=steady.message_of(old, status, str(reason), message[:2048]),
     )
 
 

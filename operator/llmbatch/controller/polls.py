@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from llmbatch.api.reasons import Reason
@@ -23,6 +24,8 @@ class Polls:
     """By uid: when the job may be polled again, by the monotonic clock."""
     _failed: dict[str, Problem] = field(default_factory=dict)
     """By uid: what the last poll met, if it failed."""
+    _failures: Counter[str] = field(default_factory=Counter)
+    """By uid: how many polls failed in a row."""
 
     def due_in(self, uid: str) -> float:
         """Give the seconds until a job may be polled again."""
@@ -38,6 +41,7 @@ class Polls:
         """Forget a job that is gone or has ended."""
         self._next.pop(uid, None)
         self._failed.pop(uid, None)
+        self._failures.pop(uid, None)
 
     async def when_due(self, seen: Seen) -> Seen:
         """Ask for the batch if its time has come; else say what the last poll met."""
@@ -61,11 +65,15 @@ class Polls:
         if not isinstance(answer, Answered):
             problem = await self.problem(client, answer)
             self._failed[uid] = problem
-            wait = self.polled(
-                uid, problem.retry_after_seconds or min(interval, seen.observation.limits.recheck_seconds)
-            )
+            self._failures[uid] += 1
+            # What goes on failing is asked less often, but no less than what works or anything else that waits.
+            least, most = sorted((interval, seen.observation.limits.recheck_seconds))
+            grown = backoff.next_delay(self._failures[uid], 0.0, first=least, longest=most)
+            asked = problem.retry_after_seconds
+            wait = self.polled(uid, grown if asked is None else max(least, asked))
             return seen.troubled(problem.model_copy(update={"retry_after_seconds": wait}))
         self._failed.pop(uid, None)
+        self._failures.pop(uid, None)
         wait = self.polled(uid, interval)
         status = facts.with_remote(seen.stored, answer.value, seen.observation.now)
         return seen.found(status=status, batch_errors=facts.told_errors(answer.value), poll_in=wait)

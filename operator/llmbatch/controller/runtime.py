@@ -15,7 +15,7 @@ from llmbatch.controller.discards import Discards
 from llmbatch.controller.finalizers import Finalizers
 from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.handlers import Json, Watch, needs_a_look
-from llmbatch.controller.health import Health
+from llmbatch.controller.health import AGAIN_SECONDS, Health
 from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.passes import Passes
@@ -85,6 +85,7 @@ class Runtime:
             self.cache,
             self.queue,
             self.metrics.gateway_call,
+            min(AGAIN_SECONDS, settings.recheck_seconds),
         )
         health = Health(cluster, self.cache, self.queue, self.gateways, self.recorder, settings.recheck_seconds)
         limits = Limits(

@@ -16,6 +16,7 @@ from llmbatch.api.conditions import (
     Condition,
 )
 from llmbatch.api.reasons import Reason
+from llmbatch.core import steady
 from llmbatch.core.decision import Done, Ending, Finish, Stalled, Wait
 
 Status = Literal["True", "False", "Unknown"]
@@ -116,6 +117,7 @@ def _condition(before: BatchJobStatus, kind: str, said: Stated, generation: int,
     status, reason, message = said
     old = before.condition(kind)
     changed = old is None or old.status != status
+    message = steady.message_of(old, status, str(reason), message)
     return Condition(
         type=kind,
         status=status,

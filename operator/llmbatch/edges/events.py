@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,9 @@ Json = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
+BURST, EVENT_SECONDS = 25, 60.0
+"""Events about one object at once, and seconds until there may be another."""
+MOST_SUBJECTS = 20_000
 MESSAGE_LIMIT = 1000
 """The API server takes 1,024 characters."""
 
@@ -38,14 +42,31 @@ class Recorder:
         """Record as the given pod."""
         self._cluster = cluster
         self._namespace, self._instance, self._uid = namespace, instance, uid
+        self._spent: dict[str, tuple[float, float]] = {}
+        """By uid: how many events were recorded lately, as of when."""
         self._queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue(maxsize=1000)
 
     def record(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
-        """Record an event about an object."""
+        """Record an event about an object; of one that goes on changing, only some."""
+        if not self._may_record(subject.uid):
+            log.info("an event too many was left out", extra={"reason": str(reason), "object": subject.name})
+            return
         try:
             self._queue.put_nowait((subject.namespace, self._body(subject, kind, reason, message)))
         except asyncio.QueueFull:
             log.warning("an event was dropped", extra={"reason": str(reason), "object": subject.name})
+
+    def _may_record(self, uid: str) -> bool:
+        """Count an object's events, as the clients of Kubernetes do: a burst, and then one in a while."""
+        if len(self._spent) >= MOST_SUBJECTS:
+            self._spent.clear()
+        now = time.monotonic()
+        spent, since = self._spent.get(uid, (0.0, now))
+        spent = max(0.0, spent - (now - since) / EVENT_SECONDS) + 1.0
+        if spent > BURST:
+            return False
+        self._spent[uid] = spent, now
+        return True
 
     async def tell(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
         """Record an event before going on, since afterwards nobody would know any more; once, however often it is told."""
