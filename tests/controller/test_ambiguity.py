@@ -103,7 +103,9 @@ def every_case() -> Iterator[Any]:
         yield pytest.param(put_off(Reason.GATEWAY_UNAUTHORIZED, status=status), id=f"{status} of azure")
     route = {"status": 404, "as_": "kong", "message": "no Route matched with those values"}
     yield pytest.param(put_off(Reason.ROUTE_NOT_FOUND, **route), id="404 of kong: no such route")
-    yield pytest.param(refused(status=404, message="File not found."), id="404 of azure: no such file")
+    case = put_off(Reason.FILE_PENDING, status=404, message="File not found.")
+    yield pytest.param(case, id="404 of azure: no such file yet")
+    yield pytest.param(refused(status=404, message="No such model."), id="404 of azure: no such model")
     yield pytest.param(refused(status=400, message="No such deployment."), id="400 of azure")
     yield pytest.param(refused(status=413, as_="kong", message="Payload too large"), id="413 of kong")
     yield pytest.param(refused(status=422), id="422 of azure")

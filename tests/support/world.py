@@ -29,6 +29,7 @@ from llmbatch.core.decision import (
     LookUp,
     RemoveFinalizer,
     Submit,
+    SubmitAgain,
     Upload,
     Wait,
 )
@@ -75,9 +76,7 @@ class World:
 
     def provider_says(self, status: str) -> None:
         """Move all batches that have not ended to a status."""
-        for batch_id, old in self.remote.items():
-            if old not in lifecycle.ENDED:
-                self.remote[batch_id] = status
+        self.remote |= dict.fromkeys(self.alive, status)
 
     def delete(self) -> None:
         """Delete the object, as a user does."""
@@ -91,7 +90,7 @@ class World:
     @property
     def alive(self) -> list[str]:
         """Batches that cost money now."""
-        return [batch_id for batch_id in self.remote if self.remote[batch_id] not in lifecycle.ENDED]
+        return [name for name, status in self.remote.items() if status not in lifecycle.ENDED]
 
     def object(self) -> dict[str, Any]:
         metadata: dict[str, Any] = {"name": "job", "namespace": "team-a", "generation": self.generation}
@@ -122,17 +121,16 @@ class World:
     def _pass(self, answers: Answers) -> Ending:
         seen = self._observe(answers)
         decision, status, problem, finish = decide(seen), seen.status, None, None
-        recorded = seen.batch.id
         if decision.effect is not None:
             status, problem, finish = self._act(seen, decision.effect, answers)
         if problem is not None and problem.final and self.deleted_at is None:
             seen = replace(seen, status=status, trouble=problem)
             decision = decide(seen)
-            assert decision.effect is not None, "a final problem ends the job"
+            assert isinstance(decision.effect, Finish)
             status, problem, finish = self._act(seen, decision.effect, answers)
         if self.gone:
             return Done()
-        if isinstance(decision.effect, FindDuplicates) and status.batches[0].id != recorded:
+        if isinstance(decision.effect, FindDuplicates) and status.batches[0].id != seen.batch.id:
             decision = decide(replace(seen, status=status, unrecorded=False))
         ending = self._ending(seen, decision, problem, finish)
         if answers.crash == "before the status":
@@ -141,8 +139,8 @@ class World:
         return ending
 
     def _observe(self, answers: Answers) -> Observation:
-        stored, trouble = self.status, answers.trouble
-        status, errors = stored, ""
+        stored = status = self.status
+        trouble, errors = answers.trouble, ""
         stage = stage_of(stored)
         batch = stored.batches[0] if stored.batches else None
         if stage is Stage.ENDED or stored.observed_generation != self.generation:
@@ -221,6 +219,8 @@ class World:
                 return *find_duplicates(self, seen, answers), None
             case GiveUpAttempt():
                 return facts.without_intent(status, made_none=False), None, None
+            case SubmitAgain():
+                return facts.without_refused_batch(status), None, None
             case BeginAnew():
                 return BatchJobStatus(), None, None
             case Collect():

@@ -51,6 +51,13 @@ class Batch(Model):
 
     id: str | None = Field(None, description="Id of the batch; absent until it is made.")
     input_file_id: str | None = Field(None, alias="inputFileID", description="Id of the uploaded input file.")
+    uploaded_time: Time | None = Field(None, description="When the input file was uploaded.")
+    refused_ids: list[str] = Field(
+        default=[],
+        max_length=64,
+        alias="refusedIDs",
+        description="Earlier batches of the same file, which the provider failed for want of quota or because it did not know the file yet; the last 64.",
+    )
     output_file_id: str | None = Field(None, alias="outputFileID", description="Id of the file with the answers.")
     error_file_id: str | None = Field(None, alias="errorFileID", description="Id of the file with the failed requests.")
     status: str | None = Field(None, description="Status in the provider's own words.")

@@ -12,7 +12,8 @@ class Reason(StrEnum):
     UPLOADING = "Uploading"
     """The input is being validated and uploaded to the gateway's files route."""
     FILE_PENDING = "FilePending"
-    """The uploaded file is still being processed by the provider; a batch can't be made of it yet."""
+    """The uploaded file is still being processed by the provider, or not known to all of it yet; a batch can't be made of it
+    yet."""
     SUBMITTING = "Submitting"
     """The batch is about to be created; the intent to do so is recorded."""
     SUBMISSION_PENDING = "SubmissionPending"
@@ -74,6 +75,9 @@ class Reason(StrEnum):
     """The gateway asks to slow down (429); the job goes on after the time it asked for."""
     QUOTA_EXCEEDED = "QuotaExceeded"
     """The deployment's enqueued-token or file quota is used up; retried until there is room."""
+    BILLING_LIMIT = "BillingLimit"
+    """The provider's account has reached its billing limit, or can't be charged. A person must see to it; the job goes on by
+    itself afterwards."""
     REQUEST_REFUSED = "RequestRefused"
     """The gateway refuses the request itself (4xx); the message is its own."""
 

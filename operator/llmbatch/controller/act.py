@@ -35,6 +35,7 @@ from llmbatch.core.decision import (
     LookUp,
     RemoveFinalizer,
     Submit,
+    SubmitAgain,
     Upload,
 )
 from llmbatch.core.observation import Stage
@@ -83,6 +84,9 @@ class Actor:
                 return await self.finder.find_duplicates(seen, _client(seen))
             case GiveUpAttempt():
                 return Outcome(facts.without_batch(seen.stored, restored=seen.observation.restored), after=0.0)
+            case SubmitAgain(refusal):
+                self.observer.tries.create_failed(seen, refusal)
+                return Outcome(facts.without_refused_batch(seen.observation.status), after=0.0, moved=True)
             case BeginAnew():
                 return Outcome(BatchJobStatus(), after=0.0)
             case Collect():

@@ -32,7 +32,7 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
 
     A list that breaks off after some of them were found still tells of these.
     """
-    uid, input_file_id = seen.status_uid, seen.batch.input_file_id
+    uid, input_file_id, refused = seen.status_uid, seen.batch.input_file_id, seen.batch.refused_ids
     found: dict[str, RemoteBatch] = {}
     following = Following(oldest, MOST_PAGES)
     unusable, goes_on = False, True
@@ -44,9 +44,18 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
             told = found or (following.after is not None and not isinstance(answer, Unreachable))
             return Found(tuple(found.values()), whole=False, unusable=unusable, failed=answer) if told else answer
         page = answer.value
-        found |= {batch.id: batch for batch in page.batches if matches(batch, input_file_id, uid, oldest)}
+        found |= {
+            batch.id: batch
+            for batch in page.batches
+            if batch.id not in refused and matches(batch, input_file_id, uid, oldest)
+        }
         unusable = unusable or any(matches(batch, input_file_id, uid, oldest) for batch in page.unusable)
         goes_on = following.take(
-            page, sum(is_unclear(batch, oldest) for batch in (*page.batches, *page.unusable) if batch.id not in found)
+            page,
+            sum(
+                is_unclear(batch, oldest)
+                for batch in (*page.batches, *page.unusable)
+                if batch.id not in found and batch.id not in refused
+            ),
         )
     return Found(tuple(found.values()), whole=following.whole, unusable=unusable)

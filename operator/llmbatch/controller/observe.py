@@ -55,7 +55,7 @@ class Observer:
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
         self.polls = Polls(self.gateways)
-        self._files = FileObserver(self.polls, self.slots)
+        self._files = FileObserver(self.polls, self.slots, self.tries)
         self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
         self._results = ResultsObserver(self.polls, self._transfers)
 

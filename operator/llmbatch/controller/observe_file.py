@@ -7,6 +7,7 @@ from llmbatch.controller.polls import Polls
 from llmbatch.controller.queue import Key
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.slots import Slots
+from llmbatch.controller.tries import Tries
 from llmbatch.core import words
 from llmbatch.core.observation import FileState
 from llmbatch.edges.outcome import Answered, NotFound
@@ -18,13 +19,14 @@ class FileObserver:
 
     polls: Polls
     slots: Slots
+    tries: Tries
 
     async def observe(self, seen: Seen, gateway: Key) -> Seen:
         """Look at the uploaded file of a job that has no batch yet."""
         client, file_id = seen.client, seen.observation.batch.input_file_id
         if client is None or file_id is None:
             return seen
-        held = client.pace.held(Operation.CREATE, seen.observation.now)
+        held = client.pace.held(Operation.CREATE, seen.observation.now) or self.tries.create_held(seen)
         if held is not None and seen.observation.deleted_at is None:
             return seen.troubled(held)
         wait = self.polls.due_in(seen.owner.uid)

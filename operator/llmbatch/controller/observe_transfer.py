@@ -73,7 +73,7 @@ class TransferObserver:
         if isinstance(report, UploadReport):
             if problem is None:
                 self.tries.forget(seen.owner.uid, "upload")
-                return seen.found(status=facts.with_upload(seen.stored, report))
+                return seen.found(status=facts.with_upload(seen.stored, report, now))
         elif isinstance(report, CollectReport):
             problem = report.problem
             volume = seen.observation.spec.output.persistent_volume_claim

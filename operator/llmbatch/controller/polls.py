@@ -10,7 +10,7 @@ from llmbatch.controller import calls
 from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.pace import Operation
 from llmbatch.controller.seen import Seen
-from llmbatch.core import backoff, facts
+from llmbatch.core import backoff, facts, shortage
 from llmbatch.core.plan import Problem
 from llmbatch.edges.outcome import Answered, Failure, NotFound
 
@@ -76,7 +76,12 @@ class Polls:
         self._failures.pop(uid, None)
         wait = self.polled(uid, interval)
         status = facts.with_remote(seen.stored, answer.value, seen.observation.now)
-        return seen.found(status=status, batch_errors=facts.told_errors(answer.value), poll_in=wait)
+        return seen.found(
+            status=status,
+            batch_errors=facts.told_errors(answer.value),
+            batch_short_of=shortage.of_batch(answer.value.errors),
+            poll_in=wait,
+        )
 
     async def problem(self, client: Client, answer: Failure, operation: Operation = Operation.READ) -> Problem:
         """Translate a failed call, and have the gateway asked anew."""

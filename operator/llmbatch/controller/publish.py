@@ -67,7 +67,8 @@ class Publisher:
         active = _activity(before), _activity(after)
         # Compare-and-swap, as for the intent itself: an old leader that was frozen just here must not take away the
         # intent of the next one, under which a call may be under way.
-        gives_up = before.submission is not None and after.submission is None and not _names_batch(after)
+        gives_up = (before.submission is not None or _names_batch(before)) and after.submission is None
+        gives_up = gives_up and not _names_batch(after)
         version = seen.raw["metadata"]["resourceVersion"] if gives_up else None
         try:
             with crash.around(crash.Effect.WRITE_STATUS):

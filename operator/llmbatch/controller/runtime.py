@@ -96,7 +96,7 @@ class Runtime:
         )
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
-        tries = Tries(settings.recheck_seconds)
+        tries = Tries(settings.recheck_seconds, settings.settle_seconds)
         observer = Observer(
             self.cache, self.gateways, self.transfers, discards, Slots(self.cache), uploads, limits, tries
         )

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
@@ -84,6 +84,11 @@ class Submitter:
             observation.spec.completion_window,
             naming.batch_metadata(observation.uid, 0, attempt, observation.spec.metadata),
         )
+        if isinstance(answer, NotMade) and answer.lacks_file and observation.file_overdue:
+            told = (
+                f"{answer.message}; it was uploaded long enough ago to be known. Was it deleted? Make the BatchJob anew"
+            )
+            answer = replace(answer, reason=Reason.REQUEST_REFUSED, message=told, retryable=False)
         match answer:
             case Made(batch) if about.is_anothers(batch, observation.batch.input_file_id, observation.uid):
                 log.warning(
@@ -102,6 +107,7 @@ class Submitter:
                 await self.observer.gateways.suspect(client.key)
                 told = with_moment(message, retry_after, self.cluster.now())
                 problem = Problem(reason=reason, message=told, final=final, retry_after_seconds=retry_after)
+                problem = self.observer.tries.create_failed(seen, problem)
                 return await self._withdraw(seen, intent, version, problem)
             case UnknownOutcome(message, unusable=True):
                 log.warning(

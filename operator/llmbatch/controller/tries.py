@@ -10,7 +10,7 @@ from zlib import crc32
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller.seen import Seen
-from llmbatch.core import tries
+from llmbatch.core import backoff, tries
 from llmbatch.core.plan import Problem, Report, UploadReport
 
 UNDER_WAY = frozenset({Reason.ACCEPTED, Reason.UPLOADING, Reason.TRANSFER_PENDING})
@@ -33,6 +33,9 @@ class Tries:
     """Remembers, in this process; of uploads, the status tells the next one enough to go on."""
 
     recheck_seconds: float
+    settle_seconds: float
+    _failures: dict[str, int] = field(default_factory=dict)
+    """By uid: create calls that failed in a row."""
     _held: dict[tuple[str, str], Held] = field(default_factory=dict)
 
     def hold(self, uid: str, what: str, mark: Hashable, problem: Problem, seconds: float) -> Problem:
@@ -56,6 +59,30 @@ class Tries:
         """Forget what a job has failed at."""
         for key in [key for key in self._held if key[0] == uid and (not what or key[1] in what)]:
             del self._held[key]
+        if not what:
+            self._failures.pop(uid, None)
+
+    # --- create calls ------------------------------------------------------------------------------------------------
+
+    def create_failed(self, seen: Seen, problem: Problem) -> Problem:
+        """Hold the next create call back for a while that grows, if the reason is one that passes."""
+        uid = seen.observation.uid
+        longest = {
+            Reason.FILE_PENDING: self.settle_seconds,
+            Reason.RATE_LIMITED: 20 * self.recheck_seconds,
+            Reason.QUOTA_EXCEEDED: 20 * self.recheck_seconds,
+            Reason.BILLING_LIMIT: 240 * self.recheck_seconds,
+        }.get(problem.reason)
+        if longest is None or problem.final:
+            return problem
+        self._failures[uid] = self._failures.get(uid, 0) + 1
+        first = tries.FIRST * self.recheck_seconds
+        seconds = backoff.next_delay(self._failures[uid], random.random(), first=first, longest=longest)  # noqa: S311 - jitter, no secret
+        return self.hold(uid, "create", _mark(seen), problem, max(seconds, problem.retry_after_seconds or 0.0))
+
+    def create_held(self, seen: Seen) -> Problem | None:
+        """Give why the last create call failed, while it is too early for the next."""
+        return self.held(seen.observation.uid, "create", _mark(seen))
 
     # --- uploads -----------------------------------------------------------------------------------------------------
 

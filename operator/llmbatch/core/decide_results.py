@@ -5,8 +5,9 @@ import math
 from llmbatch.api.batchjob_status import OutputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.core import late
-from llmbatch.core.decision import Collect, Decision, Done, Finish, Stalled, Wait
+from llmbatch.core.decision import Collect, Decision, Done, Finish, Stalled, SubmitAgain, Wait
 from llmbatch.core.observation import Observation, Stage
+from llmbatch.core.plan import Problem
 
 NEVER_TAKES_THEM = frozenset({Reason.OUTPUT_TOO_LARGE, Reason.OUTPUT_UNSUPPORTED})
 """The destination will never take the results, until another one is named."""
@@ -92,11 +93,25 @@ def verdict(seen: Observation) -> tuple[Reason, str]:
     return Reason.SUCCEEDED, f"{told}." if doubtful(seen) else f"All {total} requests succeeded."
 
 
+REMEDIES = {
+    Reason.FILE_PENDING: "the file was uploaded only minutes ago, so another batch is made of it",
+    Reason.QUOTA_EXCEEDED: "another batch is made of the same file, when others have ended; a higher quota helps",
+    Reason.BILLING_LIMIT: (
+        "see to the account's billing or its limit at the provider; another batch is then made of the same file"
+    ),
+}
+
+
 def batch_was_refused(seen: Observation) -> Decision | None:
     """End a job whose batch the provider failed as a whole."""
     if seen.stage is not Stage.RESULTS or not late.was_refused(seen.batch):
         return None
     why = seen.batch_errors or "it gives no reason"
+    reason = seen.batch_short_of
+    if reason is not None and not seen.restored and not (reason is Reason.FILE_PENDING and seen.file_overdue):
+        message = f"The provider refused the batch: {why}; {REMEDIES[reason]}"
+        submitting = Wait(Reason.SUBMITTING, "The batch was refused; another one is made of the same file.")
+        return Decision(submitting, SubmitAgain(Problem(reason=reason, message=message)))
     files = seen.own_file_ids if seen.spec.remote_files == "Delete" else ()
     finish = Finish(
         Reason.BATCH_FAILED, f"The provider refused the batch: {why}", complete=False, delete_file_ids=files

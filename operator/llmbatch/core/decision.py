@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from llmbatch.api.reasons import Reason
+from llmbatch.core.plan import Problem
 
 # --- effects: what `act` may do ------------------------------------------------------------------------------------
 
@@ -60,6 +61,13 @@ class GiveUpAttempt:
 
 
 @dataclass(frozen=True)
+class SubmitAgain:
+    """Give a batch up that the provider failed for a reason that passes, and make another of the same file, later."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True)
 class Collect:
     """Download, join and store the results, here or in a transfer Job."""
 
@@ -103,6 +111,7 @@ Effect = (
     | LookUp
     | FindDuplicates
     | GiveUpAttempt
+    | SubmitAgain
     | Collect
     | Discard
     | DeleteFiles

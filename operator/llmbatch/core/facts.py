@@ -19,9 +19,9 @@ def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
     return status.model_copy(update={"batches": [batch, *status.batches[1:]]})
 
 
-def with_upload(status: BatchJobStatus, report: UploadReport) -> BatchJobStatus:
+def with_upload(status: BatchJobStatus, report: UploadReport, now: datetime | None = None) -> BatchJobStatus:
     """Record the uploaded file."""
-    uploaded = with_batch(status, Batch(input_file_id=report.file_id))
+    uploaded = with_batch(status, Batch(input_file_id=report.file_id, uploaded_time=now))
     update: dict[str, object] = {"input": report.input, "upload_tries": None}
     if report.input is not None:
         update["request_counts"] = RequestCounts(total=report.input.requests, completed=0, failed=0)
@@ -124,10 +124,27 @@ def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> B
     return with_batch(status, batch).model_copy(update=update)
 
 
+def without_refused_batch(status: BatchJobStatus) -> BatchJobStatus:
+    """Record that the batch came to nothing for a reason that passes: the same file gets another one, by the same number."""
+    old = status.batches[0]
+    refused = [*old.refused_ids, *([old.id] if old.id else [])][-64:]
+    file = Batch(input_file_id=old.input_file_id, uploaded_time=old.uploaded_time, refused_ids=refused)
+    counts = status.request_counts
+    return with_batch(status, file).model_copy(
+        update={
+            "attempts": max(0, (status.attempts or 0) - 1) or None,
+            "submission_time": None,
+            "duplicates_checked_time": None,
+            "request_counts": counts and RequestCounts(total=counts.total, completed=0, failed=0),
+        }
+    )
+
+
 def with_other(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
     """Record that another batch, made of the same file, takes the place of the one in status."""
     old = status.batches[0] if status.batches else Batch()
-    bare = with_batch(status, Batch(input_file_id=old.input_file_id)).model_copy(update={"submission_time": None})
+    file = Batch(input_file_id=old.input_file_id, uploaded_time=old.uploaded_time, refused_ids=old.refused_ids)
+    bare = with_batch(status, file).model_copy(update={"submission_time": None})
     return with_remote(bare, remote, now)
 
 
@@ -185,7 +202,7 @@ def without_files(status: BatchJobStatus, file_ids: tuple[str, ...]) -> BatchJob
         name: None for name in ("input_file_id", "output_file_id", "error_file_id") if getattr(batch, name) in file_ids
     }
     left = batch.model_copy(update=gone)
-    if left == Batch():
+    if left.model_copy(update={"uploaded_time": None, "refused_ids": []}) == Batch():
         return status.model_copy(update={"batches": status.batches[1:]})
     return with_batch(status, left)
 

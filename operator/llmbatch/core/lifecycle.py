@@ -59,6 +59,7 @@ TRANSITIONS: dict[Phase, dict[Phase, str]] = {
         Phase.VALIDATING: "another batch of the job lives",
         Phase.IN_PROGRESS: "another batch of the job lives",
         Phase.FINALIZING: "another batch of the job lives",
+        Phase.SUBMITTING: "batch refused for want of quota",
         Phase.FAILED: "batch refused",
         Phase.DELETING: "deleted",
     },

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus
+from llmbatch.api.reasons import Reason
 from llmbatch.core import lifecycle
 from llmbatch.core.plan import Problem
 
@@ -42,6 +43,10 @@ def stage_of(status: BatchJobStatus) -> Stage:
     if status.submission is not None:
         return Stage.ANSWER
     return Stage.INPUT if batch.input_file_id is None else Stage.FILE
+
+
+FILE_SETTLES = 5
+"""Times the settle period, 10 minutes by default: so long an uploaded file may be unknown to a part of the provider."""
 
 
 class FileState(StrEnum):
@@ -122,6 +127,8 @@ class Observation:
     file_details: str = ""
     batch_errors: str = ""
     """Why the provider refused the batch, in its own words."""
+    batch_short_of: Reason | None = None
+    """What it refused the batch for, if that passes."""
     lists_batches: bool = True
     may_list: bool = False
     """The gateway lists batches and may be asked now; between two polls it is left in peace."""
@@ -167,6 +174,12 @@ class Observation:
     def next_attempt(self) -> int:
         """Number of the next create call."""
         return (self.status.attempts or 0) + 1
+
+    @property
+    def file_overdue(self) -> bool:
+        """Tell whether the file was uploaded so long ago that the provider should know it."""
+        moment = self.batch.uploaded_time or self.status.start_time
+        return moment is not None and self.older_than(moment, FILE_SETTLES * self.limits.settle_seconds)
 
     @property
     def unchecked(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import about, wire
+from llmbatch.core import about, shortage, wire
 from llmbatch.core.ids import is_safe_id, path_segment
 from llmbatch.core.loose import WireError
 from llmbatch.core.plan import Connection
@@ -49,6 +49,7 @@ class NotMade:
     message: str
     retry_after: float | None = None  # seconds
     retryable: bool = True  # False: the same request will be refused again
+    lacks_file: bool = False  # the provider does not know the file; perhaps not yet
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,19 @@ class Gateway:
         match result:
             case Answered(batch):
                 return Made(batch)
-            case NotFound(message):
+            case NotFound(message, body=body):
                 # The provider doesn't know the file (any more), or not yet.
+                if body is not None and shortage.lacks_file(body.code, body.message, is_object=True):
+                    return NotMade(Reason.FILE_PENDING, message, lacks_file=True)
                 return NotMade(Reason.REQUEST_REFUSED, message, retryable=False)
             case Unreachable(sent=False):
                 return NotMade(result.reason, result.message, result.retry_after)
             case Unreachable():
                 return UnknownOutcome(result.message, unusable=result.reason is Reason.UNUSABLE_ID)
+            case Refused(reason=Reason.REQUEST_REFUSED | Reason.ROUTE_NOT_FOUND) if shortage.lacks_file(
+                result.body.code, result.body.message
+            ):
+                return NotMade(Reason.FILE_PENDING, result.message, result.retry_after, lacks_file=True)
             case Refused():
                 # A conflict may be with the very batch that a proxy on the way made by sending the request twice.
                 if result.status == 409 and result.reason is not Reason.QUOTA_EXCEEDED:

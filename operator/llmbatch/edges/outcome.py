@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import httpx
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import words
+from llmbatch.core import shortage, words
 from llmbatch.core.refusal import ErrorBody, read_error, retry_after
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ class NotFound:
     message: str
     shaped: bool = True
     """It said so in the API's own form."""
+    body: ErrorBody | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def from_response(status: int, headers: httpx.Headers, body: bytes, operation: s
     # Whoever refuses may quote what he doesn't like, in any form.
     said = f"{operation}: {host} answered {status} ({words.told(error.code, error.message)})"
     if status == 404 and _is_missing_object(error):
-        return NotFound(said, error.shaped)
+        return NotFound(said, error.shaped, error)
     reason, remedy = _judge(status, error)
     message = f"{said}; {remedy}" if remedy else said
     if status >= 500 or status == 408:
@@ -179,15 +180,17 @@ def _is_missing_object(error: ErrorBody) -> bool:
 
 
 def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
-    code, text = (error.code or "").lower(), error.message.lower()
-    quota = any(word in code or word in text for word in ("token_limit_exceeded", "quotaexceeded"))
+    text = error.message.lower()
+    short = shortage.of(error.code, error.message, status)
+    if short is Reason.BILLING_LIMIT and status in (400, 402, 403, 409, 422, 429):
+        return short, "see to the account's billing or its limit at the provider; the job then goes on by itself"
     if status in (495, 496) or (status == 400 and "ssl certificate" in text):  # nginx' own, Kong's too
         return Reason.GATEWAY_UNAUTHORIZED, f"check {_CLIENT_CERTIFICATE}"
-    if status in (401, 403):
+    if status in (401, 403) and not (status == 403 and short is not None):
         return Reason.GATEWAY_UNAUTHORIZED, "check the credentials in spec.headers of the BatchGateway"
     if status == 404:
         return Reason.ROUTE_NOT_FOUND, "check spec.url, filesPath and batchesPath of the BatchGateway"
-    if quota and status in (400, 409, 429):
+    if short is not None and status in (400, 403, 409, 422, 429) and not (status == 429 and _is_rate(error)):
         return Reason.QUOTA_EXCEEDED, "it is tried again when other batches have ended; a higher quota helps"
     if status == 400 and ("in 'pending' state" in text or "in 'running' state" in text):
         return Reason.FILE_PENDING, "it is tried again when the provider has processed the file"
@@ -201,6 +204,12 @@ def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
             "raise the gateway's size limit (plugin request-size-limiting, nginx_http_client_max_body_size) or split the input",
         )
     return Reason.REQUEST_REFUSED, ""
+
+
+def _is_rate(error: ErrorBody) -> bool:
+    """Tell a limit of calls in a time from one of what is enqueued or kept."""
+    said = f"{error.code} {error.message}".lower()
+    return not any(word in said for word in ("token_limit_exceeded", "quotaexceeded", "quota_exceeded", "enqueued"))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

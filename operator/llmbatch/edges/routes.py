@@ -123,7 +123,7 @@ def _refused(kind: Kind, result: Refused, url: str) -> RouteProbe:
         return _mismatch(_unencrypted(kind, result.status, url))
     if result.reason is Reason.GATEWAY_UNAUTHORIZED:
         return RouteProbe("unauthorized", result.reason, result.message)
-    if result.reason is Reason.RATE_LIMITED:
+    if result.reason in (Reason.RATE_LIMITED, Reason.BILLING_LIMIT):
         return RouteProbe("unreachable", result.reason, result.message, result.retry_after)
     if result.body.shaped and (result.status in _REFUSES_LIST or result.reason is Reason.QUOTA_EXCEEDED):
         return RouteProbe("unsupported", result.reason, result.message)
