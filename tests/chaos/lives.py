@@ -20,7 +20,8 @@ from tests.support.kstatus import check_status
 from tests.support.kubelet import Kubelet
 
 Who = Literal["operator", "transfer"]
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 150.0
+LONG_SECONDS = 600
 CUSTOM_IDS = ("one", "two--status-400", "three", "four", "five")
 INPUT = {"persistentVolumeClaim": {"claimName": "data", "path": "in/batch.jsonl"}}
 OUTPUT = {"persistentVolumeClaim": {"claimName": "data", "path": "out/results.jsonl"}}
@@ -180,12 +181,12 @@ class Play:
             details = given.get(self.life.lost, {})
             self.kong.fault(self.life.lost, "batches.create", **details)
         if self.life is TWICE:
-            # Longer than the settle period: both run when it is looked for them.
-            self.kong.configure(in_progress_seconds=8)
+            # Both run when it is looked for them, however long that takes.
+            self.kong.configure(in_progress_seconds=LONG_SECONDS)
         if self.life.filling:
             self.kong.configure(quirks={"filling_seconds": 2.5})
         if self.life.deleted:
-            self.kong.configure(in_progress_seconds=600)
+            self.kong.configure(in_progress_seconds=LONG_SECONDS)
         await operator.start()
         apply_all(api, self.kong, jsonl(), self.life.job())
         if self.life.deleted:
@@ -197,6 +198,8 @@ class Play:
             api.remove("batchjobs", "job")
             await self._until(lambda: api.get("batchjobs", "job") is None, api, operator)
         else:
+            if self.life is TWICE:
+                await self._until_the_second_is_cancelled()
             await self._until(lambda: _at_rest(api), api, operator)
         died = operator.exit_codes if self.death.who == "operator" else kubelet.exit_codes
         await self._until(lambda: crash.EXIT_CODE in died, api, operator)
@@ -204,6 +207,13 @@ class Play:
         await self._until(
             lambda: operator.log().count("this process leads") >= len(operator.exit_codes) + 1, api, operator
         )
+
+    async def _until_the_second_is_cancelled(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not any(batch["object"]["status"] == "cancelled" for batch in await asyncio.to_thread(self.kong.batches)):
+            assert time.monotonic() < deadline, f"{self.death}: the second batch runs on"
+            await asyncio.sleep(0.2)
+        await asyncio.to_thread(self.kong.advance, LONG_SECONDS)
 
     async def _until(self, done: Callable[[], object], api: ApiServer, operator: OperatorProcess) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.paths import CACHE, REPOSITORY, content_hash
+from tests.cluster.paths import CACHE, REPOSITORY, alone, content_hash
 from tests.cluster.shell import ClusterError, run
 from tests.cluster.tools import KUBERNETES_VERSION, SOURCE
 
@@ -42,8 +42,15 @@ def location(folder: Path) -> str:
 
 def kubernetes() -> Path:
     """Give the folder with the schemas of Kubernetes' own kinds; made once, then kept in the cache."""
+    if not FOLDER.is_dir():
+        with alone("schemas", "another run that makes Kubernetes' schemas"):
+            _make_kubernetes()
+    return FOLDER
+
+
+def _make_kubernetes() -> None:
     if FOLDER.is_dir():
-        return FOLDER
+        return  # by whoever was waited for
     unfinished = FOLDER.with_name(f"{FOLDER.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -54,7 +61,6 @@ def kubernetes() -> Path:
             _write(unfinished, kind["kind"], kind["group"], kind["version"], schema)
     # Renamed only when whole, so that a run that was broken off leaves nothing that passes for a set of schemas.
     unfinished.rename(FOLDER)
-    return FOLDER
 
 
 def custom(folder: Path) -> Path:
