@@ -6,38 +6,50 @@ import pytest
 
 import tests.cluster
 from tests.cluster import Cluster
+from tests.e2e import shared
 from tests.e2e.canary import Collector
 from tests.e2e.release import Release
+from tests.e2e.shared import Shared
 from tests.e2e.watcher import Watcher
+from tests.suite import relay
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     """A real cluster with this checkout's images."""
+    if relay.is_handed_over() and (there := tests.cluster.find()):
+        return there
     found = tests.cluster.up()
     tests.cluster.build_images(found)
     return found
 
 
 @pytest.fixture(scope="session")
-def release(cluster: Cluster) -> Iterator[Release]:
-    """The operator and the emulator, installed by Helm and ready."""
-    found = Release(cluster)
-    found.install()
+def shared_by_all(cluster: Cluster, pytestconfig: pytest.Config) -> Iterator[Shared]:
+    """The release, and whoever reads along: made once for all tests on the cluster, in whatever process they run."""
+    if relay.is_handed_over():
+        found = Shared.found(cluster)
+    else:
+        found = pytestconfig.stash.get(shared.KEY, None) or Shared.installed(cluster)
     yield found
     found.close()
 
 
 @pytest.fixture(scope="session")
-def canaries(release: Release) -> Iterator[Collector]:
-    """Whatever the operator told anybody, searched for credentials and prompts from the first test on."""
-    with Collector(release.cluster) as collector:
-        yield collector
+def release(shared_by_all: Shared) -> Release:
+    """The operator and the emulator, installed by Helm and ready."""
+    return shared_by_all.release
 
 
 @pytest.fixture(scope="session")
-def statuses(release: Release) -> Iterator[Watcher]:
+def canaries(shared_by_all: Shared) -> Collector:
+    """Whatever the operator told anybody, searched for credentials and prompts from the first test on."""
+    assert shared_by_all.canaries is not None, "what was told is judged in the process that installed the release"
+    return shared_by_all.canaries
+
+
+@pytest.fixture(scope="session")
+def statuses(shared_by_all: Shared) -> Watcher:
     """Every state of every BatchJob that the API server told of, from the first test on."""
-    watcher = Watcher(release.cluster)
-    yield watcher
-    watcher.close()
+    assert shared_by_all.statuses is not None, "statuses are judged in the process that installed the release"
+    return shared_by_all.statuses

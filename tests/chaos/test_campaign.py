@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.campaign import Campaign
 from tests.e2e.release import Release
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 KILLS = 30
 
 

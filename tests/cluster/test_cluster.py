@@ -12,7 +12,7 @@ import yaml
 import tests.cluster
 from tests.cluster import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("namespace cluster-test")]
 
 NAMESPACE = "cluster-test"
 RESTRICTED: dict[str, Any] = {
@@ -147,6 +147,7 @@ def test_up_on_a_running_cluster_keeps_it(cluster: Cluster) -> None:
     assert identity() == before
 
 
+@pytest.mark.alone
 def test_a_killed_api_server_comes_back_with_its_data(cluster: Cluster) -> None:
     if cluster.kind != "embedded":
         pytest.skip("only the embedded cluster's parts can be killed")

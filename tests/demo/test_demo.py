@@ -57,6 +57,7 @@ def afterwards(release: Release) -> Iterator[Release]:
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 def test_the_demo_runs_five_requests_and_ends_with_what_to_do_next(afterwards: Release) -> None:
     finished = demo("up")
 

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from tests.e2e import objects
-from tests.e2e.canary import Collector
 from tests.e2e.kube import Json, Kube
 from tests.e2e.release import Release
-from tests.e2e.watcher import Watcher
 from tests.emulator.client import Instance
 
 
@@ -56,11 +54,7 @@ def make_tenant(release: Release, **config: Any) -> Tenant:
 
 
 @pytest.fixture
-def tenant(
-    release: Release,
-    statuses: Watcher,  # noqa: ARG001 - what it sees is judged last
-    canaries: Collector,  # noqa: ARG001 - so is this
-) -> Iterator[Tenant]:
+def tenant(release: Release) -> Iterator[Tenant]:
     """A namespace for one test."""
     made = make_tenant(release)
     yield made

@@ -13,6 +13,7 @@ from tests.e2e.conftest import Tenant
 from tests.e2e.kube import Json, condition
 from tests.e2e.release import CHARTS_LEASE, Release
 
+pytestmark = pytest.mark.alone
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 UNREACHABLE_SECONDS = 60
 

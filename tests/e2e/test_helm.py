@@ -35,6 +35,7 @@ def own_release(release: Release) -> Iterator[Release]:
     release.install()
 
 
+@pytest.mark.alone
 def test_an_upgrade_takes_jobs_under_way_along(tenant: Tenant, own_release: Release) -> None:
     tenant.kong.configure(in_progress_seconds=8)
     tenant.kube.apply(PROMPTS, JOB)
@@ -44,6 +45,7 @@ def test_an_upgrade_takes_jobs_under_way_along(tenant: Tenant, own_release: Rele
     assert tenant.creates() == 1
 
 
+@pytest.mark.alone
 def test_after_an_uninstall_jobs_and_definitions_are_there_and_a_new_release_goes_on(
     tenant: Tenant, own_release: Release
 ) -> None:
@@ -61,6 +63,7 @@ def test_after_an_uninstall_jobs_and_definitions_are_there_and_a_new_release_goe
     tenant.kube.delete("batchjob", "job")
 
 
+@pytest.mark.alone
 def test_after_an_uninstall_no_job_is_held_whether_it_runs_or_is_being_deleted(
     tenant: Tenant, own_release: Release
 ) -> None:
@@ -85,6 +88,7 @@ def test_after_an_uninstall_no_job_is_held_whether_it_runs_or_is_being_deleted(
         assert not own_release.kube.exists(kind, f"{own_release.name}-uninstall"), kind
 
 
+@pytest.mark.alone
 def test_with_watch_namespaces_no_cluster_role_is_held_and_only_they_are_served(
     release: Release, own_release: Release
 ) -> None:

@@ -10,7 +10,6 @@ from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import condition
 from tests.e2e.release import Release
-from tests.e2e.watcher import Watcher
 
 IDS = ("prod1", "prod2", "prod3", "prod4", "prod5")
 PLACES = ("configmap", "secret", "volume")
@@ -26,7 +25,7 @@ class Town:
 
 
 @pytest.fixture(scope="module", params=DIALECTS)
-def town(request: pytest.FixtureRequest, release: Release, statuses: Watcher) -> Iterator[Town]:  # noqa: ARG001
+def town(request: pytest.FixtureRequest, release: Release) -> Iterator[Town]:
     tenant = make_tenant(release, dialect=request.param)
     kube = tenant.kube
     volume = objects.Volume(kube, "data", release.cluster.operator_image)

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
 
@@ -16,6 +18,7 @@ def _until_made(tenant: Tenant) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.alone
 def test_an_operator_killed_between_the_call_and_the_write_adopts_its_batch(tenant: Tenant) -> None:
     tenant.kong.fault("hang_after", "batches.create", seconds=20)
     tenant.kube.apply(PROMPTS, JOB)
@@ -85,6 +88,7 @@ def test_a_gateway_without_a_list_asks_a_person_and_goes_on_at_their_word(tenant
     assert tenant.creates() == 1
 
 
+@pytest.mark.alone
 def test_an_operator_that_is_restarted_goes_on_with_every_job(tenant: Tenant) -> None:
     tenant.kong.configure(in_progress_seconds=4)
     tenant.kube.apply(PROMPTS, *(

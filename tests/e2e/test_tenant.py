@@ -12,7 +12,6 @@ from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import Json, Kube, KubectlError, condition
 from tests.e2e.release import Release
-from tests.e2e.watcher import Watcher
 from tests.support.canary import CREDENTIAL, CREDENTIAL_WORD, scan
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
@@ -35,7 +34,7 @@ def writer(tenant: Tenant) -> Writer:
 
 
 @pytest.fixture(scope="module")
-def shared_tenant(release: Release, statuses: Watcher) -> Iterator[Tenant]:  # noqa: ARG001 - what it sees is judged last
+def shared_tenant(release: Release) -> Iterator[Tenant]:
     """A namespace for all tests of what is refused: they leave nothing in it."""
     made = make_tenant(release)
     yield made

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from llmbatch.core import naming
 from tests.e2e import objects
@@ -11,6 +12,8 @@ from tests.e2e.canary import KINDS, Collector
 from tests.e2e.conftest import Tenant
 from tests.e2e.forward import forward
 from tests.support.canary import CREDENTIAL, PROMPT, PROMPT_WORD
+
+pytestmark = pytest.mark.judges
 
 
 def test_a_credential_or_prompt_that_is_told_is_found(tenant: Tenant, canaries: Collector) -> None:

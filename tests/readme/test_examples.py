@@ -43,6 +43,7 @@ def custom_ids(lines: str | None) -> list[str]:
     return [json.loads(line)["custom_id"] for line in (lines or "").splitlines()]
 
 
+@pytest.mark.xdist_group("namespace default")
 def test_all_together_as_they_are(default: Kube, release: Release) -> None:
     for path in EXAMPLES:
         default.run("apply", "-f", str(path))

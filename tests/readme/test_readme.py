@@ -120,6 +120,7 @@ def test_the_readmes_manifest_is_the_example() -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.xdist_group("namespace default")
 def test_every_kubectl_command_works_in_the_readmes_order(default: Kube, release: Release) -> None:
     shell = Shell(default)
     # It stands still while the README looks at a job under way.
@@ -167,6 +168,7 @@ def check_output(command: str, printed: str) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 @pytest.mark.parametrize("command", commands("helm"))
 def test_the_chart_is_installed_as_written(release: Release, command: str) -> None:
     # The same image, and this release's own settings, so that later tests find it as it was.

@@ -1,16 +1,31 @@
-"""Order, times, and the cluster's comings and goings: pytest -p tests.suite.plugin."""
+"""Order, times, tests beside each other, and the cluster's comings and goings: pytest -p tests.suite.plugin.
+
+First the fast tests, in parallel processes, while the cluster comes up. Then those on the cluster that only wait, beside
+each other, each in a namespace of its own. Then, one after another and in this process, those marked `alone`, which kill,
+change or measure what all share; and last those marked `judges`, of what all the others produced.
+"""
 
 import contextlib
 import os
 import time
-from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 
 import pytest
 from _pytest.capture import CaptureManager
 
 import tests.cluster
+from tests.e2e import shared
+from tests.e2e.shared import Shared
+from tests.suite import beside
 
-_FAST, _COMING_AND_GOING, _ON_CLUSTER = "fast tests", "the cluster's coming and going", "tests on the cluster"
+_FAST, _COMING_AND_GOING = "fast tests", "the cluster's coming and going"
+_WAITING, _ALONE = "tests on the cluster, beside each other", "tests on the cluster, one after another"
+
+FAST_PROCESSES = (os.cpu_count() or 2) + 1
+"""One more than there are processors, since now and then a test waits."""
+WAITING_PROCESSES = 5
+"""These do little but wait; more of them, and the machine would be what they wait for."""
 
 
 class Suite:
@@ -18,37 +33,67 @@ class Suite:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._seconds = {_FAST: 0.0, _COMING_AND_GOING: 0.0, _ON_CLUSTER: 0.0}
+        self._seconds = dict.fromkeys((_FAST, _COMING_AND_GOING, _WAITING, _ALONE), 0.0)
         self._part, self._began = _FAST, time.monotonic()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put the tests on the cluster last: what fails without one is known sooner."""
-        items.sort(key=_needs_cluster)
+        items.sort(key=_turn)
 
-    # Around pytest-timeout's own wrapper, since a first run compiles Kubernetes, which takes longer than any test may.
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Bring the cluster up before the first test that needs it."""
-        if self._part == _FAST and _needs_cluster(item):
-            self._enter(_COMING_AND_GOING)
-            # The fixture tries again, and its test then fails with the reason.
-            with self.shown(), contextlib.suppress(tests.cluster.ClusterError):
-                print(flush=True)
-                tests.cluster.build_images(tests.cluster.up())
-            self._enter(_ON_CLUSTER)
-        return (yield)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Hand over what can run beside each other, run the rest here, and take the cluster down."""
+        if session.config.option.collectonly or session.testsfailed:
+            return None  # pytest knows what to say
+        needed = any(_turn(item) for item in session.items)
+        was_up = needed and tests.cluster.find() is not None
+        try:
+            left = self._hand_over(session, needed=needed)
+            for item, following in zip_longest(left, left[1:]):
+                session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                beside.stop_if_told(session)
+        finally:
+            if needed:
+                self._end(session, keep=was_up or bool(os.environ.get("KEEP_CLUSTER")))
+        return True
 
-    def take_down(self) -> None:
-        """Take the cluster down, if this run needed one, and look for traces."""
-        if self._part == _FAST:
-            return
+    def _hand_over(self, session: pytest.Session, *, needed: bool) -> list[pytest.Item]:
+        """Run what can run in other processes; answers the others."""
+        fast, waiting, *others = ([item for item in session.items if _turn(item) == turn] for turn in range(4))
+        left: list[pytest.Item] = []
+        with ThreadPoolExecutor(1) as background:
+            coming = background.submit(self._bring_up) if needed else None
+            left += _beside(session, fast, FAST_PROCESSES)
+            if coming is not None:
+                self._enter(_COMING_AND_GOING)
+                # If it failed, the fixture tries again, and its tests then fail with the reason.
+                there = coming.exception() is None
+                self._enter(_WAITING)
+                left += _beside(session, waiting, WAITING_PROCESSES) if there else waiting
+                self._enter(_ALONE)
+        return [*left, *(item for part in others for item in part)]
+
+    def _bring_up(self) -> None:
+        with self.shown():
+            print(flush=True)
+            cluster = tests.cluster.up()
+            tests.cluster.build_images(cluster)
+        self._config.stash[shared.KEY] = Shared.installed(cluster)
+
+    def _end(self, session: pytest.Session, *, keep: bool) -> None:
+        """Take the cluster down, unless it is to stay, and look for traces."""
         self._enter(_COMING_AND_GOING)
+        if (used := self._config.stash.get(shared.KEY, None)) is not None:
+            used.close()
+        if keep:
+            return
         with self.shown():
             print(flush=True)
             tests.cluster.down()
-        left = tests.cluster.traces()
-        assert not left, f"the cluster left traces: {left}"
+        if left := tests.cluster.traces():
+            session.shouldfail = f"the cluster left traces: {left}"
+            raise session.Failed(session.shouldfail)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say how long each part took; pytest's own line comes after it, and last."""
@@ -70,18 +115,21 @@ class Suite:
         return contextlib.nullcontext()
 
 
-def _needs_cluster(item: pytest.Item) -> bool:
-    return item.get_closest_marker("cluster") is not None
+def _turn(item: pytest.Item) -> int:
+    """Say when a test's turn is: 0 for those without a cluster."""
+    if item.get_closest_marker("cluster") is None:
+        return 0
+    if item.get_closest_marker("judges") is not None:
+        return 3
+    return 2 if item.get_closest_marker("alone") is not None else 1
 
 
-@pytest.fixture(scope="session", autouse=True)
-def left_as_found(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Take the cluster down after the last test if it wasn't up before the first; KEEP_CLUSTER=1 keeps it."""
-    was_up = tests.cluster.find() is not None
-    yield
-    suite = pytestconfig.pluginmanager.getplugin("llmbatch-suite")
-    if isinstance(suite, Suite) and not was_up and not os.environ.get("KEEP_CLUSTER"):
-        suite.take_down()
+def _beside(session: pytest.Session, items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """Run tests in so many processes, unless they are too few to be worth it; answers those that are left."""
+    if len(items) < beside.FEWEST:
+        return items
+    beside.run(session, items, processes=processes)
+    return []
 
 
 def pytest_configure(config: pytest.Config) -> None:
