@@ -37,6 +37,8 @@ class Settings(BaseModel):
     cleanup_timeout_seconds: float = Field(300, gt=0)
     stall_after_seconds: float = Field(120, ge=0)
     """How long what often passes by itself (a missing Secret, a pod that no node takes yet) is Reconciling before it is Stalled."""
+    ca_file: str = ""
+    """File with PEM certificates of authorities that are trusted besides the system's, here and in transfer pods."""
     lease_name: str = "llmbatch"
     """Name of the Lease in `namespace` by which one of several operators is chosen to work."""
     lease_seconds: float = Field(15, ge=1)

@@ -15,6 +15,8 @@ EVERYTHING: Values = {
         "service": {"annotations": {"prometheus.io/scrape": "true"}},
         "serviceMonitor": {"enabled": True, "scrapeTimeout": "10s", "labels": {"release": "prometheus"}},
     },
+    "proxy": {"httpsProxy": "http://proxy:3128", "httpProxy": "http://proxy:3128", "noProxy": ".svc,10.0.0.0/8"},
+    "caBundle": {"configMap": {"name": "company", "key": "ca.crt"}},
     "transfer": {
         "labels": {"kueue.x-k8s.io/queue-name": "batch"},
         "annotations": {"sidecar.istio.io/inject": "false"},

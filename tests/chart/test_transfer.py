@@ -52,3 +52,21 @@ def test_user_and_groups_can_be_left_to_the_namespace_and_the_rest_stays_restric
 ])  # fmt: skip
 def test_values_that_can_not_work_are_refused(chart: Chart, values: Values) -> None:
     assert not chart.template(values).ok
+
+
+def test_proxies_and_the_companys_authorities_reach_the_operator(chart: Chart) -> None:
+    deployment = named(chart.render(EVERYTHING), "Deployment", "llmbatch")
+    given = environment(deployment)
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        assert given[name] == given[name.lower()] != ""
+    assert given["LLMBATCH_CA_FILE"] == "/etc/llmbatch/authorities/ca.crt"
+    volumes = {item["name"]: item for item in deployment["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["authorities"]["configMap"] == {"name": "company", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    secret = chart.render({"caBundle": {"secret": {"name": "company", "key": "ca"}}})
+    volumes = {
+        item["name"]: item for item in named(secret, "Deployment", "llmbatch")["spec"]["template"]["spec"]["volumes"]
+    }
+    assert volumes["authorities"]["secret"]["secretName"] == "company"
+    assert not {"HTTPS_PROXY", "https_proxy", "NO_PROXY"} & set(
+        environment(named(chart.render(), "Deployment", "llmbatch"))
+    )

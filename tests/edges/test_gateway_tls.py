@@ -61,7 +61,8 @@ def _told(result: object) -> Told:
         case Refused() | Unreachable() | NotMade() | Problem():
             # The provider itself says that it has no such file: the call came through.
             through = (
-                result.reason in {Reason.REQUEST_REFUSED, Reason.RESULTS_UNREADABLE} and "answered 40" in result.message
+                result.reason in {Reason.REQUEST_REFUSED, Reason.RESULTS_UNREADABLE, Reason.FILE_PENDING}
+                and "answered 40" in result.message
             )
             return None if through else (result.reason, result.message)
     raise AssertionError(f"an outcome that nobody expected: {result}")

@@ -78,6 +78,14 @@ class TLS(Model):
         None, description="Authorities to trust in place of the system's, for a gateway with a private CA."
     )
     client_certificate: ClientCertificate | None = Field(None, description="Client certificate for mutual TLS.")
+    server_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$",
+        description="Name that the gateway's certificate is for, when it is reached under another one: it is asked for (SNI) "
+        "and checked in place of the host in url. The Host header stays that of url.",
+    )
     insecure_skip_verify: bool = Field(
         default=False,
         description="Accepts any certificate. For trials only: credentials and prompts can be read by a third party.",

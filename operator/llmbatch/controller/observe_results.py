@@ -34,7 +34,7 @@ class ResultsObserver:
             problem = await transfers.claim_problem(seen.key.namespace, volume.claim_name, "spec.output")
             if problem is not None:
                 return seen.troubled(problem)
-            connection = transfer_job.pod_connection(client.spec)
+            connection = transfer_job.pod_connection(client.spec, client.access.authorities)
             plan = transfers.collect_plan(spec, seen.stored, connection, Look.of(seen.observation))
             seen = replace(seen, plan=plan)
             found = await self.transfers.job(seen)

@@ -35,7 +35,8 @@ class TransferObserver:
         held = self.tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
         if held is not None and found is not None:
             return seen.troubled(held)
-        connection = client.access.connection if found is not None else transfer_job.pod_connection(client.spec)
+        pods = transfer_job.pod_connection(client.spec, client.access.authorities)
+        connection = client.access.connection if found is not None else pods
         attempt, look = seen.observation.next_attempt, self.uploads.may_be_there(seen.owner.uid)
         plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, connection, look=look)
         seen = replace(seen, plan=plan)

@@ -81,7 +81,7 @@ class Runtime:
         self.recorder = Recorder(cluster, settings.namespace, settings.pod_name, settings.pod_uid)
         self.gateways = Gateways(
             cluster,
-            Credentials(cluster, folder),
+            Credentials(cluster, folder, settings.ca_file),
             self.cache,
             self.queue,
             self.metrics.gateway_call,

@@ -1,5 +1,6 @@
 """The transfer Jobs of a BatchJob: made, looked at, replaced and removed."""
 
+import os
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +33,7 @@ class TransferJobs:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         """Take what a Job's pod is made from, besides the BatchJob."""
         self._cluster, self._settings = cluster, settings
+        self._proxies = transfer_job.proxies_of(os.environ)
 
     async def start(
         self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan
@@ -51,7 +53,7 @@ class TransferJobs:
         Raises:
             ClusterError: It can't be made.
         """
-        body = transfer_job.manifest(owner, job, gateway, plan, self._settings)
+        body = transfer_job.manifest(owner, job, gateway, plan, self._settings, proxies=self._proxies)
         # Of an earlier plan (another output, another gateway): nobody would read what they report.
         await self.remove_others(owner, body["metadata"]["name"])
         try:
@@ -69,7 +71,7 @@ class TransferJobs:
         One that was made from another template (spec.transfer, image, connection, the operator's settings) and whose
         container has not started is removed, so that it is made anew.
         """
-        wanted = transfer_job.manifest(owner, job, gateway, plan, self._settings)
+        wanted = transfer_job.manifest(owner, job, gateway, plan, self._settings, proxies=self._proxies)
         name = wanted["metadata"]["name"]
         found = await self._cluster.get(KUBERNETES_JOBS, owner.namespace, name)
         if found is None:

@@ -36,6 +36,10 @@ class Connection(Model):
     ca_file: str | None = None
     certificate_file: str | None = None
     key_file: str | None = None
+    authorities: str | None = None
+    """PEM certificates that are trusted besides the system's, unless ca_file names others."""
+    server_name: str | None = None
+    """The name that the gateway's certificate is for, when it is not that of the url."""
     insecure_skip_verify: bool = False
     connect_seconds: int = 10
     request_seconds: int = 60

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import certifi
 import httpx
 
 from llmbatch.api.reasons import Reason
 from llmbatch.core.plan import Connection, Setting
+from llmbatch.edges import tls
 
 # httpx writes whole URLs into its log, and a query parameter may be a credential; httpcore writes headers.
 for _name in ("httpx", "httpcore"):
@@ -169,7 +169,8 @@ def _tls(connection: Connection, material: Material) -> ssl.SSLContext:
     if connection.url.startswith("http:"):
         # Not used. Loading the system's authorities would take some megabytes and milliseconds for nothing.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, **_authorities(connection, material))
+    context = tls.context(connection.server_name)
+    _trust(context, connection, material)
     # Python 3.13 began to refuse authorities without certain extensions; private ones often lack them.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if connection.insecure_skip_verify:
@@ -186,25 +187,27 @@ def _tls(connection: Connection, material: Material) -> ssl.SSLContext:
     return context
 
 
-def _authorities(connection: Connection, material: Material) -> dict[str, Any]:
+def _trust(context: ssl.SSLContext, connection: Connection, material: Material) -> None:
+    source = "spec.tls.caBundle must name PEM certificates"
     try:
         if material.ca is not None:
-            pem = material.ca.decode("ascii", "replace")
+            _load(context, material.ca.decode("ascii", "replace"))
         elif connection.ca_file is not None:
-            pem = Path(connection.ca_file).read_text("ascii", "replace")
+            _load(context, Path(connection.ca_file).read_text("ascii", "replace"))
         else:
-            paths = ssl.get_default_verify_paths()
-            # A minimal image has no authorities of its own.
-            bare = paths.cafile is None and not (paths.capath and any(Path(paths.capath).iterdir()))
-            return {"cafile": certifi.where()} if bare else {}
-        # Tried on its own, because an empty bundle would otherwise silently mean: trust the system's.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
-        return {"cadata": pem}
+            tls.trust_the_systems(context)
+            if connection.authorities is not None:
+                source = "the chart value caBundle must name PEM certificates"
+                _load(context, connection.authorities)
     except (OSError, ValueError) as error:
         raise ConnectionInvalidError(
-            Reason.GATEWAY_INVALID,
-            f"the CA bundle can't be used ({_plain(error)}): spec.tls.caBundle must name PEM certificates",
+            Reason.GATEWAY_INVALID, f"the CA bundle can't be used ({_plain(error)}): {source}"
         ) from None
+
+
+def _load(context: ssl.SSLContext, pem: str) -> None:
+    # One that is empty is refused too; it must not come to mean that nobody is trusted, or everybody.
+    context.load_verify_locations(cadata=pem)
 
 
 def _present(context: ssl.SSLContext, connection: Connection, material: Material) -> None:

@@ -12,6 +12,7 @@ from llmbatch.core.plan import Connection, Problem
 from llmbatch.edges import transfer_job
 from llmbatch.edges.cluster import Cluster
 from llmbatch.edges.permissions import CONFIGMAPS, SECRETS, Resource
+from llmbatch.edges.tls import Authorities, AuthoritiesError
 
 Json = dict[str, Any]
 
@@ -25,6 +26,11 @@ class Access:
     fingerprint: str
     """Changes whenever the spec or a value it refers to changes."""
 
+    @property
+    def authorities(self) -> str | None:
+        """The installation's own authorities, for transfer pods too."""
+        return self.connection.authorities
+
 
 class MissingError(Exception):
     """Something that a BatchGateway refers to does not exist."""
@@ -33,9 +39,10 @@ class MissingError(Exception):
 class Credentials:
     """Reads references from the cluster; certificates go into files, since TLS libraries take no other form."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        """Keep certificate files in the given folder, readable by the operator alone."""
+    def __init__(self, cluster: Cluster, folder: Path, ca_file: str = "") -> None:
+        """Keep certificate files in the given folder, readable by the operator alone; `ca_file`: see Authorities."""
         self._cluster = cluster
+        self._authorities = Authorities(ca_file)
         self._folder = folder
 
     async def resolve(self, namespace: str, spec: BatchGatewaySpec) -> Access | Problem:
@@ -48,11 +55,18 @@ class Credentials:
                 if spec.tls.client_certificate
                 else None
             )
+            authorities = None if ca is not None else self._authorities.read()
+        except AuthoritiesError as error:
+            return Problem(reason=Reason.GATEWAY_INVALID, message=str(error))
         except MissingError as error:
             return Problem(reason=Reason.CREDENTIALS_NOT_FOUND, message=str(error))
         certificate, key = client or (None, None)
         connection = transfer_job.connection(
-            spec, ca_file=self._file(ca), certificate_file=self._file(certificate), key_file=self._file(key)
+            spec,
+            ca_file=self._file(ca),
+            certificate_file=self._file(certificate),
+            key_file=self._file(key),
+            authorities=authorities,
         )
         parts = [connection.model_dump_json(), *(f"{name}={value}" for name, value in sorted(environ.items()))]
         return Access(connection, environ, hashlib.sha256("\n".join(parts).encode()).hexdigest())

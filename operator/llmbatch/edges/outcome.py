@@ -86,7 +86,7 @@ TRANSLATED: dict[type[httpx.TransportError], tuple[bool, str]] = {
 
 
 _NAME_THE_AUTHORITY = "name its authority in spec.tls.caBundle of the BatchGateway"
-_OTHER_NAME = "give spec.url of the BatchGateway the name that is in the certificate"
+_OTHER_NAME = "give spec.url of the BatchGateway the name that is in the certificate, or spec.tls.serverName"
 # By OpenSSL's X509_V_ERR_…; no authority in caBundle helps against these.
 _CERTIFICATE_REMEDIES = {
     9: "it is not valid yet: check the clocks, or replace it at the gateway",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,16 @@ LONGEST_SECONDS = 6 * 3600
 """A Job that takes longer is ended and begun anew: its node may be gone."""
 KEPT_SECONDS = 3600
 """A finished Job stays so long, for its log and in case the operator was away when it ended."""
+
+
+PROXIES = tuple(
+    form for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY") for form in (name, name.lower())
+)
+
+
+def proxies_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """Give the variables by which the operator itself finds its way to gateways, for the transfer pods."""
+    return {name: environment[name] for name in PROXIES if environment.get(name)}
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,12 @@ def settings_of(kind: str, values: list[NamedValue]) -> list[Setting]:
 
 
 def connection(
-    spec: BatchGatewaySpec, *, ca_file: str | None, certificate_file: str | None, key_file: str | None
+    spec: BatchGatewaySpec,
+    *,
+    ca_file: str | None,
+    certificate_file: str | None,
+    key_file: str | None,
+    authorities: str | None = None,
 ) -> Connection:
     """Describe how the gateway is reached, with files where the caller has put them."""
     return Connection(
@@ -85,6 +101,9 @@ def connection(
         ca_file=ca_file,
         certificate_file=certificate_file,
         key_file=key_file,
+        # A gateway's own bundle is trusted in place of all others.
+        authorities=authorities if ca_file is None else None,
+        server_name=spec.tls.server_name,
         insecure_skip_verify=spec.tls.insecure_skip_verify,
         connect_seconds=spec.timeouts.connect_seconds,
         request_seconds=spec.timeouts.request_seconds,
@@ -92,7 +111,7 @@ def connection(
     )
 
 
-def pod_connection(spec: BatchGatewaySpec) -> Connection:
+def pod_connection(spec: BatchGatewaySpec, authorities: str | None = None) -> Connection:
     """Describe how the transfer pod reaches the gateway."""
     client = spec.tls.client_certificate is not None
     return connection(
@@ -100,10 +119,19 @@ def pod_connection(spec: BatchGatewaySpec) -> Connection:
         ca_file=f"{CA_ROOT}/ca.crt" if spec.tls.ca_bundle is not None else None,
         certificate_file=f"{CLIENT_ROOT}/tls.crt" if client else None,
         key_file=f"{CLIENT_ROOT}/tls.key" if client else None,
+        authorities=authorities,
     )
 
 
-def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan, settings: Settings) -> Json:
+def manifest(
+    owner: Owner,
+    job: BatchJobSpec,
+    gateway: BatchGatewaySpec | None,
+    plan: Plan,
+    settings: Settings,
+    *,
+    proxies: Mapping[str, str] | None = None,
+) -> Json:
     """Make the Job: restricted pod security, no service-account token, read-only root."""
     transfer = pod_template.merged(settings.transfer_defaults, job.transfer)
     security = _pod_security(settings.transfer_defaults, job.transfer)
@@ -117,6 +145,7 @@ def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, 
         "env": [
             {"name": PLAN_VARIABLE, "value": plan.model_dump_json(by_alias=True, exclude_none=True)},
             *(_secrets(gateway) if gateway is not None else ()),
+            *({"name": name, "value": value} for name, value in (proxies or {}).items() if gateway is not None),
         ],
         "resources": pod_template.resources(settings.transfer_resources, job.transfer),
         "volumeMounts": mounts,
@@ -167,7 +196,7 @@ def manifest(owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, 
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
     if isinstance(plan, UploadPlan) and plan.look:
         # Which a pod that has not started yet need not do: nothing was sent since its Job was made.
-        first = manifest(owner, job, gateway, plan.model_copy(update={"look": False}), settings)
+        first = manifest(owner, job, gateway, plan.model_copy(update={"look": False}), settings, proxies=proxies)
         digest = first["metadata"]["annotations"][TEMPLATE_ANNOTATION]
     metadata["annotations"] = {**annotations, TEMPLATE_ANNOTATION: digest}
     return made
