@@ -53,7 +53,11 @@ class ResultsObserver:
         if (wait := late.due_in(observation)) > 0:
             return seen.troubled(late.before(observation, wait))
         asked = seen
-        if batch.late_since is not None and (late.is_over(observation) or self.polls.due_in(seen.owner.uid) <= 0):
+        resting = self.polls.due_in(seen.owner.uid)
+        if resting > 0 and (failed := self.polls.between(seen, resting)).observation.trouble is not None:
+            # A gateway that could not answer is left in peace for as long as it asked for.
+            asked = failed
+        elif batch.late_since is not None and self._asks(seen):
             asked = await self._asked_again(seen)
             if asked.observation.unrecorded:
                 return asked
@@ -63,9 +67,15 @@ class ResultsObserver:
                 return asked
             status = late.noted(asked.observation.status, observation.now)
             return asked.found(status=status, trouble=Problem(reason=Reason.RESULTS_PENDING, message=owed))
-        if asked.observation.trouble is not None and not seen.observation.batch.output_file_id:
-            return asked
-        return seen
+        if asked.observation.trouble is not None and batch.output_file_id:
+            # What is named can be fetched, whatever has become of the batch.
+            return seen
+        return asked
+
+    def _asks(self, seen: Seen) -> bool:
+        """Tell whether a look begins with the batch: nothing else helps, it is the last, or a poll is due anyway."""
+        nothing_to_fetch = late.owed(seen.observation.batch) != ""
+        return nothing_to_fetch or late.is_over(seen.observation) or self.polls.due_in(seen.owner.uid) <= 0
 
     async def _asked_again(self, seen: Seen) -> Seen:
         """Ask for the batch once more: it may name a file that it didn't."""

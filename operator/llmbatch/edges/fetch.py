@@ -4,6 +4,7 @@ import time
 from typing import BinaryIO
 
 from llmbatch.api.reasons import Reason
+from llmbatch.core import ids
 from llmbatch.edges import crash
 from llmbatch.edges.files import Files, Progress, TooLargeError
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused, Unreachable
@@ -48,6 +49,8 @@ def fetch(
                     f"{result.message}; the results stay at the provider",
                     retry_after_seconds=result.retry_after,
                 )
+            case NotFound() if not ids.is_safe_id(file_id):
+                raise of_failure(result, Reason.RESULTS_UNREADABLE)
             case NotFound() | Refused(status=410):
                 raise _gone(file_id, result)
             case Refused(status=400 | 403 | 404) if files.is_gone(file_id):
