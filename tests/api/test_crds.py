@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from llmbatch.api import crd, reasons
-from llmbatch.api.batchgateway import BatchGatewaySpec
+from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.core import trouble
-from tests.support import build
+from tests.support import build, kstatus
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("crds", "charts/llmbatch/files/crds")
@@ -148,3 +149,17 @@ def test_an_explicit_null_is_absent() -> None:
 
 def test_nothing_empty_is_written() -> None:
     assert build.status(batches=[], failures=[]).dump() == {"observedGeneration": 1}
+
+
+@pytest.mark.parametrize("definition", [crd.batchjob(), crd.batchgateway()], ids=["BatchJob", "BatchGateway"])
+def test_an_object_that_nobody_has_looked_at_is_not_taken_for_done(definition: Schema) -> None:
+    default = root(definition)["properties"]["status"]["default"]
+    fresh = {"metadata": {"generation": 1}, "status": default}
+    assert kstatus.computed(fresh) == "InProgress"
+    assert kstatus.computed({"metadata": {"generation": 1}}) == "Current", "without the default it would be"
+
+
+@pytest.mark.parametrize("model", [BatchJobStatus, BatchGatewayStatus])
+def test_the_default_status_tells_of_nothing(model: type[BatchJobStatus | BatchGatewayStatus]) -> None:
+    assert model.parse({"observedGeneration": -1}) == model()
+    assert model.parse({"observedGeneration": 1}).observed_generation == 1

@@ -1,5 +1,6 @@
 """What the API server refuses by itself, in words that a user understands, and what `kubectl explain` teaches."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
 from tests.e2e.kube import KubectlError
+from tests.support import kstatus
 
 CONFIG_MAP, SECRET = objects.in_config_map("prompts"), objects.in_secret("out", "results")
 
@@ -80,3 +82,12 @@ def test_the_columns_show_phase_progress_counts_and_readiness(tenant: Tenant) ->
     assert head.split()[:7] == ["NAME", "PHASE", "PROGRESS", "COMPLETED", "FAILED", "READY", "AGE"]
     assert row.split()[:6] == ["job", "Complete", "100%", "1", "1", "True"]
     assert row.split()[7:9] == ["CompletedWithFailures", "kong"]
+
+
+@pytest.mark.parametrize("kind", ["job", "gateway"])
+def test_an_object_is_in_progress_from_its_first_moment_on(tenant: Tenant, kind: str) -> None:
+    """The API server's answer to the create call: no operator can have written to it yet."""
+    made = objects.job("fresh", CONFIG_MAP, SECRET) if kind == "job" else objects.gateway("fresh", "http://127.0.0.1:1")
+    answer = json.loads(tenant.kube.run("create", "-f", "-", "-o", "json", stdin=json.dumps(made)))
+    assert answer["status"] == {"observedGeneration": -1}
+    assert kstatus.computed(answer) == "InProgress"

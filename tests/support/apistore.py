@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from llmbatch.api.base import timestamp, without_nulls
+from llmbatch.api.base import UNSEEN, timestamp, without_nulls
 
 Json = dict[str, Any]
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "apply", "delete"]
@@ -88,6 +88,8 @@ class ObjectStore:
         metadata.setdefault("uid", str(uuid.uuid4()))
         metadata.setdefault("creationTimestamp", timestamp(self.now()))
         metadata.setdefault("generation", 1)
+        if plural in WITH_STATUS:
+            made.setdefault("status", {"observedGeneration": UNSEEN})
         return self._store(plural, made, None)
 
     def _patch(

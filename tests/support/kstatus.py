@@ -15,13 +15,30 @@ KINDS = {"Ready", "Reconciling", "Stalled", "InputReady", "Submitted", "ResultsS
 ONLY_WHILE_TRUE = {"Reconciling", "Stalled", "Complete", "Failed"}
 NOT_JUDGED = {Reason.INVALID_SPEC, Reason.INTERNAL_ERROR}
 """With these the rest of the status stays as it was, or absent."""
+NOBODYS = {"observedGeneration": -1}
+"""The status of an object that no operator has looked at yet."""
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def computed(obj: Json) -> str:
+    """Give what kstatus makes of an object of a kind that it doesn't know: its generic rules, in its order."""
+    metadata, status = obj["metadata"], obj.get("status") or {}
+    said = {item["type"]: item["status"] for item in status.get("conditions") or []}
+    if "deletionTimestamp" in metadata:
+        return "Terminating"
+    if status.get("observedGeneration", metadata["generation"]) != metadata["generation"]:
+        return "InProgress"
+    if said.get("Reconciling") == "True":
+        return "InProgress"
+    if said.get("Stalled") == "True":
+        return "Failed"
+    return "InProgress" if said.get("Ready", "True") != "True" else "Current"
 
 
 def check_status(obj: Json) -> None:
     """Assert all rules on a whole BatchJob; one whose status was never written keeps them all."""
     found: Json = obj.get("status") or {}
-    if not found:
+    if not found or found == NOBODYS:
         return
     said: dict[str, Json] = {item["type"]: item for item in found.get("conditions") or []}
     assert len(said) == len(found.get("conditions") or []), f"a condition is there twice: {found}"
@@ -36,7 +53,7 @@ def check_status(obj: Json) -> None:
 def check_gateway(obj: Json) -> None:
     """Assert the rules on a whole BatchGateway: it is ready, or says whether it becomes so by itself."""
     found: Json = obj.get("status") or {}
-    if not found or found == {"observedGeneration": -1}:
+    if not found or found == NOBODYS:
         return
     said: dict[str, Json] = {item["type"]: item for item in found.get("conditions") or []}
     assert len(said) == len(found.get("conditions") or []), f"a condition is there twice: {found}"

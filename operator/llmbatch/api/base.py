@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -13,9 +13,18 @@ def timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-__all__ = ["JsonDict", "Key", "Model", "Name", "Time", "timestamp"]
+__all__ = ["JsonDict", "Key", "Model", "Name", "ObservedGeneration", "Time", "timestamp"]
 
 Time = Annotated[datetime, PlainSerializer(timestamp, return_type=str)]
+
+UNSEEN = -1
+"""observedGeneration of an object that no operator has looked at yet: the CRDs' default.
+
+Without it the object has no status at all, which kstatus (Flux, kpt, kubectl's appliers) takes for one that is done.
+"""
+
+ObservedGeneration = Annotated[int | None, BeforeValidator(lambda value: None if value == UNSEEN else value)]
+"""As absent as it is in fact."""
 
 Name = Annotated[
     str,

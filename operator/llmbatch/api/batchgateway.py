@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from llmbatch.api.base import Key, Model, Name
+from llmbatch.api.base import Key, Model, Name, ObservedGeneration
 from llmbatch.api.conditions import Condition, Conditions
 
 
@@ -178,7 +178,9 @@ class Capabilities(Model):
 class BatchGatewayStatus(Model):
     """What the operator found out about the gateway."""
 
-    observed_generation: int | None = Field(None, description="Generation of the spec that this status tells of.")
+    observed_generation: ObservedGeneration = Field(
+        None, description="Generation of the spec that this status tells of; -1 until an operator has seen the object."
+    )
     capabilities: Capabilities | None = Field(None, description="What the gateway can do, as found out by asking it.")
     active_batches: int | None = Field(None, description="Batches of this gateway's jobs that have not ended.")
     conditions: Conditions = Field(

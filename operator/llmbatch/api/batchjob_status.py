@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from llmbatch.api.base import Model, Time
+from llmbatch.api.base import Model, ObservedGeneration, Time
 from llmbatch.api.conditions import Condition, Conditions
 
 
@@ -165,7 +165,9 @@ class Trouble(Model):
 class BatchJobStatus(Model):
     """What the operator has done and found out."""
 
-    observed_generation: int | None = Field(None, description="Generation of the spec that this status tells of.")
+    observed_generation: ObservedGeneration = Field(
+        None, description="Generation of the spec that this status tells of; -1 until an operator has seen the object."
+    )
     uid: str | None = Field(
         None, description="uid of the object that this status tells of; a restored copy of it is recognised by it."
     )

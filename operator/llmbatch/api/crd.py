@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from llmbatch.api import BATCHGATEWAYS, BATCHJOBS, GROUP, VERSION
-from llmbatch.api.base import Model
+from llmbatch.api.base import UNSEEN, Model
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
@@ -102,7 +102,8 @@ def _definition(
             "kind": {"type": "string", "description": f"{kind}."},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": status,
+            # Else an object that nobody has looked at has no status at all, which kstatus calls done.
+            "status": {**status, "default": {"observedGeneration": UNSEEN}},
         },
     }
     if rules:
