@@ -109,3 +109,14 @@ def named(found: Sequence[Manifest], kind: str, name: str) -> Manifest:
 def _run(argv: Sequence[str | Path], stdin: str = "") -> Finished:
     finished = subprocess.run([str(word) for word in argv], input=stdin, capture_output=True, text=True, check=False)
     return Finished(finished.returncode == 0, finished.stdout, finished.stdout + finished.stderr)
+
+
+def permissions(role: Manifest) -> set[tuple[str, str, str]]:
+    """Give (group, resource, verb) of all that a role allows."""
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }

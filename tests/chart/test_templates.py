@@ -8,7 +8,7 @@ import yaml
 from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
 from llmbatch.settings import PREFIX, Settings
 from tests.chart.cases import CASES, EVERYTHING, TWO_NAMESPACES
-from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind, without_hooks
+from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind, permissions, without_hooks
 from tests.chart.schemas import CRDS
 
 
@@ -77,16 +77,6 @@ def test_definitions_are_templates_so_that_helm_upgrades_them() -> None:
 Permissions = set[tuple[str, str, str]]
 
 
-def permissions(role: Manifest) -> Permissions:
-    return {
-        (group, resource, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
 def declared(needed: dict[tuple[Resource, str], frozenset[str]]) -> Permissions:
     return {
         (resource.group, f"{resource.plural}/{subresource}" if subresource else resource.plural, verb)
@@ -114,7 +104,10 @@ def test_with_watch_namespaces_the_operator_has_roles_there_and_nothing_in_the_c
 
     assert not of_kind(found, "ClusterRole")
     assert not of_kind(found, "ClusterRoleBinding")
-    roles, bindings = of_kind(found, "Role"), of_kind(found, "RoleBinding")
+    bindings = of_kind(found, "RoleBinding")
+    roles = [
+        role for role in of_kind(found, "Role") if role["metadata"]["labels"]["app.kubernetes.io/component"] != "users"
+    ]
     assert {role["metadata"]["namespace"] for role in roles} == {"team-a", "team-b", NAMESPACE}
     for role, binding in zip(roles, bindings, strict=True):
         assert binding["metadata"]["namespace"] == role["metadata"]["namespace"]
@@ -127,20 +120,18 @@ def test_secrets_can_not_be_listed() -> None:
     assert {verb for group, resource, verb in DECLARED if resource == "secrets"} == {"get", "create", "patch"}
 
 
-def test_users_get_the_custom_resources_with_the_clusters_own_roles(chart: Chart) -> None:
-    found = chart.render()
-    view, edit = named(found, "ClusterRole", "llmbatch-view"), named(found, "ClusterRole", "llmbatch-edit")
-
-    assert view["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
-    assert {verb for _, _, verb in permissions(view)} == {"get", "list", "watch"}
-    assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
-    assert {verb for _, _, verb in permissions(edit)} == {"create", "update", "patch", "delete", "deletecollection"}
-
-
-def test_the_roles_of_users_can_be_left_out(chart: Chart) -> None:
-    found = without_hooks(chart.render({"rbac": {"aggregate": False}}))
-
-    assert [role["metadata"]["name"] for role in of_kind(found, "ClusterRole")] == ["llmbatch"]
+@pytest.mark.parametrize("value", ["podLabels", "commonLabels"])
+def test_no_label_of_a_user_takes_the_place_of_one_that_selects(chart: Chart, value: str) -> None:
+    theirs = {f"app.kubernetes.io/{name}": "theirs" for name in ("name", "instance", "component", "version")}
+    found = chart.render({value: {**theirs, "team": "a"}, "emulator": {"enabled": True}})
+    for deployment in of_kind(found, "Deployment"):
+        selector = deployment["spec"]["selector"]["matchLabels"]
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert selector.items() <= labels.items()
+        assert "theirs" not in selector.values()
+    operator = named(found, "Deployment", "llmbatch")["spec"]["template"]["metadata"]["labels"]
+    assert operator["team"] == "a"
+    assert operator["app.kubernetes.io/version"] == "theirs"
 
 
 # --- pods -------------------------------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.chart.cases import EVERYTHING, TWO_NAMESPACES
-from tests.chart.helm import NAMESPACE, Chart, Manifest, Values, named, of_kind
-from tests.chart.test_templates import container, permissions
+from tests.chart.helm import NAMESPACE, Chart, Manifest, Values, named, of_kind, permissions
+from tests.chart.test_templates import container
 
 NAME = "llmbatch-uninstall"
 LETS_GO = {("llmbatch.io", "batchjobs", "list"), ("llmbatch.io", "batchjobs", "patch"), ("", "events", "create")}

@@ -24,16 +24,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* Labels of every object. Takes a dict of root and component. */}}
+{{/* Labels of every object. Takes a dict of root, component and, for a pod, more. By what selects a pod, nobody else's label wins. */}}
 {{- define "llmbatch.labels" -}}
-{{ include "llmbatch.selectorLabels" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/part-of: llmbatch
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $labels := dict
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "app.kubernetes.io/part-of" "llmbatch"
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- $selector := include "llmbatch.selectorLabels" . | fromYaml }}
+{{- toYaml (mergeOverwrite $labels (deepCopy (.root.Values.commonLabels | default dict)) (deepCopy (.more | default dict)) $selector) }}
 {{- end }}
 
 {{- define "llmbatch.serviceAccountName" -}}
