@@ -59,7 +59,10 @@ bench-memory: venv  ## Measure the operator's memory beside a gigabyte of other 
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
+bench-tenants: venv  ## Measure what a tenant's jobs wait for beside another one that means harm
+	@$(PY) -m tests.bench.tenants
+
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos fuzz bench-single bench-failover bench-memory bench-upload
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos fuzz bench-single bench-failover bench-memory bench-upload bench-tenants

@@ -18,7 +18,7 @@ PIECE_BYTES = 64 * 1024
 SMALL_BYTES = 64 * 1024
 """An answer up to this size takes no room from anybody."""
 ROOM_BYTES = 64 * 1024 * 1024
-SHARE_BYTES = 16 * 1024 * 1024
+SHARE_BYTES = 8 * 1024 * 1024
 RECOVERY_SECONDS = 8.0
 """So long a taken room counts at least: large answers take not only memory, but the time to read them too."""
 
