@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from llmbatch.edges import clock
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.permissions import LEASES
 
@@ -51,7 +52,7 @@ class Elector:
         self._cluster = cluster
         self._namespace, self._name, self._identity = namespace, name, identity
         self._lease_seconds, self._renew_seconds, self._retry_seconds = lease_seconds, renew_seconds, retry_seconds
-        self._until = 0.0
+        self._until = self._until_boot = 0.0
         self._record: tuple[object, ...] = ()
         self._changed_at = 0.0
         """When the record last changed, by our own clock: the holder's clock may be anywhere."""
@@ -61,7 +62,8 @@ class Elector:
 
     def leads(self) -> bool:
         """Tell whether this process is certainly the only one that works."""
-        return time.monotonic() < self._until
+        # By the clock that counts a suspension too: whoever slept for an hour has led an hour ago.
+        return time.monotonic() < self._until and clock.boot_seconds() < self._until_boot
 
     async def acquire(self) -> None:
         """Wait until this process leads."""
@@ -114,7 +116,7 @@ class Elector:
     async def _try(self, seconds: float) -> bool:
         """Take or renew the Lease within so many seconds; answers whether it is ours."""
         # Counted from before the request: the others may have seen the renewal no later than this.
-        began = time.monotonic()
+        began, began_boot = time.monotonic(), clock.boot_seconds()
         try:
             async with asyncio.timeout(seconds):
                 ours = await self._claim()
@@ -127,7 +129,7 @@ class Elector:
             return False
         self.answered_at = time.monotonic()
         if ours:
-            self._until = began + self._renew_seconds
+            self._until, self._until_boot = began + self._renew_seconds, began_boot + self._renew_seconds
         return ours
 
     async def _claim(self) -> bool:

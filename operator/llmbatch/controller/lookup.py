@@ -1,6 +1,7 @@
 """Finding a job's batches in the gateway's list: that of a lost answer, and those that a retry on the way made besides."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus, Submission
@@ -17,7 +18,7 @@ from llmbatch.core import closing, facts
 from llmbatch.core.decide import decide
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
-from llmbatch.core.submission import by_use, horizon
+from llmbatch.core.submission import by_use, horizon, is_of_another_attempt, is_over
 from llmbatch.core.wire import RemoteBatch
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused
@@ -59,10 +60,19 @@ class Finder:
             return Outcome(seen.stored, _unusable())
         if not found.batches:
             return _none_found(seen, submission, whole=found.whole)
-        ours = await self._fresh(seen, client, found.batches) if len(found.batches) > 1 else found.batches
-        if not isinstance(ours, tuple):
-            return Outcome(seen.stored, await self.observer.polls.problem(client, ours))
-        kept, *others = by_use(ours or found.batches, recorded=None, unknown=submission.intent_time)
+        ours = found.batches
+        if len(ours) > 1 or any(is_of_another_attempt(batch, submission.attempt) for batch in ours):
+            fresh = await self._fresh(seen, client, ours)
+            if not isinstance(fresh, tuple):
+                return Outcome(seen.stored, await self.observer.polls.problem(client, fresh))
+            ours = fresh or ours
+        # One that came too late was cancelled as a duplicate; it is not what this attempt has come to.
+        ours = tuple(
+            batch for batch in ours if not (is_of_another_attempt(batch, submission.attempt) and is_over(batch))
+        )
+        if not ours:
+            return _none_found(seen, submission, whole=found.whole)
+        kept, *others = by_use(ours, recorded=None, unknown=submission.intent_time)
         # A copy has no say about the original's batches.
         cancelled = await self._cancel(seen, client, kept, [] if observation.restored else others)
         if cancelled.failed is not None:
@@ -72,6 +82,8 @@ class Finder:
         outcome = await self.submitter.record(
             seen, seen.stored, facts.with_remote(seen.stored, kept, self.submitter.cluster.now())
         )
+        if outcome.stale:
+            return outcome
         self.metrics.adoptions.inc()
         told = f"Batch {kept.id}, made by a create call whose answer was lost, was taken over."
         return replace(outcome, notes=(("Normal", Reason.ADOPTED, told), *cancelled.notes))
@@ -95,6 +107,8 @@ class Finder:
         if kept is not own:
             # Recorded before anything is cancelled: a crash in between must not leave us with a cancelled batch.
             outcome = await self.submitter.record(seen, seen.stored, _moved(seen, kept))
+            if outcome.stale:
+                return outcome
             self.metrics.adoptions.inc()
             told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."
             outcome = replace(outcome, moved=True, notes=(("Normal", Reason.ADOPTED, told),))
@@ -119,7 +133,10 @@ class Finder:
         if not found.whole or found.unusable:
             told = "The gateway's list of batches can't be made sense of to its end; look there for further batches of this job."
             notes.append(("Warning", Reason.DUPLICATES_UNCHECKED, told))
-        checked = outcome.status.model_copy(update={"duplicates_checked_time": now})
+        # After what it is compared with, should another API server's clock have told the time of that.
+        ends = [status.output.stored_time if status.output is not None else None, observation.deleted_at]
+        moment = max([now, *(end + timedelta(seconds=1) for end in ends if end is not None)])
+        checked = outcome.status.model_copy(update={"duplicates_checked_time": moment})
         return replace(outcome, status=checked, notes=tuple(notes), duplicates=len(cancelled.ended))
 
     async def _later(self, seen: Seen, client: Client, outcome: Outcome, failure: Failure) -> Outcome:

@@ -30,3 +30,5 @@ class Outcome:
     """The object has been let go; there is no status to write."""
     stale: bool = False
     """The object has changed since it was read: look again."""
+    version: str | None = None
+    """The object's resourceVersion after what the effect itself has written."""

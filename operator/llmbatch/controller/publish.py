@@ -14,6 +14,7 @@ from llmbatch.controller.handlers import needs_a_look
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.seen import Json, Seen
+from llmbatch.controller.writing import write_unmoved
 from llmbatch.core import closing, remains
 from llmbatch.core.decision import Ending, Stalled
 from llmbatch.core.observation import Stage, stage_of
@@ -65,16 +66,9 @@ class Publisher:
         if not patch:
             return
         active = _activity(before), _activity(after)
-        # Compare-and-swap, as for the intent itself: an old leader that was frozen just here must not take away the
-        # intent of the next one, under which a call may be under way.
-        gives_up = (before.submission is not None or _names_batch(before)) and after.submission is None
-        gives_up = gives_up and not _names_batch(after)
-        version = seen.raw["metadata"]["resourceVersion"] if gives_up else None
         try:
             with crash.around(crash.Effect.WRITE_STATUS):
-                written = await self.cluster.patch_status(
-                    JOBS, seen.key.namespace, seen.key.name, patch, resource_version=version
-                )
+                written = await self._write(seen, patch, outcome.version, after)
         except ClusterError as error:
             if error.status == 404:
                 return
@@ -89,6 +83,22 @@ class Publisher:
         if active[0] != active[1]:
             # The gateway's status shows how many batches are active.
             await self.queue.add(Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name))
+
+    async def _write(self, seen: Seen, patch: Json, version: str | None, after: BatchJobStatus) -> Json:
+        """Write a status; what is about the batch only while nobody else's batch or intent stands there.
+
+        An old leader that was frozen just here must not take away the intent of the next one, under which a call may be
+        under way, nor put its own batch in the place of another.
+        """
+        if not {"batches", "submission"} & patch.keys():
+            return await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
+        version = version or seen.raw["metadata"]["resourceVersion"]
+        written = await write_unmoved(
+            self.cluster, seen.key, seen.owner.uid, patch, before=seen.stored, after=after, version=version
+        )
+        if written is None:
+            raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
+        return written
 
     def _tell_of_copy(self, subject: Subject, seen: Seen) -> None:
         """Say once that an object has come back from somewhere, and what that means for it."""
@@ -182,10 +192,6 @@ PROGRESS = frozenset({
     Reason.TRANSFER_PENDING,
     Reason.WAITING_FOR_SLOT,
 })  # fmt: skip
-
-
-def _names_batch(status: BatchJobStatus) -> bool:
-    return any(batch.id is not None for batch in status.batches)
 
 
 def _activity(status: BatchJobStatus) -> bool:

@@ -100,7 +100,7 @@ class Runtime:
         observer = Observer(
             self.cache, self.gateways, self.transfers, discards, Slots(self.cache), uploads, limits, tries
         )
-        self.submitter = Submitter(cluster, observer, Refusals(self.recorder), leads)
+        self.submitter = Submitter(cluster, observer, Refusals(self.recorder), leads, self.metrics)
         finder = Finder(observer, self.submitter, self.metrics)
         finalizers = Finalizers(cluster)
         strays = Strays(observer, uploads)

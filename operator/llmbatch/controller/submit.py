@@ -8,19 +8,26 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.controller import calls
 from llmbatch.controller.gateways import Client
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.pace import Operation, with_moment
 from llmbatch.controller.refusals import Refusals
 from llmbatch.controller.seen import Seen
+from llmbatch.controller.writing import write_unmoved
 from llmbatch.core import about, facts, naming
 from llmbatch.core.backoff import next_delay
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
+from llmbatch.core.wire import RemoteBatch
 from llmbatch.edges import crash
+from llmbatch.edges.clock import Stopwatch
 from llmbatch.edges.cluster import Cluster, ClusterError, StatusRefusedError
-from llmbatch.edges.gateway import Made, NotMade, UnknownOutcome
+from llmbatch.edges.events import Subject
+from llmbatch.edges.gateway import Made, NotMade, TooLate, UnknownOutcome
+from llmbatch.edges.metrics import Metrics
+from llmbatch.edges.outcome import Answered, NotFound, Refused
 from llmbatch.edges.permissions import JOBS
 
 log = logging.getLogger(__name__)
@@ -28,6 +35,9 @@ log = logging.getLogger(__name__)
 FENCE_SECONDS = 10.0
 """The call begins so soon after the intent was written, or the intent is written anew: whoever finds an old intent
 may then rely on no call being under way that began later."""
+CONNECT_SECONDS = 15.0
+"""How long connecting may take after that; see Gateway."""
+CANCEL_TRIES = 4
 LONGEST_SECONDS = 30.0
 """Longest delay between two tries to write a fact."""
 
@@ -41,6 +51,8 @@ class Submitter:
     refusals: Refusals
     leads: Callable[[], bool]
     """Whether this process is still the one that works."""
+    metrics: Metrics
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     closing: bool = False
     """The process is about to end: no call is begun any more."""
     _calls: set[asyncio.Task[Outcome]] = field(default_factory=set)
@@ -64,7 +76,7 @@ class Submitter:
             return Outcome(seen.stored, stale=True)
         observation = seen.observation
         intent = facts.with_intent(seen.stored, attempt, self.cluster.now())
-        began = time.monotonic()
+        began = self.stopwatch.mark()
         try:
             # Compare-and-swap: somebody who acts on an older state, or a second operator, stops here.
             with crash.around(crash.Effect.WRITE_INTENT):
@@ -75,7 +87,7 @@ class Submitter:
             if error.status == 409:
                 return Outcome(seen.stored, stale=True)
             raise
-        if time.monotonic() - began > FENCE_SECONDS or not self.leads():
+        if self.stopwatch.since(began) > FENCE_SECONDS or not self.leads():
             # Too late to call under this intent. It made no batch, and the next pass, or the next leader, writes a new one.
             return await self._withdraw(seen, intent, version, None)
         answer = await client.gateway.create_batch(
@@ -83,6 +95,7 @@ class Submitter:
             observation.spec.endpoint,
             observation.spec.completion_window,
             naming.batch_metadata(observation.uid, 0, attempt, observation.spec.metadata),
+            lambda: self.stopwatch.since(began) <= FENCE_SECONDS + CONNECT_SECONDS and self.leads(),
         )
         if isinstance(answer, NotMade) and answer.lacks_file and observation.file_overdue:
             told = (
@@ -96,7 +109,13 @@ class Submitter:
                 )
                 return Outcome(facts.with_doubt(intent, foreign=True), after=0.0)
             case Made(batch):
-                return await self.record(seen, intent, facts.with_remote(intent, batch, self.cluster.now()))
+                status = facts.with_remote(intent, batch, self.cluster.now())
+                outcome = await self.record(seen, intent, status, version=version)
+                if outcome.stale:
+                    await self._cancel_late(seen, client, batch)
+                return outcome
+            case TooLate():
+                return await self._withdraw(seen, intent, version, None)
             case NotMade(reason, message, retry_after, retryable):
                 retry_after = client.pace.slow_down(Operation.CREATE, retry_after)
                 final = not retryable and reason is Reason.REQUEST_REFUSED
@@ -113,7 +132,7 @@ class Submitter:
                 log.warning(
                     "a batch was made whose id can't be used", extra={"object": str(seen.key), "detail": message}
                 )
-                return await self.record(seen, intent, facts.with_unusable_answer(intent))
+                return await self.record(seen, intent, facts.with_unusable_answer(intent), version=version)
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
                 return Outcome(intent, after=0.0)
@@ -122,18 +141,75 @@ class Submitter:
         """Record that an intent made no batch, unless there is another one in its place by now."""
         status = facts.without_intent(intent, made_none=True)
         with crash.around(crash.Effect.WITHDRAW_INTENT):
-            if not await self._write_until_it_lands(seen, intent, status, version=version):
+            if not await self._withdraw_until_it_lands(seen, intent, status, version):
                 return Outcome(seen.stored, stale=True)
         return Outcome(status, problem, after=0.0 if problem is None else None)
 
-    async def record(self, seen: Seen, before: BatchJobStatus, status: BatchJobStatus) -> Outcome:
-        """Record which batch is the job's: unconditionally, and until it is stored."""
+    async def record(
+        self, seen: Seen, before: BatchJobStatus, status: BatchJobStatus, *, version: str | None = None
+    ) -> Outcome:
+        """Record which batch is the job's, and try until it is stored; stale when another batch or intent stands there.
+
+        It stands against any editor of the object, but a process that was frozen may come too late with it.
+        """
         with crash.around(crash.Effect.WRITE_FACT):
-            await self._write_until_it_lands(seen, before, status)
+            found = version or seen.raw["metadata"]["resourceVersion"]
+            stored = await self._record(seen, before, status, found)
+        if stored is None:
+            return Outcome(seen.stored, stale=True)
         if seen.client is not None:
             self.observer.polls.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
         # The next pass says at once that the batch runs; it polls when its time has come.
-        return Outcome(status, after=0.0)
+        return Outcome(status, after=0.0, version=stored or None)
+
+    async def _record(self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str) -> str | None:
+        """Write a fact again and again; answers the resourceVersion then, "" without an object, None when it may not be."""
+        failures, patch = 0, merge_patch(before.dump(), after.dump())
+        while True:
+            try:
+                written = await write_unmoved(
+                    self.cluster, seen.key, seen.owner.uid, patch, before=before, after=after, version=version
+                )
+                return None if written is None else str(written["metadata"]["resourceVersion"])
+            except ClusterError as error:
+                if error.status == 404:
+                    _vanished(seen, after)
+                    return ""
+                failures += 1
+                await self._not_yet(seen, error, failures)
+
+    async def _cancel_late(self, seen: Seen, client: Client, batch: RemoteBatch) -> None:
+        """Cancel a batch of which it turns out that the job has another one, or that another process makes one."""
+        told = f"Batch {batch.id} was made by a create call that came too late, of a process that had stood still; "
+        for tries in range(CANCEL_TRIES):
+            answer = await calls.cancel_batch(seen, client, batch.id)
+            match answer:
+                case Answered():
+                    told += "it is cancelled."
+                    break
+                case Refused(status=400 | 409) | NotFound():
+                    told += "it has ended."
+                    break
+            await self._pause(next_delay(tries + 1, 0.5, first=0.2, longest=LONGEST_SECONDS))
+        else:
+            told += "it could not be cancelled yet. Other batches of this job are looked for again."
+            await self._search_again(seen)
+            self._tell_late(seen, told)
+            return
+        self.metrics.duplicates.inc()
+        self._tell_late(seen, told)
+
+    def _tell_late(self, seen: Seen, told: str) -> None:
+        log.warning("a batch was made too late", extra={"object": str(seen.key), "detail": told})
+        subject = Subject(seen.key.kind, seen.key.namespace, seen.key.name, seen.owner.uid)
+        self.refusals.recorder.record(subject, "Warning", Reason.DUPLICATE_CANCELLED, told)
+
+    async def _search_again(self, seen: Seen) -> None:
+        """Have whoever works look for duplicates once more; best effort."""
+        try:
+            await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, {"duplicatesCheckedTime": None})
+        except ClusterError as error:
+            log.warning("a search could not be asked for", extra={"object": str(seen.key), "detail": str(error)})
 
     async def _write(
         self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, *, resource_version: str | None = None
@@ -145,10 +221,10 @@ class Submitter:
         )
         return str(written["metadata"]["resourceVersion"])
 
-    async def _write_until_it_lands(
-        self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, *, version: str | None = None
+    async def _withdraw_until_it_lands(
+        self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str
     ) -> bool:
-        """Write again and again; with a version only for as long as the intent in status is `before`'s own.
+        """Write again and again for as long as the intent in status is `before`'s own.
 
         Answers whether it was written, or there is nothing left to write to.
         """
@@ -158,24 +234,25 @@ class Submitter:
                 await self._write(seen, before, after, resource_version=version)
                 return True
             except ClusterError as error:
-                if error.status == 409 and version is not None:
+                if error.status == 409:
                     # Somebody has edited the object meanwhile; or another leader has an intent of its own there.
-                    version = await self._version_with(seen, before)
-                    if version is None:
+                    found = await self._version_with(seen, before)
+                    if found is None:
                         return False
+                    version = found
                     continue
                 if error.status == 404:
-                    # The object is gone, finalizer and all: somebody removed it by force. Tell who can read logs.
-                    batch = after.batches[0].id if after.batches else None
-                    log.exception(
-                        "a BatchJob vanished while its batch was made", extra={"object": str(seen.key), "batch": batch}
-                    )
+                    _vanished(seen, after)
                     return True
                 failures += 1
-                log.warning("a fact could not be written yet", extra={"object": str(seen.key), "detail": str(error)})
-                if isinstance(error, StatusRefusedError):
-                    self.refusals.tell(seen.key, seen.owner.uid, error)
-                await self._pause(next_delay(failures, 0.5, first=0.2, longest=LONGEST_SECONDS))
+                await self._not_yet(seen, error, failures)
+
+    async def _not_yet(self, seen: Seen, error: ClusterError, failures: int) -> None:
+        """Tell of a fact that could not be written, and wait a little."""
+        log.warning("a fact could not be written yet", extra={"object": str(seen.key), "detail": str(error)})
+        if isinstance(error, StatusRefusedError):
+            self.refusals.tell(seen.key, seen.owner.uid, error)
+        await self._pause(next_delay(failures, 0.5, first=0.2, longest=LONGEST_SECONDS))
 
     async def _version_with(self, seen: Seen, intent: BatchJobStatus) -> str | None:
         """Give the version of the object if its intent is still this one."""
@@ -192,3 +269,9 @@ class Submitter:
             await asyncio.sleep(min(left, 0.5))
             if self.closing:
                 return
+
+
+def _vanished(seen: Seen, after: BatchJobStatus) -> None:
+    """Tell who can read logs that an object is gone, finalizer and all: somebody removed it by force."""
+    batch = after.batches[0].id if after.batches else None
+    log.error("a BatchJob vanished while its batch was made", extra={"object": str(seen.key), "batch": batch})

@@ -47,6 +47,8 @@ def stage_of(status: BatchJobStatus) -> Stage:
 
 FILE_SETTLES = 5
 """Times the settle period, 10 minutes by default: so long an uploaded file may be unknown to a part of the provider."""
+AGAIN_SETTLES = 4
+"""So many settle periods lie between the first two looks for batches of a call that was given up."""
 
 
 class FileState(StrEnum):
@@ -183,13 +185,26 @@ class Observation:
 
     @property
     def unchecked(self) -> bool:
-        """Tell whether nobody has looked yet for other batches of this job, though there may be some and a list of them."""
-        return (
-            not self.restored
-            and self.may_list
-            and self.batch.id is not None
-            and self.status.duplicates_checked_time is None
-        )
+        """Tell whether other batches of this job are to be looked for, though there may be some and a list of them."""
+        if self.restored or not self.may_list or self.batch.id is None:
+            return False
+        checked = self.status.duplicates_checked_time
+        return checked is None or ((self.status.attempts or 0) > 1 and self._may_have_come_since(checked))
+
+    def _may_have_come_since(self, checked: datetime) -> bool:
+        """Tell whether a look is worth it again: an attempt was given up, and the process that made its call may stand still.
+
+        While the batch runs at growing distances, and once more at the end.
+        """
+        if self.deleted_at is not None:
+            return checked <= self.deleted_at
+        if self.status.output is not None:
+            return checked <= self.status.output.stored_time
+        if self.stage is not Stage.BATCH:
+            return False
+        began = self.status.submission_time or checked
+        apart = max(AGAIN_SETTLES * self.limits.settle_seconds, (checked - began).total_seconds())
+        return self.older_than(checked, apart)
 
     @property
     def settled(self) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from llmbatch.core.pages import is_newest_first
 from llmbatch.core.wire import RemoteBatch
 
-__all__ = ["by_use", "horizon", "is_newest_first", "is_unclear", "matches"]
+__all__ = ["by_use", "horizon", "is_newest_first", "is_of_another_attempt", "is_over", "is_unclear", "matches"]
 
 CLOCK_MARGIN = timedelta(minutes=15)
 """How far the provider's clock may be off ours."""
@@ -41,6 +41,16 @@ def is_unclear(batch: RemoteBatch, oldest: datetime) -> bool:
     Azure leaves everything out in a batch that was just made; one from blob storage has no file, but says so.
     """
     return batch.is_nameless and (batch.created_at is None or batch.created_at >= oldest)
+
+
+def is_of_another_attempt(batch: RemoteBatch, attempt: int) -> bool:
+    """Tell whether a batch says that it was made by another attempt than this."""
+    return batch.metadata.get("llmbatch_attempt", str(attempt)) not in ("", str(attempt))
+
+
+def is_over(batch: RemoteBatch) -> bool:
+    """Tell whether a batch was cancelled, or is just being."""
+    return batch.status in ("cancelling", "cancelled")
 
 
 def by_use(found: Iterable[RemoteBatch], *, recorded: str | None, unknown: datetime) -> list[RemoteBatch]:

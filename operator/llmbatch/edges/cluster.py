@@ -152,6 +152,13 @@ class Cluster:
                 raise
             raise StatusRefusedError(error.status, error.reason, str(error)) from error
 
+    async def patch_status_where(
+        self, resource: Resource, namespace: str, name: str, tests: list[Json], steps: list[Json]
+    ) -> Json:
+        """Change an object's status by a JSON patch, whose tests have to hold (else 422), whatever else has changed."""
+        body = [*tests, *steps]
+        return await self._call("patch", resource, namespace, name, "status", body=body, content_type=JSON_PATCH)
+
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:
         """Delete an object and, in the background, what it owns; one that is gone already is fine."""
         try:

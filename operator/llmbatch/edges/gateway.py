@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -61,7 +61,24 @@ class UnknownOutcome:
     """It was made, and its id can't be used."""
 
 
-Creation = Made | NotMade | UnknownOutcome
+@dataclass(frozen=True)
+class TooLate:
+    """The call might not be begun any more; it was not sent."""
+
+
+Creation = Made | NotMade | UnknownOutcome | TooLate
+
+
+class _TooLateError(Exception):
+    """What keeps a request from being sent."""
+
+
+def _fence(may_begin: Callable[[], bool]) -> Callable[[str, Any], Awaitable[None]]:
+    async def trace(event: str, _: Any) -> None:  # noqa: ANN401 - httpcore's own
+        if event in ("http11.send_request_headers.started", "http11.send_request_body.started") and not may_begin():
+            raise _TooLateError
+
+    return trace
 
 
 class Gateway:
@@ -105,9 +122,18 @@ class Gateway:
         await self._fresh.aclose()
 
     async def create_batch(
-        self, input_file_id: str, endpoint: str, completion_window: str, metadata: Mapping[str, str]
+        self,
+        input_file_id: str,
+        endpoint: str,
+        completion_window: str,
+        metadata: Mapping[str, str],
+        may_begin: Callable[[], bool] = lambda: True,
     ) -> Creation:
-        """Create a batch, once."""
+        """Create a batch, once.
+
+        `may_begin` is asked again right before each part of the request is sent: connecting takes its time, and this
+        process may have stood still meanwhile. Half a request makes no batch.
+        """
         order: dict[str, Any] = {
             "input_file_id": input_file_id,
             "endpoint": endpoint,
@@ -116,9 +142,18 @@ class Gateway:
         if metadata:
             order["metadata"] = dict(metadata)
         with crash.around(crash.Effect.CREATE_BATCH):
-            result = await self._call(
-                "create batch", "POST", self._route.batches_url, wire.read_batch, json=order, fresh=True
-            )
+            try:
+                result = await self._call(
+                    "create batch",
+                    "POST",
+                    self._route.batches_url,
+                    wire.read_batch,
+                    json=order,
+                    fresh=True,
+                    extensions={"trace": _fence(may_begin)},
+                )
+            except _TooLateError:
+                return TooLate()
         match result:
             case Answered(batch):
                 return Made(batch)
@@ -211,6 +246,7 @@ class Gateway:
         fresh: bool = False,
         json: dict[str, Any] | None = None,
         params: dict[str, str] | None = None,
+        extensions: dict[str, Any] | None = None,
     ) -> Answered[T] | Failure:
         host = self._route.host
         client = self._fresh if fresh else self._client
@@ -220,7 +256,10 @@ class Gateway:
         query = self._route.query.merge(params or {})
         try:
             # httpx limits each silence; a gateway that sends a byte now and then would hold a worker for ever.
-            async with asyncio.timeout(seconds), client.stream(method, url, json=json, params=query) as response:
+            async with (
+                asyncio.timeout(seconds),
+                client.stream(method, url, json=json, params=query, extensions=extensions) as response,
+            ):
                 code = str(response.status_code)
                 if not response.is_success:
                     said = self._route.without_secrets(await bodies.beginning_of(response, MAX_REFUSAL_BYTES))

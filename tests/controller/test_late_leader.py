@@ -1,0 +1,202 @@
+"""A leader that stood still: what it does too late takes nothing away from the next one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from llmbatch.api.reasons import Reason
+from llmbatch.edges.clock import Stopwatch
+from llmbatch.edges.gateway import Gateway, TooLate
+from tests.controller.conftest import FIVE
+from tests.controller.test_ambiguity import counted
+from tests.controller.test_duplicates import cancels, given, states, submitted
+from tests.edges.plans import CHAT, connection_to
+from tests.emulator.client import Instance
+from tests.support.apiserver import ApiServer
+from tests.support.apistore import Json
+from tests.support.between import Between
+from tests.support.inprocess import Operator, apply_all
+
+THEIRS: Json = {"attempt": 7, "intentTime": "2026-03-01T12:00:00Z"}
+
+
+class Clocks:
+    """The two clocks by which a fence is measured, moved by hand."""
+
+    def __init__(self) -> None:
+        self.boot, self.wall = 1000.0, 5000.0
+
+    def stopwatch(self) -> Stopwatch:
+        return Stopwatch(lambda: self.boot, lambda: self.wall)
+
+
+@pytest.fixture
+async def between(kong: Instance) -> AsyncIterator[Between]:
+    async with Between(kong.url).serving() as serving:
+        yield serving
+
+
+@pytest.fixture
+async def held(operator: Operator, api: ApiServer, kong: Instance, between: Between) -> asyncio.Event:
+    """A create call that a leader has begun, and that goes on when this is set."""
+    between.held = asyncio.Event()
+    apply_all(api, kong, FIVE, url=between.url)
+    await operator.until(lambda: between.waiting, None)
+    return between.held
+
+
+def another_leader(api: ApiServer, operator: Operator, **status: object) -> None:
+    """Have another leader write the status, and the list be out of reach for a while."""
+    api.edit("batchjobs", "job", {"metadata": {"labels": {"by": "another leader"}}})
+    job = operator.job()
+    api.put("batchjobs", {**job, "status": {**job["status"], **status}})
+
+
+async def test_a_batch_that_comes_after_another_leaders_is_cancelled_counted_and_told(
+    operator: Operator, api: ApiServer, kong: Instance, held: asyncio.Event
+) -> None:
+    theirs = kong.insert_batch(**given(operator))["id"]
+    batches = [{**operator.job()["status"]["batches"][0], "id": theirs, "status": "validating"}]
+    another_leader(api, operator, batches=batches, submission=None, attempts=2)
+    held.set()
+    await operator.until(lambda: ("Warning", "DuplicateCancelled") in operator.events(), None)
+    (call,) = kong.calls("batches.create")
+    assert operator.status().batches[0].id == theirs
+    assert cancels(kong) == [call["answer_id"]]
+    assert counted(operator, "duplicate_batches") == 1
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert operator.status().batches[0].id == theirs
+    assert counted(operator, "duplicate_batches") == 1
+
+
+async def test_one_that_comes_under_another_leaders_intent_leaves_that_intent(
+    operator: Operator, api: ApiServer, kong: Instance, held: asyncio.Event
+) -> None:
+    kong.fault("status", "batches.list", status=503, times=-1)
+    another_leader(api, operator, submission=THEIRS, attempts=7)
+    held.set()
+    await operator.until(lambda: ("Warning", "DuplicateCancelled") in operator.events(), None)
+    submission = operator.status().submission
+    assert submission is not None
+    assert submission.attempt == 7
+    assert operator.status().batches[0].id is None
+    (call,) = kong.calls("batches.create")
+    assert cancels(kong) == [call["answer_id"]]
+    assert counted(operator, "duplicate_batches") == 1
+    # What was cancelled is not what the other's call has come to.
+    kong.clear_faults()
+    own = await submitted(operator)
+    assert own != call["answer_id"]
+    assert operator.status().attempts == 8
+    assert [name for name, status in states(kong).items() if status not in ("cancelling", "cancelled")] == [own]
+
+
+async def test_one_that_another_leader_has_adopted_meanwhile_stays(
+    operator: Operator, api: ApiServer, kong: Instance, held: asyncio.Event
+) -> None:
+    late = api.fault("hold", "patch", "batchjobs", "status", where=lambda body: "batches" in body.get("status", {}))
+    held.set()
+    await operator.until(lambda: kong.batches() and late.times == 0, None)
+    (batch,) = kong.batches()
+    batches = [{**operator.job()["status"]["batches"][0], "id": batch["id"], "status": "validating"}]
+    another_leader(api, operator, batches=batches, submission=None)
+    late.released.set()
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert cancels(kong) == []
+
+
+async def test_a_cancellation_that_fails_has_the_next_leader_look_again(
+    operator: Operator, api: ApiServer, kong: Instance, held: asyncio.Event
+) -> None:
+    theirs = kong.insert_batch(**given(operator))["id"]
+    batches = [{**operator.job()["status"]["batches"][0], "id": theirs, "status": "validating"}]
+    checked = {"duplicatesCheckedTime": "2026-03-01T12:00:00Z"}
+    another_leader(api, operator, batches=batches, submission=None, attempts=2, **checked)
+    kong.fault("status", "batches.cancel", status=503, times=4)
+    held.set()
+    await operator.until(lambda: ("Warning", "DuplicateCancelled") in operator.events(), None)
+    await operator.until(lambda: counted(operator, "duplicate_batches"))
+    assert len(cancels(kong)) == 5
+    assert set(cancels(kong)) == {kong.calls("batches.create")[0]["answer_id"]}
+    assert operator.status().batches[0].id == theirs
+    assert counted(operator, "duplicate_batches") == 1
+
+
+async def test_a_batch_that_comes_after_the_first_search_is_found_by_a_later_one(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    kong.fault("reset_before", "batches.create")
+    async with Operator(api, tmp_path).running() as operator:
+        apply_all(api, kong, FIVE)
+        own = await submitted(operator)
+        await operator.until(lambda: operator.status().duplicates_checked_time)
+        assert operator.status().attempts == 2
+        late = kong.insert_batch(**given(operator), age_seconds=0)["id"]
+        await operator.until(lambda: cancels(kong))
+        assert cancels(kong) == [late]
+        kong.advance(3600)
+        last = kong.insert_batch(**given(operator), age_seconds=0)["id"]
+        await operator.until_ended()
+        assert cancels(kong) == [late, last], "and once more at the end"
+        assert operator.status().batches[0].id == own
+        assert counted(operator, "duplicate_batches") == 2
+
+
+@pytest.mark.parametrize("clock", ["boot", "wall"])
+async def test_a_leader_that_stood_still_before_its_call_makes_none_under_the_old_intent(
+    operator: Operator, api: ApiServer, kong: Instance, clock: str
+) -> None:
+    clocks = Clocks()
+    operator.runtime.submitter.stopwatch = clocks.stopwatch()
+    intents: list[int] = []
+
+    def paused(body: Json) -> bool:
+        if (body.get("status") or {}).get("submission") and len(intents) < 2:
+            # The machine stands still for an hour while its intent is being written.
+            intents.append(1)
+            setattr(clocks, clock, getattr(clocks, clock) + 3600)
+            return True
+        return False
+
+    api.fault("status", "patch", "batchjobs", "status", times=0, where=paused)
+    first = api.fault("hold", "patch", "batchjobs", "status", times=2, where=paused)
+    first.released.set()
+    apply_all(api, kong, FIVE)
+    await submitted(operator)
+    withdrawn = [call.body for call in api.calls if call.plural == "batchjobs" and call.writes]
+    assert (
+        sum((body.get("status") or {}).get("submission", 0) is None for body in withdrawn if isinstance(body, dict))
+        >= 2
+    )
+    assert len(kong.calls("batches.create")) == 1
+    assert operator.status().attempts == 1
+
+
+@pytest.mark.parametrize("asked", [0, 1], ids=["before the head", "before the body"])
+async def test_a_call_is_broken_off_before_it_is_whole_when_its_time_is_over(kong: Instance, asked: int) -> None:
+    """Connecting takes its time; whoever stood still meanwhile sends nothing that makes a batch."""
+    answers = [True] * asked + [False]
+    gateway = Gateway.connect(connection_to(kong.url), {})
+    outcome = await gateway.create_batch("file-1", CHAT, "24h", {}, lambda: answers.pop(0))
+    await gateway.close()
+    assert isinstance(outcome, TooLate)
+    assert answers == []
+    assert kong.batches() == []
+
+
+def test_the_longest_time_that_any_clock_tells_is_believed() -> None:
+    clocks = Clocks()
+    stopwatch = clocks.stopwatch()
+    mark = stopwatch.mark()
+    clocks.wall -= 600
+    assert stopwatch.since(mark) == 0
+    clocks.boot += 5
+    assert stopwatch.since(mark) == 5
+    clocks.wall += 1200
+    assert stopwatch.since(mark) == 600
