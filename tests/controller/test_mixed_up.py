@@ -61,7 +61,7 @@ def spoilt_with(kong: Instance, how: str) -> Json:
         "another id": {"id": other, "status": "completed"},
         "all of another": {"id": other, "status": "completed", "input_file_id": "file-theirs", "metadata": None},
         "the id of a completed one, as text that differs by case": {"id": other.upper(), "status": "completed"},
-        "another job": {"metadata": {"llmbatch_uid": "another"}, "status": "completed"},
+        "another job": {"metadata": {"llmbatch_uid": "another"}, "input_file_id": "", "status": "completed"},
         "another file": {"metadata": None, "input_file_id": "file-theirs", "status": "completed"},
     }
     return told[how]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from llmbatch.core.about import is_anothers
 from llmbatch.core.submission import by_use, horizon, is_newest_first, matches
 from llmbatch.core.wire import RemoteBatch
 from tests.support import build
@@ -95,3 +96,19 @@ def test_which_batch_is_kept(batches: dict[str, tuple[int | None, str]], kept: s
         for name, (age, status) in batches.items()
     ]
     assert by_use(found, recorded="r", unknown=build.NOW)[0].id == kept
+
+
+@pytest.mark.parametrize(
+    ("told", "anothers"),
+    [
+        pytest.param({"input_file_id": "file-in"}, False, id="our file"),
+        pytest.param({"metadata": {"llmbatch_uid": build.UID}, "input_file_id": "older"}, False, id="our uid"),
+        pytest.param({"input_file_id": "file-in", "metadata": {"llmbatch_uid": "old"}}, False, id="of a restored job"),
+        pytest.param({}, False, id="nothing told"),
+        pytest.param({"input_file_id": "other"}, True, id="another file"),
+        pytest.param({"metadata": {"llmbatch_uid": "other"}}, True, id="another uid"),
+        pytest.param({"input_file_id": "other", "metadata": {"llmbatch_uid": "other"}}, True, id="both"),
+    ],
+)
+def test_which_answer_is_about_another_batch(told: dict[str, Any], anothers: bool) -> None:
+    assert is_anothers(remote(**told), "file-in", build.UID) is anothers

@@ -43,10 +43,12 @@ def deletion_of(file_id: str) -> Callable[[bytes], None]:
 def is_anothers(told: RemoteBatch, input_file_id: str | None, uid: str) -> bool:
     """Tell whether what an answer says of a batch shows that it is not the one of our job and file.
 
-    Our uid settles it: a batch of an older upload of ours may have been adopted. Without metadata (a gateway may lose it)
-    the file has to be ours.
+    Our file or our uid settles it: a restored object has another uid than the one that its batch names, and a batch of an
+    older upload of ours may have been adopted.
     """
+    if told.input_file_id is not None and told.input_file_id == input_file_id:
+        return False
     named = told.metadata.get("llmbatch_uid", "")
     if named != "":
         return named != uid
-    return None not in (told.input_file_id, input_file_id) and told.input_file_id != input_file_id
+    return None not in (told.input_file_id, input_file_id)
