@@ -116,18 +116,8 @@ class Submitter:
                 return outcome
             case TooLate():
                 return await self._withdraw(seen, intent, version, None)
-            case NotMade(reason, message, retry_after, retryable):
-                retry_after = client.pace.slow_down(Operation.CREATE, retry_after)
-                final = not retryable and reason is Reason.REQUEST_REFUSED
-                if final and self.observer.gateways.lists_batches(client.key):
-                    # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has
-                    # had time to show what came of it; see Finder.look_up.
-                    return Outcome(facts.with_doubt(intent, refusal=message), after=0.0)
-                await self.observer.gateways.suspect(client.key)
-                told = with_moment(message, retry_after, self.cluster.now())
-                problem = Problem(reason=reason, message=told, final=final, retry_after_seconds=retry_after)
-                problem = self.observer.tries.create_failed(seen, problem)
-                return await self._withdraw(seen, intent, version, problem)
+            case NotMade():
+                return await self._not_made(seen, client, answer, intent, version)
             case UnknownOutcome(message, unusable=True):
                 log.warning(
                     "a batch was made whose id can't be used", extra={"object": str(seen.key), "detail": message}
@@ -136,6 +126,21 @@ class Submitter:
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
                 return Outcome(intent, after=0.0)
+
+    async def _not_made(
+        self, seen: Seen, client: Client, answer: NotMade, intent: BatchJobStatus, version: str
+    ) -> Outcome:
+        retry_after = client.pace.slow_down(Operation.CREATE, answer.retry_after)
+        final = not answer.retryable and answer.reason is Reason.REQUEST_REFUSED
+        if final and self.observer.gateways.lists_batches(client.key):
+            # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has had time
+            # to show what came of it; see Finder.look_up.
+            return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0)
+        await self.observer.gateways.suspect(client.key)
+        told = with_moment(answer.message, retry_after, self.cluster.now())
+        problem = Problem(reason=answer.reason, message=told, final=final, retry_after_seconds=retry_after)
+        problem = self.observer.tries.create_failed(seen, problem)
+        return await self._withdraw(seen, intent, version, problem)
 
     async def _withdraw(self, seen: Seen, intent: BatchJobStatus, version: str, problem: Problem | None) -> Outcome:
         """Record that an intent made no batch, unless there is another one in its place by now."""
