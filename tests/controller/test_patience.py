@@ -154,3 +154,25 @@ async def test_waiting_writes_once(api: ApiServer, kong: Instance, tmp_path: Pat
             await operator.look()
             await operator.quiet()
         assert operator.job()["metadata"]["resourceVersion"] == version
+
+
+async def test_a_gateway_whose_secret_may_come_is_waited_for_too(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    def holds(kind: str) -> bool:
+        found = (api.get("batchgateways", "kong") or {}).get("status", {}).get("conditions", [])
+        return any((item["type"], item["reason"]) == (kind, Reason.CREDENTIALS_NOT_FOUND) for item in found)
+
+    async with patient(api, tmp_path).running() as operator:
+        api.put("batchgateways", build.batchgateway(kong.url, headers=KEY))
+        await operator.until(lambda: holds("Reconciling"), None)
+        assert not holds("Stalled")
+        gateway = api.get("batchgateways", "kong")
+        assert gateway is not None
+        for item in gateway["status"]["conditions"]:
+            item["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+        api.put("batchgateways", gateway)
+        await operator.until(lambda: holds("Stalled"), None)
+        assert not holds("Reconciling")
+        api.put("secrets", secret("consumer", apikey="k"))
+        await operator.until(lambda: operator.gateway_reason() == Reason.GATEWAY_READY, None)

@@ -59,6 +59,8 @@ class Health:
     gateways: Gateways
     recorder: Recorder
     recheck_seconds: float
+    stall_after_seconds: float = 0.0
+    """How long what often passes by itself may last before a person is asked."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Say in a gateway's status whether it can be used; answers the seconds until the next look."""
@@ -100,8 +102,7 @@ class Health:
         now = self.cluster.now()
         told = [_condition(raw, conditions.READY, status, reason, message, now=now)]
         if problem is not None:
-            kind = conditions.RECONCILING if trouble.passes(reason) else conditions.STALLED
-            told.append(_condition(raw, kind, "True", reason, message, now=now))
+            told.append(self._trouble(raw, reason, message, now))
         insecure = bool(((raw.get("spec") or {}).get("tls") or {}).get("insecureSkipVerify"))
         if insecure:
             told.append(
@@ -138,6 +139,20 @@ class Health:
             or (old.status, old.reason) != (status, reason)
             or bool(patch.keys() - {"activeBatches", "conditions"})
         )
+
+    def _trouble(self, raw: Json, reason: Reason, message: str, now: datetime) -> Condition:
+        """Say whether a person is needed; what often passes by itself is under way first, as a job's is."""
+        old = BatchGatewayStatus.parse(raw.get("status") or {}).condition(conditions.RECONCILING)
+        known = old if old is not None and old.reason == reason else None
+        stalled = BatchGatewayStatus.parse(raw.get("status") or {}).condition(conditions.STALLED)
+        since = known.last_transition_time if known is not None else now
+        young = (now - since).total_seconds() < self.stall_after_seconds
+        may_pass = reason in trouble.MAY_PASS and young and (stalled is None or stalled.reason != reason)
+        if trouble.passes(reason) or may_pass:
+            told = _condition(raw, conditions.RECONCILING, "True", reason, message, now=now)
+            # Another trouble is a new one, whose time begins now.
+            return told if known is not None else told.model_copy(update={"last_transition_time": now})
+        return _condition(raw, conditions.STALLED, "True", reason, message, now=now)
 
     async def _wake_jobs(self, key: Key) -> None:
         """Look at the jobs that wait for a gateway, one after the other when they are many."""

@@ -87,7 +87,15 @@ class Runtime:
             self.metrics.gateway_call,
             min(AGAIN_SECONDS, settings.recheck_seconds),
         )
-        health = Health(cluster, self.cache, self.queue, self.gateways, self.recorder, settings.recheck_seconds)
+        health = Health(
+            cluster,
+            self.cache,
+            self.queue,
+            self.gateways,
+            self.recorder,
+            settings.recheck_seconds,
+            settings.stall_after_seconds,
+        )
         limits = Limits(
             settings.settle_seconds,
             settings.recheck_seconds,
