@@ -9,7 +9,7 @@ from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator, apply_all
+from tests.support.inprocess import Operator, apply_all, config_map
 
 
 async def test_a_job_without_anything_at_the_provider_goes_at_once(
@@ -105,8 +105,10 @@ async def test_results_whose_volume_is_gone_do_not_hold_a_deletion(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     volume = {"persistentVolumeClaim": {"claimName": "data", "path": "out/r.jsonl"}}
+    api.put("persistentvolumeclaims", config_map("data", "unused", b""))
     apply_all(api, kong, FIVE, build.batchjob(output=volume))
     await operator.until(lambda: operator.status().submission_time)
+    api.remove("persistentvolumeclaims", "data")
     kong.advance(3600)
     await operator.until_reason("VolumeClaimNotFound")
     api.remove("batchjobs", "job")

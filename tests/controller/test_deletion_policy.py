@@ -127,14 +127,16 @@ async def test_results_of_an_earlier_job_are_not_overwritten_and_the_remedy_is_n
     await run_to_end(operator, kong)
     first = operator.job()["metadata"]["uid"]
     api.remove("batchjobs", "job")
+    ordered = len(kong.calls("batches.create"))
     api.put("batchjobs", build.batchjob())
-    await operator.until(lambda: operator.status().submission_time)
-    kong.advance(3600)
     await operator.until_reason(Reason.OUTPUT_EXISTS)
+    assert len(kong.calls("batches.create")) == ordered, "it is known before the batch is paid"
     message = json.dumps(operator.job()["status"])
     assert f"results of another BatchJob (uid {first})" in message
     assert "delete it" in message
     api.remove("secrets", "results")
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(3600)
     await operator.until_ended()
 
 

@@ -67,9 +67,10 @@ async def test_a_batch_that_the_provider_refuses_fails_with_its_words(
 async def test_an_object_that_is_not_ours_is_never_overwritten_and_the_job_goes_on_when_it_is_gone(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
-    api.put("secrets", secret("results", mine="precious"))
     apply_all(api, kong, FIVE)
-    await run_to_results(operator, kong)
+    await operator.until(lambda: operator.status().submission_time)
+    api.put("secrets", secret("results", mine="precious"))
+    kong.advance(3600)
     await operator.until_reason(Reason.OUTPUT_EXISTS)
     assert operator.status().holds("Stalled")
     assert api.data("secrets", "results", "mine") == b"precious"

@@ -36,7 +36,8 @@ def test_an_object_that_is_not_ours_is_never_overwritten(tenant: Tenant) -> None
     kube.apply(PROMPTS, objects.secret("out", {"results": "somebody's"}))
     kube.apply(objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results")))
     job = kube.until_reason("job", "OutputExists")
-    assert condition(job, "ResultsStored")["reason"] == "OutputExists"
+    assert condition(job, "InputReady")["reason"] == "OutputExists"
+    assert tenant.creates() == 0, "it is looked at before the batch is paid"
     assert objects.stored(kube, "secret", "out", "results") == "somebody's"
     kube.delete("secret", "out")
     kube.wait_for("job", "Complete")

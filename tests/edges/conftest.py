@@ -1,6 +1,8 @@
 """One emulator for all of these tests, an instance of its own for each of them."""
 
+import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,3 +36,16 @@ def closed_port() -> str:
 @pytest.fixture
 def five(kong: Instance, tmp_path: Path) -> Done:
     return Done(kong, tmp_path, *FIVE)
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody may write: for root, who may write everywhere, a file system mounted read-only."""
+    folder = tmp_path / "unwritable"
+    folder.mkdir(mode=0o500)
+    if os.geteuid() != 0:
+        yield folder
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -3,8 +3,6 @@
 import errno
 import os
 import resource
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -104,19 +102,6 @@ def test_a_full_volume_is_told_and_left_clean(five: Done) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert told.reason is Reason.VOLUME_FULL
     assert not list((five.root / "out").iterdir())
-
-
-@pytest.fixture
-def unwritable(tmp_path: Path) -> Iterator[Path]:
-    """A folder that nobody may write: for root, who may write everywhere, a file system mounted read-only."""
-    folder = tmp_path / "unwritable"
-    folder.mkdir(mode=0o500)
-    if os.geteuid() != 0:
-        yield folder
-        return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_volume_that_cant_be_written_is_told(five: Done, unwritable: Path) -> None:

@@ -35,6 +35,21 @@ ONE_PLACE = (
 )
 
 
+MOST_KEY = 245
+"""Longest key for results: 253 are allowed, and .errors or .foreign is put behind it."""
+
+ROOM_BESIDE = (
+    (
+        f"(!has(self.secret) || size(self.secret.key) <= {MOST_KEY}) && (!has(self.configMap) || size(self.configMap.key) <= {MOST_KEY})",
+        f"key has at most {MOST_KEY} characters: .errors and .foreign are put behind it",
+    ),
+    (
+        "!has(self.persistentVolumeClaim) || self.persistentVolumeClaim.path.matches('(^|/)[^/]{1,241}([.]jsonl)?$')",
+        "the file's name in path has at most 241 characters without .jsonl: .errors.jsonl and .foreign.jsonl are put behind it",
+    ),
+)
+
+
 class GatewayRef(Model):
     """A BatchGateway in the same namespace."""
 
@@ -73,7 +88,7 @@ class Output(Model):
     Lines of the provider that fit no request go there too: <path>.foreign.jsonl, or key <key>.foreign.
     """
 
-    rules = (ONE_PLACE,)
+    rules = (ONE_PLACE, *ROOM_BESIDE)
 
     config_map: KeyInObject | None = Field(
         None, description="A key of a ConfigMap that the operator makes (up to 1 MiB)."

@@ -20,7 +20,7 @@ from llmbatch.controller.seen import Json, Seen
 from llmbatch.controller.strays import Strays
 from llmbatch.controller.submit import Submitter
 from llmbatch.controller.transfers import Look, Transfers
-from llmbatch.core import facts, farewell, late
+from llmbatch.core import destination, facts, farewell, late
 from llmbatch.core.decision import (
     AddFinalizer,
     BeginAnew,
@@ -77,6 +77,7 @@ class Actor:
             case Upload():
                 return await self._upload(seen)
             case Submit(attempt):
+                await self._warn(seen)
                 return await self.submitter.submit(seen, _client(seen), attempt)
             case LookUp():
                 return await self._look_up(seen)
@@ -136,6 +137,14 @@ class Actor:
             self.metrics.left_behind.inc()
         # An object that has ended stays; one that is deleted is gone now.
         return Outcome(seen.stored, gone=observation.deleted_at is not None)
+
+    async def _warn(self, seen: Seen) -> None:
+        """Warn, before the batch is ordered, of a destination that is too small for what it will come to."""
+        known = seen.observation.status.input
+        told = destination.too_small(seen.observation.spec, known.requests if known is not None else 0)
+        if told is not None:
+            subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
+            await self.recorder.tell(subject, "Warning", Reason.OUTPUT_TOO_LARGE, told)
 
     def _forget(self, seen: Seen) -> None:
         self.observer.forget(seen.key, seen.owner.uid)

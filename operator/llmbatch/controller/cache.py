@@ -70,6 +70,10 @@ class Cache:
         """Give the keys of all objects of a kind."""
         return [key for key, _ in self._snapshot() if key.kind == kind]
 
+    def in_namespace(self, kind: str, namespace: str) -> list[tuple[Key, Json]]:
+        """Give the objects of a kind in a namespace."""
+        return [(key, found) for key, found in self._snapshot() if key.kind == kind and key.namespace == namespace]
+
     def phases(self) -> list[str]:
         """Give the phase of every BatchJob."""
         return [

@@ -8,6 +8,7 @@ from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.controller import owed
 from llmbatch.controller.cache import BATCHGATEWAY, Cache
+from llmbatch.controller.destination import Destinations
 from llmbatch.controller.discards import Discards
 from llmbatch.controller.gateways import Gateways
 from llmbatch.controller.observe_file import FileObserver
@@ -21,7 +22,7 @@ from llmbatch.controller.slots import Slots
 from llmbatch.controller.transfers import Transfers
 from llmbatch.controller.tries import Tries
 from llmbatch.controller.uploads import Uploads
-from llmbatch.core.observation import Limits, Observation, Stage, stage_of
+from llmbatch.core.observation import FileState, Limits, Observation, Stage, stage_of
 from llmbatch.core.plan import Problem, Report
 from llmbatch.edges.transfer_job import Owner
 
@@ -57,6 +58,7 @@ class Observer:
         self.polls = Polls(self.gateways)
         self._files = FileObserver(self.polls, self.slots, self.tries)
         self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
+        self._destinations = Destinations(self.cache, self.transfers)
         self._results = ResultsObserver(self.polls, self._transfers)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
@@ -117,9 +119,10 @@ class Observer:
     async def _stage(self, seen: Seen, stage: Stage, gateway: Key) -> Seen:
         match stage:
             case Stage.INPUT:
-                return await self._transfers.input(seen)
+                problem = await self._destinations.problem(seen) if seen.observation.deleted_at is None else None
+                return seen.troubled(problem) if problem is not None else await self._transfers.input(seen)
             case Stage.FILE:
-                return await self._files.observe(seen, gateway)
+                return await self._before_the_order(await self._files.observe(seen, gateway))
             case Stage.ANSWER:
                 return seen.found(lists_batches=self.gateways.lists_batches(gateway))
             case Stage.BATCH if seen.observation.deleted_at is None or seen.observation.batch.status == "cancelling":
@@ -128,6 +131,18 @@ class Observer:
                 return await self._results.observe(seen)
             case _:
                 return seen
+
+    async def _before_the_order(self, seen: Seen) -> Seen:
+        """Look at the place for the results once more when the batch is about to be ordered."""
+        found = seen.observation
+        ready = found.trouble is None and found.file_state is FileState.USABLE and found.slot_free
+        if not ready or found.deleted_at is not None:
+            return seen
+        problem = await self._destinations.problem(seen)
+        if problem is None:
+            return seen
+        self.slots.release(seen.key)
+        return seen.troubled(problem)
 
     def deleted_seconds(self, metadata: Json) -> float:
         """Give the seconds for which this process has known that an object is deleted; 0 when it isn't."""

@@ -98,7 +98,7 @@ class TransferObserver:
             operation = Operation.UPLOAD if isinstance(seen.plan, UploadPlan) else Operation.RESULTS
             seconds = seen.client.pace.slow_down(operation, told.retry_after_seconds)
             told = told.model_copy(update={"retry_after_seconds": seconds})
-        if isinstance(seen.plan, UploadPlan) and not told.final:
+        if isinstance(seen.plan, UploadPlan) and not told.final and told.side is None:
             status, told = self.tries.upload_failed(seen, report, told)
             seen = seen.found(status=status)
         return replace(seen.found(trouble=told, costly=True), spent=True)

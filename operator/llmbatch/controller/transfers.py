@@ -88,7 +88,7 @@ class Transfers:
         look: bool = False,
     ) -> UploadPlan:
         """Plan an upload; the same job gives the same plan, but for whether the file is looked for first."""
-        volume = job.input.persistent_volume_claim
+        volume, target = job.input.persistent_volume_claim, job.output.persistent_volume_claim
         return UploadPlan(
             connection=connection if volume else patient(connection),
             filename=naming.upload_filename(owner.uid, 0, attempt),
@@ -99,6 +99,8 @@ class Transfers:
             max_line_bytes=gateway.limits.max_line_bytes,
             root=INPUT_ROOT if volume else None,
             path=volume.path if volume else None,
+            output_root=OUTPUT_ROOT if volume and target else None,
+            output_path=target.path if volume and target else None,
             look=look,
         )
 
@@ -150,12 +152,39 @@ class Transfers:
             return Problem(reason=Reason.INPUT_NOT_FOUND, message=message)
         return value
 
+    async def output_problem(self, owner: Owner, job: BatchJobSpec) -> Problem | None:
+        """Say what keeps results from being stored where spec.output says, as the API server shows it."""
+        volume, place = job.output.persistent_volume_claim, job.output.secret or job.output.config_map
+        if volume is not None:
+            return await self.claim_problem(owner.namespace, volume.claim_name, "spec.output")
+        if place is None:
+            return Problem(reason=Reason.INVALID_SPEC, message="spec.output names no place.")
+        return await taken(self._cluster, SECRETS if job.output.secret else CONFIGMAPS, owner, place.name)
+
     async def claim_problem(self, namespace: str, claim: str, where: str) -> Problem | None:
-        """Say whether a PersistentVolumeClaim is missing."""
-        if await self.claim_exists(namespace, claim):
-            return None
-        message = f"PersistentVolumeClaim {namespace}/{claim}, which {where} names, does not exist; create it, and the job goes on."
-        return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
+        """Say whether a PersistentVolumeClaim is missing, or of no use."""
+        found = await self._cluster.get(CLAIMS, namespace, claim)
+        told = f"PersistentVolumeClaim {namespace}/{claim}, which {where} names,"
+        if found is None:
+            message = f"{told} does not exist; create it, and the job goes on."
+            return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
+        if found["metadata"].get("deletionTimestamp"):
+            message = f"{told} is being deleted; create it anew, or name another one, and the job goes on."
+            return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
+        if (found.get("status") or {}).get("phase") == "Lost":
+            message = f"{told} has lost its volume; create it anew, or name another one, and the job goes on."
+            return Problem(reason=Reason.VOLUME_CLAIM_UNBOUND, message=message)
+        writes, claimed = where == "spec.output", found.get("spec") or {}
+        unfit = Reason.OUTPUT_INVALID if writes else Reason.INPUT_NOT_FOUND
+        if claimed.get("volumeMode") == "Block":
+            message = (
+                f"{told} is a block device (volumeMode Block) without files; name another one, and the job goes on."
+            )
+            return Problem(reason=unfit, message=message)
+        if writes and claimed.get("accessModes") == ["ReadOnlyMany"]:
+            message = f"{told} can't be written (accessModes ReadOnlyMany); name another one, and the job goes on."
+            return Problem(reason=unfit, message=message)
+        return None
 
     async def claim_exists(self, namespace: str, claim: str) -> bool:
         """Tell whether there is a PersistentVolumeClaim of that name."""

@@ -63,6 +63,10 @@ class UploadPlan(Model):
     """Folder where the input's volume is mounted; None: the caller hands the bytes over itself."""
     path: str | None = None
     """The input below root."""
+    output_root: str | None = None
+    """Folder where the results' volume is mounted, to be looked at; None: it isn't."""
+    output_path: str | None = None
+    """Where the results are to go, below output_root."""
     look: bool = False
     """An earlier try may have sent the file: it is looked for by its name first. Says nothing about what is to be done,
     so that it makes no other Job."""
@@ -140,6 +144,8 @@ class Problem(Model):
     """Trying again can't help (invalid input)."""
     retry_after_seconds: float | None = None
     """When the gateway said how long to wait."""
+    side: Literal["input", "output"] | None = None
+    """Which end of the spec it is about, when that isn't the transfer's own: an upload looks at the output too."""
 
 
 class UploadReport(Model):

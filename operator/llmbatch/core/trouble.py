@@ -120,6 +120,7 @@ PLACES = frozenset({
 
 def placed(problem: Problem, spec: BatchJobSpec, *, uploads: bool) -> Problem:
     """Name the claim and the path as the user wrote them, in a problem that a transfer reports."""
+    uploads = problem.side == "input" if problem.side is not None else uploads
     volume = spec.input.persistent_volume_claim if uploads else spec.output.persistent_volume_claim
     if volume is None or problem.reason not in PLACES:
         return problem

@@ -72,7 +72,7 @@ def _taken(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
     labels = found.get("metadata", {}).get("labels") or {}
     maker = labels.get(naming.LABEL_UID)
     if maker == owner.uid or _is_owned(found, owner):
-        return None
+        return _unfit(found, kind, owner, name)
     whose = "is not this job's"
     if labels.get(naming.LABEL_MANAGED_BY) == naming.MANAGER and maker:
         whose = f"has the results of another BatchJob (uid {maker}), which may be deleted already and has left them"
@@ -81,6 +81,23 @@ def _taken(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
         " Name another one in spec.output, or delete it, and the job goes on."
     )
     return Problem(reason=Reason.OUTPUT_EXISTS, message=message)
+
+
+def _unfit(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
+    """Say why an object of the BatchJob's own can't be written any more."""
+    if found.get("immutable"):
+        why = "is immutable"
+    elif found.get("type", "Opaque") != "Opaque":
+        why = f"is of type {found['type']}"
+    elif found.get("metadata", {}).get("deletionTimestamp"):
+        why = "is being deleted"
+    else:
+        return None
+    message = (
+        f"{kind} {owner.namespace}/{name}, which spec.output names, {why}: results can't be written to it."
+        " Name another one in spec.output, or delete it, and the job goes on."
+    )
+    return Problem(reason=Reason.OUTPUT_INVALID, message=message)
 
 
 def _is_owned(found: Json, owner: Owner) -> bool:

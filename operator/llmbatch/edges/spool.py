@@ -125,7 +125,7 @@ def publish(folder: Folder, held: Spool, sheets: list[tuple[Sheet, str]]) -> Non
             folder.remove(name)
             due.append((sheet, name))
         else:
-            raise _exists(folder.shown(name))
+            raise exists(folder.shown(name))
     for sheet, _ in due:
         sheet.finish()
     for sheet, name in due:
@@ -133,12 +133,13 @@ def publish(folder: Folder, held: Spool, sheets: list[tuple[Sheet, str]]) -> Non
             with crash.around(crash.Effect.PUBLISH_FILE):
                 folder.publish(sheet.temporary, name, held.claim(sheet))
         except FileExistsError:
-            raise _exists(folder.shown(name)) from None
+            raise exists(folder.shown(name)) from None
     with crash.around(crash.Effect.SYNC_FOLDER):
         folder.sync()
 
 
-def _exists(shown: str) -> ProblemError:
+def exists(shown: str) -> ProblemError:
+    """Say that there is something in the place of the results."""
     return ProblemError(
         Reason.OUTPUT_EXISTS,
         f"{shown}: exists and is not this job's; it is not overwritten: move it away or change the path in spec.output",

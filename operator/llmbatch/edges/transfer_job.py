@@ -243,7 +243,7 @@ def _volumes(
     source, target = job.input.persistent_volume_claim, job.output.persistent_volume_claim
     claims: dict[str, str] = {}
     reads = isinstance(plan, UploadPlan) or (isinstance(plan, CollectPlan) and plan.input_root is not None)
-    writes = not isinstance(plan, UploadPlan)
+    writes = not isinstance(plan, UploadPlan) or plan.output_root is not None
     if source is not None and reads:
         claims[source.claim_name] = "input"
         mounts.append({"name": "input", "mountPath": INPUT_ROOT, "readOnly": True})

@@ -13,7 +13,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core import sending, split
 from llmbatch.core.lines import LineChecker, clean, why_no_text
 from llmbatch.core.plan import LineError, UploadPlan, UploadReport
-from llmbatch.edges import volume
+from llmbatch.edges import lookout, volume
 from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
 from llmbatch.edges.files import Files, Progress
 from llmbatch.edges.outcome import Answered, Failure, Refused, Unreachable
@@ -52,6 +52,9 @@ def upload(
     checker = LineChecker(plan.endpoint, plan.model, plan.max_requests, plan.max_line_bytes)
     checked = None
     try:
+        if (problem := lookout.look(plan)) is not None:
+            # Before the input is read: results that can't be stored are not ordered.
+            return UploadReport(problem=problem)
         route = resolve(plan.connection, environ, material)
         with _source(plan, data) as source, Files(route, bounds) as files:
             checked = validate(source, checker, plan, progress)

@@ -109,6 +109,21 @@ class Folder:
         if not stat.S_ISREG(found.st_mode):
             raise invalid(self._side, f"{self.shown(name)}: is not a regular file")
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is anything of that name."""
+        try:
+            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def why_unwritable(self) -> int:
+        """Give the error that making a file here would meet, without making one; 0: none that is known beforehand."""
+        if os.fstatvfs(self._descriptor).f_flag & os.ST_RDONLY:
+            return errno.EROFS
+        may = os.access(".", os.W_OK | os.X_OK, dir_fd=self._descriptor, effective_ids=True)
+        return 0 if may else errno.EACCES
+
     def publish(self, temporary: str, name: str, claim: str) -> None:
         """Give a finished temporary file its name; never takes the place of another file.
 
