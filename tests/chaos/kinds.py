@@ -28,7 +28,7 @@ class Kind:
     model: str = MODEL
     valid: bool = True
     emulate: str = ""
-    """What its batch asks of the emulator: late-ids, expires."""
+    """What its batch asks of the emulator: late-ids, expires, late-quota."""
 
     @property
     def good(self) -> set[str]:
@@ -85,6 +85,8 @@ KINDS = (
     Kind("volume-partly", PARTLY, 4, source="volume", target="volume"),
     Kind("volume-to-secret", GOOD, 2, source="volume"),
     Kind("refused", GOOD, 1, model="no-such-deployment"),
+    Kind("quota-late", GOOD, 1, emulate="late-quota"),
+    Kind("volume-quota-late", GOOD, 1, source="volume", target="volume", emulate="late-quota"),
     Kind("invalid", GOOD, 1, valid=False),
     Kind("deleted", GOOD, 2, fate="delete"),
     Kind("volume-deleted", GOOD, 1, source="volume", target="volume", fate="delete"),

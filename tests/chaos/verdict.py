@@ -69,12 +69,19 @@ def judge(made: list[Made], seen: Evidence) -> Verdict:
         f"a batch of nobody's: {batch['id']}" for uid in by_uid if uid not in known for batch in by_uid[uid]
     ]
     for job in made:
-        batches = by_uid.get(job.uid, [])
+        batches = [batch for batch in by_uid.get(job.uid, []) if not _was_short_of_quota(batch)]
         if len(batches) > 1:
             found.duplicates.append(f"{job.name}: {len(batches)} batches: {[batch['id'] for batch in batches]}")
         _judge_one(job, batches, seen, found)
     found.left += [f"{file['filename'] or file['id']}" for file in seen.files if not file["deleted"]]
     return found
+
+
+def _was_short_of_quota(batch: Json) -> bool:
+    """Tell whether a batch was failed before it ran, so that another one of the same file is due."""
+    shown = batch.get("object") or {}
+    errors = (shown.get("errors") or {}).get("data") or []
+    return shown.get("status") == "failed" and {item["code"] for item in errors} == {"token_limit_exceeded"}
 
 
 def _judge_one(job: Made, batches: list[Json], seen: Evidence, found: Verdict) -> None:

@@ -8,6 +8,7 @@ import pytest
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
+from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import Operator, apply_all
 
@@ -143,3 +144,19 @@ async def test_a_job_that_waits_for_quota_is_deleted_with_its_file(
         api.remove("batchjobs", "job")
         await operator.until_gone()
     assert all(file["deleted"] for file in kong.files())
+
+
+async def test_quota_that_is_told_late_once_costs_one_batch_more_and_no_person(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    job = build.batchjob()
+    job["spec"]["metadata"] = {"emulate": "late-quota"}
+    apply_all(api, kong, FIVE, job)
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(100)
+    await operator.until(lambda: len(kong.batches()) == 2)
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert len(kong.batches()) == 2

@@ -59,9 +59,17 @@ async def _validate(instance: Instance, batch: BatchRecord) -> list[Problem]:
     if found.problems:
         return found.problems
     batch.total, batch.failed, batch.model = found.total, found.failing, found.model
+    if batch.emulates == "late-quota" and _is_first(instance, batch):
+        return [Problem("token_limit_exceeded", quota_message(config.dialect, batch.model, 0))]
     if config.quota_tokens is not None and not config.quota_fail_fast:
         return await _over_quota(instance, batch, config.quota_tokens)
     return []
+
+
+def _is_first(instance: Instance, batch: BatchRecord) -> bool:
+    """Tell whether no other batch was made of the same file before."""
+    others = [other for other in instance.batches.values() if other.input_file_id == batch.input_file_id]
+    return min(others, key=lambda other: other.created).id == batch.id
 
 
 def _forced(entry: dict[str, Any]) -> Problem:

@@ -52,7 +52,7 @@ class BatchRecord:
 
     @property
     def emulates(self) -> str:
-        """What its metadata asks of the emulator: "late-ids", "expires", or nothing."""
+        """What its metadata asks of the emulator: "late-ids", "expires", "late-quota", or nothing."""
         return (self.metadata or {}).get("emulate", "")
 
     @property
