@@ -56,5 +56,9 @@ def _written(report: pytest.TestReport) -> dict[str, Any]:
 def read(config: pytest.Config, line: str) -> pytest.TestReport:
     """Read what was written."""
     data = {**json.loads(line), "$report_type": "TestReport"}
+    # JSON knows no tuples, and pytest wants one where a test was skipped: file, line and reason.
+    for name in ("location", "longrepr"):
+        if isinstance(data.get(name), list):
+            data[name] = tuple(data[name])
     report: pytest.TestReport = config.hook.pytest_report_from_serializable(config=config, data=data)
     return report

@@ -61,7 +61,9 @@ def test_has_an_odd_name(sign): pass
 """,
     )
     assert code == 1
-    assert counted(printed) == {"passed": beside.FEWEST + 5, "failed": 1, "skipped": 1, "xfailed": 1, "error": 1}
+    assert counted(printed) == {"passed": beside.FEWEST + 5, "failed": 1, "skipped": 1, "xfailed": 1, "error": 1}, (
+        printed
+    )
     assert "assert 'this' == 'that'" in printed
     assert "SKIPPED [1] test_some.py" in printed
     assert "no fixture" in printed
@@ -85,7 +87,7 @@ def test_tests_that_were_handed_over_and_never_ran_have_failed(tmp_path: Path) -
 def test_the_first_failure_is_the_last_where_one_is_enough(tmp_path: Path) -> None:
     code, printed = suite(tmp_path, "\ndef test_fails(): assert False\n", "-x", "-k", "test_passes or test_fails")
     assert code == 1
-    assert counted(printed)["failed"] == 1
+    assert counted(printed)["failed"] == 1, printed
     assert "stopping after 1 failures" in printed
 
 
