@@ -1,6 +1,7 @@
 """A random campaign on a real cluster: jobs of mixed kinds, and processes that are killed under them."""
 
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -38,6 +39,9 @@ AT_ONCE = 10
 WAIT_FOR_TRANSFER_SECONDS = 3.0
 POWER_CUT = 0.95
 """Above this everything is killed at once, as by a node that loses its power."""
+PAUSED = 0.10
+"""Below this, and above the emulator's share, the leader stands still past its lease, as a virtual machine that is moved."""
+PAUSE_SECONDS = (3.5, 8.0)
 GAP_SECONDS = (0.5, 3.0)
 PATIENCE_SECONDS = 420
 
@@ -197,6 +201,9 @@ class Campaign:
                 if victim.kind == "emulator" and victim.kill():
                     self.restarts["emulator"] += 1
             return
+        if lot < PAUSED:
+            self._pause([victim for victim in found if victim.kind == "operator" and victim.pod == leader])
+            return
         if lot > POWER_CUT:
             struck = [victim for victim in found if victim.kind != "emulator" and self._is_ours(victim)]
         else:
@@ -210,6 +217,14 @@ class Campaign:
         if sum(self.kills.values()) // 25 > before // 25:
             over = sum(_is_over(job) for job in self._jobs.values())
             self._say(f"  {sum(self.kills.values())} kills ({_told(self.kills)}), {len(self.made)} jobs, {over} ended")
+
+    def _pause(self, leading: list[Victim]) -> None:
+        """Have the leader stand still at any moment, perhaps between its intent and its call, and go on too late."""
+        for victim in leading:
+            if victim.send(signal.SIGSTOP):
+                time.sleep(self._random.uniform(*PAUSE_SECONDS))
+                victim.send(signal.SIGCONT)
+                self.restarts["paused leader"] += 1
 
     def _is_ours(self, victim: Victim) -> bool:
         return victim.kind == "operator" or victim.pod.rsplit("-", 3)[0] in self.made

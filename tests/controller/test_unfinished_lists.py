@@ -12,7 +12,7 @@ from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
 from tests.controller.test_ambiguity import counted, end_of
 from tests.controller.test_duplicates import LATER, cancels, checked, submitted
-from tests.controller.test_strays import left
+from tests.controller.test_strays import left, somebody_elses
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -172,9 +172,11 @@ async def test_strays_are_found_in_a_list_of_files_of_any_order(
         told.json = {"object": "list", "data": page, "has_more": len(found) > begin + 20, "last_id": page[-1]["id"]}
 
     between.rules.append(relist)
-    kong.fault("reset_after", "files.create", times=2)
     apply_all(api, kong, FIVE, url=between.url)
     await operator.until(lambda: operator.status().submission_time)
+    # Of uploads whose answer was lost, and which were not found in time.
+    for number in (7, 8):
+        somebody_elses(kong, f"{operator.job()['metadata']['uid']}-0-{number}.jsonl")
     assert len(left(kong)) == 3
     kong.advance(3600)
     await operator.until_ended()

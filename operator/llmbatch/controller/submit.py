@@ -10,6 +10,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.controller import calls
 from llmbatch.controller.gateways import Client
+from llmbatch.controller.listing import Found, list_ours
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.pace import Operation, with_moment
@@ -20,6 +21,7 @@ from llmbatch.core import about, facts, naming
 from llmbatch.core.backoff import next_delay
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
+from llmbatch.core.submission import horizon
 from llmbatch.core.wire import RemoteBatch
 from llmbatch.edges import crash
 from llmbatch.edges.clock import Stopwatch
@@ -136,11 +138,20 @@ class Submitter:
             # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has had time
             # to show what came of it; see Finder.look_up.
             return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0)
+        if answer.lacks_file and await self._was_made(seen, client, intent):
+            return Outcome(intent, after=0.0)
         await self.observer.gateways.suspect(client.key)
         told = with_moment(answer.message, retry_after, self.cluster.now())
         problem = Problem(reason=answer.reason, message=told, final=final, retry_after_seconds=retry_after)
         problem = self.observer.tries.create_failed(seen, problem)
         return await self._withdraw(seen, intent, version, problem)
+
+    async def _was_made(self, seen: Seen, client: Client, intent: BatchJobStatus) -> bool:
+        """Look once for a batch before the same call is made again: this answer too may be about a proxy's second try."""
+        if intent.submission is None or not self.observer.gateways.lists_batches(client.key):
+            return False
+        found = await list_ours(client.gateway, seen.observation, horizon(intent.submission.intent_time))
+        return isinstance(found, Found) and (found.batches != () or found.unusable)
 
     async def _withdraw(self, seen: Seen, intent: BatchJobStatus, version: str, problem: Problem | None) -> Outcome:
         """Record that an intent made no batch, unless there is another one in its place by now."""
