@@ -72,6 +72,23 @@ async def test_a_sidecar_hides_no_report_and_keeps_no_job(operator: Operator, ap
     assert jobs(api) == [], "a Job whose sidecar never ends would never end"
 
 
+async def test_a_job_without_a_sidecar_is_left_to_end_and_keeps_its_log(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    claim(api)
+    apply_all(api, kong, FIVE, build.batchjob(output=OUT))
+    await operator.until(lambda: operator.status().submission_time)
+    kong.advance(3600)
+    job = await only_job(operator, "collect")
+    labels = {"batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
+    ours = {"name": "transfer", "state": done(build.collect_report().dump())}
+    metadata = {"name": "pod", "namespace": NAMESPACE, "labels": labels}
+    api.put("pods", {"metadata": metadata, "status": {"phase": "Running", "containerStatuses": [ours]}})
+    await operator.until_ended()
+    await operator.quiet()
+    assert uids(api) == [job["metadata"]["uid"]], "neither Job nor pod has said yet that it has ended"
+
+
 async def test_a_job_that_a_crash_left_alive_after_its_report_is_removed_at_the_end(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:

@@ -54,6 +54,19 @@ def test_the_report_of_our_container_is_taken_whatever_is_beside_it(found: Json)
     assert read(job(), [found], [], NOW) == Ended(build.upload_report())
 
 
+def test_a_pod_of_which_all_containers_have_ended_ends_by_itself() -> None:
+    """The kubelet has the phase follow a moment later."""
+    gone = {"name": "istio-proxy", "state": {"terminated": {"exitCode": 0}}}
+    for found in (
+        containers(ours(DONE)),
+        containers(gone, ours(DONE)),
+        containers(ours(DONE), initContainerStatuses=[SIDECAR]),
+    ):
+        state = read(job(), [found], [], NOW)
+        assert isinstance(state, Ended)
+        assert not state.lingers
+
+
 @pytest.mark.parametrize(("phase", "lingers"), [("Running", True), ("Succeeded", False), ("Failed", False)])
 def test_a_pod_that_another_container_keeps_alive_does_not_end_its_job(phase: str, lingers: bool) -> None:
     state = read(job(), [containers(SIDECAR, ours(DONE), phase=phase)], [], NOW)

@@ -9,7 +9,7 @@ from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.core import naming, transfer_state
 from llmbatch.core.plan import CollectPlan, Plan, Problem, UploadPlan
-from llmbatch.core.transfer_state import Blocked, TransferState, Working
+from llmbatch.core.transfer_state import Blocked, Ended, TransferState, Working
 from llmbatch.edges import crash, transfer_job
 from llmbatch.edges.cluster import Cluster, ClusterError
 from llmbatch.edges.permissions import EVENTS, KUBERNETES_JOBS, PODS
@@ -111,7 +111,11 @@ class TransferJobs:
         found, _ = await self._cluster.page(KUBERNETES_JOBS, owner.namespace, selector=selector)
         for job in found:
             metadata = job["metadata"]
-            if metadata["name"] != name and "deletionTimestamp" not in metadata and not _is_finished(job):
+            if metadata["name"] == name or "deletionTimestamp" in metadata or _is_finished(job):
+                continue
+            state = await self._read(owner, job)
+            # One that has ended and is about to be told so keeps its log.
+            if not isinstance(state, Ended) or state.lingers:
                 await self._cluster.delete(KUBERNETES_JOBS, owner.namespace, metadata["name"])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import naming
+from llmbatch.core import naming, suspension
 from llmbatch.core.plan import CollectReport, DiscardReport, Problem, Report, UploadReport
 
 Json = dict[str, Any]
@@ -86,13 +86,15 @@ def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> Tran
         now: The moment by the API server's clock.
     """
     kind = job.get("metadata", {}).get("name", "").rsplit("-", 2)[1]
-    suspended = _suspended(job)
+    held = suspension.problem(job)
+    suspended = None if held is None else Blocked(held)
     pod = max(pods, key=lambda item: str(item["metadata"].get("creationTimestamp", "")), default=None)
     if pod is None:
         return suspended or _without_pod(job, events)
     status = pod.get("status") or {}
     ours: Json = next((item for item in status.get("containerStatuses") or [] if _is_ours(item)), {})
-    lingers = status.get("phase") not in ("Failed", "Succeeded")
+    over = status.get("phase") in ("Failed", "Succeeded")
+    lingers = not over and _outlived(status)
     if (report := _report(kind, ours)) is not None:
         return Ended(report, lingers=lingers)
     if suspended is not None:
@@ -100,7 +102,7 @@ def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> Tran
         return suspended
     if (terminated := _terminated(ours)) is not None:
         return Ended(None, _unreported(terminated), lingers=lingers)
-    if not lingers:
+    if over:
         why = status.get("message") or _failed_beside(status) or status.get("reason") or "no reason given"
         return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer pod was ended: {why}"[:1000]))
     if (lost := _lost(pod, now)) is not None:
@@ -121,6 +123,15 @@ def _states(container: Json) -> Iterator[Json]:
         terminated = (container.get(name) or {}).get("terminated")
         if terminated is not None:
             yield terminated
+
+
+def _outlived(status: Json) -> bool:
+    """Tell whether another container has not ended; a native sidecar, which is an init container, ends with ours.
+
+    Not by the pod's phase, which comes to its end a moment later than its containers do.
+    """
+    beside = (item for item in status.get("containerStatuses") or [] if not _is_ours(item))
+    return any("terminated" not in (item.get("state") or {}) for item in beside)
 
 
 def _report(kind: str, container: Json) -> Report | None:
@@ -214,38 +225,6 @@ def _lost(pod: Json, now: datetime) -> Problem | None:
         f"The transfer pod was to end at {due} and its node {node} does not say that it has; another pod is started."
     )
     return Problem(reason=Reason.TRANSFER_FAILED, message=message)
-
-
-def _suspended(job: Json) -> Blocked | None:
-    """Say that a Job is held back, and by what; it goes on by itself when that lets it."""
-    spec, metadata = job.get("spec") or {}, job.get("metadata") or {}
-    said = next((item for item in _conditions(job) if item.get("type") == "Suspended"), {})
-    if not spec.get("suspend", said.get("status") == "True"):
-        return None
-    queue = (metadata.get("labels") or {}).get(QUEUE_LABEL)
-    by = f"by Kueue (queue {queue})" if queue else f"by {_suspender(metadata) or 'somebody'}"
-    name = metadata.get("name")
-    remedy = "starts when it is admitted" if queue else "goes on when its spec.suspend is false again"
-    return Blocked(
-        Problem(
-            reason=Reason.TRANSFER_SUSPENDED,
-            message=f"The transfer Job {name} is suspended {by}; the transfer {remedy}.",
-        )
-    )
-
-
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-
-
-def _suspender(metadata: Json) -> str:
-    """Find who has set spec.suspend, as the API server remembers it."""
-    latest: Json = {}
-    for item in metadata.get("managedFields") or []:
-        fields = (item.get("fieldsV1") or {}).get("f:spec") or {}
-        if "f:suspend" in fields and str(item.get("time") or "") >= str(latest.get("time") or ""):
-            # We never set it: what came with all the rest was put in on the way.
-            latest = {**item, "manager": "an admission webhook"} if "f:template" in fields else item
-    return str(latest.get("manager") or "")
 
 
 def _conditions(found: Json) -> list[Json]:
