@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -21,7 +21,7 @@ class ErrorBody:
     source: Literal["kong", "provider", "unknown"]
     code: str | None
     message: str
-    shaped: bool = False
+    shaped: bool = field(default=False, compare=False)
     """It is an error object as the API has them, not just any answer that speaks of an error."""
 
 
