@@ -74,7 +74,7 @@ async def test_what_the_provider_does_not_know_is_not_found(gateway: Gateway) ->
     assert isinstance(await gateway.get_file("file-none"), NotFound)
 
 
-@pytest.mark.parametrize("unsafe", ["../files", "a/b", "..", "", "a?b", "x" * 257])
+@pytest.mark.parametrize("unsafe", ["../files", "a/b", "..", "", "a?b", "x" * 1025])
 async def test_an_unsafe_id_is_never_sent(gateway: Gateway, kong: Instance, unsafe: str) -> None:
     for call in (gateway.get_batch, gateway.cancel_batch, gateway.get_file, gateway.delete_file):
         assert isinstance(await call(unsafe), NotFound)

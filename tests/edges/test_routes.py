@@ -96,6 +96,7 @@ async def probe(server: Server) -> Probe:
     [
         pytest.param(json_of({"object": "list", "data": []}), id="an empty list"),
         pytest.param(json_of({"data": []}), id="a bare one"),
+        pytest.param(json_of({"data": [{"id": "x", "status": "completed"}]}), id="one that says little"),
         pytest.param(json_of({"value": [{"id": "x"}], "data": None}), id="one of a very old preview"),
         pytest.param(json_of(json.dumps({"data": []})), id="one in a JSON string"),
     ],

@@ -63,6 +63,7 @@ SENTENCES = (
     "Invalid file format for Batch API.",
     "Must be .jsonl",
     "Too many lines.",
+    "Not this model.",
     "File is too large.",
     "No such File object: {}",
     "No such file: {}",

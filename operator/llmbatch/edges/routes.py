@@ -19,6 +19,10 @@ State = Literal["ok", "unauthorized", "no_route", "unsupported", "unreachable", 
 
 PATHS: dict[Kind, str] = {"files": "filesPath", "batches": "batchesPath"}
 _OBJECTS = {"file": "files", "batch": "batches"}
+_MEMBERS = {
+    "batches": {"input_file_id", "completion_window", "request_counts"},
+    "files": {"filename", "purpose", "bytes"},
+}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _WANTS_TLS = ("plain http request", "http request to an https server", "use https")
 _REFUSES_LIST = frozenset({400, 404, 405, 422})
@@ -69,20 +73,20 @@ def read(body: bytes) -> Listed:
         or data.get("object", "list") not in ("list", None, "")
     ):
         return Listed(otherwise="JSON of another form than a list of files or batches")
-    kinds = {_kind(entry) for entry in entries}
-    if None in kinds or len(kinds) > 1:
+    kinds = {_kind(entry) for entry in entries} - {"either"}
+    if "neither" in kinds or len(kinds) > 1:
         return Listed(otherwise="a list of other things than files or batches")
-    return Listed(kind=kinds.pop() if kinds else None)
+    return Listed(kind="files" if "files" in kinds else "batches" if "batches" in kinds else None)
 
 
-def _kind(entry: Any) -> Kind | None:  # noqa: ANN401 - JSON has no narrower type
+def _kind(entry: Any) -> str:  # noqa: ANN401 - JSON has no narrower type
+    """Say whether an entry is of files or batches; one that says little may be of either."""
     if not isinstance(entry, dict) or loose.text(entry.get("id")) is None:
-        return None
+        return "neither"
     said = loose.text(entry.get("object"))
     if said is not None:
-        found = _OBJECTS.get(said.lower())
-        return "files" if found == "files" else "batches" if found == "batches" else None
-    return "batches" if {"input_file_id", "completion_window", "request_counts"} & entry.keys() else "files"
+        return _OBJECTS.get(said.lower(), "neither")
+    return next((kind for kind, members in _MEMBERS.items() if members & entry.keys()), "either")
 
 
 def judged(kind: Kind, result: Answered[Listed] | Failure, url: str) -> RouteProbe:
