@@ -26,14 +26,12 @@ def run(session: pytest.Session, items: Sequence[pytest.Item], *, processes: int
         pytest.Session.Failed: As many have failed as `--maxfail` allows.
     """
     waited_for = {item.nodeid: item for item in items}
-    known = frozenset(waited_for)
     with tempfile.TemporaryDirectory() as folder, _compact(session.config):
         wanted, log = Path(folder, "wanted"), Path(folder, "log")
-        wanted.write_text(json.dumps(list(waited_for)), encoding="utf-8")
+        wanted.write_text(json.dumps({item.nodeid: relay.group(item) for item in items}), encoding="utf-8")
         with _started(session.config, wanted, log, processes) as (process, reports):
             for line in reports:
                 report = relay.read(session.config, line)
-                report.nodeid = _plain(report.nodeid, known)
                 session.config.hook.pytest_runtest_logreport(report=report)
                 if report.when not in ("setup", "call"):  # a process that died says neither, and nothing after it
                     waited_for.pop(report.nodeid, None)
@@ -61,7 +59,9 @@ def _started(
     reading, writing = os.pipe()
     command = [
         sys.executable, "-m", "pytest", "-p", relay.__name__, "-p", "no:cacheprovider",
-        f"--numprocesses={processes}", "--dist=loadgroup", f"--maxfail={config.getoption('maxfail') or 0}",
+        f"--numprocesses={processes}", "--dist=loadscope",
+        # A process that replaces one that died is waited for for ever when nothing is left for it.
+        "--max-worker-restart=0", f"--maxfail={config.getoption('maxfail') or 0}",
         f"--tb={config.getoption('tbstyle')}", *config.args,
     ]  # fmt: skip
     environment = {**os.environ, relay.WANTED: str(wanted), relay.REPORTS: str(writing)}
@@ -91,11 +91,6 @@ def _compact(config: pytest.Config) -> Iterator[None]:
         yield
     finally:
         terminal.showfspath = before
-
-
-def _plain(nodeid: str, known: frozenset[str]) -> str:
-    """Give the name without the group that pytest-xdist adds to it."""
-    return nodeid if nodeid in known else nodeid.rpartition("@")[0] or nodeid
 
 
 def _complain(session: pytest.Session, missing: dict[str, pytest.Item], why: str) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 WANTED = "LLMBATCH_SUITE_WANTED"
-"""A file with the names of the tests, as JSON."""
+"""A file with the names of the tests, and the group of each, as JSON."""
 REPORTS = "LLMBATCH_SUITE_REPORTS"
 """The file descriptor to which reports are written, a line of JSON each."""
 
@@ -18,14 +19,43 @@ def is_handed_over() -> bool:
     return WANTED in os.environ
 
 
+def _handed_over() -> dict[str, str]:
+    """Read which tests those are, in their order, and which group each belongs to."""
+    found: dict[str, str] = json.loads(Path(os.environ[WANTED]).read_text(encoding="utf-8"))
+    return found
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what was not handed over, and keep together what would be made anew in every process."""
-    order = {nodeid: number for number, nodeid in enumerate(json.loads(Path(os.environ[WANTED]).read_text()))}
+    """Leave out what was not handed over."""
+    order = {nodeid: number for number, nodeid in enumerate(_handed_over())}
     items[:] = sorted((item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid])
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
-            item.add_marker(pytest.mark.xdist_group(group))
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Gives all tests of a group to one process.
+
+    pytest-xdist's own `--dist=loadgroup` writes the group into the test's name, which pytest no longer lets it do.
+    """
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        """Read the groups."""
+        super().__init__(config, log)
+        self._groups = _handed_over()
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._groups.get(nodeid, nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Say who gets which test."""
+    return Together(config, log)
+
+
+def group(item: pytest.Item) -> str:
+    """Name what is to run in one process, one after another: what is marked so, and what shares a module's fixture."""
+    marked = item.get_closest_marker("xdist_group")
+    return str(marked.args[0]) if marked is not None else _group(item) or item.nodeid
 
 
 def _group(item: pytest.Item) -> str:
