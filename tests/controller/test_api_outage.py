@@ -20,16 +20,20 @@ from tests.support.inprocess import KINDS, NAMESPACE, Operator, apply_all
 JOB = Key(BATCHJOB, NAMESPACE, "job")
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599, 0])
-@pytest.mark.parametrize("verb", ["get", "patch"])
+# Of a status write 500, 504 and 599 may be the word of a webhook, and are told as StatusRefused.
+@pytest.mark.parametrize(
+    ("verb", "status"),
+    [
+        *(("get", status) for status in (429, 500, 502, 503, 504, 599, 0)),
+        *(("patch", status) for status in (429, 502, 503, 0)),
+    ],
+)
 async def test_it_costs_no_write_and_no_trace(
     operator: Operator, api: ApiServer, kong: Instance, logged: io.StringIO, *, status: int, verb: Any
 ) -> None:
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.VALIDATING)
     await operator.quiet()
-    if verb == "patch" and status in (500, 504, 599):
-        pytest.skip("of a status write these may be the word of a webhook: told as StatusRefused")
     written = len(api.stored)
     subresource = "status" if verb == "patch" else ""
     fault = api.fault(

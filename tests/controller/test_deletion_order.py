@@ -101,7 +101,7 @@ async def test_jobs_behind_a_gateway_that_hangs_need_no_place_to_be_let_go(
     """All places of the gateway are held by calls that hang, of jobs that nobody deletes."""
     names = [f"job-{number}" for number in range(4)]
     async with Operator(api, tmp_path, workers=4).running() as operator:
-        apply_all(api, kong, FIVE, *(build.batchjob(name, deletionPolicy=SOON) for name in names))
+        apply_all(api, kong, FIVE, *(build.batchjob_apart(name, deletionPolicy=SOON) for name in names))
         for name in names:
             await operator.until(lambda name=name: operator.status(name).submission_time, name)  # type: ignore[misc]
         await operator.quiet()

@@ -48,9 +48,10 @@ async def test_a_batch_that_the_list_shows_late_is_found_behind_a_refusal(
     kong.fault("accepted_status", "batches.create", status=status, message="This request is not acceptable.")
     apply_all(api, kong, FIVE)
     made = await submitted(patient)
-    assert counted(patient, "adoptions") == 1
     kong.advance(3600)
     await patient.until_ended()
+    # Counted right after the status that tells of it was written.
+    assert counted(patient, "adoptions") == 1
     assert patient.reason() == Reason.SUCCEEDED
     assert states(kong) == {made: "completed"}
 

@@ -62,9 +62,9 @@ async def test_a_gateway_that_hangs_does_not_hold_up_the_jobs_of_another(
         kong.fault("hang_after", "files.create", times=-1, seconds=4)
         hanging = [f"hanging-{number}" for number in range(12)]
         for name in hanging:
-            api.put("batchjobs", build.batchjob(name))
+            api.put("batchjobs", build.batchjob_apart(name))
         await operator.until(lambda: kong.calls("files.create") or kong.files(), None)
-        api.put("batchjobs", build.batchjob("free", gatewayRef={"name": "other"}))
+        api.put("batchjobs", build.batchjob_apart("free", gatewayRef={"name": "other"}))
         await operator.until(lambda: operator.status("free").submission_time, None)
         assert not [name for name in hanging if operator.status(name).input], "it did not have to wait for them"
         kong.clear_faults()

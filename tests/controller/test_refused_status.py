@@ -93,10 +93,10 @@ async def test_the_jobs_of_other_gateways_go_on_and_stopping_does_not_wait_out_a
     async with Operator(api, tmp_path, workers=8).running() as operator:
         refused = api.fault("status", "patch", "batchjobs", "status", status=403, times=-1, where=is_of_the_first)
         other = emulator.instance(validating_seconds=60)
-        apply_all(api, kong, FIVE, *(build.batchjob(f"stuck-{number}") for number in range(4)))
+        apply_all(api, kong, FIVE, *(build.batchjob_apart(f"stuck-{number}") for number in range(4)))
         await operator.until(lambda: len(kong.calls("batches.create")) >= 2, None)
         api.put("batchgateways", build.batchgateway(other.url, "other"))
-        api.put("batchjobs", build.batchjob("free", gatewayRef={"name": "other"}))
+        api.put("batchjobs", build.batchjob_apart("free", gatewayRef={"name": "other"}))
         await operator.until(lambda: operator.status("free").submission_time, None)
         await asyncio.sleep(2)
         # By now the delays are longer than a second, and grow to half a minute.

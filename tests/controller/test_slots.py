@@ -16,7 +16,7 @@ NAMES = [f"j{number}" for number in range(6)]
 
 
 def job(name: str, second: int = 0) -> Json:
-    made = build.batchjob(name, output={"secret": {"name": name, "key": "r.jsonl"}})
+    made = build.batchjob_apart(name)
     made["metadata"]["creationTimestamp"] = f"2026-01-01T00:00:{second:02d}Z"
     return made
 

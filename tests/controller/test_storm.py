@@ -68,7 +68,7 @@ async def test_messages_that_differ_each_time_are_no_storm(
         api.put("batchgateways", build.batchgateway(hostile.url, pollIntervalSeconds=1))
         jobs = [f"j{number}" for number in range(JOBS)]
         for name in jobs:
-            api.put("batchjobs", build.batchjob(name, output={"secret": {"name": name, "key": "r"}}))
+            api.put("batchjobs", build.batchjob_apart(name))
         await operator.until(lambda: all(operator.reason(name) == Reason.IN_PROGRESS for name in jobs), None)
         hostile.ways |= bad
         await operator.until(lambda: all(operator.reason(name) != Reason.IN_PROGRESS for name in jobs), None)

@@ -71,6 +71,7 @@ class Reconciler:
         if key.kind == BATCHGATEWAY:
             after = await self.health.reconcile(key)
             self.queue.forget(key)
+            await self.call(key)
             if after is not None:
                 await self.queue.add_after(key, after)
             return "gateway"

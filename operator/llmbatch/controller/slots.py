@@ -44,10 +44,16 @@ class Slots:
     def called(self, gateway: Key) -> list[Key]:
         """Name those who may go on now: of those who wait, as many as there are places, the oldest first."""
         waiting, limit = self._waiting(gateway), self._limit(gateway)
-        if not waiting:
+        if not waiting or not self._is_checked(gateway):
             return []
         free = limit - len(self._taken(gateway)) if limit else len(waiting)
         return [key for _, key in waiting[: max(0, free)]]
+
+    def _is_checked(self, gateway: Key) -> bool:
+        """Tell whether the gateway was looked at since its spec changed: who is called before only loses its turn."""
+        held = self.cache.get(gateway) or {}
+        told = (held.get("status") or {}).get("observedGeneration")
+        return told == (held.get("metadata") or {}).get("generation")
 
     def _limit(self, gateway: Key) -> int:
         limits = ((self.cache.get(gateway) or {}).get("spec") or {}).get("limits") or {}
