@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import tests.cluster
 from tests.cluster import Cluster
@@ -12,6 +13,10 @@ from tests.e2e.release import Release
 from tests.e2e.shared import Shared
 from tests.e2e.watcher import Watcher
 from tests.suite import relay
+
+# How fast inputs are made says more about what else runs at the time than about the test.
+settings.register_profile("beside others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("beside others")
 
 
 @pytest.fixture(scope="session")

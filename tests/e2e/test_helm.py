@@ -103,7 +103,7 @@ def test_with_watch_namespaces_no_cluster_role_is_held_and_only_they_are_served(
     outside.kube.apply(PROMPTS, JOB)
     inside.kube.apply(PROMPTS, JOB)
     inside.kube.wait_for("job", "Complete")
-    assert "status" not in outside.kube.get("batchjob", "job")
+    assert outside.kube.get("batchjob", "job")["status"] == {"observedGeneration": -1}, "nobody has looked at it"
     for tenant in (inside, outside):
         tenant.kube.run("delete", "batchjob", "job")
         tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")

@@ -103,7 +103,6 @@ def test_he_can_run_a_batch_and_that_is_all(tenant: Tenant, writer: Writer) -> N
         pytest.param("spec.headers", [{"name": "x", "value": "y"}], id="a header"),
         pytest.param("spec.transfer.image", "evil.example/image", id="an image"),
         pytest.param("spec.transfer.volumes", [{"name": "x", "hostPath": {"path": "/"}}], id="the node's files"),
-        pytest.param("spec.transfer.serviceAccountName", "default", id="a service account"),
         pytest.param("spec.transfer.securityContext.privileged", True, id="privileged"),
         pytest.param("spec.transfer.securityContext.seccompProfile", {"type": "Unconfined"}, id="without seccomp"),
         pytest.param("spec.transfer.env", [{"name": "x", "value": "y"}], id="a variable"),
@@ -176,7 +175,7 @@ def test_a_secret_and_a_gateway_of_another_namespace_are_not_found(tenant: Tenan
         )
         writer.apply(
             objects.job("secret", objects.in_secret("theirs"), OUT),
-            objects.job("gateway", IN, OUT, gatewayRef={"name": "their-gateway"}),
+            objects.job("gateway", IN, objects.in_secret("other-out", "results"), gatewayRef={"name": "their-gateway"}),
         )
         tenant.kube.until_reason("secret", "InputNotFound")
         tenant.kube.until_reason("gateway", "GatewayNotFound")
@@ -204,7 +203,7 @@ def test_links_and_pipes_in_his_volume_lead_nowhere(tenant: Tenant, writer: Writ
         "os.symlink('/tmp/x', '/data/real/link.jsonl'); os.symlink('/dev/zero', '/data/zero.jsonl')"
     )
     for name in ("pipe", "zero"):
-        writer.apply(objects.job(name, objects.in_volume("data", f"{name}.jsonl"), OUT))
+        writer.apply(objects.job(name, objects.in_volume("data", f"{name}.jsonl"), objects.in_secret(name, "results")))
     writer.apply(
         objects.job("folder", IN, objects.in_volume("data", "out/results.jsonl")),
         objects.job("file", IN, objects.in_volume("data", "real/link.jsonl")),

@@ -85,10 +85,11 @@ def test_the_stored_results_are_the_models(provider: str, content: bytes, by_com
     _Results.content = content
     with volume() as root:
         report = collect(plan(provider, root, "Completion" if by_completion else "Input"), {})
-        if not joined.best:
+        if not joined.best and content.strip():
             assert report.problem is not None
             assert report.problem.reason is Reason.RESULTS_UNREADABLE
             return
+        # An empty file is an answer too: nothing came of any request.
         assert report.problem is None
         missing = [item for item in IDS if item not in joined.best]
         order = [*joined.completion, *missing] if by_completion else IDS

@@ -22,8 +22,8 @@ from tests.suite import beside
 _FAST, _COMING_AND_GOING = "fast tests", "the cluster's coming and going"
 _WAITING, _ALONE = "tests on the cluster, beside each other", "tests on the cluster, one after another"
 
-FAST_PROCESSES = (os.cpu_count() or 2) + 1
-"""One more than there are processors, since now and then a test waits."""
+FAST_PROCESSES = 2 * (os.cpu_count() or 2)
+"""Twice as many as there are processors, since about half the time a test waits."""
 WAITING_PROCESSES = 5
 """These do little but wait; more of them, and the machine would be what they wait for."""
 

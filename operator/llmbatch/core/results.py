@@ -30,6 +30,8 @@ NO_ANSWER = "the result has neither an answer nor an error"
 MOST_TOKENS = 2**40
 """Most tokens that are believed of one request, so that the sum over all of them fits into a CR's field."""
 
+ANSWER = "answer"
+"""Stands for all members of a skimmed body that are not read."""
 LONG_LINE = 4 * 1024 * 1024
 """From this size on a line is skimmed, not parsed (embeddings): the tree would take ten times its size in memory."""
 
@@ -178,9 +180,15 @@ def _skimmed_body(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa
         line, start = packed.skimmable(line[start:end]), 0
     if line[start : start + 1] != b"{":
         return None
-    named = ((json.loads(member.key), member) for member in skim.members(line, start))
-    # Of what else there is only the names: an answer of that size isn't read.
-    return {key: _small(line, member.start, member.end) if key in ("usage", "error") else None for key, member in named}
+    body: dict[str, Any] = {}
+    for member in skim.members(line, start):
+        key = json.loads(member.key)
+        if key in ("usage", "error"):
+            body[key] = _small(line, member.start, member.end)
+        else:
+            # An answer of that size isn't read; only that there is one counts.
+            body[ANSWER] = None
+    return body
 
 
 def _small(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
