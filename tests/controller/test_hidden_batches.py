@@ -168,3 +168,20 @@ async def test_what_is_refused_is_not_sent_again_meanwhile(operator: Operator, a
     await asyncio.sleep(0.1)
     assert len(kong.calls("batches.create")) == 1
     assert operator.status().attempts is None
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(429, "token_limit_exceeded"), (403, "The number of enqueued tokens has surpassed the limit."), (402, "No.")],
+)
+async def test_a_want_of_quota_that_the_hidden_batch_has_caused_leads_to_no_second_one(
+    operator: Operator, api: ApiServer, kong: Instance, status: int, message: str
+) -> None:
+    kong.fault("accepted_status", "batches.create", status=status, message=message)
+    apply_all(api, kong, FIVE)
+    made = await submitted(operator)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert states(kong) == {made: "completed"}
+    assert len(kong.calls("batches.create")) == 1

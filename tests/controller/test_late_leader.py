@@ -14,6 +14,7 @@ from tests.controller.test_ambiguity import counted
 from tests.controller.test_duplicates import cancels, given, states, submitted
 from tests.edges.plans import CHAT, connection_to
 from tests.emulator.client import Instance
+from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.between import Between
@@ -93,6 +94,46 @@ async def test_one_that_comes_under_another_leaders_intent_leaves_that_intent(
     assert own != call["answer_id"]
     assert operator.status().attempts == 8
     assert [name for name, status in states(kong).items() if status not in ("cancelling", "cancelled")] == [own]
+
+
+async def test_one_that_comes_after_the_verdict_is_cancelled_and_the_verdict_stays(
+    operator: Operator, api: ApiServer, kong: Instance, held: asyncio.Event
+) -> None:
+    said = {
+        "conditions": [
+            build.condition("Ready", "False", "RequestRefused"),
+            build.condition("Stalled", "True", "RequestRefused"),
+            build.condition("Failed", "True", "RequestRefused"),
+        ],
+        "phase": "Failed",
+        "completionTime": "2026-03-01T12:00:00Z",
+    }
+    another_leader(api, operator, submission=None, attempts=None, **said)
+    held.set()
+    await operator.until(lambda: ("Warning", "DuplicateCancelled") in operator.events(), None)
+    (call,) = kong.calls("batches.create")
+    assert cancels(kong) == [call["answer_id"]]
+    assert operator.status().holds("Failed")
+    assert operator.status().batches[0].id is None
+
+
+@pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
+async def test_one_whose_job_is_gone_by_then_is_cancelled_and_told_unless_it_is_to_be_left(
+    operator: Operator, api: ApiServer, kong: Instance, between: Between, policy: str
+) -> None:
+    between.held = asyncio.Event()
+    apply_all(api, kong, FIVE, build.batchjob(deletionPolicy={"remoteBatch": policy}), url=between.url)
+    await operator.until(lambda: between.waiting, None)
+    # Somebody takes the finalizer off by force, or another leader has let the object go.
+    api.remove("batchjobs", "job")
+    api.edit("batchjobs", "job", {"metadata": {"finalizers": None}})
+    assert api.get("batchjobs", "job") is None
+    between.held.set()
+    left = policy == "Orphan"
+    told = ("Normal", "RemoteBatchRetained") if left else ("Warning", "Cancelling")
+    await operator.until(lambda: told in operator.events(), None)
+    (call,) = kong.calls("batches.create")
+    assert cancels(kong) == ([] if left else [call["answer_id"]])
 
 
 async def test_one_that_another_leader_has_adopted_meanwhile_stays(

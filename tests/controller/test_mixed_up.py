@@ -148,6 +148,21 @@ async def test_a_create_call_answered_with_another_batch_ends_in_our_own(
     assert cancels(kong) == []
 
 
+async def test_without_a_list_a_person_is_told_what_the_create_call_was_answered_with(
+    operator: Operator, api: ApiServer, kong: Instance, between: Between
+) -> None:
+    kong.configure(list_supported=False)
+    told = {"id": another(kong), "input_file_id": "file-theirs", "metadata": None}
+    between.rules.append(answers(lambda call: call.method == "POST" and call.path == "/batches", **told))
+    apply_all(api, kong, FIVE, url=between.url)
+    await operator.until_reason(Reason.SUBMISSION_UNKNOWN)
+    ready = operator.status().condition("Ready")
+    assert ready is not None
+    assert "answered with a batch of another file or job" in ready.message
+    assert "was lost" not in ready.message
+    assert "llmbatch.io/resubmit=2" in ready.message
+
+
 async def test_a_file_that_is_another_one_is_not_taken_for_ours(
     operator: Operator, api: ApiServer, kong: Instance, between: Between
 ) -> None:

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from llmbatch.api.batchjob_status import MOST_REFUSED
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
+from tests.controller.test_ambiguity import counted, reasons
+from tests.controller.test_duplicates import checked, given, submitted
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -30,6 +33,7 @@ BY_HTTP = [
     pytest.param({"status": 400, "message": "Billing hard limit has been reached"}, Reason.BILLING_LIMIT),
     pytest.param({"status": 403, "message": "Your account's billing is not active"}, Reason.BILLING_LIMIT),
     pytest.param({"status": 402, "as_": "text", "message": "No."}, Reason.BILLING_LIMIT),
+    pytest.param({"status": 409, "message": "Billing hard limit has been reached"}, Reason.BILLING_LIMIT),
     pytest.param({"status": 400, "message": "token_limit_exceeded"}, Reason.QUOTA_EXCEEDED),
     pytest.param({"status": 403, "message": "token_limit_exceeded"}, Reason.QUOTA_EXCEEDED),
     pytest.param({"status": 404, "message": "The file was not found."}, Reason.FILE_PENDING),
@@ -160,3 +164,34 @@ async def test_quota_that_is_told_late_once_costs_one_batch_more_and_no_person(
     await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED
     assert len(kong.batches()) == 2
+
+
+async def test_the_next_batch_does_not_wait_until_the_refused_one_may_be_polled_again(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.configure(forced_errors=[QUOTA])
+    apply_all(api, kong, FIVE, pollIntervalSeconds=600)
+    await submitted(operator)
+    kong.advance(100)
+    await operator.look()
+    await operator.until(lambda: operator.status().batches[0].refused_ids, None)
+    kong.configure(forced_errors=[])
+    await operator.until(lambda: len(kong.calls("batches.create")) > 1, None)
+    assert Reason.FILE_PENDING not in reasons(api), "the provider is done with the file"
+
+
+async def test_refused_batches_that_status_has_no_room_for_are_no_duplicates(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    async with Operator(api, tmp_path, settle_seconds=1.5).running() as operator:
+        apply_all(api, kong, FIVE)
+        own = await submitted(operator)
+        job = operator.job()
+        batch = {**job["status"]["batches"][0], "refusedIDs": [f"batch_{number}" for number in range(MOST_REFUSED)]}
+        api.put("batchjobs", {**job, "status": {**job["status"], "batches": [batch]}})
+        kong.insert_batch(**given(operator), age_seconds=60, status="failed")
+        await operator.until(lambda: checked(operator))
+        await operator.quiet()
+        assert operator.status().batches[0].id == own
+        assert counted(operator, "duplicate_batches") == 0
+        assert ("Warning", "DuplicateCancelled") not in operator.events()

@@ -114,6 +114,25 @@ async def test_a_page_that_fails_in_the_middle_proves_nothing_and_is_asked_for_a
     assert len(kong.batches()) == 9
 
 
+async def test_a_later_page_that_is_put_off_is_waited_for_and_needs_no_person(
+    operator: Operator, api: ApiServer, kong: Instance, between: Between
+) -> None:
+    def spoil(told: Exchange) -> None:
+        if told.is_list and "after" in told.query:
+            told.status, told.body = 429, b'{"message": "API rate limit exceeded"}'
+
+    kong.configure(page_size=5, list_order="oldest")
+    kong.insert_batch(count=8, age_seconds=60, status="completed")
+    between.rules.append(spoil)
+    kong.fault("reset_after", "batches.create")
+    apply_all(api, kong, FIVE, url=between.url)
+    await operator.until_reason(Reason.RATE_LIMITED)
+    assert not operator.status().holds("Stalled")
+    between.rules.clear()
+    await end_of(operator, kong)
+    assert len(kong.batches()) == 9
+
+
 async def test_what_was_found_before_a_page_that_fails_is_adopted(
     operator: Operator, api: ApiServer, kong: Instance, between: Between
 ) -> None:

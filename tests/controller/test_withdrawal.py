@@ -50,3 +50,20 @@ async def test_an_edit_of_the_object_does_not_keep_an_intent_from_being_withdraw
     await operator.until_reason(Reason.RATE_LIMITED)
     assert conflict.times == 0
     assert operator.status().submission is None
+
+
+async def test_an_api_server_that_can_not_be_read_after_a_conflict_does_not_lose_a_refusal(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("status", "batches.create", status=429, retry_after=60)
+
+    def unread(body: Json) -> bool:
+        if withdraws(body):
+            api.fault("status", "get", "batchjobs", status=500, times=2)
+        return withdraws(body)
+
+    api.fault("status", "patch", "batchjobs", "status", status=409, where=unread)
+    apply_all(api, kong, FIVE)
+    await operator.until_reason(Reason.RATE_LIMITED)
+    assert len(kong.calls("batches.create")) == 1
+    assert operator.status().attempts is None

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from llmbatch.api.batchjob_status import MOST_REFUSED
 from llmbatch.core.about import is_anothers
-from llmbatch.core.submission import by_use, horizon, is_newest_first, matches
+from llmbatch.core.submission import by_use, horizon, is_newest_first, matches, was_refused
 from llmbatch.core.wire import RemoteBatch
 from tests.support import build
 
@@ -112,3 +113,11 @@ def test_which_batch_is_kept(batches: dict[str, tuple[int | None, str]], kept: s
 )
 def test_which_answer_is_about_another_batch(told: dict[str, Any], anothers: bool) -> None:
     assert is_anothers(remote(**told), "file-in", build.UID) is anothers
+
+
+def test_of_more_refused_batches_than_status_holds_those_that_failed_are_known() -> None:
+    refused = [f"batch-{number}" for number in range(MOST_REFUSED)]
+    assert was_refused(remote(id="batch-3"), refused)
+    assert was_refused(remote(id="older", status="failed"), refused)
+    assert not was_refused(remote(id="older", status="cancelled"), refused)
+    assert not was_refused(remote(id="older", status="failed"), refused[1:])

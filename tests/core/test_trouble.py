@@ -8,7 +8,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.core.decision import Stalled, Wait
 from llmbatch.core.observation import Stage
 from llmbatch.core.plan import Problem
-from llmbatch.core.trouble import ASPECTS, FAR_END, MAY_PASS, PASSING, POD_SECONDS, ending_for
+from llmbatch.core.trouble import ASPECTS, FAR_END, LASTING, MAY_PASS, PASSING, POD_SECONDS, ending_for
 from tests.support.build import LIMITS
 
 NEEDS_A_HAND = {
@@ -61,6 +61,13 @@ def test_each_reason_is_of_one_kind() -> None:
 @pytest.mark.parametrize("reason", sorted(FAR_END))
 def test_the_far_end_is_left_in_peace_for_longer_and_longer(reason: Reason) -> None:
     assert ending_for(Problem(reason=reason, message="m"), Stage.BATCH, LIMITS).after is None
+
+
+@pytest.mark.parametrize("reason", sorted(LASTING))
+def test_what_only_a_person_can_end_and_each_look_costs_calls_is_looked_at_ever_more_rarely(reason: Reason) -> None:
+    ending = ending_for(Problem(reason=reason, message="m"), Stage.ANSWER, LIMITS)
+    assert isinstance(ending, Stalled)
+    assert ending.after is None
 
 
 @pytest.mark.parametrize(("asked", "given"), [(7.0, 7.0), (0.0, 1.0), (3600.0, 3600.0)])

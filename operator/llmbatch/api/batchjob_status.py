@@ -7,6 +7,9 @@ from pydantic import Field
 from llmbatch.api.base import Model, ObservedGeneration, Time
 from llmbatch.api.conditions import Condition, Conditions
 
+MOST_REFUSED = 64
+"""Refused batches of a file that status holds."""
+
 
 class Phase(StrEnum):
     """For people; logic reads the conditions."""
@@ -54,7 +57,7 @@ class Batch(Model):
     uploaded_time: Time | None = Field(None, description="When the input file was uploaded.")
     refused_ids: list[str] = Field(
         default=[],
-        max_length=64,
+        max_length=MOST_REFUSED,
         alias="refusedIDs",
         description="Earlier batches of the same file, which the provider failed for want of quota or because it did not know the file yet; the last 64.",
     )

@@ -87,6 +87,8 @@ class Actor:
                 return Outcome(facts.without_batch(seen.stored, restored=seen.observation.restored), after=0.0)
             case SubmitAgain(refusal):
                 self.observer.tries.create_failed(seen, refusal)
+                # The delays of a batch that is over say nothing about its file.
+                self.observer.polls.forget(seen.owner.uid)
                 return Outcome(facts.without_refused_batch(seen.observation.status), after=0.0, moved=True)
             case BeginAnew():
                 return Outcome(BatchJobStatus(), after=0.0)

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from llmbatch.api.reasons import Reason
 from llmbatch.core.observation import Observation
 from llmbatch.core.pages import Following
-from llmbatch.core.submission import is_unclear, matches
+from llmbatch.core.submission import is_unclear, matches, was_refused
 from llmbatch.core.wire import RemoteBatch
 from llmbatch.edges import crash
 from llmbatch.edges.gateway import Gateway
-from llmbatch.edges.outcome import Answered, Failure, Unreachable
+from llmbatch.edges.outcome import Answered, Failure, NotFound, Refused
 
 MOST_PAGES = 500
 
@@ -41,13 +42,13 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
             answer = await gateway.list_batches(following.after)
         if not isinstance(answer, Answered):
             # A later page that isn't there says nothing about whether there is a list.
-            told = found or (following.after is not None and not isinstance(answer, Unreachable))
+            told = found or (following.after is not None and _is_missing(answer))
             return Found(tuple(found.values()), whole=False, unusable=unusable, failed=answer) if told else answer
         page = answer.value
         found |= {
             batch.id: batch
             for batch in page.batches
-            if batch.id not in refused and matches(batch, input_file_id, uid, oldest)
+            if not was_refused(batch, refused) and matches(batch, input_file_id, uid, oldest)
         }
         unusable = unusable or any(matches(batch, input_file_id, uid, oldest) for batch in page.unusable)
         goes_on = following.take(
@@ -55,7 +56,14 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
             sum(
                 is_unclear(batch, oldest)
                 for batch in (*page.batches, *page.unusable)
-                if batch.id not in found and batch.id not in refused
+                if batch.id not in found and not was_refused(batch, refused)
             ),
         )
     return Found(tuple(found.values()), whole=following.whole, unusable=unusable)
+
+
+def _is_missing(answer: Failure) -> bool:
+    """Tell whether a page isn't there, which no second look changes, from a gateway that can't answer just now."""
+    return isinstance(answer, NotFound) or (
+        isinstance(answer, Refused) and answer.reason in (Reason.REQUEST_REFUSED, Reason.ROUTE_NOT_FOUND)
+    )

@@ -82,7 +82,7 @@ class Finder:
         outcome = await self.submitter.record(
             seen, seen.stored, facts.with_remote(seen.stored, kept, self.submitter.cluster.now())
         )
-        if outcome.stale:
+        if outcome.stale or outcome.gone:
             return outcome
         self.metrics.adoptions.inc()
         told = f"Batch {kept.id}, made by a create call whose answer was lost, was taken over."
@@ -107,7 +107,7 @@ class Finder:
         if kept is not own:
             # Recorded before anything is cancelled: a crash in between must not leave us with a cancelled batch.
             outcome = await self.submitter.record(seen, seen.stored, _moved(seen, kept))
-            if outcome.stale:
+            if outcome.stale or outcome.gone:
                 return outcome
             self.metrics.adoptions.inc()
             told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.controller import calls
 from llmbatch.controller.gateways import Client
+from llmbatch.controller.late_batches import LateBatches
 from llmbatch.controller.listing import Found, list_ours
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
@@ -19,17 +19,15 @@ from llmbatch.controller.seen import Seen
 from llmbatch.controller.writing import write_unmoved
 from llmbatch.core import about, facts, naming
 from llmbatch.core.backoff import next_delay
+from llmbatch.core.observation import Stage, stage_of
 from llmbatch.core.patch import merge_patch
 from llmbatch.core.plan import Problem
-from llmbatch.core.submission import horizon
-from llmbatch.core.wire import RemoteBatch
+from llmbatch.core.submission import horizon, is_of_another_attempt, is_over
 from llmbatch.edges import crash
 from llmbatch.edges.clock import Stopwatch
 from llmbatch.edges.cluster import Cluster, ClusterError, StatusRefusedError
-from llmbatch.edges.events import Subject
 from llmbatch.edges.gateway import Made, NotMade, TooLate, UnknownOutcome
 from llmbatch.edges.metrics import Metrics
-from llmbatch.edges.outcome import Answered, NotFound, Refused
 from llmbatch.edges.permissions import JOBS
 
 log = logging.getLogger(__name__)
@@ -39,7 +37,8 @@ FENCE_SECONDS = 10.0
 may then rely on no call being under way that began later."""
 CONNECT_SECONDS = 15.0
 """How long connecting may take after that; see Gateway."""
-CANCEL_TRIES = 4
+USED_UP = frozenset({Reason.QUOTA_EXCEEDED, Reason.BILLING_LIMIT})
+"""What the very batch may have used up that a proxy's first try has made."""
 LONGEST_SECONDS = 30.0
 """Longest delay between two tries to write a fact."""
 
@@ -58,6 +57,10 @@ class Submitter:
     closing: bool = False
     """The process is about to end: no call is begun any more."""
     _calls: set[asyncio.Task[Outcome]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Make what cancels batches that come too late."""
+        self._late = LateBatches(self.cluster, self.refusals.recorder, self.metrics, self._pause)
 
     async def submit(self, seen: Seen, client: Client, attempt: int) -> Outcome:
         """Create the batch; runs to its end even if whoever waits for it is cancelled."""
@@ -113,8 +116,8 @@ class Submitter:
             case Made(batch):
                 status = facts.with_remote(intent, batch, self.cluster.now())
                 outcome = await self.record(seen, intent, status, version=version)
-                if outcome.stale:
-                    await self._cancel_late(seen, client, batch)
+                if outcome.stale or outcome.gone:
+                    await self._late.cancel(seen, client, batch, gone=outcome.gone)
                 return outcome
             case TooLate():
                 return await self._withdraw(seen, intent, version, None)
@@ -138,7 +141,7 @@ class Submitter:
             # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has had time
             # to show what came of it; see Finder.look_up.
             return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0)
-        if answer.lacks_file and await self._was_made(seen, client, intent):
+        if (answer.lacks_file or answer.reason in USED_UP) and await self._was_made(seen, client, intent):
             return Outcome(intent, after=0.0)
         await self.observer.gateways.suspect(client.key)
         told = with_moment(answer.message, retry_after, self.cluster.now())
@@ -151,7 +154,12 @@ class Submitter:
         if intent.submission is None or not self.observer.gateways.lists_batches(client.key):
             return False
         found = await list_ours(client.gateway, seen.observation, horizon(intent.submission.intent_time))
-        return isinstance(found, Found) and (found.batches != () or found.unusable)
+        attempt = intent.submission.attempt
+        return isinstance(found, Found) and (
+            found.unusable
+            # One that came too late and was cancelled as a duplicate is not what this call has come to; see Finder.
+            or any(not (is_of_another_attempt(batch, attempt) and is_over(batch)) for batch in found.batches)
+        )
 
     async def _withdraw(self, seen: Seen, intent: BatchJobStatus, version: str, problem: Problem | None) -> Outcome:
         """Record that an intent made no batch, unless there is another one in its place by now."""
@@ -166,17 +174,20 @@ class Submitter:
     ) -> Outcome:
         """Record which batch is the job's, and try until it is stored; stale when another batch or intent stands there.
 
-        It stands against any editor of the object, but a process that was frozen may come too late with it.
+        It stands against any editor of the object, but a process that was frozen may come too late with it. The outcome
+        is gone when there is no object any more.
         """
         with crash.around(crash.Effect.WRITE_FACT):
             found = version or seen.raw["metadata"]["resourceVersion"]
             stored = await self._record(seen, before, status, found)
         if stored is None:
             return Outcome(seen.stored, stale=True)
-        if seen.client is not None:
+        if stored == "":
+            return Outcome(status, gone=True)
+        if seen.client is not None and stage_of(status) is not Stage.ANSWER:
             self.observer.polls.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
         # The next pass says at once that the batch runs; it polls when its time has come.
-        return Outcome(status, after=0.0, version=stored or None)
+        return Outcome(status, after=0.0, version=stored)
 
     async def _record(self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str) -> str | None:
         """Write a fact again and again; answers the resourceVersion then, "" without an object, None when it may not be."""
@@ -189,43 +200,9 @@ class Submitter:
                 return None if written is None else str(written["metadata"]["resourceVersion"])
             except ClusterError as error:
                 if error.status == 404:
-                    _vanished(seen, after)
                     return ""
                 failures += 1
                 await self._not_yet(seen, error, failures)
-
-    async def _cancel_late(self, seen: Seen, client: Client, batch: RemoteBatch) -> None:
-        """Cancel a batch of which it turns out that the job has another one, or that another process makes one."""
-        told = f"Batch {batch.id} was made by a create call that came too late, of a process that had stood still; "
-        for tries in range(CANCEL_TRIES):
-            answer = await calls.cancel_batch(seen, client, batch.id)
-            match answer:
-                case Answered():
-                    told += "it is cancelled."
-                    break
-                case Refused(status=400 | 409) | NotFound():
-                    told += "it has ended."
-                    break
-            await self._pause(next_delay(tries + 1, 0.5, first=0.2, longest=LONGEST_SECONDS))
-        else:
-            told += "it could not be cancelled yet. Other batches of this job are looked for again."
-            await self._search_again(seen)
-            self._tell_late(seen, told)
-            return
-        self.metrics.duplicates.inc()
-        self._tell_late(seen, told)
-
-    def _tell_late(self, seen: Seen, told: str) -> None:
-        log.warning("a batch was made too late", extra={"object": str(seen.key), "detail": told})
-        subject = Subject(seen.key.kind, seen.key.namespace, seen.key.name, seen.owner.uid)
-        self.refusals.recorder.record(subject, "Warning", Reason.DUPLICATE_CANCELLED, told)
-
-    async def _search_again(self, seen: Seen) -> None:
-        """Have whoever works look for duplicates once more; best effort."""
-        try:
-            await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, {"duplicatesCheckedTime": None})
-        except ClusterError as error:
-            log.warning("a search could not be asked for", extra={"object": str(seen.key), "detail": str(error)})
 
     async def _write(
         self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, *, resource_version: str | None = None
@@ -252,13 +229,18 @@ class Submitter:
             except ClusterError as error:
                 if error.status == 409:
                     # Somebody has edited the object meanwhile; or another leader has an intent of its own there.
-                    found = await self._version_with(seen, before)
+                    try:
+                        found = await self._version_with(seen, before)
+                    except ClusterError as unread:
+                        failures += 1
+                        await self._not_yet(seen, unread, failures)
+                        continue
                     if found is None:
                         return False
-                    version = found
-                    continue
+                    if found != version:
+                        version = found
+                        continue
                 if error.status == 404:
-                    _vanished(seen, after)
                     return True
                 failures += 1
                 await self._not_yet(seen, error, failures)
@@ -285,9 +267,3 @@ class Submitter:
             await asyncio.sleep(min(left, 0.5))
             if self.closing:
                 return
-
-
-def _vanished(seen: Seen, after: BatchJobStatus) -> None:
-    """Tell who can read logs that an object is gone, finalizer and all: somebody removed it by force."""
-    batch = after.batches[0].id if after.batches else None
-    log.error("a BatchJob vanished while its batch was made", extra={"object": str(seen.key), "batch": batch})

@@ -58,6 +58,8 @@ def _what_was_lost(seen: Observation) -> str:
         return "The batch was made under an id that is empty, too long or has characters that no id may have"
     if submission is not None and submission.since is not None:
         return "The status of this job was lost"
+    if submission is not None and submission.foreign_answer:
+        return "The create call was answered with a batch of another file or job"
     return "The answer to the create call was lost"
 
 

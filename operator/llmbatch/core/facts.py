@@ -2,7 +2,14 @@
 
 from datetime import datetime
 
-from llmbatch.api.batchjob_status import Batch, BatchJobStatus, OutputStatus, RequestCounts, Submission
+from llmbatch.api.batchjob_status import (
+    MOST_REFUSED,
+    Batch,
+    BatchJobStatus,
+    OutputStatus,
+    RequestCounts,
+    Submission,
+)
 from llmbatch.api.reasons import Reason
 from llmbatch.core import lifecycle, words
 from llmbatch.core.plan import CollectReport, Problem, UploadReport
@@ -127,7 +134,7 @@ def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> B
 def without_refused_batch(status: BatchJobStatus) -> BatchJobStatus:
     """Record that the batch came to nothing for a reason that passes: the same file gets another one, by the same number."""
     old = status.batches[0]
-    refused = [*old.refused_ids, *([old.id] if old.id else [])][-64:]
+    refused = [*old.refused_ids, *([old.id] if old.id else [])][-MOST_REFUSED:]
     file = Batch(input_file_id=old.input_file_id, uploaded_time=old.uploaded_time, refused_ids=refused)
     counts = status.request_counts
     return with_batch(status, file).model_copy(

@@ -1,8 +1,9 @@
-"""Whether a status may be written over the one that is stored: never over another batch's id or another process' intent."""
+"""Whether a status may be written over the one stored: never over another batch's id, another process' intent or a verdict."""
 
 from typing import Any
 
 from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.core import remains
 
 Json = dict[str, Any]
 
@@ -15,6 +16,9 @@ def is_unmoved(found: Json, before: BatchJobStatus, after: BatchJobStatus) -> bo
         before: The status that the writer has seen, or written, last.
         after: The status that is to be written.
     """
+    if _is_ended(found) and not (_is_ended(before.dump()) or _is_ended(after.dump())):
+        # A verdict was given meanwhile, and nobody looks at this job any more.
+        return False
     ids, known = _ids(found), {*_ids(before.dump()), *_ids(after.dump())}
     if not ids <= known:
         return False
@@ -29,6 +33,10 @@ def is_there(found: Json, after: BatchJobStatus) -> bool:
     """Tell whether the batch that is to be recorded is recorded already: the answer to the write was lost."""
     ids = _ids(after.dump())
     return ids != set() and ids <= _ids(found) and found.get("submission") is None
+
+
+def _is_ended(status: Json) -> bool:
+    return remains.is_ended({"status": status})
 
 
 def _ids(status: Json) -> set[str]:

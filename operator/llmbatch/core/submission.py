@@ -1,12 +1,22 @@
 """Recognising our own batches among all those that a gateway lists, and choosing the one to keep."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
+from llmbatch.api.batchjob_status import MOST_REFUSED
 from llmbatch.core.pages import is_newest_first
 from llmbatch.core.wire import RemoteBatch
 
-__all__ = ["by_use", "horizon", "is_newest_first", "is_of_another_attempt", "is_over", "is_unclear", "matches"]
+__all__ = [
+    "by_use",
+    "horizon",
+    "is_newest_first",
+    "is_of_another_attempt",
+    "is_over",
+    "is_unclear",
+    "matches",
+    "was_refused",
+]
 
 CLOCK_MARGIN = timedelta(minutes=15)
 """How far the provider's clock may be off ours."""
@@ -41,6 +51,14 @@ def is_unclear(batch: RemoteBatch, oldest: datetime) -> bool:
     Azure leaves everything out in a batch that was just made; one from blob storage has no file, but says so.
     """
     return batch.is_nameless and (batch.created_at is None or batch.created_at >= oldest)
+
+
+def was_refused(batch: RemoteBatch, refused: Collection[str]) -> bool:
+    """Tell whether a batch is one of those that the provider refused for a reason that passes, and that are made good.
+
+    When there were more of them than status holds, whichever has failed is taken for one: it cost nothing.
+    """
+    return batch.id in refused or (len(refused) >= MOST_REFUSED and batch.status == "failed")
 
 
 def is_of_another_attempt(batch: RemoteBatch, attempt: int) -> bool:

@@ -44,7 +44,7 @@ FAR_END = frozenset({
 })  # fmt: skip
 
 # Needs a person, and each look costs calls: growing delays too.
-LASTING = frozenset({Reason.UNUSABLE_ID})
+LASTING = frozenset({Reason.SUBMISSION_UNKNOWN, Reason.UNUSABLE_ID})
 
 # The transfer pod may start any moment: a look costs two reads.
 POD = frozenset({

@@ -172,7 +172,7 @@ class Gateway:
                 return NotMade(Reason.FILE_PENDING, result.message, result.retry_after, lacks_file=True)
             case Refused():
                 # A conflict may be with the very batch that a proxy on the way made by sending the request twice.
-                if result.status == 409 and result.reason is not Reason.QUOTA_EXCEEDED:
+                if result.status == 409 and result.reason not in (Reason.QUOTA_EXCEEDED, Reason.BILLING_LIMIT):
                     return UnknownOutcome(result.message)
                 return NotMade(
                     result.reason,
