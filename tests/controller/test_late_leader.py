@@ -136,6 +136,20 @@ async def test_one_whose_job_is_gone_by_then_is_cancelled_and_told_unless_it_is_
     assert cancels(kong) == ([] if left else [call["answer_id"]])
 
 
+async def test_one_of_a_job_that_was_let_go_meanwhile_since_nothing_can_be_looked_up_is_cancelled(
+    operator: Operator, api: ApiServer, kong: Instance, between: Between
+) -> None:
+    kong.configure(list_supported=False)
+    between.held = asyncio.Event()
+    apply_all(api, kong, FIVE, url=between.url)
+    await operator.until(lambda: between.waiting, None)
+    api.remove("batchjobs", "job")
+    await operator.until_gone()
+    between.held.set()
+    await operator.until(lambda: ("Warning", "Cancelling") in operator.events(), None)
+    assert set(states(kong).values()) == {"cancelling"}
+
+
 async def test_one_that_another_leader_has_adopted_meanwhile_stays(
     operator: Operator, api: ApiServer, kong: Instance, held: asyncio.Event
 ) -> None:
