@@ -75,6 +75,15 @@ def test_what_a_killed_copy_left_is_made_whole(keyed: Done, size: int) -> None:
     assert (keyed.root / "out/all.jsonl").read_bytes() == whole
 
 
+def test_a_try_that_comes_to_nothing_lets_the_next_one_know_what_is_half_made(keyed: Done) -> None:
+    whole = (keyed.root / "out/all.jsonl").read_bytes()
+    half_made(keyed.root / "out", whole[:100], claimed=True)
+    keyed.kong.fault("not_json", "files.content", times=1)
+    assert problem(collect(keyed.plan(), {})).reason is Reason.RESULTS_UNREADABLE
+    assert counts(keyed.collect()) == (5, 5, 0)
+    assert (keyed.root / "out/all.jsonl").read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("content", "claimed"),
     [

@@ -77,7 +77,13 @@ def _claimed(folder: int, name: str, claim: str) -> Iterator[None]:
     finally:
         os.close(descriptor)
     sync(folder)
-    yield
+    try:
+        yield
+    except FileExistsError:
+        # What is there is somebody else's, and must not pass for a half-made file of ours.
+        with suppress(OSError):
+            os.unlink(claim, dir_fd=folder)
+        raise
     with suppress(OSError):
         sync(folder)  # the claim must not be gone before the file is there
         os.unlink(claim, dir_fd=folder)
@@ -89,6 +95,8 @@ def _taken(folder: int, name: str) -> Iterator[None]:
     os.close(os.open(name, os.O_WRONLY | _OURS_ALONE, 0o660, dir_fd=folder))
     try:
         yield
+    except FileExistsError:
+        raise
     except BaseException:
         with suppress(OSError):
             os.unlink(name, dir_fd=folder)

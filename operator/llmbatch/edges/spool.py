@@ -27,6 +27,8 @@ class Spool:
         self._open: list[BinaryIO] = []
         self.claimed: set[str] = set()
         """Names under which an earlier try may have left something half-made."""
+        self.settled: set[str] = set()
+        """Names under which there is nothing half-made of ours any more."""
 
     def name(self, kind: str) -> str:
         """Give the name of a temporary file."""
@@ -44,8 +46,8 @@ class Spool:
 
     def recover(self) -> None:
         """Find out what an earlier try has left, then remove it."""
-        self.claimed = self._folder.claimed(self._prefix, _CLAIM)
-        self._folder.remove_all(self._prefix)
+        self.claimed = set(self._folder.claimed(self._prefix, _CLAIM).values())
+        self._remove()
 
     def claim(self, sheet: "Sheet") -> str:
         """Give the name of the claim that is laid while a sheet gets its name."""
@@ -57,7 +59,19 @@ class Spool:
             with suppress(OSError):  # what could not be flushed is not wanted any more
                 file.close()
         with suppress(OSError):  # they are ours and do no harm; the next try removes them
-            self._folder.remove_all(self._prefix)
+            self._remove()
+
+    def _remove(self) -> None:
+        """Remove temporary files; a claim stays for as long as something half-made may have its name."""
+        claims = self._folder.claimed(self._prefix, _CLAIM)
+        kept = {claim for claim, name in claims.items() if name not in self.settled and self._is_there(name)}
+        self._folder.remove_all(self._prefix, but=kept)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return self._folder.has(name)
+        except (OSError, ValueError):
+            return False  # no name that we gave
 
 
 @contextmanager
@@ -120,11 +134,12 @@ def publish(folder: Folder, held: Spool, sheets: list[tuple[Sheet, str]]) -> Non
         if found is None:
             due.append((sheet, name))
         elif found == sheet.identity:
-            continue
+            held.settled.add(name)
         elif name in held.claimed and sheet.is_begun_by(folder, name):
             folder.remove(name)
             due.append((sheet, name))
         else:
+            held.settled.add(name)
             raise exists(folder.shown(name))
     for sheet, _ in due:
         sheet.finish()
@@ -134,6 +149,7 @@ def publish(folder: Folder, held: Spool, sheets: list[tuple[Sheet, str]]) -> Non
                 folder.publish(sheet.temporary, name, held.claim(sheet))
         except FileExistsError:
             raise exists(folder.shown(name)) from None
+    held.settled |= {*held.claimed, *(name for _, name in sheets)}
     with crash.around(crash.Effect.SYNC_FOLDER):
         folder.sync()
 

@@ -6,7 +6,7 @@ A volume is written by others too. A link in it could point at the pod's own fil
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import BinaryIO
@@ -133,13 +133,13 @@ class Folder:
         """
         placement.place(self._descriptor, temporary, name, claim)
 
-    def claimed(self, prefix: str, suffix: str) -> set[str]:
-        """Give the names that earlier tries have claimed, by claims of these names, and have not got to the end with."""
-        found = set()
+    def claimed(self, prefix: str, suffix: str) -> dict[str, str]:
+        """Give the names that tries have claimed and have not got to the end with, by their claims, which are named so."""
+        found = {}
         for claim in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now
             if claim.startswith(prefix) and claim.endswith(suffix):
                 with suppress(OSError):
-                    found.add(placement.claimed(self._descriptor, claim))
+                    found[claim] = placement.claimed(self._descriptor, claim)
         return found
 
     def begins(self, name: str, whole: str) -> bool:
@@ -156,10 +156,10 @@ class Folder:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._descriptor)
 
-    def remove_all(self, prefix: str) -> None:
-        """Remove the files whose names begin so."""
+    def remove_all(self, prefix: str, *, but: Collection[str] = ()) -> None:
+        """Remove the files whose names begin so, but those."""
         for name in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now
-            if name.startswith(prefix):
+            if name.startswith(prefix) and name not in but:
                 self.remove(name)
 
     def _link(self, name: str) -> Exception:
