@@ -131,6 +131,21 @@ async def test_files_that_are_still_being_filled_are_read_again(
     assert left(kong) == []
 
 
+async def test_a_cancelled_batchs_files_are_read_again_while_its_counts_say_nothing(
+    patient: Operator, api: ApiServer, kong: Instance
+) -> None:
+    await submitted(patient, api, kong)
+    quirks(kong, filling_seconds=DAYS, counts="zero")
+    is_cancelled(kong)
+    await patient.until_reason(Reason.RESULTS_PENDING)
+    quirks(kong, counts="normal")
+    kong.advance(2 * DAYS)
+    await patient.until_ended()
+    assert patient.reason() == Reason.BATCH_CANCELLED
+    assert (len(stored(api)), len(stored(api, "r.jsonl.errors"))) == (2, 3)
+    assert left(kong) == []
+
+
 @pytest.mark.parametrize(
     ("marker", "ends"),
     [("--missing", completes), ("--malformed", completes), ("--missing", expires), ("--malformed", is_cancelled)],

@@ -90,3 +90,21 @@ def test_a_download_is_of_no_use_before_the_file_with_the_answers_is_named(
         total, completed, failed = counts
         batch = {**batch, "request_counts": RequestCounts(total=total, completed=completed, failed=failed)}
     assert bool(late.owed(ended(status, **batch).batches[0])) is owed
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [
+        pytest.param({"request_counts": RequestCounts(total=5, completed=1, failed=1)}, 2, id="two were answered"),
+        pytest.param({"request_counts": RequestCounts(total=5, completed=0, failed=0)}, 0, id="none was"),
+        pytest.param({"request_counts": RequestCounts(total=0, completed=0, failed=0)}, None, id="zeros say nothing"),
+        pytest.param(
+            {"request_counts": RequestCounts(total=0, completed=0, failed=0), "output_file_id": None},
+            0,
+            id="but of a batch that came to no file",
+        ),
+        pytest.param({}, None, id="no counts"),
+    ],
+)
+def test_how_much_of_a_cancelled_batch_there_will_be(batch: dict[str, Any], expected: int | None) -> None:
+    assert late.left_out(ended("cancelled", **batch).batches[0]) == expected

@@ -80,3 +80,22 @@ def test_a_page_in_place_of_the_output_is_not_outweighed_by_an_error_file(kong: 
     told = problem(done.collect())
     assert told.reason is Reason.RESULTS_UNREADABLE
     assert str(done.batch["output_file_id"]) in told.message
+
+
+def test_that_nothing_was_answered_is_not_believed_of_a_file_that_may_still_be_filled(five: Done) -> None:
+    five.kong.configure(quirks={"filling_seconds": 10_000_000})
+    told = problem(five.collect(patient=True, left_out=0))
+    assert told.reason is Reason.RESULTS_PENDING
+    assert nothing_is_stored(five)
+
+
+@pytest.mark.parametrize("order", ["Input", "Completion"])
+def test_an_input_that_broke_off_is_fetched_again_before_a_strangers_line_could_pass_for_a_result(
+    kong: Instance, tmp_path: Path, order: str
+) -> None:
+    done = Done(kong, tmp_path, "a", "b--stranger")
+    kong.fault("truncate", "files.content", bytes=10, times=3)
+    told = problem(done.collect(patient=True, order=order, input_root=None))
+    assert told.reason is Reason.RESULTS_UNREADABLE
+    assert nothing_is_stored(done)
+    assert counts(done.collect(patient=True, order=order, input_root=None)) == (2, 1, 1)

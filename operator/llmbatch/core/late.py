@@ -79,6 +79,9 @@ def left_out(batch: Batch) -> int | None:
     """
     if batch.status != "cancelled" or batch.request_counts is None:
         return None
+    if batch.request_counts.total == 0 and (batch.output_file_id or batch.error_file_id):
+        # There is a file, so there were requests: counts that say nothing.
+        return None
     return answered(batch)
 
 

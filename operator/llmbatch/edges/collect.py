@@ -208,7 +208,10 @@ class _Collection:
         read = len(self._join) - self._join.missing
         requests = read + short
         is_full = read + self._foreign_count >= requests > 0 and not self._cut
-        if (short <= 0 and read) or is_full or read == self._plan.left_out:
+        # Counts may lag behind as files do: that nothing was answered is no proof while nothing can be read.
+        if read and (short <= 0 or read == self._plan.left_out):
+            return
+        if is_full:
             return
         message = (
             f"The batch has ended, but only {read} of {requests} requests have a result line; the others are waited for"

@@ -14,6 +14,10 @@ TRIES = 3
 _PAUSE_SECONDS = 0.5
 
 
+class BrokenOffError(ProblemError):
+    """Every try broke off: the next one may be luckier."""
+
+
 def fetch(
     files: Files,
     file_id: str,
@@ -26,6 +30,7 @@ def fetch(
     """Download a file from its beginning until it is whole; gives up early above `most` bytes.
 
     Raises:
+        BrokenOffError: It was not had whole this time.
         ProblemError: It isn't there, can't be had whole, or has more than `most` bytes (`limit` is what is told).
         OSError: `into` can't take it.
     """
@@ -44,7 +49,7 @@ def fetch(
             case Unreachable(sent=True, retry_after=None) if attempt < TRIES:
                 time.sleep(_PAUSE_SECONDS * attempt)
             case Unreachable(sent=True):
-                raise ProblemError(
+                raise BrokenOffError(
                     Reason.RESULTS_UNREADABLE,
                     f"{result.message}; the results stay at the provider",
                     retry_after_seconds=result.retry_after,

@@ -10,7 +10,7 @@ from llmbatch.core import sending, skim, split
 from llmbatch.core.lines import MAX_LINE_BYTES, MOST_LINE_BYTES, clean, digest
 from llmbatch.core.plan import CollectPlan
 from llmbatch.edges import volume
-from llmbatch.edges.fetch import fetch
+from llmbatch.edges.fetch import BrokenOffError, fetch
 from llmbatch.edges.files import Files, Progress
 from llmbatch.edges.problem import ProblemError
 from llmbatch.edges.spool import Spool
@@ -87,6 +87,9 @@ def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress |
     try:
         fetch(files, plan.input_file_id, copy, most=_most(plan), progress=progress)
     except ProblemError as error:
+        if plan.patient and isinstance(error, BrokenOffError):
+            # Without it nobody could tell a stranger's line from one that is missing.
+            raise
         # Gone, far more than was sent, or the provider gives inputs to nobody: the results are stored all the same, in
         # the order they have.
         if error.problem.reason in {Reason.RESULTS_UNREADABLE, Reason.REQUEST_REFUSED, Reason.OUTPUT_TOO_LARGE}:
