@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,20 @@ def test_a_jobs_name_differs_by_plan_and_owner() -> None:
     ]
     made = {naming.transfer_job_name("job", uid, plan) for plan in plans for uid in (build.UID, "other")}
     assert len(made) == 10
+
+
+@pytest.mark.parametrize(
+    ("plan", "changed"),
+    [
+        (build.upload_plan(), build.upload_plan(look=True)),
+        (build.collect_plan(), build.collect_plan(patient=True, left_out=3, accept_missing=True, model="m")),
+        (build.collect_plan(), build.collect_plan(connection=build.connection(transfer_seconds=1))),
+    ],
+)
+def test_what_may_change_while_a_job_is_at_work_gives_it_no_other_name(
+    plan: UploadPlan | CollectPlan, changed: UploadPlan | CollectPlan
+) -> None:
+    assert naming.transfer_job_name("job", build.UID, plan) == naming.transfer_job_name("job", build.UID, changed)
 
 
 def test_a_batch_tells_whose_it_is() -> None:

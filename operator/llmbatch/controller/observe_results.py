@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from llmbatch.api.reasons import Reason
+from llmbatch.controller.gateways import Client
 from llmbatch.controller.observe_transfer import TransferObserver
 from llmbatch.controller.polls import Polls
 from llmbatch.controller.seen import Seen
@@ -34,18 +35,27 @@ class ResultsObserver:
             problem = await transfers.claim_problem(seen.key.namespace, volume.claim_name, "spec.output")
             if problem is not None:
                 return seen.troubled(problem)
-            connection = transfer_job.pod_connection(client.spec, client.access.authorities)
-            plan = transfers.collect_plan(spec, seen.stored, connection, Look.of(seen.observation))
-            seen = replace(seen, plan=plan)
+            seen = self._planned(seen, client)
             found = await self.transfers.job(seen)
             if found.observation != seen.observation:
                 return found
         found = await self._late(seen)
-        if volume is None or found.observation != seen.observation:
+        if volume is None:
             return found
+        if found.observation != seen.observation:
+            # What was just told is in the plan: one that is made by the next look would else be another.
+            return self._planned(found, client)
         # No pod is started only to find what is known.
         problem = self.polls.gateways.readiness(client.key)
         return seen if problem is None else seen.troubled(problem)
+
+    def _planned(self, seen: Seen, client: Client) -> Seen:
+        observation = seen.observation
+        connection = transfer_job.pod_connection(client.spec, client.access.authorities)
+        plan = self.transfers.transfers.collect_plan(
+            observation.spec, observation.status, connection, Look.of(observation)
+        )
+        return replace(seen, plan=plan)
 
     async def _late(self, seen: Seen) -> Seen:
         """Hold back the collection of results of which it is known that they aren't there, or were missed just now."""

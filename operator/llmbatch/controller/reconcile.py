@@ -29,7 +29,17 @@ from llmbatch.edges.events import Subject
 from llmbatch.edges.metrics import Metrics
 from llmbatch.edges.permissions import JOBS
 
-TRANSFERRING = frozenset({Reason.UPLOADING, Reason.COLLECTING, Reason.TRANSFER_PENDING})
+TRANSFERRING = frozenset({
+    Reason.UPLOADING,
+    Reason.COLLECTING,
+    Reason.CREDENTIALS_NOT_FOUND,
+    Reason.TRANSFER_IMAGE_PULL_FAILED,
+    Reason.TRANSFER_PENDING,
+    Reason.TRANSFER_SUSPENDED,
+    Reason.TRANSFER_UNSCHEDULABLE,
+    Reason.VOLUME_CLAIM_UNBOUND,
+})  # fmt: skip
+"""A transfer is at work, or its pod is kept from starting for a while."""
 OVERDUE_SECONDS = 30.0
 
 log = logging.getLogger(__name__)

@@ -4,11 +4,13 @@ import os
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.core import naming, transfer_state
-from llmbatch.core.plan import CollectPlan, Plan, Problem, UploadPlan
+from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, Plan, Problem, UploadPlan
 from llmbatch.core.transfer_state import Blocked, Ended, TransferState, Working
 from llmbatch.edges import crash, transfer_job
 from llmbatch.edges.cluster import Cluster, ClusterError
@@ -34,6 +36,8 @@ class TransferJobs:
         """Take what a Job's pod is made from, besides the BatchJob."""
         self._cluster, self._settings = cluster, settings
         self._proxies = transfer_job.proxies_of(os.environ)
+        self._named: dict[str, str] = {}
+        """By the name that a Job would have today: its own, which another version of the operator has given it."""
 
     async def start(
         self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan
@@ -74,7 +78,7 @@ class TransferJobs:
         wanted = transfer_job.manifest(owner, job, gateway, plan, self._settings, proxies=self._proxies)
         name = wanted["metadata"]["name"]
         found = await self._cluster.get(KUBERNETES_JOBS, owner.namespace, name)
-        if found is None:
+        if found is None and (found := await self._of_another_version(owner, plan, name)) is None:
             return None
         if "deletionTimestamp" in found["metadata"]:
             return LEAVING
@@ -84,6 +88,23 @@ class TransferJobs:
             await self.remove(owner, plan)
             return Working(Problem(reason=Reason.TRANSFER_PENDING, message=REPLACED))
         return state
+
+    async def _of_another_version(self, owner: Owner, plan: Plan, name: str) -> Json | None:
+        """Find a Job of the same plan under another name: one that was at work when the operator was upgraded."""
+        self._named.pop(name, None)
+        for job in await self._all(owner):
+            if "deletionTimestamp" in job["metadata"]:
+                continue
+            made_for = _plan_of(job, type(plan))
+            if made_for is not None and _name(owner, made_for) == _name(owner, _as_planned_by(made_for, plan)):
+                self._named[name] = job["metadata"]["name"]
+                return job
+        return None
+
+    async def _all(self, owner: Owner) -> list[Json]:
+        selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER},{naming.LABEL_UID}={owner.uid}"
+        found, _ = await self._cluster.page(KUBERNETES_JOBS, owner.namespace, selector=selector)
+        return found
 
     async def _read(self, owner: Owner, job: Json) -> TransferState:
         # By uid: the pod of an earlier Job of this name may still be there, for as long as its node is gone.
@@ -98,18 +119,18 @@ class TransferJobs:
 
     async def remove(self, owner: Owner, plan: Plan) -> None:
         """Remove the transfer Job of a plan, so that the next try starts a new one."""
-        name = naming.transfer_job_name(owner.name, owner.uid, plan)
+        name = _name(owner, plan)
         with crash.around(crash.Effect.REMOVE_TRANSFER):
             await self._cluster.delete(KUBERNETES_JOBS, owner.namespace, name)
+            if (other := self._named.pop(name, None)) is not None:
+                await self._cluster.delete(KUBERNETES_JOBS, owner.namespace, other)
 
     async def remove_others(self, owner: Owner, name: str = "") -> None:
         """Remove the BatchJob's transfer Jobs that have not ended, but the one of that name.
 
         Of a Job whose report is taken another container may keep the pod alive for ever.
         """
-        selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER},{naming.LABEL_UID}={owner.uid}"
-        found, _ = await self._cluster.page(KUBERNETES_JOBS, owner.namespace, selector=selector)
-        for job in found:
+        for job in await self._all(owner):
             metadata = job["metadata"]
             if metadata["name"] == name or "deletionTimestamp" in metadata or _is_finished(job):
                 continue
@@ -117,6 +138,28 @@ class TransferJobs:
             # One that has ended and is about to be told so keeps its log.
             if not isinstance(state, Ended) or state.lingers:
                 await self._cluster.delete(KUBERNETES_JOBS, owner.namespace, metadata["name"])
+
+
+def _name(owner: Owner, plan: Plan) -> str:
+    return naming.transfer_job_name(owner.name, owner.uid, plan)
+
+
+def _as_planned_by(other: Plan, plan: Plan) -> Plan:
+    """Leave out of a plan what another version, which did not look at the output before an upload, did not put in."""
+    if isinstance(other, UploadPlan) and isinstance(plan, UploadPlan) and other.output_root is None:
+        return plan.model_copy(update={"output_root": None, "output_path": None})
+    return plan
+
+
+def _plan_of(job: Json, kind: type[Plan]) -> Plan | None:
+    """Read a Job's plan, if it is one of that kind."""
+    containers = ((job.get("spec") or {}).get("template") or {}).get("spec", {}).get("containers") or []
+    ours: Json = next((item for item in containers if item.get("name") == naming.CONTAINER), {})
+    told = next((item.get("value") for item in ours.get("env") or [] if item.get("name") == PLAN_VARIABLE), None)
+    try:
+        return kind.model_validate_json(told or "")
+    except ValidationError:
+        return None
 
 
 def _is_made_from(job: Json, wanted: Json) -> bool:

@@ -11,8 +11,11 @@ LABEL_UID = "llmbatch.io/batchjob-uid"
 MANAGER = "llmbatch"
 CONTAINER = "transfer"
 """Name of the container that does the work in a transfer pod; others may be put beside it."""
-PASSING = frozenset({"look", "patient", "acceptMissing"})
-"""What changes of a plan while its Job is at work, whose report is then still to be found."""
+PASSING = {
+    "upload": frozenset({"look"}),
+    "collect": frozenset({"patient", "acceptMissing", "leftOut", "model"}),
+}
+"""By kind: what may change of a plan while its Job is at work, whose report is then still to be found."""
 
 
 def upload_filename(uid: str, part: int, attempt: int) -> str:
@@ -31,7 +34,8 @@ def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
     How the gateway is reached doesn't count: a Job at work is not repeated for a changed time-out.
     At most 63 characters, since the Job controller copies the name into a label of the pod.
     """
-    told = {name: value for name, value in plan.dump().items() if name not in PASSING}
+    passing = PASSING.get(plan.kind, frozenset())
+    told = {name: value for name, value in plan.dump().items() if name not in passing}
     if "connection" in told:
         told["connection"] = {key: told["connection"].get(key) for key in ("url", "filesPath")}
     digest = hashlib.sha256(f"{uid}\n{json.dumps(told, sort_keys=True)}".encode()).hexdigest()[:10]
