@@ -1,6 +1,7 @@
 """Each result line is judged on its own."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -88,8 +89,17 @@ def test_a_line_that_cant_be_read_is_nobodys(given: bytes) -> None:
     assert (judged.custom_id, judged.succeeded, judged.code) == (None, False, MALFORMED)
 
 
-def test_half_a_surrogate_pair_in_an_answer_does_not_make_it_unreadable() -> None:
-    assert judge(line(body={"text": "\ud800"})).succeeded
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"text": "\ud800"}, id="in a body"),
+        pytest.param("\ud800", id="as the whole of a body that is text"),
+        pytest.param('{"text": "\ud800"}', id="in a body that is text"),
+        pytest.param(json.dumps({"text": "\ud800"}), id="escaped in a body that is text"),
+    ],
+)
+def test_half_a_surrogate_pair_in_an_answer_does_not_make_it_unreadable(body: Any) -> None:
+    assert judge(line(body=body)).succeeded
 
 
 def test_a_line_of_many_megabytes_is_judged_without_its_tree() -> None:

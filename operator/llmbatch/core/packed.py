@@ -23,8 +23,9 @@ def unpacked(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
 def _read(text: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
     try:
         return from_json(text, cache_strings="keys")
-    except ValueError:
-        # The slower reader takes lone surrogates, which a model may well have written.
+    except (ValueError, TypeError):
+        # The slower reader takes lone surrogates, which a model may well have written. For a text that holds one, instead
+        # of its escape, the faster one has a TypeError: it can't be written as UTF-8.
         return json.loads(text)
 
 
