@@ -62,3 +62,22 @@ async def test_one_route_alone_is_not_enough(operator: Operator, api: ApiServer,
     api.put("batchgateways", build.batchgateway(kong.url))
     await operator.until(lambda: operator.gateway_reason() == Reason.NOT_A_BATCH_API, None)
     assert "filesPath answers 302" in said(api)["Ready"]["message"]
+
+
+async def test_one_that_was_made_anew_under_its_name_gets_a_whole_status(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    api.put("batchgateways", build.batchgateway(kong.url))
+    await operator.until(lambda: operator.gateway_reason() == Reason.GATEWAY_READY, None)
+    await operator.quiet()
+    # Before the watch tells of it, something changes that the status says.
+    told, api.on_change[:] = list(api.on_change), []
+    api.remove("batchgateways", "kong")
+    api.put("batchgateways", build.batchgateway(kong.url))
+    kong.fault("status", "batches.list", status=401, times=-1)
+    (key,) = operator.runtime.cache.keys("BatchGateway")
+    await operator.runtime.gateways.suspect(key)
+    await operator.until(lambda: operator.gateway_reason() == Reason.GATEWAY_UNAUTHORIZED, None)
+    status = (api.get("batchgateways", "kong") or {})["status"]
+    assert {"activeBatches", "observedGeneration", "conditions"} <= status.keys()
+    api.on_change[:] = told

@@ -122,9 +122,17 @@ class Health:
             return False
         try:
             with crash.around(crash.Effect.WRITE_GATEWAY_STATUS):
-                written = await self.cluster.patch_status(GATEWAYS, key.namespace, key.name, patch)
+                # What is written is what has changed since this state; on another one, as of a gateway that was made anew
+                # under its name, it would be half a status.
+                written = await self.cluster.patch_status(
+                    GATEWAYS, key.namespace, key.name, patch, resource_version=metadata["resourceVersion"]
+                )
         except ClusterError as error:
             if error.status == 404:
+                return False
+            if error.status == 409:
+                self.cache.doubt(key)
+                await self.queue.add(key)
                 return False
             raise
         self.cache.put(key, written)
