@@ -75,6 +75,7 @@ LIVES: dict[tuple[Who, Effect], Life] = {
     ("operator", Effect.GET_FILE): PLAIN,
     ("operator", Effect.WRITE_INTENT): PLAIN,
     ("operator", Effect.CREATE_BATCH): PLAIN,
+    ("operator", Effect.SEND_CREATE): PLAIN,
     ("operator", Effect.WRITE_FACT): PLAIN,
     ("operator", Effect.GET_BATCH): PLAIN,
     ("operator", Effect.DOWNLOAD_FILE): PLAIN,

@@ -15,7 +15,7 @@ QUICK = {
     "LLMBATCH_METRICS_PORT": "0",
     "LLMBATCH_SETTLE_SECONDS": "1.5",
     "LLMBATCH_RECHECK_SECONDS": "0.2",
-    "LLMBATCH_CLEANUP_TIMEOUT_SECONDS": "20",
+    "LLMBATCH_CLEANUP_TIMEOUT_SECONDS": "90",
     # On a busy machine a renewal may well take a second.
     "LLMBATCH_LEASE_SECONDS": "3",
     "LLMBATCH_RENEW_SECONDS": "2.7",

@@ -1,9 +1,10 @@
-"""Places at which a test can make the process die: before and after every effect on the world and every status write.
+"""Places at which a test can make the process die, or stand still: before and after every effect on the world.
 
 Nobody but a test sets the variables. Without them a place costs one look into a dictionary.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -14,6 +15,8 @@ AT = "LLMBATCH_CRASH_AT"
 """Where to die: "<before or after> <effect>"."""
 MARK = "LLMBATCH_CRASH_MARK"
 """A file that is made by dying; while it is there nobody dies again."""
+HOW = "LLMBATCH_CRASH_HOW"
+"""How to die: "exit", or "stop" to stand still until a SIGCONT, as in a virtual machine that is paused."""
 EXIT_CODE = 137
 """What the kernel's own SIGKILL would leave."""
 
@@ -35,6 +38,7 @@ class Effect(StrEnum):
     REMOVE_TRANSFER = "remove transfer"
     STORE_RESULTS = "store results"
     CREATE_BATCH = "create batch"
+    SEND_CREATE = "send create call"
     LOOK_UP = "look up batch"
     GET_BATCH = "get batch"
     CANCEL_BATCH = "cancel batch"
@@ -63,5 +67,8 @@ def _place(side: Side, effect: Effect) -> None:
     try:
         Path(os.environ[MARK]).touch(exist_ok=False)
     except FileExistsError:
+        return
+    if os.environ.get(HOW) == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
         return
     os._exit(EXIT_CODE)

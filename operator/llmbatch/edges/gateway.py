@@ -75,8 +75,14 @@ class _TooLateError(Exception):
 
 def _fence(may_begin: Callable[[], bool]) -> Callable[[str, Any], Awaitable[None]]:
     async def trace(event: str, _: Any) -> None:  # noqa: ANN401 - httpcore's own
-        if event in ("http11.send_request_headers.started", "http11.send_request_body.started") and not may_begin():
+        if event not in ("http11.send_request_headers.started", "http11.send_request_body.started"):
+            return
+        if not may_begin():
             raise _TooLateError
+        if event == "http11.send_request_body.started":
+            # From here on nobody asks again.
+            with crash.around(crash.Effect.SEND_CREATE):
+                pass
 
     return trace
 
