@@ -231,7 +231,7 @@ async def test_a_batch_is_found_among_the_many_of_others(
 ) -> None:
     # A gateway that loses metadata leaves only the file to know it by.
     kong.configure(page_size=page_size, list_order=order, keep_metadata=page_size != 20)
-    kong.insert_batch(count=250, apart_seconds=30, status="completed", metadata={"llmbatch_uid": "of-another"})
+    kong.insert_batch(count=120, apart_seconds=30, status="completed", metadata={"llmbatch_uid": "of-another"})
     kong.fault("reset_after", "batches.create")
     async with Operator(api, tmp_path, settle_seconds=30).running() as operator:
         apply_all(api, kong, FIVE)

@@ -4,17 +4,19 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from tests.cluster import Cluster
+from tests.e2e.reading import Reader, ReadingError, reader
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 class KubectlError(Exception):
-    """kubectl ended with an error; the message is its own."""
+    """kubectl ended with an error, or the API server did not answer; the message is their own."""
 
 
 class Kube:
@@ -35,23 +37,38 @@ class Kube:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode(errors="replace")
 
+    def _read(self, read: Callable[[Reader], T]) -> T:
+        """Read as kubectl would, but over a connection that is kept: what is waited for is asked again and again."""
+        try:
+            return read(reader(str(self.cluster.kubeconfig)))
+        except ReadingError as error:
+            raise KubectlError(str(error)) from None
+
     def apply(self, *objects: Json) -> None:
         """Apply objects; server-side, since a ConfigMap near 1 MiB has no room for kubectl's annotation."""
         self.run("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(objects))
 
     def get(self, kind: str, name: str) -> Json:
         """Read an object."""
-        found: Json = json.loads(self.run("get", kind, name, "-o", "json"))
-        return found
+        if not Reader.knows(kind):
+            found: Json = json.loads(self.run("get", kind, name, "-o", "json"))
+            return found
+        if (read := self._read(lambda reader: reader.get(kind, self.namespace, name))) is None:
+            raise KubectlError(f"there is no {kind} {name} in namespace {self.namespace}")
+        return read
 
     def exists(self, kind: str, name: str) -> bool:
         """Tell whether an object exists."""
-        return self.run("get", kind, name, "--ignore-not-found", "-o", "name").strip() != ""
+        if not Reader.knows(kind):
+            return self.run("get", kind, name, "--ignore-not-found", "-o", "name").strip() != ""
+        return self._read(lambda reader: reader.get(kind, self.namespace, name)) is not None
 
     def items(self, kind: str, *arguments: str) -> list[Json]:
         """List objects."""
-        found: list[Json] = json.loads(self.run("get", kind, *arguments, "-o", "json"))["items"]
-        return found
+        if not Reader.knows(kind, *arguments):
+            found: list[Json] = json.loads(self.run("get", kind, *arguments, "-o", "json"))["items"]
+            return found
+        return self._read(lambda reader: reader.items(kind, self.namespace, *arguments))
 
     def delete(self, kind: str, name: str, *, wait: bool = True, seconds: float = 90) -> None:
         """Delete an object."""
@@ -72,7 +89,7 @@ class Kube:
         """Wait until a BatchJob has ended, and hold kubectl wait to the condition; answers the BatchJob."""
         self.until(name, lambda job: any(condition(job, kind) for kind in ("Complete", "Failed")), "ended", seconds)
         try:
-            self.run("wait", f"--for=condition={condition_type}", f"batchjob/{name}", "--timeout=1s")
+            self.run("wait", f"--for=condition={condition_type}", f"batchjob/{name}", "--timeout=10s")
         except KubectlError as error:
             raise AssertionError(f"{error}\n{self.run('describe', 'batchjob', name)}") from error
         return self.get("batchjob", name)

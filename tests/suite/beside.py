@@ -2,13 +2,14 @@
 
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 
@@ -19,29 +20,116 @@ FEWEST = 12
 LAST_WORDS = 6000
 
 
-def run(session: pytest.Session, items: Sequence[pytest.Item], *, processes: int) -> None:
-    """Run tests in so many processes; what doesn't come back has failed.
+class Lane:
+    """Tests in processes of their own. Their reports come in meanwhile; whoever owns the session passes them on."""
 
-    Raises:
-        pytest.Session.Failed: As many have failed as `--maxfail` allows.
-    """
-    waited_for = {item.nodeid: item for item in items}
-    with tempfile.TemporaryDirectory() as folder, _compact(session.config):
-        wanted, log = Path(folder, "wanted"), Path(folder, "log")
-        wanted.write_text(json.dumps({item.nodeid: relay.group(item) for item in items}), encoding="utf-8")
-        with _started(session.config, wanted, log, processes) as (process, reports):
-            for line in reports:
-                report = relay.read(session.config, line)
-                session.config.hook.pytest_runtest_logreport(report=report)
-                if report.when not in ("setup", "call"):  # a process that died says neither, and nothing after it
-                    waited_for.pop(report.nodeid, None)
-                stop_if_told(session)
-            code = process.wait()
-        if waited_for or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            _complain(
-                session, waited_for, f"pytest ended with {code}:\n{log.read_text(errors='replace')[-LAST_WORDS:]}"
+    def __init__(self, session: pytest.Session, items: Sequence[pytest.Item], *, processes: int) -> None:
+        """Prepare; nothing runs yet."""
+        self._session, self._processes = session, processes
+        self._groups = {item.nodeid: relay.group(item) for item in items}
+        self._files = [str(path) for path in dict.fromkeys(item.path for item in items)]
+        self._waited_for = {item.nodeid: item for item in items}
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._over = False
+        self._folder = tempfile.TemporaryDirectory()
+        self._log = Path(self._folder.name, "log")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader = threading.Thread(target=lambda: None)
+
+    def start(self) -> None:
+        """Begin."""
+        config, wanted = self._session.config, Path(self._folder.name, "wanted")
+        wanted.write_text(json.dumps(self._groups), encoding="utf-8")
+        reading, writing = os.pipe()
+        command = [
+            sys.executable, "-m", "pytest", "-p", relay.__name__, "-p", "no:cacheprovider",
+            f"--numprocesses={self._processes}", "--dist=loadscope",
+            # A process that replaces one that died is waited for for ever when nothing is left for it.
+            "--max-worker-restart=0", f"--maxfail={config.getoption('maxfail') or 0}",
+            # Each process reads each file that is named.
+            f"--tb={config.getoption('tbstyle')}", f"--rootdir={config.rootpath}", *self._files,
+        ]  # fmt: skip
+        environment = {**os.environ, relay.WANTED: str(wanted), relay.REPORTS: str(writing)}
+        with self._log.open("wb") as said:
+            self._process = subprocess.Popen(
+                command,
+                cwd=config.invocation_params.dir,
+                env=environment,
+                pass_fds=(writing,),
+                stdout=said,
+                stderr=said,
             )
-    stop_if_told(session)
+        os.close(writing)
+        # Read at once, or the pipe would be full, and the tests would wait for whoever is to pass their reports on.
+        self._reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
+        self._reader.start()
+
+    def _read(self, reading: int) -> None:
+        with open(reading, encoding="utf-8") as reports:
+            for line in reports:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def pass_on(self, seconds: float | None = 0.0) -> bool:
+        """Pass on a report if one comes within so many seconds, or ever (None); tells whether one did.
+
+        Raises:
+            pytest.Session.Failed: As many have failed as `--maxfail` allows.
+        """
+        if self._over:
+            return False
+        try:
+            line = self._lines.get(timeout=seconds) if seconds != 0 else self._lines.get_nowait()
+        except queue.Empty:
+            return False
+        if line is None:
+            self._over = True
+            return False
+        report = relay.read(self._session.config, line)
+        self._session.config.hook.pytest_runtest_logreport(report=report)
+        if report.when not in ("setup", "call"):  # a process that died says neither, and nothing after it
+            self._waited_for.pop(report.nodeid, None)
+        stop_if_told(self._session)
+        return True
+
+    def finish(self, *others: "Lane") -> None:
+        """Pass on all reports to the last, and those of others that come meanwhile; what doesn't come back has failed.
+
+        Raises:
+            pytest.Session.Failed: As many have failed as `--maxfail` allows.
+        """
+        assert self._process is not None, "it was not started"
+        while not self._over:
+            self.pass_on(0.2 if others else None)
+            for other in others:
+                while other.pass_on():
+                    pass
+        code = self._process.wait()
+        if self._waited_for or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            said = self._log.read_text(errors="replace")[-LAST_WORDS:]
+            _complain(self._session, self._waited_for, f"pytest ended with {code}:\n{said}")
+        stop_if_told(self._session)
+
+    def close(self) -> None:
+        """End it, wherever it is."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.terminate()
+            self._process.wait()
+            self._reader.join()
+        self._folder.cleanup()
+
+
+@contextmanager
+def lane(session: pytest.Session, items: Sequence[pytest.Item], *, processes: int) -> Iterator[Lane]:
+    """Run tests in so many processes while the context is open."""
+    made = Lane(session, items, processes=processes)
+    with _compact(session.config):
+        try:
+            made.start()
+            yield made
+        finally:
+            made.close()
 
 
 def stop_if_told(session: pytest.Session) -> None:
@@ -50,32 +138,6 @@ def stop_if_told(session: pytest.Session) -> None:
         raise session.Failed(session.shouldfail)
     if session.shouldstop:
         raise session.Interrupted(session.shouldstop)
-
-
-@contextmanager
-def _started(
-    config: pytest.Config, wanted: Path, log: Path, processes: int
-) -> Iterator[tuple["subprocess.Popen[bytes]", TextIO]]:
-    reading, writing = os.pipe()
-    command = [
-        sys.executable, "-m", "pytest", "-p", relay.__name__, "-p", "no:cacheprovider",
-        f"--numprocesses={processes}", "--dist=loadscope",
-        # A process that replaces one that died is waited for for ever when nothing is left for it.
-        "--max-worker-restart=0", f"--maxfail={config.getoption('maxfail') or 0}",
-        f"--tb={config.getoption('tbstyle')}", *config.args,
-    ]  # fmt: skip
-    environment = {**os.environ, relay.WANTED: str(wanted), relay.REPORTS: str(writing)}
-    with open(reading, encoding="utf-8") as reports, log.open("wb") as said:  # noqa: PTH123 - a file descriptor
-        process = subprocess.Popen(
-            command, cwd=config.invocation_params.dir, env=environment, pass_fds=(writing,), stdout=said, stderr=said
-        )
-        os.close(writing)
-        try:
-            yield process, reports
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait()
 
 
 @contextmanager

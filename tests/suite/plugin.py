@@ -1,14 +1,15 @@
 """Order, times, tests beside each other, and the cluster's comings and goings: pytest -p tests.suite.plugin.
 
-First the fast tests, in parallel processes, while the cluster comes up. Then those on the cluster that only wait, beside
-each other, each in a namespace of its own. Then, one after another and in this process, those marked `alone`, which kill,
-change or measure what all share; and last those marked `judges`, of what all the others produced.
+The fast tests run in parallel processes from first to last. Beside them the cluster comes up; then those tests run on it
+that only wait, beside each other, each in a namespace of its own; then, one after another and in this process, those marked
+`alone`, which kill, change or measure what all on the cluster share; and last those marked `judges`, of what all the others
+produced. Each of the two sides leaves about half of the machine to the other.
 """
 
 import contextlib
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import zip_longest
 
 import pytest
@@ -19,7 +20,7 @@ from tests.e2e import shared
 from tests.e2e.shared import Shared
 from tests.suite import beside
 
-_FAST, _COMING_AND_GOING = "fast tests", "the cluster's coming and going"
+_FAST, _COMING_AND_GOING = "fast tests, after all others", "the cluster's coming and going"
 _WAITING, _ALONE = "tests on the cluster, beside each other", "tests on the cluster, one after another"
 
 FAST_PROCESSES = 2 * (os.cpu_count() or 2)
@@ -46,33 +47,56 @@ class Suite:
         """Hand over what can run beside each other, run the rest here, and take the cluster down."""
         if session.config.option.collectonly or session.testsfailed:
             return None  # pytest knows what to say
-        needed = any(_turn(item) for item in session.items)
-        was_up = needed and tests.cluster.find() is not None
-        try:
-            left = self._hand_over(session, needed=needed)
-            for item, following in zip_longest(left, left[1:]):
-                session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                beside.stop_if_told(session)
-        finally:
-            if needed:
-                self._end(session, keep=was_up or bool(os.environ.get("KEEP_CLUSTER")))
+        fast, waiting, *others = ([item for item in session.items if _turn(item) == turn] for turn in range(4))
+        alone = [item for part in others for item in part]
+        with contextlib.ExitStack() as stack:
+            lanes = []
+            if len(fast) >= beside.FEWEST:
+                lanes.append(stack.enter_context(beside.lane(session, fast, processes=FAST_PROCESSES)))
+            else:
+                self._run_here(session, fast, [])
+            if waiting or alone:
+                self._on_the_cluster(session, waiting, alone, lanes)
+            self._enter(_FAST)
+            for lane in lanes:
+                lane.finish()
         return True
 
-    def _hand_over(self, session: pytest.Session, *, needed: bool) -> list[pytest.Item]:
-        """Run what can run in other processes; answers the others."""
-        fast, waiting, *others = ([item for item in session.items if _turn(item) == turn] for turn in range(4))
-        left: list[pytest.Item] = []
-        with ThreadPoolExecutor(1) as background:
-            coming = background.submit(self._bring_up) if needed else None
-            left += _beside(session, fast, FAST_PROCESSES)
-            if coming is not None:
-                self._enter(_COMING_AND_GOING)
-                # If it failed, the fixture tries again, and its tests then fail with the reason.
-                there = coming.exception() is None
+    def _on_the_cluster(
+        self, session: pytest.Session, waiting: list[pytest.Item], alone: list[pytest.Item], lanes: list[beside.Lane]
+    ) -> None:
+        was_up = tests.cluster.find() is not None
+        try:
+            self._enter(_COMING_AND_GOING)
+            # If it doesn't come up, the fixture tries again, and its tests then fail with the reason.
+            if self._bring_up_beside(lanes) and len(waiting) >= beside.FEWEST:
                 self._enter(_WAITING)
-                left += _beside(session, waiting, WAITING_PROCESSES) if there else waiting
-                self._enter(_ALONE)
-        return [*left, *(item for part in others for item in part)]
+                with beside.lane(session, waiting, processes=WAITING_PROCESSES) as those:
+                    those.finish(*lanes)
+            else:
+                alone = [*waiting, *alone]
+            self._enter(_ALONE)
+            self._run_here(session, alone, lanes)
+        finally:
+            self._end(session, keep=was_up or bool(os.environ.get("KEEP_CLUSTER")))
+
+    def _bring_up_beside(self, lanes: list[beside.Lane]) -> bool:
+        """Bring the cluster up; tells whether it is there."""
+        with ThreadPoolExecutor(1) as background:
+            coming = background.submit(self._bring_up)
+            while not coming.done():
+                if not any(lane.pass_on(0.2) for lane in lanes):
+                    wait([coming], 0.2)
+            return coming.exception() is None
+
+    @staticmethod
+    def _run_here(session: pytest.Session, items: list[pytest.Item], lanes: list[beside.Lane]) -> None:
+        for item, following in zip_longest(items, items[1:]):
+            session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            beside.stop_if_told(session)
+            for lane in lanes:
+                while lane.pass_on():
+                    pass
 
     def _bring_up(self) -> None:
         with self.shown():
@@ -122,14 +146,6 @@ def _turn(item: pytest.Item) -> int:
     if item.get_closest_marker("judges") is not None:
         return 3
     return 2 if item.get_closest_marker("alone") is not None else 1
-
-
-def _beside(session: pytest.Session, items: list[pytest.Item], processes: int) -> list[pytest.Item]:
-    """Run tests in so many processes, unless they are too few to be worth it; answers those that are left."""
-    if len(items) < beside.FEWEST:
-        return items
-    beside.run(session, items, processes=processes)
-    return []
 
 
 def pytest_configure(config: pytest.Config) -> None:
