@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 
 import pytest
 
@@ -144,3 +145,32 @@ async def test_waiting_workers_are_woken_by_a_new_key() -> None:
     await queue.add(B)
     async with asyncio.timeout(5):
         assert sorted(key for taken in await asyncio.gather(*waiting) for key in taken) == [A, B]
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_workers_cancelled_at_any_moment_leave_the_queue_to_others(seed: int) -> None:
+    chance, queue = random.Random(seed), WorkQueue()  # noqa: S311 - chance that can be repeated
+
+    async def feed() -> None:
+        for number in range(60):
+            key = Key("BatchJob", "n", str(number % 7))
+            await queue.add_after(key, chance.choice([0, 0.0005, 0.001, 0.002]))
+            if chance.random() < 0.5:
+                await asyncio.sleep(chance.choice([0, 0.0005, 0.001]))
+
+    async def work() -> None:
+        async for _ in queue.keys():
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(work()) for _ in range(6)]
+    fed = asyncio.create_task(feed())
+    await asyncio.sleep(chance.random() * 0.02)
+    for task in tasks:
+        task.cancel()
+    async with asyncio.timeout(30):
+        await queue.add(A)
+        await fed
+        assert await take(queue, 1)
+        await queue.close()
+        await asyncio.wait(tasks)
+    assert all(task.cancelled() or task.exception() is None for task in tasks)

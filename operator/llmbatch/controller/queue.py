@@ -97,8 +97,11 @@ class WorkQueue:
                         # A planned look that is still to come is replaced by this one.
                         self._due.pop(key, None)
                         return key, time.monotonic() - since
+                # Not by wait_for, which waits in a task of its own: cancelled at the wrong moment it would leave that task
+                # alone with the lock, for ever.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._changed.wait()
             return None
 
     def _move_due(self) -> float | None:
