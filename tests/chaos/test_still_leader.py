@@ -12,13 +12,16 @@ import pytest
 from llmbatch.edges import crash
 from llmbatch.edges.crash import Effect
 from tests.chaos.lives import CUSTOM_IDS, PATIENCE_SECONDS, jsonl
-from tests.chaos.operators import OperatorProcess
+from tests.chaos.operators import QUICK, OperatorProcess
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import apply_all
 from tests.support.kstatus import check_status
+
+SURE = {"LLMBATCH_LEASE_SECONDS": "600", "LLMBATCH_RENEW_SECONDS": "500"}
+"""With these the process that stood still believes for a while that it leads, or it would end before it had done anything."""
 
 
 @pytest.fixture
@@ -64,13 +67,14 @@ async def test_what_a_leader_does_after_the_next_one_has_ordered_changes_nothing
         folder.mkdir()
     mark = folders[0] / "stands-still"
     async with ApiServer().serve() as api:
-        first = OperatorProcess(api, folders[0], **{crash.AT: where, crash.HOW: "stop", crash.MARK: str(mark)})
+        first = OperatorProcess(api, folders[0], **SURE, **{crash.AT: where, crash.HOW: "stop", crash.MARK: str(mark)})
         following = OperatorProcess(api, folders[1])
         both = (first, following)
         try:
             await first.start()
             apply_all(api, kong, jsonl())
             await until(mark.exists, *both)
+            api.remove("leases", "llmbatch", QUICK["LLMBATCH_NAMESPACE"])
             await following.start()
             await until(lambda: batch_of(api), *both)
             theirs = batch_of(api)
