@@ -3,7 +3,7 @@
 The fast tests run in parallel processes from first to last. Beside them the cluster comes up; then those tests run on it
 that only wait, beside each other, each in a namespace of its own; then, one after another and in this process, those marked
 `alone`, which kill, change or measure what all on the cluster share; and last those marked `judges`, of what all the others
-produced. Each of the two sides leaves about half of the machine to the other.
+produced. The fast tests take what those leave of the machine, which is about half of it.
 """
 
 import contextlib
@@ -25,6 +25,8 @@ _WAITING, _ALONE = "tests on the cluster, beside each other", "tests on the clus
 
 FAST_PROCESSES = 2 * (os.cpu_count() or 2)
 """Twice as many as there are processors, since about half the time a test waits."""
+FAST_NICE = 5
+"""The tests on the cluster take longest, and go first."""
 WAITING_PROCESSES = 5
 """These do little but wait; more of them, and the machine would be what they wait for."""
 
@@ -52,7 +54,7 @@ class Suite:
         with contextlib.ExitStack() as stack:
             lanes = []
             if len(fast) >= beside.FEWEST:
-                lanes.append(stack.enter_context(beside.lane(session, fast, processes=FAST_PROCESSES)))
+                lanes.append(stack.enter_context(beside.lane(session, fast, processes=FAST_PROCESSES, nice=FAST_NICE)))
             else:
                 self._run_here(session, fast, [])
             if waiting or alone:
