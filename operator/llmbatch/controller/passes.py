@@ -32,6 +32,7 @@ class Passes:
         self._jobs = Shares((most_per_gateway, 8 * most_per_gateway, 32 * most_per_gateway))
         self._gateways = Shares((8 * most_per_gateway, 32 * most_per_gateway))
         self._passes: dict[Key, Pass] = {}
+        self._adding: set[asyncio.Task[None]] = set()
 
     async def run(self, key: Key, look: Callable[[Key], Awaitable[None]], *, at_once: bool) -> bool:
         """Look at an object, and wait for a moment for that to end; `at_once` even if there is no place for it.
@@ -48,8 +49,11 @@ class Passes:
         shares, groups = self._places(key)
         if not shares.take(key, groups, at_once=at_once):
             return False
-        task = asyncio.create_task(self._look(key, look, shares, groups))
+        task = asyncio.create_task(self._look(key, look))
         self._passes[key] = Pass(task, leaving=self._is_leaving(key))
+        # Not at the end of the task's own work: one that is cancelled before it has begun never comes to that, and its
+        # object would be held to be looked at for ever.
+        task.add_done_callback(lambda _: self._end(key, shares, groups))
         try:
             await asyncio.wait({task}, timeout=MOMENT_SECONDS)
         except asyncio.CancelledError:
@@ -60,23 +64,28 @@ class Passes:
 
     async def drain(self) -> None:
         """Wait for all that is under way."""
-        while self._passes:
-            await asyncio.wait({running.task for running in self._passes.values()})
+        while self._passes or self._adding:
+            await asyncio.wait({running.task for running in self._passes.values()} | self._adding)
+            # What is called at their ends has its turn now.
+            await asyncio.sleep(0)
 
     def cancel(self) -> None:
         """Give up all that is under way."""
         for running in self._passes.values():
             running.task.cancel()
 
-    async def _look(self, key: Key, look: Callable[[Key], Awaitable[None]], shares: Shares, groups: Groups) -> None:
-        try:
-            await look(key)
-        finally:
-            running = self._passes.pop(key)
-            following = shares.give(groups)
-            for again in (key if running.again else None, following):
-                if isinstance(again, Key):
-                    await self._queue.add(again)
+    @staticmethod
+    async def _look(key: Key, look: Callable[[Key], Awaitable[None]]) -> None:
+        await look(key)
+
+    def _end(self, key: Key, shares: Shares, groups: Groups) -> None:
+        running = self._passes.pop(key)
+        following = shares.give(groups)
+        for again in (key if running.again else None, following):
+            if isinstance(again, Key):
+                adding = asyncio.get_running_loop().create_task(self._queue.add(again))
+                self._adding.add(adding)
+                adding.add_done_callback(self._adding.discard)
 
     def _places(self, key: Key) -> tuple[Shares, Groups]:
         if key.kind == BATCHGATEWAY:
