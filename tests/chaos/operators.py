@@ -3,11 +3,12 @@
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 
+from tests.support import spawner
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import kubeconfig
+from tests.support.spawner import Spawned
 
 QUICK = {
     "LLMBATCH_NAMESPACE": "llmbatch-system",
@@ -31,7 +32,7 @@ class OperatorProcess:
         """Prepare; `environment` is added to settings under which no test waits long."""
         self._log = folder / "operator.log"
         self._env = {**os.environ, **QUICK, **environment, "KUBECONFIG": kubeconfig(api, folder)}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Spawned | None = None
         self._keeping: asyncio.Task[None] | None = None
         self.exit_codes: list[int] = []
 
@@ -61,8 +62,5 @@ class OperatorProcess:
 
     async def _keep(self) -> None:
         while True:
-            with self._log.open("ab") as log:
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "llmbatch", "operator", env=self._env, stdout=log, stderr=log
-                )
+            self._process = await spawner.llmbatch("operator", env=self._env, log=self._log)
             self.exit_codes.append(await self._process.wait())

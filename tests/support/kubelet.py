@@ -7,15 +7,17 @@ import asyncio
 import base64
 import json
 import os
-import sys
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from llmbatch.core.plan import PLAN_VARIABLE
 from llmbatch.edges.transfer_main import REPORT_VARIABLE
+from tests.support import spawner
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
+from tests.support.spawner import Spawned
 
 
 class Kubelet:
@@ -24,7 +26,7 @@ class Kubelet:
     def __init__(self, api: ApiServer, folder: Path, environment: Mapping[str, str]) -> None:
         """Keep volumes and logs below `folder`; `environment` is added to that of every process."""
         self._api, self._folder, self._environment = api, folder, dict(environment)
-        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._running: dict[str, Spawned] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.exit_codes: list[int] = []
         api.on_change.append(self._changed)
@@ -42,7 +44,7 @@ class Kubelet:
         """End what still runs."""
         self._api.on_change.remove(self._changed)
         for process in self._running.values():
-            process.kill()
+            process.send_signal(signal.SIGKILL)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _changed(self, kind: str, found: Json) -> None:
@@ -54,19 +56,15 @@ class Kubelet:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif kind == "DELETED" and uid in self._running:
-            self._running[uid].terminate()
+            self._running[uid].send_signal(signal.SIGTERM)
 
     async def _run(self, job: Json) -> None:
         metadata, spec = job["metadata"], job["spec"]["template"]["spec"]
         report = self._folder / f"{metadata['uid']}.report"
         (container,) = spec["containers"]
         self._tell(job, {"phase": "Running"}, {"running": {}})
-        with (self._folder / f"{metadata['name']}.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "llmbatch", *container["args"],
-                env={**os.environ, **self._environment, **self._env(spec, container), REPORT_VARIABLE: str(report)},
-                stdout=log, stderr=log,
-            )  # fmt: skip
+        env = {**os.environ, **self._environment, **self._env(spec, container), REPORT_VARIABLE: str(report)}
+        process = await spawner.llmbatch(*container["args"], env=env, log=self._folder / f"{metadata['name']}.log")
         self._running[metadata["uid"]] = process
         code = await process.wait()
         self._running.pop(metadata["uid"], None)
