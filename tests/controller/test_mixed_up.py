@@ -129,7 +129,7 @@ async def test_a_poll_of_a_deleted_job_that_tells_of_another_batch_cancels_no_ot
     between.rules.clear()
     kong.advance(60)
     await operator.until_gone()
-    assert cancels(kong) == [own]
+    assert set(cancels(kong)) == {own}
     assert states(kong)[other] in ("in_progress", "finalizing", "completed")
 
 

@@ -173,8 +173,7 @@ async def test_the_next_batch_does_not_wait_until_the_refused_one_may_be_polled_
     apply_all(api, kong, FIVE, pollIntervalSeconds=600)
     await submitted(operator)
     kong.advance(100)
-    await operator.look()
-    await operator.until(lambda: operator.status().batches[0].refused_ids, None)
+    await operator.until(lambda: operator.status().batches[0].refused_ids)
     kong.configure(forced_errors=[])
     await operator.until(lambda: len(kong.calls("batches.create")) > 1, None)
     assert Reason.FILE_PENDING not in reasons(api), "the provider is done with the file"

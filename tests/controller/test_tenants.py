@@ -66,8 +66,12 @@ async def beside(api: ApiServer, folder: Path, **ways: Way) -> AsyncIterator[tup
 TIMES: dict[str, Any] = {"timeouts": {"connectSeconds": 5, "requestSeconds": 5, "transferSeconds": 10}}
 
 
-def names_of(url: str, count: int) -> list[Json]:
-    return [build.batchgateway(url, f"bad-{number}", **TIMES) for number in range(count)]
+# With these nothing ends while a test counts: the other side hears late of a connection that was given up.
+PATIENT: dict[str, Any] = {"timeouts": {"connectSeconds": 60, "requestSeconds": 300, "transferSeconds": 900}}
+
+
+def names_of(url: str, count: int, times: dict[str, Any] = TIMES) -> list[Json]:
+    return [build.batchgateway(url, f"bad-{number}", **times) for number in range(count)]
 
 
 # --- transfers -----------------------------------------------------------------------------------------------------------
@@ -88,7 +92,7 @@ async def test_a_gateway_that_drips_gets_its_share_of_the_threads_and_no_more(
     api: ApiServer, kong: Instance, tmp_path: Path, kind: str, way: Way
 ) -> None:
     async with beside(api, tmp_path, **{kind: way}) as (operator, hostile):
-        hostile_jobs(api, names_of(hostile.url, 2), 8)
+        hostile_jobs(api, names_of(hostile.url, 2, PATIENT), 8)
         await operator.until(lambda: hostile.active[kind] >= 2 * lanes.GATEWAY, None)
         await goes_on(operator, api, kong)
         assert hostile.most[kind] <= 2 * lanes.GATEWAY

@@ -23,9 +23,9 @@ LAST_WORDS = 6000
 class Lane:
     """Tests in processes of their own. Their reports come in meanwhile; whoever owns the session passes them on."""
 
-    def __init__(self, session: pytest.Session, items: Sequence[pytest.Item], *, processes: int, nice: int) -> None:
+    def __init__(self, session: pytest.Session, items: Sequence[pytest.Item], *, processes: int) -> None:
         """Prepare; nothing runs yet."""
-        self._session, self._processes, self._nice = session, processes, nice
+        self._session, self._processes = session, processes
         self._groups = {item.nodeid: relay.group(item) for item in items}
         self._files = [str(path) for path in dict.fromkeys(item.path for item in items)]
         self._waited_for = {item.nodeid: item for item in items}
@@ -42,7 +42,7 @@ class Lane:
         wanted.write_text(json.dumps(self._groups), encoding="utf-8")
         reading, writing = os.pipe()
         command = [
-            "nice", f"--adjustment={self._nice}", sys.executable, "-m", "pytest", "-p", relay.__name__, "-p", "no:cacheprovider",
+            sys.executable, "-m", "pytest", "-p", relay.__name__, "-p", "no:cacheprovider",
             f"--numprocesses={self._processes}", "--dist=loadscope",
             # A process that replaces one that died is waited for for ever when nothing is left for it.
             "--max-worker-restart=0", f"--maxfail={config.getoption('maxfail') or 0}",
@@ -121,9 +121,9 @@ class Lane:
 
 
 @contextmanager
-def lane(session: pytest.Session, items: Sequence[pytest.Item], *, processes: int, nice: int = 0) -> Iterator[Lane]:
-    """Run tests in so many processes, so much nicer to others, while the context is open."""
-    made = Lane(session, items, processes=processes, nice=nice)
+def lane(session: pytest.Session, items: Sequence[pytest.Item], *, processes: int) -> Iterator[Lane]:
+    """Run tests in so many processes while the context is open."""
+    made = Lane(session, items, processes=processes)
     with _compact(session.config):
         try:
             made.start()

@@ -23,10 +23,8 @@ from tests.suite import beside
 _FAST, _COMING_AND_GOING = "fast tests, after all others", "the cluster's coming and going"
 _WAITING, _ALONE = "tests on the cluster, beside each other", "tests on the cluster, one after another"
 
-FAST_PROCESSES = 2 * (os.cpu_count() or 2)
-"""Twice as many as there are processors, since about half the time a test waits."""
-FAST_NICE = 5
-"""The tests on the cluster take longest, and go first."""
+FAST_PROCESSES = 1 + (os.cpu_count() or 2)
+"""They run beside those on the cluster, for which something has to be left."""
 WAITING_PROCESSES = 5
 """These do little but wait; more of them, and the machine would be what they wait for."""
 
@@ -54,7 +52,7 @@ class Suite:
         with contextlib.ExitStack() as stack:
             lanes = []
             if len(fast) >= beside.FEWEST:
-                lanes.append(stack.enter_context(beside.lane(session, fast, processes=FAST_PROCESSES, nice=FAST_NICE)))
+                lanes.append(stack.enter_context(beside.lane(session, fast, processes=FAST_PROCESSES)))
             else:
                 self._run_here(session, fast, [])
             if waiting or alone:
