@@ -7,11 +7,11 @@ from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus, Submission
 from llmbatch.api.reasons import Reason
 from llmbatch.controller import calls
-from llmbatch.controller.gateways import Client
+from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.listing import Found, list_ours
-from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Note, Outcome
 from llmbatch.controller.pace import Operation
+from llmbatch.controller.polls import Polls
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.submit import Submitter
 from llmbatch.core import closing, facts
@@ -40,7 +40,8 @@ class Cancelled:
 class Finder:
     """Adopts batches whose answer was lost, and cancels those that are one too many."""
 
-    observer: Observer
+    gateways: Gateways
+    polls: Polls
     submitter: Submitter
     metrics: Metrics
 
@@ -64,7 +65,7 @@ class Finder:
         if len(ours) > 1 or any(is_of_another_attempt(batch, submission.attempt) for batch in ours):
             fresh = await self._fresh(seen, client, ours)
             if not isinstance(fresh, tuple):
-                return Outcome(seen.stored, await self.observer.polls.problem(client, fresh))
+                return Outcome(seen.stored, await self.polls.problem(client, fresh))
             ours = fresh or ours
         # One that came too late was cancelled as a duplicate; it is not what this attempt has come to.
         ours = tuple(
@@ -77,7 +78,7 @@ class Finder:
         cancelled = await self._cancel(seen, client, kept, [] if observation.restored else others)
         if cancelled.failed is not None:
             # The intent stays, so that the next pass finds them all again.
-            problem = await self.observer.polls.problem(client, cancelled.failed, Operation.CLEANUP)
+            problem = await self.polls.problem(client, cancelled.failed, Operation.CLEANUP)
             return Outcome(seen.stored, problem, notes=cancelled.notes)
         outcome = await self.submitter.record(
             seen, seen.stored, facts.with_remote(seen.stored, kept, self.submitter.cluster.now())
@@ -194,11 +195,11 @@ class Finder:
     async def _unlisted(self, client: Client, failure: Failure) -> Problem:
         """Translate a list or cancel call that failed."""
         if isinstance(failure, NotFound) or (isinstance(failure, Refused) and failure.status in (405, 501)):
-            await self.observer.gateways.suspect(client.key)
+            await self.gateways.suspect(client.key)
             return Problem(
                 reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
             )
-        return await self.observer.polls.problem(client, failure)
+        return await self.polls.problem(client, failure)
 
 
 def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:

@@ -42,6 +42,7 @@ class Observer:
 
     cache: Cache
     gateways: Gateways
+    polls: Polls
     transfers: Transfers
     discards: Discards
     slots: Slots
@@ -55,7 +56,6 @@ class Observer:
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
-        self.polls = Polls(self.gateways)
         self._files = FileObserver(self.polls, self.slots, self.tries)
         self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
         self._destinations = Destinations(self.cache, self.transfers)

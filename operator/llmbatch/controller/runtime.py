@@ -19,6 +19,7 @@ from llmbatch.controller.health import AGAIN_SECONDS, Health
 from llmbatch.controller.lookup import Finder
 from llmbatch.controller.observe import Observer
 from llmbatch.controller.passes import Passes
+from llmbatch.controller.polls import Polls
 from llmbatch.controller.publish import Publisher
 from llmbatch.controller.queue import Key, WorkQueue
 from llmbatch.controller.reconcile import Reconciler
@@ -105,13 +106,15 @@ class Runtime:
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
         tries = Tries(settings.recheck_seconds, settings.settle_seconds)
+        polls = Polls(self.gateways)
         observer = Observer(
-            self.cache, self.gateways, self.transfers, discards, Slots(self.cache), uploads, limits, tries
+            self.cache, self.gateways, polls, self.transfers, discards, Slots(self.cache), uploads, limits, tries
         )
-        self.submitter = Submitter(cluster, observer, Refusals(self.recorder), leads, self.metrics)
-        finder = Finder(observer, self.submitter, self.metrics)
+        refusals = Refusals(self.recorder)
+        self.submitter = Submitter(cluster, self.gateways, polls, tries, refusals, leads, self.metrics)
+        finder = Finder(self.gateways, polls, self.submitter, self.metrics)
         finalizers = Finalizers(cluster)
-        strays = Strays(observer, uploads)
+        strays = Strays(polls, uploads)
         actor = Actor(
             finalizers, observer, discards, self.transfers, self.submitter, finder, strays, self.metrics, self.recorder
         )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.observe import Observer
 from llmbatch.controller.pace import Operation
+from llmbatch.controller.polls import Polls
 from llmbatch.controller.seen import Seen
 from llmbatch.controller.uploads import Uploads
 from llmbatch.core import naming
@@ -27,7 +27,7 @@ MOST_PAGES = 50
 class Strays:
     """Deletes them when a job ends or is deleted."""
 
-    observer: Observer
+    polls: Polls
     uploads: Uploads
 
     async def delete(self, seen: Seen) -> Problem | None:
@@ -40,7 +40,7 @@ class Strays:
         since = observation.status.start_time or observation.now
         whole = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
         if not isinstance(whole, bool):
-            problem = await self.observer.polls.problem(client, whole, Operation.CLEANUP)
+            problem = await self.polls.problem(client, whole, Operation.CLEANUP)
             told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
             return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
         if not whole and self.uploads.lost(observation.uid):

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.gateways import Client
+from llmbatch.controller.gateways import Client, Gateways
 from llmbatch.controller.late_batches import LateBatches
 from llmbatch.controller.listing import Found, list_ours
-from llmbatch.controller.observe import Observer
 from llmbatch.controller.outcome import Outcome
 from llmbatch.controller.pace import Operation, with_moment
+from llmbatch.controller.polls import Polls
 from llmbatch.controller.refusals import Refusals
 from llmbatch.controller.seen import Seen
+from llmbatch.controller.tries import Tries
 from llmbatch.controller.writing import write_unmoved
 from llmbatch.core import about, facts, naming
 from llmbatch.core.backoff import next_delay
@@ -48,7 +49,9 @@ class Submitter:
     """Creates batches, and writes down that they exist."""
 
     cluster: Cluster
-    observer: Observer
+    gateways: Gateways
+    polls: Polls
+    tries: Tries
     refusals: Refusals
     leads: Callable[[], bool]
     """Whether this process is still the one that works."""
@@ -137,21 +140,21 @@ class Submitter:
     ) -> Outcome:
         retry_after = client.pace.slow_down(Operation.CREATE, answer.retry_after)
         final = not answer.retryable and answer.reason is Reason.REQUEST_REFUSED
-        if final and self.observer.gateways.lists_batches(client.key):
+        if final and self.gateways.lists_batches(client.key):
             # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has had time
             # to show what came of it; see Finder.look_up.
             return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0)
         if (answer.lacks_file or answer.reason in USED_UP) and await self._was_made(seen, client, intent):
             return Outcome(intent, after=0.0)
-        await self.observer.gateways.suspect(client.key)
+        await self.gateways.suspect(client.key)
         told = with_moment(answer.message, retry_after, self.cluster.now())
         problem = Problem(reason=answer.reason, message=told, final=final, retry_after_seconds=retry_after)
-        problem = self.observer.tries.create_failed(seen, problem)
+        problem = self.tries.create_failed(seen, problem)
         return await self._withdraw(seen, intent, version, problem)
 
     async def _was_made(self, seen: Seen, client: Client, intent: BatchJobStatus) -> bool:
         """Look once for a batch before the same call is made again: this answer too may be about a proxy's second try."""
-        if intent.submission is None or not self.observer.gateways.lists_batches(client.key):
+        if intent.submission is None or not self.gateways.lists_batches(client.key):
             return False
         found = await list_ours(client.gateway, seen.observation, horizon(intent.submission.intent_time))
         attempt = intent.submission.attempt
@@ -185,7 +188,7 @@ class Submitter:
         if stored == "":
             return Outcome(status, gone=True)
         if seen.client is not None and stage_of(status) is not Stage.ANSWER:
-            self.observer.polls.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
+            self.polls.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
         # The next pass says at once that the batch runs; it polls when its time has come.
         return Outcome(status, after=0.0, version=stored)
 
