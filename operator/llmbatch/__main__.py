@@ -30,11 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     # Each role imports what it needs and no more: a transfer pod starts without Kopf and the Kubernetes client.
     match given.command:
         case "operator":
-            from llmbatch.controller.service import serve
+            from llmbatch.process.service import serve
 
             return serve()
         case "release":
-            from llmbatch.controller.service import release_all
+            from llmbatch.process.service import release_all
 
             return release_all(given.after_pods, given.wait_seconds)
         case "crds":
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
                     sys.stdout.write(f"{path}\n")
             return 0
         case kind:
-            from llmbatch.edges.transfer_main import run_transfer
+            from llmbatch.transfer.edge.main import run_transfer
 
             return run_transfer(kind)
 

@@ -12,7 +12,7 @@ from llmbatch.api import crd, reasons
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.core import trouble
+from llmbatch.job.pure import trouble
 from tests.support import build, kstatus
 
 ROOT = Path(__file__).parents[2]

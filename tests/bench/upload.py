@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from llmbatch.core.lines import LineChecker
-from llmbatch.core.plan import Connection, UploadPlan
-from llmbatch.edges.connection import resolve
-from llmbatch.edges.files import Files
-from llmbatch.edges.outcome import Answered
-from llmbatch.edges.transfer import upload
-from llmbatch.edges.upload import content, validate
+from llmbatch.jsonl.lines import LineChecker
+from llmbatch.provider.edge.files import Files
+from llmbatch.provider.edge.outcome import Answered
+from llmbatch.provider.edge.route import resolve
+from llmbatch.provider.pure.connection import Connection
+from llmbatch.transfer.edge.transfer import upload
+from llmbatch.transfer.edge.upload import content, validate
+from llmbatch.transfer.pure.plan import UploadPlan
 from tests.cluster import debian
 from tests.emulator.server import EmulatorProcess
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llmbatch.edges import crash
-from llmbatch.edges.crash import Effect
+from llmbatch import crash
+from llmbatch.crash import Effect
 from tests.chaos.operators import OperatorProcess
 from tests.emulator.client import Instance
 from tests.support import build

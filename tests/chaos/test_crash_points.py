@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbatch.edges.crash import Effect
+from llmbatch.crash import Effect
 from tests.chaos.lives import DEATHS, LIVES, Death, Play
 from tests.emulator.server import EmulatorServer
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbatch.edges import crash
-from llmbatch.edges.crash import Effect
+from llmbatch import crash
+from llmbatch.crash import Effect
 from tests.chaos.lives import CUSTOM_IDS, PATIENCE_SECONDS, jsonl
 from tests.chaos.operators import QUICK, OperatorProcess
 from tests.emulator.client import Instance

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
+from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
 from llmbatch.settings import PREFIX, Settings
 from tests.chart.cases import CASES, EVERYTHING, TWO_NAMESPACES
 from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind, permissions, without_hooks

@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmbatch.core import pod_template
 from llmbatch.settings import Settings
+from llmbatch.transfer.pure import pod_template
 from tests.chart.cases import EVERYTHING
 from tests.chart.helm import Chart, Values, named, of_kind
 from tests.chart.test_templates import environment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmbatch.edges.logs import JsonFormatter
+from llmbatch.process.logs import JsonFormatter
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support.apiserver import ApiServer

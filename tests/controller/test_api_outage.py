@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.cache import BATCHJOB, Cache
-from llmbatch.controller.queue import Key
-from llmbatch.edges.metrics import Metrics
+from llmbatch.runtime.cache import BATCHJOB, Cache
+from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.queue import Key
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build

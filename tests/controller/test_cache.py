@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from llmbatch.controller.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
-from llmbatch.controller.handlers import needs_a_look
-from llmbatch.controller.queue import Key
-from llmbatch.core import remains
+from llmbatch.batch.pure import remains
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.runtime.queue import Key
+from llmbatch.runtime.watch import needs_a_look
 from tests.support import build
 
 Json = dict[str, Any]

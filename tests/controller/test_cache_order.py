@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from llmbatch.controller.cache import BATCHJOB, Cache
-from llmbatch.controller.queue import Key
+from llmbatch.runtime.cache import BATCHJOB, Cache
+from llmbatch.runtime.queue import Key
 
 KEY = Key(BATCHJOB, "team-a", "job")
 

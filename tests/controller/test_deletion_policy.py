@@ -8,7 +8,7 @@ from typing import Any
 from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import PLAN_VARIABLE
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build

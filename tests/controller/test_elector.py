@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llmbatch.controller.elector import Elector
-from llmbatch.edges.cluster import Cluster
+from llmbatch.kube.client import Cluster
+from llmbatch.runtime.election import Elector
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import cluster_of

@@ -3,7 +3,7 @@
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import trouble
+from llmbatch.job.pure import trouble
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build

@@ -8,7 +8,8 @@ import pytest
 
 from llmbatch.api import ACCEPT_MISSING_ANNOTATION
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import PLAN_VARIABLE, CollectReport, Problem
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE
+from llmbatch.transfer.pure.report import CollectReport, Problem
 from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_late_results import (
     DAYS,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.edges.clock import Stopwatch
-from llmbatch.edges.gateway import Gateway, TooLate
+from llmbatch.kube.clock import Stopwatch
+from llmbatch.provider.edge.client import Gateway, TooLate
 from tests.controller.conftest import FIVE
 from tests.controller.test_ambiguity import counted
 from tests.controller.test_duplicates import cancels, given, states, submitted

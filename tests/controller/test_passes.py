@@ -2,9 +2,9 @@
 
 import asyncio
 
-from llmbatch.controller.cache import Cache
-from llmbatch.controller.passes import Passes
-from llmbatch.controller.queue import Key, WorkQueue
+from llmbatch.runtime.cache import Cache
+from llmbatch.runtime.passes import Passes
+from llmbatch.runtime.queue import Key, WorkQueue
 from tests.support import build
 
 JOB = Key("BatchJob", "team-a", "job")

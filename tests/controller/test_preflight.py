@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llmbatch.controller.preflight import check
-from llmbatch.edges.cluster import Cluster
-from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
+from llmbatch.kube.client import Cluster
+from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
+from llmbatch.process.preflight import check
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import cluster_of
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from llmbatch.controller.queue import Key, WorkQueue
+from llmbatch.runtime.queue import Key, WorkQueue
 
 A, B = Key("BatchJob", "n", "a"), Key("BatchJob", "n", "b")
 

@@ -1,7 +1,7 @@
 """Idle costs nothing: no write without news, no event twice, no call for what has ended."""
 
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.queue import Key
+from llmbatch.runtime.queue import Key
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build

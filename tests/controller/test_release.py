@@ -9,9 +9,9 @@ import pytest
 from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.release import Release
-from llmbatch.edges.cluster import Cluster
-from llmbatch.edges.events import Recorder
+from llmbatch.kube.client import Cluster
+from llmbatch.kube.events import Recorder
+from llmbatch.process.release import Release
 from llmbatch.settings import Settings
 from tests.support import build
 from tests.support.apiserver import ApiServer

@@ -1,7 +1,7 @@
 """Results: stored before anything is deleted, in a place that can take them, and judged line by line."""
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.observation import Limits
+from llmbatch.batch.pure.observation import Limits
 from tests.controller.conftest import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.support import build

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.pace import LONGEST, Operation, Pace, with_moment
-from llmbatch.controller.queue import Key
+from llmbatch.gateway.pace import LONGEST, Operation, Pace, with_moment
+from llmbatch.runtime.queue import Key
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llmbatch.controller.process import Process
-from llmbatch.controller.runtime import Runtime
+from llmbatch.process.main import Process
+from llmbatch.process.runtime import Runtime
 from llmbatch.settings import Settings
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from llmbatch.api.reasons import Reason
-from llmbatch.controller.queue import Key
+from llmbatch.runtime.queue import Key
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.edges.events import BURST, Recorder, Subject
+from llmbatch.kube.events import BURST, Recorder, Subject
 from tests.controller.conftest import FIVE
 from tests.controller.test_tenants import goes_on
 from tests.emulator.client import Instance

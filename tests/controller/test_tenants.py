@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.controller import lanes
-from llmbatch.edges import names
+from llmbatch.provider.edge import resolver
+from llmbatch.runtime import lanes
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
@@ -165,11 +165,11 @@ async def test_names_that_do_not_resolve_hold_up_nobody_elses(
     async with Operator(api, tmp_path, **SETTINGS).running() as operator:
         gateways = [build.batchgateway(f"http://g{n}.invalid", f"bad-{n}", **TIMES) for n in range(32)]
         hostile_jobs(api, gateways, 1)
-        await operator.until(lambda: len(slow_names) >= names.SHARE, None)
+        await operator.until(lambda: len(slow_names) >= resolver.SHARE, None)
         # By name, so that its own has to be resolved too.
         kong.url = f"http://localhost:{port}"
         await goes_on(operator, api, kong)
-        assert sum(thread.name == "names" for thread in threading.enumerate()) <= names.SHARE
+        assert sum(thread.name == "names" for thread in threading.enumerate()) <= resolver.SHARE
 
 
 async def test_a_name_that_is_never_resolved_is_said_and_costs_a_pass_no_more_than_its_time(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbatch.core import backoff
+from llmbatch.common import backoff
 
 SPREAD = st.floats(0, 1)
 

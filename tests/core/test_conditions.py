@@ -8,8 +8,8 @@ import pytest
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import Condition
 from llmbatch.api.reasons import Reason
-from llmbatch.core import closing, conditions
-from llmbatch.core.decision import Done, Ending, Finish, Stalled, Wait
+from llmbatch.batch.pure.decision import Done, Ending, Finish, Stalled, Wait
+from llmbatch.job.pure import closing, conditions
 from tests.support import build
 from tests.support.kstatus import check_status
 

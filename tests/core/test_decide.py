@@ -7,9 +7,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.core.decide import decide
-from llmbatch.core.decide_results import verdict
-from llmbatch.core.decision import (
+from llmbatch.batch.pure.decision import (
     AddFinalizer,
     Collect,
     Decision,
@@ -24,8 +22,10 @@ from llmbatch.core.decision import (
     Upload,
     Wait,
 )
-from llmbatch.core.observation import FileState, Observation
-from llmbatch.core.plan import Problem
+from llmbatch.batch.pure.observation import FileState, Observation
+from llmbatch.job.pure.decide import decide
+from llmbatch.job.pure.decide_results import verdict
+from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 from tests.support.build import observation
 

@@ -6,8 +6,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.core.decide import decide
-from llmbatch.core.decision import (
+from llmbatch.batch.pure.decision import (
     AddFinalizer,
     Cancel,
     Decision,
@@ -20,8 +19,9 @@ from llmbatch.core.decision import (
     RemoveFinalizer,
     Wait,
 )
-from llmbatch.core.observation import Discarding, Observation
-from llmbatch.core.plan import Problem
+from llmbatch.batch.pure.observation import Discarding, Observation
+from llmbatch.job.pure.decide import decide
+from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 
 AWAY = Problem(reason=Reason.GATEWAY_UNREACHABLE, message="away")

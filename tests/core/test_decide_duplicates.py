@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.decide import decide
-from llmbatch.core.decision import Collect, FindDuplicates
-from llmbatch.core.observation import Observation
+from llmbatch.batch.pure.decision import Collect, FindDuplicates
+from llmbatch.batch.pure.observation import Observation
+from llmbatch.job.pure.decide import decide
 from tests.core.test_decide import AWAY, ERR, IN, OUT, ends, fails, shape, waits
 from tests.support import build
 from tests.support.build import observation

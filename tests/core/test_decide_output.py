@@ -5,8 +5,8 @@ import math
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.decide import decide
-from llmbatch.core.decision import Collect, Decision, Stalled
+from llmbatch.batch.pure.decision import Collect, Decision, Stalled
+from llmbatch.job.pure.decide import decide
 from tests.support import build
 from tests.support.build import observation
 

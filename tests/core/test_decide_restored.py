@@ -6,11 +6,22 @@ import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.reasons import Reason
-from llmbatch.core import closing, facts
-from llmbatch.core.decide import decide
-from llmbatch.core.decision import BeginAnew, Cancel, Collect, Done, Finish, LookUp, RemoveFinalizer, Stalled, Wait
-from llmbatch.core.observation import Observation, Stage
-from llmbatch.core.plan import Problem
+from llmbatch.batch.pure import facts
+from llmbatch.batch.pure.decision import (
+    BeginAnew,
+    Cancel,
+    Collect,
+    Done,
+    Finish,
+    LookUp,
+    RemoveFinalizer,
+    Stalled,
+    Wait,
+)
+from llmbatch.batch.pure.observation import Observation, Stage
+from llmbatch.job.pure import closing
+from llmbatch.job.pure.decide import decide
+from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 
 ORIGINAL = "0a0c9d1e-0000-4000-8000-00000000000f"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llmbatch.api.batchjob import BatchJobSpec, Output
-from llmbatch.core.destination import flaw, is_same, too_small
+from llmbatch.transfer.pure.destination import flaw, is_same, too_small
 from tests.support import build
 
 

@@ -2,7 +2,7 @@
 
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import Problem
+from llmbatch.transfer.pure.report import Problem
 from tests.core.test_lives import ended, finish, reason
 from tests.support.answers import Answers
 from tests.support.world import World

@@ -7,9 +7,9 @@ import pytest
 
 from llmbatch.api.batchjob_status import RequestCounts
 from llmbatch.api.reasons import Reason
-from llmbatch.core import facts
-from llmbatch.core.plan import Problem
-from llmbatch.core.wire import BatchError, Counts, RemoteBatch
+from llmbatch.batch.pure import facts
+from llmbatch.provider.pure.wire import BatchError, Counts, RemoteBatch
+from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 
 EARLIER = datetime(2026, 3, 1, 11, 30, tzinfo=UTC)

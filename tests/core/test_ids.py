@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmbatch.core.ids import is_safe_id, path_segment
-from llmbatch.core.wire import read_batch, read_file
+from llmbatch.provider.pure.ids import is_safe_id, path_segment
+from llmbatch.provider.pure.wire import read_batch, read_file
 from tests.core.test_wire import batch, encoded
 
 

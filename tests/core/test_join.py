@@ -2,8 +2,8 @@
 
 import pytest
 
-from llmbatch.core.join import Fit, Join
-from llmbatch.core.results import ResultLine, Tally
+from llmbatch.jsonl.join import Fit, Join
+from llmbatch.jsonl.results import ResultLine, Tally
 
 
 def ok(custom_id: str) -> ResultLine:

@@ -8,10 +8,10 @@ import pytest
 from llmbatch.api import ACCEPT_MISSING_ANNOTATION
 from llmbatch.api.batchjob_status import Batch, BatchJobStatus, RequestCounts
 from llmbatch.api.reasons import Reason
-from llmbatch.core import late
-from llmbatch.core.decide import decide
-from llmbatch.core.decision import Collect, Done, Stalled, Wait
-from llmbatch.core.plan import Problem
+from llmbatch.batch.pure import late
+from llmbatch.batch.pure.decision import Collect, Done, Stalled, Wait
+from llmbatch.job.pure.decide import decide
+from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 
 PENDING = Problem(reason=Reason.RESULTS_PENDING, message="Two lines are missing.")

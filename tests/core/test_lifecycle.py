@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
-from llmbatch.core import lifecycle
+from llmbatch.batch.pure import lifecycle
 from tests.support import build, diagram
 
 MOVES = [(before, after) for before, moves in lifecycle.TRANSITIONS.items() for after in moves]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbatch.core.lines import BOM, MAX_LINE_BYTES, LineChecker, why_no_text
+from llmbatch.jsonl.lines import BOM, MAX_LINE_BYTES, LineChecker, why_no_text
 
 CHAT = "/v1/chat/completions"
 SECRET_PROMPT = "the merger is on Tuesday"

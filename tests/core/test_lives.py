@@ -6,9 +6,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.api.reasons import Reason
-from llmbatch.core import lifecycle
-from llmbatch.core.observation import FileState
-from llmbatch.core.plan import Problem
+from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure.observation import FileState
+from llmbatch.transfer.pure.report import Problem
 from tests.support.answers import QUIET, Answers
 from tests.support.duplicates import surplus
 from tests.support.world import World

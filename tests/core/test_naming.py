@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbatch.core import naming
-from llmbatch.core.plan import CollectPlan, UploadPlan
+from llmbatch.transfer.pure import naming
+from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan
 from tests.support import build
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", fullmatch=True)

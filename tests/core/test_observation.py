@@ -3,7 +3,7 @@
 import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.core.observation import Stage, stage_of
+from llmbatch.batch.pure.observation import Stage, stage_of
 from tests.support import build
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from llmbatch.core.loose import WireError
-from llmbatch.core.pages import Following
-from llmbatch.core.submission import horizon, is_unclear
-from llmbatch.core.wire import Page, read_files, read_page
+from llmbatch.batch.pure.submission import horizon, is_unclear
+from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.pages import Following
+from llmbatch.provider.pure.wire import Page, read_files, read_page
 from tests.support import build
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbatch.core.patch import merge_patch
+from llmbatch.common.patch import merge_patch
 from tests.support.apistore import merged
 
 Json = dict[str, Any]

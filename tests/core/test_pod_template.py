@@ -6,8 +6,8 @@ import pytest
 
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.transfer import DEFAULTS, Transfer
-from llmbatch.core import pod_template
 from llmbatch.settings import Settings
+from llmbatch.transfer.pure import pod_template
 from tests.support import build
 
 Json = dict[str, Any]

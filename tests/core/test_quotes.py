@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from llmbatch.api.batchjob_status import Failure
-from llmbatch.core import comparing, quotes, results
-from llmbatch.core.text import folded
+from llmbatch.common import comparing
+from llmbatch.common.text import folded
+from llmbatch.jsonl import results
+from llmbatch.provider.pure import quotes
 
 PROMPT = 'The patient, Ms "Ünlü",\nhas had a fever since Tuesday.'
 REQUEST: dict[str, Any] = {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.core import remains
+from llmbatch.batch.pure import remains
 from tests.support import build
 
 VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from llmbatch.api.batchjob_status import Usage
-from llmbatch.core import results
-from llmbatch.core.results import LONG_LINE, MALFORMED, MISSING, ResultLine, Tally, judge, missing_line
+from llmbatch.jsonl import results
+from llmbatch.jsonl.results import LONG_LINE, MALFORMED, MISSING, ResultLine, Tally, judge, missing_line
 
 
 def line(status: object = 200, body: object = None, error: object = None, **changes: object) -> bytes:

@@ -3,8 +3,8 @@
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import shortage
-from llmbatch.core.wire import BatchError
+from llmbatch.provider.pure import shortage
+from llmbatch.provider.pure.wire import BatchError
 
 BILLING = [
     ("billing_hard_limit_reached", "Billing hard limit has been reached."),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmbatch.core.split import Overlong, lines
+from llmbatch.jsonl.split import Overlong, lines
 
 
 @pytest.mark.parametrize(

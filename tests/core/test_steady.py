@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmbatch.core.steady import same
+from llmbatch.job.pure.steady import same
 
 CALL = "list files: kong-1.example:8443 answered 503 "
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from llmbatch.api.batchjob_status import MOST_REFUSED
-from llmbatch.core.about import is_anothers
-from llmbatch.core.submission import by_use, horizon, is_newest_first, matches, was_refused
-from llmbatch.core.wire import RemoteBatch
+from llmbatch.batch.pure.submission import by_use, horizon, is_newest_first, matches, was_refused
+from llmbatch.provider.pure.about import is_anothers
+from llmbatch.provider.pure.wire import RemoteBatch
 from tests.support import build
 
 

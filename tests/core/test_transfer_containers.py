@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.transfer_state import Blocked, Ended, Working, read
+from llmbatch.transfer.pure.state import Blocked, Ended, Working, read
 from tests.core.test_transfer_state import NOW, job, pod, warning
 from tests.support import build
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import CollectReport, UploadReport
-from llmbatch.core.transfer_state import LOST, Blocked, Ended, Working, read
+from llmbatch.transfer.pure.report import CollectReport, UploadReport
+from llmbatch.transfer.pure.state import LOST, Blocked, Ended, Working, read
 from tests.support import build, canary
 
 Json = dict[str, Any]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.decision import Stalled, Wait
-from llmbatch.core.observation import Stage
-from llmbatch.core.plan import Problem
-from llmbatch.core.trouble import ASPECTS, FAR_END, LASTING, MAY_PASS, PASSING, POD_SECONDS, ending_for
+from llmbatch.batch.pure.decision import Stalled, Wait
+from llmbatch.batch.pure.observation import Stage
+from llmbatch.job.pure.trouble import ASPECTS, FAR_END, LASTING, MAY_PASS, PASSING, POD_SECONDS, ending_for
+from llmbatch.transfer.pure.report import Problem
 from tests.support.build import LIMITS
 
 NEEDS_A_HAND = {

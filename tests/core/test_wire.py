@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llmbatch.core.loose import WireError
-from llmbatch.core.refusal import ErrorBody, read_error, retry_after
-from llmbatch.core.wire import BatchError, Counts, read_batch, read_file, read_page
+from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.refusal import ErrorBody, read_error, retry_after
+from llmbatch.provider.pure.wire import BatchError, Counts, read_batch, read_file, read_page
 
 NOW = datetime(2025, 10, 30, 12, 0, tzinfo=UTC)
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from llmbatch.core import facts, wire, words
-from llmbatch.core.text import one_line
+from llmbatch.batch.pure import facts
+from llmbatch.common.text import one_line
+from llmbatch.provider.pure import wire, words
 from tests.support import canary
 
 PROMPT = "my patient Ünlü has had a fever since Tuesday"

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from llmbatch.core import naming
+from llmbatch.transfer.pure import naming
 from tests.cluster import Cluster
 from tests.support.canary import scan
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from kubernetes.aio import client as kubernetes_client
 
-from llmbatch.controller.preflight import check
-from llmbatch.edges.cluster import Cluster as Adapter
-from llmbatch.edges.permissions import OWN_PERMISSIONS, PERMISSIONS
+from llmbatch.kube.client import Cluster as Adapter
+from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS
+from llmbatch.process.preflight import check
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import KubectlError

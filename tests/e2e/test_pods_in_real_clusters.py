@@ -4,8 +4,7 @@ import json
 import time
 from typing import Any
 
-from llmbatch.core import transfer_state
-from llmbatch.core.transfer_state import Ended
+from llmbatch.transfer.pure.state import Ended
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
 from tests.support import build
@@ -82,7 +81,7 @@ def test_the_kubelets_words_about_a_pod_with_a_sidecar_are_read(tenant: Tenant) 
     def state() -> object:
         found = tenant.kube.get("job", metadata["name"])
         pods = tenant.kube.items("pods", "-l", f"batch.kubernetes.io/controller-uid={found['metadata']['uid']}")
-        return transfer_state.read(found, pods, [], build.NOW)
+        return state.read(found, pods, [], build.NOW)
 
     deadline = time.monotonic() + 60
     while not isinstance(read := state(), Ended) and time.monotonic() < deadline:

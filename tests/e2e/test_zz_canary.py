@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from llmbatch.core import naming
+from llmbatch.transfer.pure import naming
 from tests.e2e import objects
 from tests.e2e.canary import KINDS, Collector
 from tests.e2e.conftest import Tenant

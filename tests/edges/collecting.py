@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from llmbatch.core.plan import CollectPlan, CollectReport, Problem
-from llmbatch.edges.transfer import collect, upload
+from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.pure.plan import CollectPlan
+from llmbatch.transfer.pure.report import CollectReport, Problem
 from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance
 

@@ -2,7 +2,8 @@
 
 import json
 
-from llmbatch.core.plan import Connection, UploadPlan
+from llmbatch.provider.pure.connection import Connection
+from llmbatch.transfer.pure.plan import UploadPlan
 
 CHAT = "/v1/chat/completions"
 

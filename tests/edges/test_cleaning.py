@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.lines import BOM
-from llmbatch.core.plan import UploadReport
-from llmbatch.edges.transfer import upload
+from llmbatch.jsonl.lines import BOM
+from llmbatch.transfer.edge.transfer import upload
+from llmbatch.transfer.pure.report import UploadReport
 from tests.edges.collecting import Done, counts
 from tests.edges.plans import jsonl, request_line, upload_plan
 from tests.emulator.client import Instance

@@ -5,8 +5,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from llmbatch.edges.clock import Clock
-from llmbatch.edges.permissions import JOBS
+from llmbatch.kube.clock import Clock
+from llmbatch.kube.permissions import JOBS
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import cluster_of
 

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from llmbatch.core.plan import Problem
-from llmbatch.edges.cluster import Cluster, ClusterError
-from llmbatch.edges.objects import settle_ownership, store
-from llmbatch.edges.permissions import CONFIGMAPS, GATEWAYS, JOBS, PODS, SECRETS, Resource
-from llmbatch.edges.transfer_job import Owner
+from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, PODS, SECRETS, Resource
+from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.report import Problem
+from llmbatch.transfers.objects import settle_ownership, store
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import cluster_of, config_map, secret

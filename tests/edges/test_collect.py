@@ -9,7 +9,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import InputStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.core import quotes
+from llmbatch.provider.pure import quotes
 from tests.edges.collecting import FIVE, MIXED, Done, counts, problem
 from tests.edges.plans import request_line
 from tests.emulator.client import Instance

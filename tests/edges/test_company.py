@@ -8,11 +8,11 @@ import trustme
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import PLAN_VARIABLE, UploadPlan
-from llmbatch.edges.connection import ConnectionInvalidError
-from llmbatch.edges.tls import MOST_BYTES, Authorities, AuthoritiesError
-from llmbatch.edges.transfer_job import PROXIES, manifest, pod_connection, proxies_of
+from llmbatch.provider.edge.route import ConnectionInvalidError
+from llmbatch.provider.edge.tls import MOST_BYTES, Authorities, AuthoritiesError
 from llmbatch.settings import Settings
+from llmbatch.transfer.pure.manifest import PROXIES, manifest, pod_connection, proxies_of
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE, UploadPlan
 from tests.edges.test_gateway_tls import WELL, Asked
 from tests.edges.test_transfer_job import DISCARD, OWNER, UPLOAD
 from tests.support import authorities as support

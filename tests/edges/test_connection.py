@@ -7,8 +7,8 @@ import pytest
 import trustme
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import Connection
-from llmbatch.edges.connection import ConnectionInvalidError, Material, resolve
+from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
+from llmbatch.provider.pure.connection import Connection
 from tests.edges.plans import connection_to
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from llmbatch.core.plan import DiscardPlan
-from llmbatch.edges.discard import discard
+from llmbatch.transfer.edge.discard import discard
+from llmbatch.transfer.pure.plan import DiscardPlan
 
 RESULTS, ERRORS = b'{"custom_id":"one"}\n', b'{"custom_id":"two"}\n'
 

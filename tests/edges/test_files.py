@@ -8,9 +8,9 @@ from threading import Thread
 
 import pytest
 
-from llmbatch.edges.connection import resolve
-from llmbatch.edges.files import Files, TooLargeError
-from llmbatch.edges.outcome import Answered, Failure, NotFound, Unreachable
+from llmbatch.provider.edge.files import Files, TooLargeError
+from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Unreachable
+from llmbatch.provider.edge.route import resolve
 from tests.edges.plans import connection_to
 
 

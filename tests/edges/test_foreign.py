@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import DiscardPlan
-from llmbatch.edges.discard import discard
+from llmbatch.transfer.edge.discard import discard
+from llmbatch.transfer.pure.plan import DiscardPlan
 from tests.edges.collecting import Done, counts, problem
 from tests.emulator.client import Instance
 

@@ -8,11 +8,11 @@ import pytest
 import trustme
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import Problem
-from llmbatch.edges.connection import Material
-from llmbatch.edges.gateway import Gateway, NotMade, UnknownOutcome
-from llmbatch.edges.outcome import Answered, NotFound, Refused, Unreachable
-from llmbatch.edges.transfer import collect, upload
+from llmbatch.provider.edge.client import Gateway, NotMade, UnknownOutcome
+from llmbatch.provider.edge.outcome import Answered, NotFound, Refused, Unreachable
+from llmbatch.provider.edge.route import Material
+from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.pure.report import Problem
 from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance
 from tests.support import build

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from llmbatch.core.ids import is_safe_id
-from llmbatch.core.plan import CollectReport
-from llmbatch.edges.connection import resolve
-from llmbatch.edges.files import Files
-from llmbatch.edges.gateway import Gateway, NotMade, UnknownOutcome
-from llmbatch.edges.outcome import NotFound
-from llmbatch.edges.transfer import collect, upload
+from llmbatch.provider.edge.client import Gateway, NotMade, UnknownOutcome
+from llmbatch.provider.edge.files import Files
+from llmbatch.provider.edge.outcome import NotFound
+from llmbatch.provider.edge.route import resolve
+from llmbatch.provider.pure.ids import is_safe_id
+from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.pure.report import CollectReport
 from tests.edges.collecting import Done, problem
 from tests.edges.plans import connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance

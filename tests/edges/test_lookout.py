@@ -8,8 +8,8 @@ import pytest
 
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
-from llmbatch.core.trouble import placed
-from llmbatch.edges.transfer import upload
+from llmbatch.job.pure.trouble import placed
+from llmbatch.transfer.edge.transfer import upload
 from tests.edges.plans import jsonl, upload_plan
 from tests.emulator.client import Instance
 from tests.support import build

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.edges import logs
-from llmbatch.edges.events import MESSAGE_LIMIT, Recorder, Subject
-from llmbatch.edges.metrics import Metrics
-from llmbatch.edges.probes import ProbeServer
+from llmbatch.kube.events import MESSAGE_LIMIT, Recorder, Subject
+from llmbatch.process import logs
+from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.probes import ProbeServer
 from llmbatch.settings import Settings
 from tests.support import build
 from tests.support.apiserver import ApiServer

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.edges.outcome import TRANSLATED, NotFound, Refused, Unreachable, from_error, from_response
+from llmbatch.provider.edge.outcome import TRANSLATED, NotFound, Refused, Unreachable, from_error, from_response
 
 NOT_SENT = {
     httpx.ConnectError,

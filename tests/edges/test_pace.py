@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 import httpx
 import pytest
 
-from llmbatch.edges import pace
-from llmbatch.edges.connection import resolve
-from llmbatch.edges.files import Files
-from llmbatch.edges.names import Names
-from llmbatch.edges.outcome import Unreachable
-from llmbatch.edges.pace import Bounds
+from llmbatch.provider.edge import pace
+from llmbatch.provider.edge.files import Files
+from llmbatch.provider.edge.outcome import Unreachable
+from llmbatch.provider.edge.pace import Bounds
+from llmbatch.provider.edge.resolver import Names
+from llmbatch.provider.edge.route import resolve
 from tests.edges.plans import connection_to
 
 Served = Callable[[socket.socket], None]

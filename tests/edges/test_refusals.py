@@ -2,10 +2,10 @@
 
 import pytest
 
-from llmbatch.core.plan import Connection
-from llmbatch.edges.gateway import Gateway
-from llmbatch.edges.outcome import Refused
-from llmbatch.edges.transfer import collect, upload
+from llmbatch.provider.edge.client import Gateway
+from llmbatch.provider.edge.outcome import Refused
+from llmbatch.provider.pure.connection import Connection
+from llmbatch.transfer.edge.transfer import collect, upload
 from tests.edges.collecting import Done
 from tests.edges.plans import connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance

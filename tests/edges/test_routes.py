@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.edges import routes
-from llmbatch.edges.gateway import Gateway
-from llmbatch.edges.outcome import Failure, from_response
-from llmbatch.edges.routes import Probe
+from llmbatch.provider.edge import routes
+from llmbatch.provider.edge.client import Gateway
+from llmbatch.provider.edge.outcome import Failure, from_response
+from llmbatch.provider.edge.routes import Probe
 from tests.edges.plans import connection_to
 from tests.support import canary
 

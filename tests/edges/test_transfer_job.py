@@ -7,9 +7,9 @@ import pytest
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.transfer import Transfer
-from llmbatch.core.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, UploadPlan
-from llmbatch.edges.transfer_job import INPUT_ROOT, OUTPUT_ROOT, Owner, manifest, pod_connection
 from llmbatch.settings import Settings
+from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner, manifest, pod_connection
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, UploadPlan
 from tests.support import build
 
 Json = dict[str, Any]

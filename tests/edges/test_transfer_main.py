@@ -17,8 +17,10 @@ import pytest
 
 from llmbatch.api.batchjob_status import Failure, InputStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import REPORT_LIMIT_BYTES, CollectPlan, CollectReport, LineError, Problem, UploadReport
-from llmbatch.edges.transfer_main import fitted
+from llmbatch.jsonl.lines import LineError
+from llmbatch.transfer.edge.main import fitted
+from llmbatch.transfer.pure.plan import CollectPlan
+from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, CollectReport, Problem, UploadReport
 from tests.edges.plans import CHAT, connection_to, jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
 
@@ -29,7 +31,7 @@ PROMPT = "the merger is on Tuesday"
 PROGRAM = """
 import re, sys
 from pathlib import Path
-from llmbatch.edges.transfer_main import run_transfer
+from llmbatch.transfer.edge.main import run_transfer
 code = run_transfer(sys.argv[1])
 print("peak", re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], file=sys.stderr)
 sys.exit(code)

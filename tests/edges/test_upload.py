@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import facts, lines
-from llmbatch.core.plan import Problem, UploadReport
-from llmbatch.edges.transfer import upload
+from llmbatch.batch.pure import facts
+from llmbatch.jsonl import lines
+from llmbatch.transfer.edge.transfer import upload
+from llmbatch.transfer.pure.report import Problem, UploadReport
 from tests.edges.plans import jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer

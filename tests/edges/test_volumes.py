@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from llmbatch import crash
 from llmbatch.api.reasons import Reason
-from llmbatch.core.plan import CollectReport
-from llmbatch.edges import crash, placement, volume
-from llmbatch.edges.problem import ProblemError
-from llmbatch.edges.transfer import collect
+from llmbatch.transfer.edge import placement, volume
+from llmbatch.transfer.edge.problem import ProblemError
+from llmbatch.transfer.edge.transfer import collect
+from llmbatch.transfer.pure.report import CollectReport
 from tests.edges.collecting import FIVE, MIXED, Done, counts, problem
 from tests.emulator.client import Instance
 from tests.support.kernel import no_links, with_errors

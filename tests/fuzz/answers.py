@@ -10,10 +10,11 @@ from zlib import crc32
 import httpx
 
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.core import facts, wire
-from llmbatch.core.loose import WireError
-from llmbatch.core.refusal import LONGEST_WAIT_SECONDS
-from llmbatch.edges import outcome
+from llmbatch.batch.pure import facts
+from llmbatch.provider.edge import outcome
+from llmbatch.provider.pure import wire
+from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.refusal import LONGEST_WAIT_SECONDS
 
 NOW = datetime(2025, 10, 30, 12, 0, tzinfo=UTC)
 ENDS = {"completed", "failed", "expired", "cancelled", "canceled"}

@@ -11,10 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
-from llmbatch.core import join, results, skim, split
-from llmbatch.core.lines import MAX_LINE_ERRORS, LineChecker
-from llmbatch.edges import upload
-from llmbatch.edges.problem import ProblemError
+from llmbatch.jsonl import join, results, skim, split
+from llmbatch.jsonl.lines import MAX_LINE_ERRORS, LineChecker
+from llmbatch.transfer.edge import upload
+from llmbatch.transfer.edge.problem import ProblemError
 from tests.edges.plans import upload_plan
 from tests.fuzz import model
 from tests.fuzz.answers import check_answer, check_refusal, is_shown

@@ -6,10 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from llmbatch.core import results, skim, wire
-from llmbatch.core.lines import LineChecker
-from llmbatch.core.loose import WireError
-from llmbatch.edges.gateway import MAX_BODY_BYTES
+from llmbatch.jsonl import results, skim
+from llmbatch.jsonl.lines import LineChecker
+from llmbatch.provider.edge.client import MAX_BODY_BYTES
+from llmbatch.provider.pure import wire
+from llmbatch.provider.pure.loose import WireError
 from tests.fuzz.model import ENDPOINT
 
 pytestmark = pytest.mark.timeout(60)

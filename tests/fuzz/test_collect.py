@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from llmbatch.api.reasons import Reason
-from llmbatch.core import results
-from llmbatch.core.plan import CollectPlan
-from llmbatch.edges.transfer import collect
+from llmbatch.jsonl import results
+from llmbatch.transfer.edge.transfer import collect
+from llmbatch.transfer.pure.plan import CollectPlan
 from tests.edges.plans import CHAT, connection_to, jsonl
 from tests.fuzz import model
 from tests.fuzz.strategies import inputs

@@ -17,7 +17,16 @@ MEMORY_MEGABYTES = 1024
 """Far more than any input of LONGEST bytes may take; of that the interpreter and the fuzzer have some 200."""
 CASE_SECONDS = int(os.environ.get("FUZZ_CASE_SECONDS", "20"))
 """A case takes about a millisecond: one that takes this long does not end."""
-WATCHED = ["llmbatch.core", "llmbatch.edges.upload", "llmbatch.edges.outcome"]
+WATCHED = [
+    "llmbatch.common",
+    "llmbatch.jsonl",
+    "llmbatch.provider.pure",
+    "llmbatch.transfer.pure",
+    "llmbatch.batch.pure",
+    "llmbatch.job.pure",
+    "llmbatch.transfer.edge.upload",
+    "llmbatch.provider.edge.outcome",
+]
 """Modules whose branches guide the search."""
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from llmbatch.core.plan import Problem
-from llmbatch.core.wire import Counts, RemoteBatch
+from llmbatch.provider.pure.wire import Counts, RemoteBatch
+from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 
 Create = Literal["made", "made twice", "lost after", "lost before", "not made", "refused"]

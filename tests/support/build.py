@@ -6,8 +6,10 @@ from typing import Any
 from llmbatch.api import API_VERSION
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.core.observation import Limits, Observation
-from llmbatch.core.plan import CollectPlan, CollectReport, Connection, UploadPlan, UploadReport
+from llmbatch.batch.pure.observation import Limits, Observation
+from llmbatch.provider.pure.connection import Connection
+from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan
+from llmbatch.transfer.pure.report import CollectReport, UploadReport
 
 Json = dict[str, Any]
 

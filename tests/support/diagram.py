@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from llmbatch.core import lifecycle
+from llmbatch.batch.pure import lifecycle
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- lifecycle:begin -->\n"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.core import facts
-from llmbatch.core.observation import Observation, Stage
-from llmbatch.core.plan import Problem
-from llmbatch.core.submission import by_use
+from llmbatch.batch.pure import facts
+from llmbatch.batch.pure.observation import Observation, Stage
+from llmbatch.batch.pure.submission import by_use
+from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 from tests.support.answers import Answers, CrashError, remote_batch
 

@@ -11,10 +11,10 @@ import yaml
 from kubernetes.aio import client as kubernetes_client
 
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.controller.queue import Key
-from llmbatch.controller.runtime import Runtime
-from llmbatch.edges.cluster import Cluster
-from llmbatch.edges.permissions import JOBS
+from llmbatch.kube.client import Cluster
+from llmbatch.kube.permissions import JOBS
+from llmbatch.process.runtime import Runtime
+from llmbatch.runtime.queue import Key
 from llmbatch.settings import Settings
 from tests.emulator.client import Instance
 from tests.support import build

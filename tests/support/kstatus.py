@@ -7,7 +7,7 @@ from typing import Any
 
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.reasons import Reason
-from llmbatch.core import facts, lifecycle
+from llmbatch.batch.pure import facts, lifecycle
 
 Json = dict[str, Any]
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llmbatch.core.plan import PLAN_VARIABLE
-from llmbatch.edges.transfer_main import REPORT_VARIABLE
+from llmbatch.transfer.edge.main import REPORT_VARIABLE
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE
 from tests.support import spawner
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json

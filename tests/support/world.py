@@ -10,9 +10,8 @@ from typing import Any, assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.reasons import Reason
-from llmbatch.core import closing, facts, lifecycle
-from llmbatch.core.decide import decide
-from llmbatch.core.decision import (
+from llmbatch.batch.pure import facts, lifecycle
+from llmbatch.batch.pure.decision import (
     AddFinalizer,
     BeginAnew,
     Cancel,
@@ -33,9 +32,11 @@ from llmbatch.core.decision import (
     Upload,
     Wait,
 )
-from llmbatch.core.observation import FileState, Observation, Stage, stage_of
-from llmbatch.core.plan import Problem
-from llmbatch.core.trouble import ending_for
+from llmbatch.batch.pure.observation import FileState, Observation, Stage, stage_of
+from llmbatch.job.pure import closing
+from llmbatch.job.pure.decide import decide
+from llmbatch.job.pure.trouble import ending_for
+from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 from tests.support.answers import QUIET, Answers, CrashError, remote_batch
 from tests.support.duplicates import find_duplicates

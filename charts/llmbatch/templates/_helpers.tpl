@@ -52,7 +52,7 @@ app.kubernetes.io/component: {{ .component }}
 http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ .Values.emulator.service.port }}
 {{- end }}
 
-{{/* What the operator may do: the one list, for the ClusterRole and for the Roles; that of edges/permissions.py. */}}
+{{/* What the operator may do: the one list, for the ClusterRole and for the Roles; that of kube/permissions.py. */}}
 {{- define "llmbatch.rules" -}}
 - apiGroups: [llmbatch.io]
   resources: [batchjobs]
@@ -86,7 +86,7 @@ http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ 
   verbs: [create, list]
 {{- end }}
 
-{{/* What the operator may do in the namespace that it runs in; OWN_PERMISSIONS of edges/permissions.py. */}}
+{{/* What the operator may do in the namespace that it runs in; OWN_PERMISSIONS of kube/permissions.py. */}}
 {{- define "llmbatch.ownRules" -}}
 # The Lease by which one of several operators is chosen to work.
 - apiGroups: [coordination.k8s.io]

@@ -1,0 +1,94 @@
+"""Batches whose create call came too late: the job has another one, or has ended, or is gone; they are cancelled and told of."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge import calls
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.common.backoff import next_delay
+from llmbatch.gateway.clients import Client
+from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.events import Recorder, Subject
+from llmbatch.kube.permissions import JOBS
+from llmbatch.provider.edge.outcome import Answered, NotFound, Refused
+from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.runtime.metrics import Metrics
+
+CANCEL_TRIES = 4
+LONGEST_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class LateBatches:
+    """Cancels batches that no status may tell of any more."""
+
+    cluster: Cluster
+    recorder: Recorder
+    metrics: Metrics
+    pause: Callable[[float], Awaitable[None]]
+    """Waits, but not for long once the process is about to end."""
+
+    async def cancel(self, seen: Seen, client: Client, batch: RemoteBatch, *, gone: bool) -> None:
+        """Cancel a batch of which it turns out that its job has no use for it.
+
+        Args:
+            seen: The job.
+            client: Its gateway.
+            batch: What the create call was answered with.
+            gone: The BatchJob is not there any more; else the job has another batch, makes one, or has ended.
+        """
+        if gone:
+            await self._of_nobody(seen, client, batch)
+            return
+        told = f"Batch {batch.id} was made by a create call that came too late, of a process that had stood still; "
+        ended = await self._ended(seen, client, batch)
+        if ended:
+            self.metrics.duplicates.inc()
+            self._tell(seen, "Warning", Reason.DUPLICATE_CANCELLED, f"{told}{ended}.")
+            return
+        await self._search_again(seen)
+        told += (
+            "it could not be cancelled yet. Other batches of this job are looked for again while it runs; if it has ended,"
+            " cancel the batch at the provider."
+        )
+        self._tell(seen, "Warning", Reason.DUPLICATE_CANCELLED, told)
+
+    async def _of_nobody(self, seen: Seen, client: Client, batch: RemoteBatch) -> None:
+        """Cancel the batch of an object that is gone, finalizer and all: nobody else ever will."""
+        told = f"Batch {batch.id} was made while its BatchJob was removed; "
+        if seen.observation.spec.deletion_policy.remote_batch == "Orphan":
+            told += "it is left at the provider, as spec.deletionPolicy.remoteBatch says."
+            self._tell(seen, "Normal", Reason.REMOTE_BATCH_RETAINED, told)
+        elif ended := await self._ended(seen, client, batch):
+            self._tell(seen, "Warning", Reason.CANCELLING, f"{told}{ended}.")
+        else:
+            told += "it could not be cancelled. Cancel it at the provider."
+            self._tell(seen, "Warning", Reason.REMOTE_FILES_RETAINED, told)
+
+    async def _ended(self, seen: Seen, client: Client, batch: RemoteBatch) -> str:
+        """Cancel a batch; answers in words what became of it, or nothing if it could not be cancelled."""
+        for tries in range(CANCEL_TRIES):
+            match await calls.cancel_batch(seen, client, batch.id):
+                case Answered():
+                    return "it is cancelled"
+                case Refused(status=400 | 409) | NotFound():
+                    return "it has ended"
+            await self.pause(next_delay(tries + 1, 0.5, first=0.2, longest=LONGEST_SECONDS))
+        return ""
+
+    def _tell(self, seen: Seen, kind: Literal["Normal", "Warning"], reason: Reason, told: str) -> None:
+        log.warning("a batch was made too late", extra={"object": str(seen.key), "detail": told})
+        subject = Subject(seen.key.kind, seen.key.namespace, seen.key.name, seen.owner.uid)
+        self.recorder.record(subject, kind, reason, told)
+
+    async def _search_again(self, seen: Seen) -> None:
+        """Have whoever works look for duplicates once more; best effort."""
+        try:
+            await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, {"duplicatesCheckedTime": None})
+        except ClusterError as error:
+            log.warning("a search could not be asked for", extra={"object": str(seen.key), "detail": str(error)})

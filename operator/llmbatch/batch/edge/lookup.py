@@ -1,0 +1,286 @@
+"""Finding a job's batches in the gateway's list: that of a lost answer, and those that a retry on the way made besides."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from llmbatch.api import RESUBMIT_ANNOTATION
+from llmbatch.api.batchjob_status import Batch, BatchJobStatus, Submission
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge import calls
+from llmbatch.batch.edge.listing import Found, list_ours
+from llmbatch.batch.edge.outcome import Note, Outcome
+from llmbatch.batch.edge.polls import Polls
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.edge.submit import Submitter
+from llmbatch.batch.pure import facts
+from llmbatch.batch.pure.observation import Stage
+from llmbatch.batch.pure.submission import by_use, horizon, is_of_another_attempt, is_over
+from llmbatch.gateway.clients import Client, Gateways
+from llmbatch.gateway.pace import Operation
+from llmbatch.job.pure import closing
+from llmbatch.job.pure.decide import decide
+from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
+from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.runtime.metrics import Metrics
+from llmbatch.transfer.pure.report import Problem
+
+LOOK_AGAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What cancelling the batches that are not kept came to."""
+
+    notes: tuple[Note, ...] = ()
+    ended: tuple[RemoteBatch, ...] = ()
+    """Those that had ended before: there was nothing to cancel."""
+    failed: Failure | None = None
+
+
+@dataclass
+class Finder:
+    """Adopts batches whose answer was lost, and cancels those that are one too many."""
+
+    gateways: Gateways
+    polls: Polls
+    submitter: Submitter
+    metrics: Metrics
+
+    async def look_up(self, seen: Seen, client: Client) -> Outcome:
+        """Find the batch of an intent: adopt it, wait, or make room for the next attempt."""
+        observation = seen.observation
+        submission = observation.status.submission
+        if submission is None:
+            return Outcome(seen.stored)
+        found = await list_ours(client.gateway, observation, horizon(submission.since or submission.intent_time))
+        if not isinstance(found, Found):
+            problem = await self._unlisted(client, found)
+            if submission.refusal is not None and problem.reason is Reason.SUBMISSION_UNKNOWN:
+                return _early(seen) or _refused(seen, submission.refusal)
+            return Outcome(seen.stored, problem)
+        if found.unusable or (submission.unusable and not found.batches):
+            return Outcome(seen.stored, _unusable())
+        if not found.batches:
+            return _none_found(seen, submission, whole=found.whole)
+        ours = found.batches
+        if len(ours) > 1 or any(is_of_another_attempt(batch, submission.attempt) for batch in ours):
+            fresh = await self._fresh(seen, client, ours)
+            if not isinstance(fresh, tuple):
+                return Outcome(seen.stored, await self.polls.problem(client, fresh))
+            ours = fresh or ours
+        # One that came too late was cancelled as a duplicate; it is not what this attempt has come to.
+        ours = tuple(
+            batch for batch in ours if not (is_of_another_attempt(batch, submission.attempt) and is_over(batch))
+        )
+        if not ours:
+            return _none_found(seen, submission, whole=found.whole)
+        kept, *others = by_use(ours, recorded=None, unknown=submission.intent_time)
+        # A copy has no say about the original's batches.
+        cancelled = await self._cancel(seen, client, kept, [] if observation.restored else others)
+        if cancelled.failed is not None:
+            # The intent stays, so that the next pass finds them all again.
+            problem = await self.polls.problem(client, cancelled.failed, Operation.CLEANUP)
+            return Outcome(seen.stored, problem, notes=cancelled.notes)
+        outcome = await self.submitter.record(
+            seen, seen.stored, facts.with_remote(seen.stored, kept, self.submitter.cluster.now())
+        )
+        if outcome.stale or outcome.gone:
+            return outcome
+        self.metrics.adoptions.inc()
+        told = f"Batch {kept.id}, made by a create call whose answer was lost, was taken over."
+        return replace(outcome, notes=(("Normal", Reason.ADOPTED, told), *cancelled.notes))
+
+    async def find_duplicates(self, seen: Seen, client: Client) -> Outcome:
+        """Find further batches of a job that has one: keep the one that is of most use, cancel the others."""
+        observation = seen.observation
+        status, now = observation.status, observation.now
+        found = await list_ours(client.gateway, observation, horizon(status.start_time or now))
+        if not isinstance(found, Found):
+            return await self._later(seen, client, Outcome(status), found)
+        own = _as_listed(observation.batch)
+        others = await self._fresh(seen, client, tuple(batch for batch in found.batches if batch.id != own.id))
+        if not isinstance(others, tuple):
+            return await self._later(seen, client, Outcome(status), others)
+        ours = by_use([own, *others], recorded=own.id, unknown=now)
+        # What is stored or about to be is not given up for another batch, nor is anything begun in a deletion.
+        settled = status.output is not None or own.status == "completed" or observation.deleted_at is not None
+        kept = own if settled else ours[0]
+        outcome = Outcome(status)
+        if kept is not own:
+            # Recorded before anything is cancelled: a crash in between must not leave us with a cancelled batch.
+            outcome = await self.submitter.record(seen, seen.stored, _moved(seen, kept))
+            if outcome.stale or outcome.gone:
+                return outcome
+            self.metrics.adoptions.inc()
+            told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."
+            outcome = replace(outcome, moved=True, notes=(("Normal", Reason.ADOPTED, told),))
+        cancelled = await self._cancel(seen, client, kept, [batch for batch in ours if batch is not kept])
+        outcome = replace(outcome, notes=(*outcome.notes, *cancelled.notes))
+        if cancelled.failed is not None:
+            return await self._later(seen, client, outcome, cancelled.failed)
+        if found.failed is not None:
+            return await self._later(seen, client, outcome, found.failed)
+        if observation.stage is Stage.RESULTS and observation.unrecorded and observation.deleted_at is None:
+            # Looked for before its time, since the batch is of no use; once more when the list had time to settle.
+            return outcome
+        notes = list(outcome.notes)
+        notes += [
+            (
+                "Warning",
+                Reason.DUPLICATE_CANCELLED,
+                f"Batch {other.id} was a duplicate of {kept.id}; it is {other.status}.",
+            )
+            for other in cancelled.ended
+        ]
+        if not found.whole or found.unusable:
+            told = "The gateway's list of batches can't be made sense of to its end; look there for further batches of this job."
+            notes.append(("Warning", Reason.DUPLICATES_UNCHECKED, told))
+        # After what it is compared with, should another API server's clock have told the time of that.
+        ends = [status.output.stored_time if status.output is not None else None, observation.deleted_at]
+        moment = max([now, *(end + timedelta(seconds=1) for end in ends if end is not None)])
+        checked = outcome.status.model_copy(update={"duplicates_checked_time": moment})
+        return replace(outcome, status=checked, notes=tuple(notes), duplicates=len(cancelled.ended))
+
+    async def _later(self, seen: Seen, client: Client, outcome: Outcome, failure: Failure) -> Outcome:
+        """Leave the search for duplicates to a later pass; results never wait for it."""
+        problem = await self._unlisted(client, failure)
+        observation = seen.observation
+        if observation.deleted_at is not None:
+            return replace(outcome, problem=problem, after=min(5.0, observation.limits.recheck_seconds))
+        if outcome.moved or observation.unrecorded or observation.stage is Stage.BATCH:
+            return outcome
+        told = f"Other batches of this job can't be looked for yet: {problem.message}"
+        problem = problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+        return replace(outcome, problem=problem)
+
+    # --- the gateway -------------------------------------------------------------------------------------------------
+
+    async def _cancel(self, seen: Seen, client: Client, kept: RemoteBatch, others: list[RemoteBatch]) -> Cancelled:
+        """Cancel batches, each once: what is cancelled already was told of and counted then."""
+        notes: list[Note] = []
+        ended: list[RemoteBatch] = []
+        for other in others:
+            if other.status in ("cancelling", "cancelled"):
+                continue
+            if other.is_terminal:
+                ended.append(other)
+                continue
+            answer = await calls.cancel_batch(seen, client, other.id)
+            match answer:
+                case Answered():
+                    # The provider keeps the fact: on a repeat the batch is seen as cancelled.
+                    self.metrics.duplicates.inc()
+                    told = f"Batch {other.id} was a duplicate of {kept.id}; it is cancelled."
+                    notes.append(("Warning", Reason.DUPLICATE_CANCELLED, told))
+                case Refused(status=400 | 409):
+                    ended.append(replace(other, status="ended"))
+                case NotFound():
+                    pass
+                case _:
+                    return Cancelled(tuple(notes), tuple(ended), answer)
+        return Cancelled(tuple(notes), tuple(ended))
+
+    async def _fresh(
+        self, seen: Seen, client: Client, batches: tuple[RemoteBatch, ...]
+    ) -> tuple[RemoteBatch, ...] | Failure:
+        """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""
+        found: list[RemoteBatch] = []
+        for batch in batches:
+            answer = await calls.get_batch(seen, client, batch.id)
+            if isinstance(answer, Answered):
+                found.append(replace(answer.value, created_at=answer.value.created_at or batch.created_at))
+            elif not isinstance(answer, NotFound):
+                return answer
+        return tuple(found)
+
+    async def _unlisted(self, client: Client, failure: Failure) -> Problem:
+        """Translate a list or cancel call that failed."""
+        if isinstance(failure, NotFound) or (isinstance(failure, Refused) and failure.status in (405, 501)):
+            await self.gateways.suspect(client.key)
+            return Problem(
+                reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
+            )
+        return await self.polls.problem(client, failure)
+
+
+def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
+    """Give the whole status of a job whose batch is another one now: phase and progress were those of the former."""
+    observation = seen.observation
+    status = facts.with_other(observation.status, kept, observation.now)
+    return closing.close(
+        seen.stored,
+        status,
+        uid=observation.uid,
+        ending=decide(replace(observation, status=status, unrecorded=False)).ending,
+        finish=None,
+        generation=observation.generation,
+        deleting=False,
+        now=observation.now,
+    )
+
+
+def _as_listed(batch: Batch) -> RemoteBatch:
+    """Show the batch in status as the list would; the list may lag behind it."""
+    return RemoteBatch(id=batch.id or "", status=batch.status or "validating", created_at=batch.created_at, metadata={})
+
+
+def _none_found(seen: Seen, submission: Submission, *, whole: bool) -> Outcome:
+    """Say what follows from a list that shows no batch: nothing before the settle period is over, or if it proves nothing."""
+    observation = seen.observation
+    if (whole or submission.refusal is not None) and (early := _early(seen)) is not None:
+        return early
+    if not whole:
+        return Outcome(seen.stored, _unreadable(observation.next_attempt, submission.refusal))
+    if submission.refusal is not None and not observation.restored:
+        return _refused(seen, submission.refusal)
+    if submission.foreign_answer:
+        return Outcome(seen.stored, _foreign(observation.next_attempt))
+    return Outcome(facts.without_batch(seen.stored, restored=observation.restored), after=0.0)
+
+
+def _early(seen: Seen) -> Outcome | None:
+    """Have the list looked at again while the settle period is not over."""
+    # By the moment before the list was asked for: a batch made while it was read may not be in it.
+    left = seen.observation.limits.settle_seconds - seen.observation.owed_for
+    return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS)) if left > 0 else None
+
+
+def _refused(seen: Seen, refusal: str) -> Outcome:
+    """Believe a refusal: it made no batch, and ends the job."""
+    status = facts.without_intent(seen.stored, made_none=True)
+    if seen.observation.deleted_at is not None:
+        return Outcome(status, after=0.0)
+    return Outcome(status, Problem(reason=Reason.REQUEST_REFUSED, message=refusal, final=True))
+
+
+def _unusable() -> Problem:
+    message = (
+        "The gateway names this job's batch by an id that is empty, too long or has characters that no id"
+        " may have, so that it can't be followed. Look it up at the provider; it is not submitted again."
+    )
+    return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
+
+
+def _unreadable(next_attempt: int, refusal: str | None) -> Problem:
+    refused = f" The call was refused: {refusal.rstrip('.')}." if refusal else ""
+    message = (
+        "The gateway's list of batches can't be read to its end: it says that it goes on and can't be followed, doesn't say"
+        " that it is over, or has entries that can't be read. So it can't be found out whether the batch exists."
+        f"{refused} {_ask(next_attempt)}"
+    )
+    return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
+
+
+def _foreign(next_attempt: int) -> Problem:
+    message = (
+        "The create call was answered with a batch of another file or job, and the gateway lists none of this job's."
+        f" {_ask(next_attempt)}"
+    )
+    return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
+
+
+def _ask(next_attempt: int) -> str:
+    return (
+        f"Look it up at the provider. If there is none, set the annotation {RESUBMIT_ANNOTATION}={next_attempt}"
+        " on this BatchJob and it is submitted again."
+    )

@@ -1,0 +1,34 @@
+"""What an effect came to."""
+
+from dataclasses import dataclass, field
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.pure.decision import Finish
+from llmbatch.job.pure.farewell import Note
+from llmbatch.transfer.pure.report import Problem
+
+__all__ = ["Note", "Outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Facts for the status, and what was in the way."""
+
+    status: BatchJobStatus
+    problem: Problem | None = None
+    after: float | None = None
+    """Seconds until the next look, when the effect knows better than the decision."""
+    finish: Finish | None = None
+    """The verdict, when the job has ended."""
+    notes: tuple[Note, ...] = field(default=())
+    """Events beyond those that conditions tell of."""
+    moved: bool = False
+    """Another batch has taken the place of the one that the decision was about: how the pass ends is decided anew."""
+    duplicates: int = 0
+    """Batches to be counted as duplicates once the status is written."""
+    gone: bool = False
+    """The object has been let go; there is no status to write."""
+    stale: bool = False
+    """The object has changed since it was read: look again."""
+    version: str | None = None
+    """The object's resourceVersion after what the effect itself has written."""

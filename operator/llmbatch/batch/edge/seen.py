@@ -1,0 +1,45 @@
+"""A BatchJob as one pass has seen it, with what is needed to act on it."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.pure.observation import Observation, stage_of
+from llmbatch.gateway.clients import Client
+from llmbatch.runtime.queue import Key
+from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan
+from llmbatch.transfer.pure.report import Problem
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An observation, with what is needed to act on it."""
+
+    key: Key
+    owner: Owner
+    raw: Json = field(repr=False)
+    stored: BatchJobStatus
+    """The status as it is stored."""
+    observation: Observation
+    client: Client | None = None
+    data: bytes | None = field(default=None, repr=False)
+    """The input, when it is in a ConfigMap or Secret."""
+    plan: UploadPlan | CollectPlan | None = None
+    """What the transfer Job is asked, when the data is in a volume."""
+    spent: bool = False
+    """The plan's Job has ended without success: it is to be removed."""
+    lingers: bool = False
+    """The plan's Job has reported and does not end: it is to be removed once the report is stored."""
+
+    def found(self, **found: Any) -> Self:  # noqa: ANN401 - any field of an observation
+        """Put what was found out into the observation; what moves the job on is news that is to be stored first."""
+        observation = replace(self.observation, **found)
+        unrecorded = observation.stage is not stage_of(self.stored)
+        return replace(self, observation=replace(observation, unrecorded=unrecorded))
+
+    def troubled(self, problem: Problem) -> Self:
+        """Put in what keeps the next step from being taken."""
+        return self.found(trouble=problem)

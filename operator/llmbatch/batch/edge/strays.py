@@ -1,0 +1,98 @@
+"""Uploads whose answer was lost: files at the provider that carry the job's name, and whose id its status never learned.
+
+An upload is repeated without ado, since a file costs next to nothing and a batch is made of one only. So the files of the
+lost tries are left, and they count against the provider's quota of files; they are found here by the name that
+naming.upload_filename gave them, when the job ends or is deleted.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.polls import Polls
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.edge.uploads import Uploads
+from llmbatch.batch.pure.submission import horizon
+from llmbatch.gateway.pace import Operation
+from llmbatch.provider.edge.client import Gateway
+from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
+from llmbatch.provider.pure.pages import Following
+from llmbatch.transfer.pure import naming
+from llmbatch.transfer.pure.report import Problem
+
+MOST_PAGES = 50
+
+
+@dataclass
+class Strays:
+    """Deletes them when a job ends or is deleted."""
+
+    polls: Polls
+    uploads: Uploads
+
+    async def delete(self, seen: Seen) -> Problem | None:
+        """Delete a job's; answers what is in the way and worth waiting for."""
+        observation, client = seen.observation, seen.client
+        if client is None or not observation.finalizer or observation.out_of_time:
+            return None
+        if observation.restored or observation.spec.remote_files != "Delete":
+            return None
+        since = observation.status.start_time or observation.now
+        whole = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
+        if not isinstance(whole, bool):
+            problem = await self.polls.problem(client, whole, Operation.CLEANUP)
+            told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
+            return problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+        if not whole and self.uploads.lost(observation.uid):
+            told = (
+                "The gateway's list of files can't be followed to its end, and the answer to an upload was lost:"
+                f" perhaps there is a file whose name begins with {observation.uid}."
+            )
+            return Problem(reason=Reason.CLEANING_UP, message=told)
+        if observation.deleted_at is None:
+            # At the end of a job that has run, nothing is left of its uploads that could still arrive.
+            return None
+        left = self.uploads.doubt(observation.uid, uploaded=observation.status.input is not None)
+        if left <= 0:
+            return None
+        told = "An upload whose answer was lost may still arrive; its file is looked for once more."
+        return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=min(left + 0.1, 5.0))
+
+
+async def delete_strays(gateway: Gateway, uid: str, known: tuple[str, ...], since: datetime) -> Failure | bool:
+    """Delete the files named after a job that are not among those it knows.
+
+    Answers what was in the way, or whether it is certain that none is left.
+
+    Args:
+        gateway: Where the files are.
+        uid: The job's.
+        known: Ids of the job's status: whether they are deleted is decided elsewhere.
+        since: When the job began; its files are no older.
+    """
+    following = Following(horizon(since), MOST_PAGES, unsaid_ends=True)
+    strays: list[str] = []
+    failed: Failure | None = None
+    goes_on = True
+    while goes_on:
+        answer = await gateway.list_files(following.after)
+        if not isinstance(answer, Answered):
+            if following.after is None and _lists_nothing(answer):
+                # Nobody can tell.
+                return True
+            failed = answer
+            break
+        named = [file for file in answer.value.files if naming.is_upload_of(uid, file.filename)]
+        strays += [file.id for file in named if file.id not in known]
+        goes_on = following.take(answer.value, sum(naming.is_upload_of(uid, name) for name in answer.value.unusable))
+    # Not before the list is read: the next page may begin after one of them.
+    for file_id in dict.fromkeys(strays):
+        deleted = await gateway.delete_file(file_id)
+        if not isinstance(deleted, Answered | NotFound):
+            return deleted
+    return failed or following.whole
+
+
+def _lists_nothing(answer: Failure) -> bool:
+    """Tell whether a gateway has no list of files at all."""
+    return isinstance(answer, NotFound) or (isinstance(answer, Refused) and answer.status in (400, 404, 405, 501))

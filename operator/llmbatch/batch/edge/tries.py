@@ -1,0 +1,124 @@
+"""What failed and is tried again with growing delays of its own, however often the job is looked at meanwhile."""
+
+import random
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from zlib import crc32
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.pure import tries
+from llmbatch.common import backoff
+from llmbatch.transfer.pure.report import Problem, Report, UploadReport
+
+UNDER_WAY = frozenset({Reason.ACCEPTED, Reason.UPLOADING, Reason.TRANSFER_PENDING})
+"""Reasons of a condition that don't tell what a try has met."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Something that is not tried before its time."""
+
+    mark: Hashable
+    """What it was tried with: with anything else it is tried at once."""
+    problem: Problem
+    until: float
+    """By the monotonic clock."""
+
+
+@dataclass
+class Tries:
+    """Remembers, in this process; of uploads, the status tells the next one enough to go on."""
+
+    recheck_seconds: float
+    settle_seconds: float
+    _failures: dict[str, int] = field(default_factory=dict)
+    """By uid: create calls that failed in a row."""
+    _held: dict[tuple[str, str], Held] = field(default_factory=dict)
+
+    def hold(self, uid: str, what: str, mark: Hashable, problem: Problem, seconds: float) -> Problem:
+        """Note what failed and for how long it is let be; answers the problem with that time."""
+        self._held[uid, what] = Held(mark, problem, time.monotonic() + seconds)
+        return problem.model_copy(update={"retry_after_seconds": seconds})
+
+    def held(self, uid: str, what: str, mark: Hashable) -> Problem | None:
+        """Give what failed before, while it is too early to try again."""
+        found = self._held.get((uid, what))
+        left = 0.0 if found is None or found.mark != mark else found.until - time.monotonic()
+        if found is None or left <= 0:
+            return None
+        return found.problem.model_copy(update={"retry_after_seconds": left})
+
+    def knows(self, uid: str, what: str) -> bool:
+        """Tell whether this process has seen it fail."""
+        return (uid, what) in self._held
+
+    def forget(self, uid: str, *what: str) -> None:
+        """Forget what a job has failed at."""
+        for key in [key for key in self._held if key[0] == uid and (not what or key[1] in what)]:
+            del self._held[key]
+        if not what:
+            self._failures.pop(uid, None)
+
+    # --- create calls ------------------------------------------------------------------------------------------------
+
+    def create_failed(self, seen: Seen, problem: Problem) -> Problem:
+        """Hold the next create call back for a while that grows, if the reason is one that passes."""
+        uid = seen.observation.uid
+        longest = {
+            Reason.FILE_PENDING: self.settle_seconds,
+            Reason.RATE_LIMITED: 20 * self.recheck_seconds,
+            Reason.QUOTA_EXCEEDED: 20 * self.recheck_seconds,
+            Reason.BILLING_LIMIT: 240 * self.recheck_seconds,
+        }.get(problem.reason)
+        if longest is None or problem.final:
+            return problem
+        self._failures[uid] = self._failures.get(uid, 0) + 1
+        first = tries.FIRST * self.recheck_seconds
+        seconds = backoff.next_delay(self._failures[uid], random.random(), first=first, longest=longest)  # noqa: S311 - jitter, no secret
+        return self.hold(uid, "create", _mark(seen), problem, max(seconds, problem.retry_after_seconds or 0.0))
+
+    def create_held(self, seen: Seen) -> Problem | None:
+        """Give why the last create call failed, while it is too early for the next."""
+        return self.held(seen.observation.uid, "create", _mark(seen))
+
+    # --- uploads -----------------------------------------------------------------------------------------------------
+
+    def upload_failed(self, seen: Seen, report: Report | None, problem: Problem) -> tuple[BatchJobStatus, Problem]:
+        """Count a failed upload; answers status and problem, which says when the next is due."""
+        observation = seen.observation
+        sent = isinstance(report, UploadReport) and report.unanswered
+        listed = isinstance(report, UploadReport) and report.listed
+        # A pod that left no report may have sent all of it; the next one looks.
+        unanswered = sent or (problem.reason is Reason.TRANSFER_FAILED and report is None)
+        counted = tries.failed(seen.stored, observation.generation, observation.now, unanswered=unanswered)
+        seconds = tries.delay(counted, self.recheck_seconds, random.random(), listed=listed or not sent)  # noqa: S311 - jitter, no secret
+        seconds = max(seconds, problem.retry_after_seconds or 0.0)
+        told = tries.told(problem, counted, unanswered=sent, listed=listed)
+        told = self.hold(observation.uid, "upload", _mark(seen), told, seconds)
+        return seen.stored.model_copy(update={"upload_tries": counted}), told
+
+    def upload_held(self, seen: Seen) -> Problem | None:
+        """Give why the last upload failed, while it is too early for the next."""
+        observation, known = seen.observation, seen.stored.upload_tries
+        uid = observation.uid
+        if known is None or known.generation != observation.generation or self.knows(uid, "upload"):
+            return self.held(uid, "upload", _mark(seen))
+        # Another process has tried, and its condition tells what it met.
+        condition = observation.status.condition("InputReady")
+        if condition is None or condition.reason in UNDER_WAY or condition.reason not in Reason.__members__.values():
+            return None
+        listed = condition.reason != Reason.UPLOAD_UNANSWERED or known.unanswered >= tries.MOST_LISTED
+        due = known.last_time + timedelta(seconds=tries.delay(known, self.recheck_seconds, 0.0, listed=listed))
+        problem = Problem(reason=Reason(condition.reason), message=condition.message)
+        self.hold(uid, "upload", _mark(seen), problem, (due - observation.now).total_seconds())
+        return self.held(uid, "upload", _mark(seen))
+
+
+def _mark(seen: Seen) -> Hashable:
+    """Tell a try that may go better from one that is the same again."""
+    fingerprint = seen.client.access.fingerprint if seen.client is not None else ""
+    return seen.observation.generation, fingerprint, None if seen.data is None else crc32(seen.data)

@@ -1,0 +1,78 @@
+"""Status writes that compare: what is about a job's batch is written only while nobody else's batch or intent stands there."""
+
+from typing import Any
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.pure import standing
+from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.permissions import JOBS
+from llmbatch.runtime.queue import Key
+
+Json = dict[str, Any]
+
+EDITORS = 3
+"""After so many conflicts with somebody who edits the object all the time, only what counts is compared."""
+MOST_CONFLICTS = 8
+
+
+async def write_unmoved(
+    cluster: Cluster, key: Key, uid: str, patch: Json, *, before: BatchJobStatus, after: BatchJobStatus, version: str
+) -> Json | None:
+    """Write a status' changes; answers the object, or None when another batch or intent stands there.
+
+    Args:
+        cluster: The API server.
+        key: The object's.
+        uid: The object's; another one of its name is not written to.
+        patch: What has changed, as a merge patch.
+        before: The status that the writer has seen, or written, last.
+        after: The status that is to be there.
+        version: The object's resourceVersion with `before`.
+
+    Raises:
+        ClusterError: The API server didn't take it; 404 when the object is gone.
+    """
+    for conflicts in range(MOST_CONFLICTS):
+        try:
+            return await cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=version)
+        except ClusterError as error:
+            if error.status != 409 or conflicts + 1 == MOST_CONFLICTS:
+                raise
+        found = await cluster.get(JOBS, key.namespace, key.name)
+        if found is None or found["metadata"]["uid"] != uid:
+            raise ClusterError(404, "NotFound", f"the object with uid {uid} is gone")
+        stored = found.get("status") or {}
+        if standing.is_there(stored, after):
+            # The answer to an earlier try was lost, or another process has adopted the very batch.
+            patch = {name: value for name, value in patch.items() if name not in ("batches", "submission")}
+        elif not standing.is_unmoved(stored, before, after):
+            return None
+        version = found["metadata"]["resourceVersion"]
+        if conflicts + 1 >= EDITORS:
+            try:
+                return await cluster.patch_status_where(
+                    JOBS, key.namespace, key.name, _tests(stored), _steps(patch, after.dump(), stored)
+                )
+            except ClusterError as error:
+                if error.status not in (409, 422):
+                    raise
+    raise AssertionError("the last conflict is raised")
+
+
+def _tests(stored: Json) -> list[Json]:
+    """Have what counts be as it was read, whatever else is edited."""
+    return [
+        {"op": "test", "path": f"/status/{name}", "value": stored[name]}
+        for name in ("batches", "submission")
+        if name in stored
+    ]
+
+
+def _steps(patch: Json, after: Json, stored: Json) -> list[Json]:
+    steps: list[Json] = []
+    for name in patch:
+        if name in after:
+            steps.append({"op": "add", "path": f"/status/{name}", "value": after[name]})
+        elif name in stored:
+            steps.append({"op": "remove", "path": f"/status/{name}"})
+    return steps

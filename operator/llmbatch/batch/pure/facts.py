@@ -1,0 +1,238 @@
+"""Puts what was found out into a BatchJob's status."""
+
+from datetime import datetime
+
+from llmbatch.api.batchjob_status import (
+    MOST_REFUSED,
+    Batch,
+    BatchJobStatus,
+    OutputStatus,
+    RequestCounts,
+    Submission,
+)
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure import lifecycle
+from llmbatch.provider.pure import words
+from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.transfer.pure.report import CollectReport, Problem, UploadReport
+
+FULL_TEXT = (
+    "the provider's own text may repeat the input, so it isn't shown here: read it there, in the errors of the batch"
+    " (GET <url><batchesPath>/<the batch's id>)"
+)
+
+
+def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
+    """Put the job's batch in place."""
+    return status.model_copy(update={"batches": [batch, *status.batches[1:]]})
+
+
+def with_upload(status: BatchJobStatus, report: UploadReport, now: datetime | None = None) -> BatchJobStatus:
+    """Record the uploaded file."""
+    uploaded = with_batch(status, Batch(input_file_id=report.file_id, uploaded_time=now))
+    update: dict[str, object] = {"input": report.input, "upload_tries": None}
+    if report.input is not None:
+        update["request_counts"] = RequestCounts(total=report.input.requests, completed=0, failed=0)
+    return uploaded.model_copy(update=update)
+
+
+def upload_problem(report: UploadReport) -> Problem | None:
+    """Give the problem of an upload, with the first bad lines named one by one."""
+    problem = report.problem
+    if problem is None and report.file_id is None:
+        return Problem(reason=Reason.TRANSFER_FAILED, message="The upload ended without a file id.")
+    if problem is None or not report.line_errors:
+        return problem
+    # The report's own message names the first ones already, for where there is room for one line; none is told twice.
+    first = problem.message.find(report.line_errors[0].told)
+    head = problem.message if first < 0 else problem.message[:first].rstrip(" :")
+    lines = [
+        f"line {item.line}{f', {item.field}' if item.field else ''}: {item.message}" for item in report.line_errors
+    ]
+    more = report.line_error_count - len(lines)
+    told = "\n".join([head, *lines, *([f"… and {more} more"] if more > 0 else [])])
+    return problem.model_copy(update={"message": told})
+
+
+def with_intent(status: BatchJobStatus, attempt: int, now: datetime) -> BatchJobStatus:
+    """Record that a create call is about to be made."""
+    return status.model_copy(update={"submission": Submission(attempt=attempt, intent_time=now), "attempts": attempt})
+
+
+def with_doubt(status: BatchJobStatus, *, refusal: str | None = None, foreign: bool = False) -> BatchJobStatus:
+    """Record what a create call was answered with that is no proof of what became of it."""
+    if status.submission is None:
+        return status
+    told = {"refusal": refusal, "foreign_answer": foreign or None}
+    return status.model_copy(update={"submission": status.submission.model_copy(update=told)})
+
+
+def without_intent(status: BatchJobStatus, *, made_none: bool) -> BatchJobStatus:
+    """Record that no answer is owed any more.
+
+    Args:
+        status: The status with the intent.
+        made_none: The call is known not to have been made: its number is used again.
+    """
+    attempts = status.attempts or 0
+    if made_none and status.submission is not None:
+        attempts = status.submission.attempt - 1
+    return status.model_copy(update={"submission": None, "attempts": attempts or None})
+
+
+def with_unusable_answer(status: BatchJobStatus) -> BatchJobStatus:
+    """Record that the call has made a batch, though under an id by which it can't be followed."""
+    if status.submission is None:
+        return status
+    return status.model_copy(update={"submission": status.submission.model_copy(update={"unusable": True})})
+
+
+def with_lost_answer(status: BatchJobStatus, made: datetime, now: datetime) -> BatchJobStatus:
+    """Record that an answer may be owed: the status is gone that told of a call made since the object was."""
+    submission = Submission(attempt=1, intent_time=now, since=made)
+    return status.model_copy(update={"submission": submission, "attempts": 1})
+
+
+def without_batch(status: BatchJobStatus, *, restored: bool) -> BatchJobStatus:
+    """Record that the call whose answer is owed has made no batch, as far as anybody can tell.
+
+    The next attempt is made of the same file, but for a copy, whose file is the original's, and where no file is known.
+    """
+    if restored:
+        return BatchJobStatus()
+    if status.submission is not None and status.submission.since is not None:
+        return BatchJobStatus(attempts=status.attempts)
+    return without_intent(status, made_none=False)
+
+
+def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
+    """Record what the provider tells of the batch; what it leaves out stays as it was."""
+    old = status.batches[0] if status.batches else Batch()
+    counts = _counts(remote, old.request_counts)
+    ended = remote.status in lifecycle.ENDED
+    told = {
+        "id": remote.id,
+        "input_file_id": old.input_file_id or remote.input_file_id,
+        "output_file_id": remote.output_file_id,
+        "error_file_id": remote.error_file_id,
+        "status": remote.status,
+        "request_counts": counts,
+        "created_at": remote.created_at,
+        "in_progress_at": remote.in_progress_at,
+        "finalizing_at": remote.finalizing_at,
+        "completed_at": (remote.ended_at or now) if ended else None,
+        "expires_at": remote.expires_at,
+    }
+    batch = old.model_copy(update={key: value for key, value in told.items() if value is not None})
+    update: dict[str, object] = {"submission": None}
+    if status.submission_time is None:
+        update["submission_time"] = remote.created_at or now
+    if counts is not None and counts.total > 0:
+        update["request_counts"] = counts
+    return with_batch(status, batch).model_copy(update=update)
+
+
+def without_refused_batch(status: BatchJobStatus) -> BatchJobStatus:
+    """Record that the batch came to nothing for a reason that passes: the same file gets another one, by the same number."""
+    old = status.batches[0]
+    refused = [*old.refused_ids, *([old.id] if old.id else [])][-MOST_REFUSED:]
+    file = Batch(input_file_id=old.input_file_id, uploaded_time=old.uploaded_time, refused_ids=refused)
+    counts = status.request_counts
+    return with_batch(status, file).model_copy(
+        update={
+            "attempts": max(0, (status.attempts or 0) - 1) or None,
+            "submission_time": None,
+            "duplicates_checked_time": None,
+            "request_counts": counts and RequestCounts(total=counts.total, completed=0, failed=0),
+        }
+    )
+
+
+def with_other(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
+    """Record that another batch, made of the same file, takes the place of the one in status."""
+    old = status.batches[0] if status.batches else Batch()
+    file = Batch(input_file_id=old.input_file_id, uploaded_time=old.uploaded_time, refused_ids=old.refused_ids)
+    bare = with_batch(status, file).model_copy(update={"submission_time": None})
+    return with_remote(bare, remote, now)
+
+
+def _counts(remote: RemoteBatch, old: RequestCounts | None) -> RequestCounts | None:
+    told = remote.counts
+    if told.total is None and told.completed is None and told.failed is None:
+        return old
+    return RequestCounts(total=told.total or 0, completed=told.completed or 0, failed=told.failed or 0)
+
+
+def with_results(
+    status: BatchJobStatus,
+    report: CollectReport,
+    *,
+    location: str,
+    errors_location: str,
+    foreign_location: str = "",
+    now: datetime,
+) -> BatchJobStatus:
+    """Record that the results are durably stored; the lines' own counts replace the provider's."""
+    stored = OutputStatus(
+        location=location,
+        errors_location=errors_location if report.errors_requests else None,
+        bytes=report.bytes,
+        requests=report.requests,
+        sha256=report.sha256,
+        errors_bytes=report.errors_bytes if report.errors_requests else None,
+        errors_sha256=(report.errors_sha256 or None) if report.errors_requests else None,
+        missing_requests=report.missing or None,
+        foreign_requests=report.foreign_requests or None,
+        foreign_location=foreign_location if report.foreign_bytes else None,
+        foreign_bytes=report.foreign_bytes or None,
+        foreign_sha256=report.foreign_sha256 if report.foreign_bytes else None,
+        stored_time=now,
+    )
+    waited = {"late_since": None, "looked_at": None}
+    batches = [batch.model_copy(update=waited) for batch in status.batches]
+    return status.model_copy(
+        update={
+            "batches": batches,
+            "output": stored,
+            "request_counts": report.request_counts or status.request_counts,
+            "usage": report.usage,
+            "failures": report.failures,
+        }
+    )
+
+
+def without_files(status: BatchJobStatus, file_ids: tuple[str, ...]) -> BatchJobStatus:
+    """Record that remote files are gone."""
+    if not status.batches:
+        return status
+    batch = status.batches[0]
+    gone = {
+        name: None for name in ("input_file_id", "output_file_id", "error_file_id") if getattr(batch, name) in file_ids
+    }
+    left = batch.model_copy(update=gone)
+    if left.model_copy(update={"uploaded_time": None, "refused_ids": []}) == Batch():
+        return status.model_copy(update={"batches": status.batches[1:]})
+    return with_batch(status, left)
+
+
+def progress(status: BatchJobStatus) -> str | None:
+    """Say how many requests are answered, in percent; never 100% before all are."""
+    counts = status.request_counts
+    if counts is None or counts.total <= 0:
+        return None
+    return f"{min(100, 100 * (counts.completed + counts.failed) // counts.total)}%"
+
+
+def told_errors(remote: RemoteBatch) -> str:
+    """Put the provider's reasons for refusing a batch into one line, the first ten of them."""
+    told = []
+    hidden = False
+    for error in remote.errors[:10]:
+        code, param, said = words.code_of(error.code), words.param_of(error.param), words.sentence(error.message)
+        hidden = hidden or (said is None and bool(error.message))
+        place = ", ".join([*([f"line {error.line}"] if error.line else []), *([param] if param else [])])
+        meaning = said or words.explanation(code) or words.NOT_SHOWN
+        told.append(f"{code}{f' ({place})' if place else ''}: {meaning}")
+    more = len(remote.errors) - len(told)
+    rest = [f"and {more} more"] if more > 0 else []
+    return "; ".join([*told, *rest, *([FULL_TEXT] if hidden else [])])

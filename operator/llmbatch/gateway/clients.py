@@ -1,0 +1,133 @@
+"""Clients of BatchGateways, for the jobs that use them."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from llmbatch.api import conditions
+from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.gateway.credentials import Access, Credentials
+from llmbatch.gateway.pace import Operation, Pace
+from llmbatch.kube.client import Cluster
+from llmbatch.provider.edge.client import Gateway, Observe
+from llmbatch.provider.edge.route import ConnectionInvalidError
+from llmbatch.provider.edge.routes import Probe
+from llmbatch.runtime.cache import BATCHGATEWAY, Cache
+from llmbatch.runtime.queue import Key, WorkQueue
+from llmbatch.transfer.pure.report import Problem
+
+
+@dataclass
+class Client:
+    """A gateway ready for use."""
+
+    key: Key
+    spec: BatchGatewaySpec
+    access: Access
+    gateway: Gateway
+    pace: Pace
+    """What it has asked to wait with."""
+    probe: Probe | None = None
+    probed_at: float = -math.inf
+    """By the monotonic clock, as the next one."""
+    suspect_from: float = math.inf
+    """From when on the last probe is believed no more, since calls have failed."""
+
+
+@dataclass
+class Gateways:
+    """Clients by gateway, made anew when the spec or a credential changes."""
+
+    cluster: Cluster
+    credentials: Credentials
+    cache: Cache
+    queue: WorkQueue
+    observe: Observe
+    suspect_seconds: float
+    """Between two looks at a gateway to which calls fail."""
+    _clients: dict[Key, Client] = field(default_factory=dict)
+
+    async def use(
+        self, namespace: str, name: str, operation: Operation | None, *, last_known: bool = False
+    ) -> Client | Problem:
+        """Give a client for a gateway, or say what is in the way.
+
+        Args:
+            namespace: The namespace of job and gateway.
+            name: The gateway.
+            operation: What is to be done with it, if it may have asked to wait with that.
+            last_known: Fall back on the last client when the gateway or a Secret is gone: for cleaning up after a
+                namespace in which they were deleted first.
+        """
+        key = Key(BATCHGATEWAY, namespace, name)
+        found = await self.resolve(key)
+        if isinstance(found, Problem):
+            known = self._clients.get(key)
+            return known if last_known and known is not None else found
+        held = found.pace.held(operation, self.cluster.now()) if operation is not None else None
+        return held or found
+
+    def readiness(self, key: Key) -> Problem | None:
+        """Give what the gateway's own Ready condition says against using it; None: nothing."""
+        raw = self.cache.get(key) or {}
+        status = BatchGatewayStatus.parse(raw.get("status") or {})
+        ready = status.condition(conditions.READY)
+        if ready is None or status.observed_generation != raw.get("metadata", {}).get("generation"):
+            return Problem(reason=Reason.ACCEPTED, message=f"BatchGateway {key.name} has not been checked yet.")
+        if ready.status == "True":
+            return None
+        known = ready.reason in Reason.__members__.values()
+        reason = Reason(ready.reason) if known else Reason.GATEWAY_UNREACHABLE
+        return Problem(reason=reason, message=f"BatchGateway {key.name} is not ready: {ready.message}")
+
+    def lists_batches(self, key: Key) -> bool:
+        """Tell whether the gateway lists batches, as far as is known."""
+        status = BatchGatewayStatus.parse((self.cache.get(key) or {}).get("status") or {})
+        return status.capabilities is None or status.capabilities.list_batches
+
+    async def suspect(self, key: Key) -> None:
+        """Ask a gateway anew, since a call to it has just failed; not for each of many that fail."""
+        known = self._clients.get(key)
+        if known is None:
+            await self.queue.add(key)
+            return
+        known.suspect_from = min(known.suspect_from, known.probed_at + self.suspect_seconds)
+        await self.queue.add_after(key, known.suspect_from - time.monotonic())
+
+    async def forget(self, key: Key) -> None:
+        """Let go of the client of a gateway that is gone."""
+        if (gone := self._clients.pop(key, None)) is not None:
+            await gone.gateway.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            await client.gateway.close()
+
+    async def resolve(self, key: Key) -> Client | Problem:
+        """Give the client of a gateway as it is now, whether or not it asked to slow down."""
+        raw = self.cache.get(key)
+        if raw is None:
+            message = f"BatchGateway {key.namespace}/{key.name} does not exist; create it, and the job goes on."
+            return Problem(reason=Reason.GATEWAY_NOT_FOUND, message=message)
+        try:
+            spec = BatchGatewaySpec.parse(raw.get("spec") or {})
+        except ValidationError as error:
+            return Problem(reason=Reason.GATEWAY_INVALID, message=f"BatchGateway {key.name} can't be read: {error}")
+        access = await self.credentials.resolve(key.namespace, spec)
+        if isinstance(access, Problem):
+            return access
+        known = self._clients.get(key)
+        if known is not None and known.access.fingerprint == access.fingerprint:
+            known.spec = spec
+            return known
+        try:
+            gateway = Gateway.connect(access.connection, access.environ, None, self.observe, key.namespace)
+        except ConnectionInvalidError as error:
+            return Problem(reason=error.reason, message=str(error))
+        # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
+        self._clients[key] = Client(key, spec, access, gateway, known.pace if known is not None else Pace(key.name))
+        return self._clients[key]

@@ -1,0 +1,90 @@
+"""Places among the batches that a gateway lets be active at the same time (limits.maxActiveBatches).
+
+A job that waits for one is not looked at until there is one: who waits, and since when, is in the cache, so that a new
+leader knows it too. When a place is free, as many are called as there are places, the oldest first.
+"""
+
+from dataclasses import dataclass, field
+
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure import remains
+from llmbatch.runtime.cache import Cache, Json
+from llmbatch.runtime.queue import Key
+
+
+@dataclass
+class Slots:
+    """Claims places for jobs that are about to submit: the cache shows their batches only afterwards."""
+
+    cache: Cache
+    _claims: dict[Key, tuple[Key, str]] = field(default_factory=dict)
+    """Jobs with a claim, with their gateway and their uid."""
+
+    def has_place(self, key: Key, gateway: Key) -> bool:
+        """Tell whether it would be this job's turn."""
+        limit = self._limit(gateway)
+        if limit == 0 or key in self._claims:
+            return True
+        free = limit - len(self._taken(gateway) - {key})
+        before = [item for item in self._waiting(gateway) if item[1] != key and item < self._rank(key)]
+        return free > len(before)
+
+    def claim(self, key: Key, gateway: Key) -> bool:
+        """Claim a place for a job, if it is its turn; a limit of 0 is none."""
+        if not self.has_place(key, gateway):
+            return False
+        if self._limit(gateway):
+            self._claims[key] = gateway, _uid(self.cache.get(key))
+        return True
+
+    def release(self, key: Key) -> None:
+        """Give a claimed place back: the cache shows the batch, or there is none."""
+        self._claims.pop(key, None)
+
+    def called(self, gateway: Key) -> list[Key]:
+        """Name those who may go on now: of those who wait, as many as there are places, the oldest first."""
+        waiting, limit = self._waiting(gateway), self._limit(gateway)
+        if not waiting or not self._is_checked(gateway):
+            return []
+        free = limit - len(self._taken(gateway)) if limit else len(waiting)
+        return [key for _, key in waiting[: max(0, free)]]
+
+    def _is_checked(self, gateway: Key) -> bool:
+        """Tell whether the gateway was looked at since its spec changed: who is called before only loses its turn."""
+        held = self.cache.get(gateway) or {}
+        told = (held.get("status") or {}).get("observedGeneration")
+        return told == (held.get("metadata") or {}).get("generation")
+
+    def _limit(self, gateway: Key) -> int:
+        limits = ((self.cache.get(gateway) or {}).get("spec") or {}).get("limits") or {}
+        found = limits.get("maxActiveBatches")
+        return found if isinstance(found, int) else 0
+
+    def _taken(self, gateway: Key) -> set[Key]:
+        for job, (_, uid) in list(self._claims.items()):
+            held = self.cache.get(job)
+            if held is None or _uid(held) != uid or remains.is_ended(held) or "deletionTimestamp" in held["metadata"]:
+                # It will never submit.
+                del self._claims[job]
+        claimed = {job for job, (of, _) in self._claims.items() if of == gateway}
+        return claimed | self.cache.active(gateway.namespace, gateway.name)
+
+    def _waiting(self, gateway: Key) -> list[tuple[str, Key]]:
+        jobs = self.cache.jobs_of(gateway.namespace, gateway.name)
+        return sorted(self._rank(key) for key in jobs if key not in self._claims and waits(self.cache.get(key)))
+
+    def _rank(self, key: Key) -> tuple[str, Key]:
+        metadata = (self.cache.get(key) or {}).get("metadata") or {}
+        return str(metadata.get("creationTimestamp", "")), key
+
+
+def waits(found: Json | None) -> bool:
+    """Tell whether a BatchJob waits for a place, as its status says."""
+    if found is None or "deletionTimestamp" in found["metadata"] or remains.is_ended(found):
+        return False
+    told = (found.get("status") or {}).get("conditions") or []
+    return any(item.get("type") == "Ready" and item.get("reason") == Reason.WAITING_FOR_SLOT for item in told)
+
+
+def _uid(found: Json | None) -> str:
+    return str(((found or {}).get("metadata") or {}).get("uid", ""))

@@ -1,0 +1,1 @@
+"""A BatchJob: from its input to its verdict."""

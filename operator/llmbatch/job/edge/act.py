@@ -1,0 +1,244 @@
+"""Does the one effect that was decided on; what it comes to is facts, not exceptions, for everything foreseen."""
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge import calls
+from llmbatch.batch.edge.lookup import Finder
+from llmbatch.batch.edge.outcome import Outcome
+from llmbatch.batch.edge.seen import Json, Seen
+from llmbatch.batch.edge.strays import Strays
+from llmbatch.batch.edge.submit import Submitter
+from llmbatch.batch.pure import facts, late
+from llmbatch.batch.pure.decision import (
+    AddFinalizer,
+    BeginAnew,
+    Cancel,
+    Collect,
+    DeleteFiles,
+    Discard,
+    Effect,
+    FindDuplicates,
+    Finish,
+    GiveUpAttempt,
+    LookUp,
+    RemoveFinalizer,
+    Submit,
+    SubmitAgain,
+    Upload,
+)
+from llmbatch.batch.pure.observation import Stage
+from llmbatch.gateway.clients import Client
+from llmbatch.gateway.pace import Operation
+from llmbatch.job.edge.closing import Closer
+from llmbatch.job.edge.finalizers import Finalizers
+from llmbatch.job.edge.observe import Observer
+from llmbatch.job.pure import farewell
+from llmbatch.kube.events import Recorder, Subject
+from llmbatch.provider.edge.outcome import Answered, NotFound, Refused
+from llmbatch.runtime.cache import BATCHJOB
+from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.queue import Key
+from llmbatch.transfer.pure import destination
+from llmbatch.transfer.pure.report import Problem
+from llmbatch.transfers.discards import Discards
+from llmbatch.transfers.transfers import Look, Transfers
+
+
+class NoClientError(Exception):
+    """An effect on a gateway was decided without one; a fault of the rules."""
+
+
+@dataclass
+class Actor:
+    """Does effects."""
+
+    finalizers: Finalizers
+    observer: Observer
+    discards: Discards
+    transfers: Transfers
+    submitter: Submitter
+    finder: Finder
+    strays: Strays
+    metrics: Metrics
+    recorder: Recorder
+
+    def __post_init__(self) -> None:
+        """Make what ends jobs."""
+        self.closer = Closer(self.observer.polls, self.transfers, self.strays)
+
+    async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
+        """Do an effect."""
+        match effect:
+            case AddFinalizer():
+                return await self._add_finalizer(seen)
+            case RemoveFinalizer():
+                return await self._remove_finalizer(seen, effect)
+            case Upload():
+                return await self._upload(seen)
+            case Submit(attempt):
+                await self._warn(seen)
+                return await self.submitter.submit(seen, _client(seen), attempt)
+            case LookUp():
+                return await self._look_up(seen)
+            case FindDuplicates():
+                return await self.finder.find_duplicates(seen, _client(seen))
+            case GiveUpAttempt():
+                return Outcome(facts.without_batch(seen.stored, restored=seen.observation.restored), after=0.0)
+            case SubmitAgain(refusal):
+                self.observer.tries.create_failed(seen, refusal)
+                # The delays of a batch that is over say nothing about its file.
+                self.observer.polls.forget(seen.owner.uid)
+                return Outcome(facts.without_refused_batch(seen.observation.status), after=0.0, moved=True)
+            case BeginAnew():
+                return Outcome(BatchJobStatus(), after=0.0)
+            case Collect():
+                return await self._collect(seen)
+            case Discard():
+                return await self.discards.start(seen)
+            case Cancel(batch_id):
+                return await self._cancel(seen, batch_id)
+            case DeleteFiles(file_ids):
+                status, problem = await self.closer.delete_files(seen, _client(seen), file_ids)
+                if problem is None and seen.plan is not None:
+                    # Its report would be read again, and the file found again that is gone now.
+                    await self.transfers.jobs.remove(seen.owner, seen.plan)
+                return Outcome(status, problem, after=1.0 if problem else 0.0)
+            case Finish():
+                outcome = await self.closer.finish(seen, effect)
+                if outcome.finish is not None:
+                    self._forget(seen)
+                return outcome
+            case _:
+                assert_never(effect)
+
+    # --- the object --------------------------------------------------------------------------------------------------
+
+    async def _add_finalizer(self, seen: Seen) -> Outcome:
+        done = await self.finalizers.add(seen.key, seen.raw)
+        if not done or seen.observation.stage is not Stage.INPUT:
+            # It was put back on a job under way, of which there is nothing new to tell.
+            return Outcome(seen.stored, stale=True)
+        self.strays.uploads.first(seen.owner.uid)
+        return Outcome(seen.observation.status, after=0.0)
+
+    async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
+        observation = seen.observation
+        if observation.deleted_at is not None:
+            if not effect.left_behind and (problem := await self.strays.delete(seen)):
+                return Outcome(seen.stored, problem, after=problem.retry_after_seconds or 5.0)
+            await self.discards.end(seen)
+            subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
+            # Before it is gone: if this process died in between, nobody would know what was left.
+            for note in (*farewell.notes(observation, effect), *farewell.of_the_original(observation)):
+                await self.recorder.tell(subject, *note)
+        if not await self.finalizers.remove(seen.key, seen.raw):
+            return Outcome(seen.stored, stale=True)
+        self._forget(seen)
+        if effect.kept_output or (effect.left_behind and not effect.as_asked):
+            self.metrics.left_behind.inc()
+        # An object that has ended stays; one that is deleted is gone now.
+        return Outcome(seen.stored, gone=observation.deleted_at is not None)
+
+    async def _warn(self, seen: Seen) -> None:
+        """Warn, before the batch is ordered, of a destination that is too small for what it will come to."""
+        known = seen.observation.status.input
+        told = destination.too_small(seen.observation.spec, known.requests if known is not None else 0)
+        if told is not None:
+            subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
+            await self.recorder.tell(subject, "Warning", Reason.OUTPUT_TOO_LARGE, told)
+
+    def _forget(self, seen: Seen) -> None:
+        self.observer.forget(seen.key, seen.owner.uid)
+        self.strays.uploads.forget(seen.owner.uid)
+
+    async def release(self, key: Key, raw: Json) -> bool:
+        """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
+        if not await self.finalizers.remove(key, raw):
+            return False
+        self.metrics.left_behind.inc()
+        return True
+
+    # --- data --------------------------------------------------------------------------------------------------------
+
+    async def _upload(self, seen: Seen) -> Outcome:
+        plan, client = seen.plan, _client(seen)
+        if plan is None or plan.kind != "upload":
+            raise NoClientError("an upload without a plan")
+        self.strays.uploads.begun(seen.owner.uid)
+        if seen.data is None:
+            problem = await self.transfers.jobs.start(seen.owner, seen.observation.spec, client.spec, plan)
+            return Outcome(seen.observation.status, problem, after=0.5)
+        report = await self.transfers.upload_here(plan, seen.data, client.access, client.key)
+        found = self.observer.absorb(seen, report).observation
+        outcome = await self._after_transfer(client, found.status, report.problem, Operation.UPLOAD)
+        return replace(outcome, problem=found.trouble, after=None if found.trouble else 0.0)
+
+    async def _collect(self, seen: Seen) -> Outcome:
+        observation, client = seen.observation, _client(seen)
+        if observation.spec.output.persistent_volume_claim is not None:
+            if seen.plan is None:
+                raise NoClientError("a collection without a plan")
+            problem = await self.transfers.jobs.start(seen.owner, observation.spec, client.spec, seen.plan)
+            return Outcome(observation.status, problem, after=0.5)
+        report, destination = await self.transfers.collect_here(
+            seen.owner, observation.spec, observation.status, client.access, client.key, look=Look.of(observation)
+        )
+        if report.problem is not None or destination is None:
+            status = observation.status
+            if report.problem is not None and late.concerns(report.problem, observation.stage):
+                status = late.noted(status, observation.now)
+            return await self._after_transfer(client, status, report.problem, Operation.RESULTS)
+        status = facts.with_results(
+            observation.status,
+            report,
+            location=destination.location,
+            errors_location=destination.errors_location,
+            foreign_location=destination.foreign_location,
+            now=observation.now,
+        )
+        return Outcome(status, after=0.0)
+
+    async def _after_transfer(
+        self, client: Client, status: BatchJobStatus, problem: Problem | None, operation: Operation
+    ) -> Outcome:
+        if problem is not None:
+            seconds = client.pace.slow_down(operation, problem.retry_after_seconds)
+            problem = problem.model_copy(update={"retry_after_seconds": seconds})
+            if problem.reason in (Reason.GATEWAY_UNAUTHORIZED, Reason.GATEWAY_UNREACHABLE, Reason.ROUTE_NOT_FOUND):
+                await self.observer.gateways.suspect(client.key)
+        return Outcome(status, problem, after=None if problem else 0.0)
+
+    # --- the gateway -------------------------------------------------------------------------------------------------
+
+    async def _look_up(self, seen: Seen) -> Outcome:
+        outcome = await self.finder.look_up(seen, _client(seen))
+        if seen.observation.deleted_at is not None and outcome.problem is not None:
+            return Outcome(outcome.status, outcome.problem, after=min(5.0, seen.observation.limits.recheck_seconds))
+        return outcome
+
+    async def _cancel(self, seen: Seen, batch_id: str) -> Outcome:
+        status, client = seen.observation.status, _client(seen)
+        answer = await calls.cancel_batch(seen, client, batch_id)
+        if isinstance(answer, Refused) and answer.status in (400, 409):
+            # It has ended in the meantime: a look tells how.
+            answer = await calls.get_batch(seen, client, batch_id)
+        match answer:
+            case Answered(batch):
+                self.observer.polls.polled(seen.owner.uid, min(client.spec.poll_interval_seconds, 5))
+                # A provider that takes no notice of the call is not asked again at once.
+                heard = batch.is_terminal or batch.status == "cancelling"
+                return Outcome(facts.with_remote(status, batch, seen.observation.now), after=0.0 if heard else 5.0)
+            case NotFound():
+                gone = status.batches[0].model_copy(update={"status": "cancelled"})
+                return Outcome(facts.with_batch(status, gone), after=0.0)
+            case _:
+                return Outcome(status, await self.observer.polls.problem(client, answer, Operation.CLEANUP), after=5.0)
+
+
+def _client(seen: Seen) -> Client:
+    if seen.client is None:
+        raise NoClientError("a call to a gateway without one")
+    return seen.client

@@ -1,0 +1,85 @@
+"""The end of a job: its remote files deleted as far as patience goes, and what is left behind told."""
+
+from dataclasses import dataclass
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.outcome import Note, Outcome
+from llmbatch.batch.edge.polls import Polls
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.edge.strays import Strays
+from llmbatch.batch.pure import facts
+from llmbatch.batch.pure.decision import Finish
+from llmbatch.batch.pure.observation import Stage
+from llmbatch.gateway.clients import Client
+from llmbatch.gateway.pace import Operation
+from llmbatch.job.pure import farewell
+from llmbatch.job.pure.decide_results import doubtful, why_doubtful
+from llmbatch.provider.edge.outcome import Answered, NotFound
+from llmbatch.runtime.cache import BATCHGATEWAY
+from llmbatch.runtime.queue import Key
+from llmbatch.transfer.pure.report import Problem
+from llmbatch.transfers.transfers import Transfers
+
+
+@dataclass
+class Closer:
+    """Ends jobs."""
+
+    polls: Polls
+    transfers: Transfers
+    strays: Strays
+
+    async def delete_files(
+        self, seen: Seen, client: Client, file_ids: tuple[str, ...]
+    ) -> tuple[BatchJobStatus, Problem | None]:
+        """Delete remote files; answers the status without those that are gone, and what kept the others."""
+        status, problem = seen.observation.status, None
+        for file_id in file_ids:
+            answer = await client.gateway.delete_file(file_id)
+            if isinstance(answer, Answered | NotFound):
+                status = facts.without_files(status, (file_id,))
+            else:
+                failed = await self.polls.problem(client, answer, Operation.CLEANUP)
+                told = f"Remote file {file_id} can't be deleted yet: {failed.message}"
+                problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+                if failed.reason is Reason.GATEWAY_UNREACHABLE:
+                    # One that hangs would hang for each file, and a deletion that comes meanwhile waits for this pass.
+                    break
+        return status, problem
+
+    async def finish(self, seen: Seen, finish: Finish) -> Outcome:
+        """End the job, with the remote files deleted as far as patience goes."""
+        observation = seen.observation
+        status = observation.status
+        notes: tuple[Note, ...] = ()
+        problem: Problem | None = None
+        if observation.stage is Stage.CLEANUP:
+            await self.transfers.settle_ownership(seen.owner, observation.spec)
+        if observation.spec.uses_volume:
+            await self.transfers.jobs.remove_others(seen.owner)
+        if finish.delete_file_ids:
+            problem = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
+            if seen.client is not None:
+                # The ids stay in status: they tell what the job was made of.
+                _, problem = await self.delete_files(seen, seen.client, finish.delete_file_ids)
+        if problem is None:
+            problem = await self.strays.delete(seen)
+        if problem is not None:
+            if observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
+                return Outcome(status, problem)
+            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
+        if doubtful(observation):
+            why = why_doubtful(observation.status.output)
+            told = f"Remote files {', '.join(observation.file_ids)} are kept: {why}."
+            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
+        gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
+        notes += farewell.of_the_original(observation)
+        unchecked = (
+            not observation.restored and observation.batch.id is not None and status.duplicates_checked_time is None
+        )
+        if unchecked and self.polls.gateways.lists_batches(gateway):
+            told = "It could not be checked whether the provider has further batches of this job. Look there."
+            notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
+        ended = status.model_copy(update={"completion_time": observation.now})
+        return Outcome(ended, finish=finish, after=0.0, notes=notes)

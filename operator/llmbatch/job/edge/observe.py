@@ -1,0 +1,173 @@
+"""Reads everything that concerns a BatchJob once, for `decide` to look at."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from llmbatch.api import ACCEPT_MISSING_ANNOTATION, FINALIZER, RESUBMIT_ANNOTATION
+from llmbatch.api.batchjob import BatchJobSpec
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.edge.polls import Polls
+from llmbatch.batch.edge.seen import Json, Seen
+from llmbatch.batch.edge.tries import Tries
+from llmbatch.batch.edge.uploads import Uploads
+from llmbatch.batch.pure.observation import FileState, Limits, Observation, Stage, stage_of
+from llmbatch.gateway.clients import Gateways
+from llmbatch.gateway.pace import Operation
+from llmbatch.gateway.slots import Slots
+from llmbatch.job.edge import owed
+from llmbatch.job.edge.observe_file import FileObserver
+from llmbatch.job.edge.observe_results import ResultsObserver
+from llmbatch.job.edge.observe_transfer import TransferObserver
+from llmbatch.runtime.cache import BATCHGATEWAY, Cache
+from llmbatch.runtime.queue import Key
+from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.report import Problem, Report
+from llmbatch.transfers.destination import Destinations
+from llmbatch.transfers.discards import Discards
+from llmbatch.transfers.transfers import Transfers
+
+OPERATIONS = {
+    Stage.FILE: Operation.READ,
+    Stage.ANSWER: Operation.READ,
+    Stage.BATCH: Operation.READ,
+    Stage.RESULTS: Operation.RESULTS,
+    Stage.CLEANUP: Operation.CLEANUP,
+}
+"""What each stage asks of the gateway at once; whether an upload or a create call may begin is asked when it would."""
+
+
+@dataclass
+class Observer:
+    """Observes BatchJobs."""
+
+    cache: Cache
+    gateways: Gateways
+    polls: Polls
+    transfers: Transfers
+    discards: Discards
+    slots: Slots
+    uploads: Uploads
+    limits: Limits
+    tries: Tries
+    _owed: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # intents whose answer is owed
+    _over: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # stages, once there is a batch
+    _deleted: owed.FirstSeen = field(default_factory=owed.FirstSeen)
+    _looked: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # looks at late results
+
+    def __post_init__(self) -> None:
+        """Make the observers of the stages."""
+        self._files = FileObserver(self.polls, self.slots, self.tries)
+        self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
+        self._destinations = Destinations(self.cache, self.transfers)
+        self._results = ResultsObserver(self.polls, self._transfers)
+
+    async def observe(self, key: Key, raw: Json) -> Seen:
+        """Observe a job.
+
+        Raises:
+            pydantic.ValidationError: Its spec or status can't be read.
+        """
+        metadata = raw["metadata"]
+        spec, stored = BatchJobSpec.parse(raw["spec"]), BatchJobStatus.parse(raw.get("status") or {})
+        annotations = metadata.get("annotations") or {}
+        deleted, now = metadata.get("deletionTimestamp"), self.gateways.cluster.now()
+        finalizer = FINALIZER in (metadata.get("finalizers") or [])
+        lost = owed.is_lost(stored, finalizer=finalizer)
+        observation = Observation(
+            uid=metadata["uid"],
+            generation=metadata["generation"],
+            spec=spec,
+            status=owed.with_lost_answer(raw, stored, now) if lost else stored,
+            now=now,
+            limits=self.limits,
+            finalizer=finalizer,
+            deleted_at=datetime.fromisoformat(deleted) if deleted else None,
+            resubmit=annotations.get(RESUBMIT_ANNOTATION),
+            acknowledged=stored.observed_generation == metadata["generation"] and not lost,
+            unrecorded=lost,
+            looked_seconds=self._looked.seconds(metadata["uid"], _last_look(stored)),
+            accepts_missing=_accepts_missing(stored, annotations),
+            owed_seconds=self._owed.seconds(metadata["uid"], stored.submission),
+            deleted_seconds=self.deleted_seconds(metadata),
+            over_seconds=self._over.seconds(metadata["uid"], stage_of(stored) if stored.batches else None),
+        )
+        seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
+        stage = observation.stage
+        if deleted and observation.finalizer:
+            seen = await self.discards.look(seen)
+            if observation.out_of_time or observation.orphans:
+                # The gateway is not asked any more: it may not answer, and nothing would come of it.
+                return seen
+        if stage is Stage.ENDED or (deleted and not observation.finalizer) or not (deleted or observation.acknowledged):
+            return seen
+        if observation.restored and (deleted or stage in (Stage.INPUT, Stage.FILE)):
+            # Nothing at the provider is this object's.
+            return seen
+        if stage is Stage.BATCH and not deleted and (wait := self.polls.due_in(metadata["uid"])) > 0:
+            # Nothing is asked of the gateway between two polls, and what the last one met still holds.
+            return self.polls.between(seen, wait)
+        gateway = Key(BATCHGATEWAY, key.namespace, spec.gateway_ref.name)
+        operation = Operation.CLEANUP if deleted else OPERATIONS.get(stage)
+        client = await self.gateways.use(gateway.namespace, gateway.name, operation, last_known=deleted is not None)
+        if isinstance(client, Problem):
+            return seen.troubled(client)
+        seen = replace(seen, client=client)
+        if stage in (Stage.INPUT, Stage.FILE) and not deleted and (problem := self.gateways.readiness(gateway)):
+            return seen.troubled(problem)
+        return await self._stage(seen.found(may_list=self.gateways.lists_batches(gateway)), stage, gateway)
+
+    async def _stage(self, seen: Seen, stage: Stage, gateway: Key) -> Seen:
+        match stage:
+            case Stage.INPUT:
+                problem = await self._destinations.problem(seen) if seen.observation.deleted_at is None else None
+                return seen.troubled(problem) if problem is not None else await self._transfers.input(seen)
+            case Stage.FILE:
+                return await self._before_the_order(await self._files.observe(seen, gateway))
+            case Stage.ANSWER:
+                return seen.found(lists_batches=self.gateways.lists_batches(gateway))
+            case Stage.BATCH if seen.observation.deleted_at is None or seen.observation.batch.status == "cancelling":
+                return await self.polls.when_due(seen)
+            case Stage.RESULTS if seen.observation.deleted_at is None:
+                return await self._results.observe(seen)
+            case _:
+                return seen
+
+    async def _before_the_order(self, seen: Seen) -> Seen:
+        """Look at the place for the results once more when the batch is about to be ordered."""
+        found = seen.observation
+        ready = found.trouble is None and found.file_state is FileState.USABLE and found.slot_free
+        if not ready or found.deleted_at is not None:
+            return seen
+        problem = await self._destinations.problem(seen)
+        if problem is None:
+            return seen
+        self.slots.release(seen.key)
+        return seen.troubled(problem)
+
+    def deleted_seconds(self, metadata: Json) -> float:
+        """Give the seconds for which this process has known that an object is deleted; 0 when it isn't."""
+        return self._deleted.seconds(metadata["uid"], metadata.get("deletionTimestamp"))
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Forget a job that is gone or has ended."""
+        self.polls.forget(uid)
+        self.slots.release(key)
+        self._owed.forget(uid)
+        self._over.forget(uid)
+        self._deleted.forget(uid)
+        self.tries.forget(uid)
+        self._looked.forget(uid)
+
+    def absorb(self, seen: Seen, report: Report | None) -> Seen:
+        """Take the report of a transfer in this process into the status."""
+        return self._transfers.absorb(seen, report)
+
+
+def _last_look(status: BatchJobStatus) -> datetime | None:
+    return status.batches[0].looked_at if status.batches else None
+
+
+def _accepts_missing(status: BatchJobStatus, annotations: dict[str, str]) -> bool:
+    """By the batch's id, so that one that was left over from another batch says nothing."""
+    batch_id = status.batches[0].id if status.batches else None
+    return batch_id is not None and annotations.get(ACCEPT_MISSING_ANNOTATION) == batch_id

@@ -1,0 +1,53 @@
+"""The uploaded file's stage: whether the provider is done with the file, and whether there is a place for its batch."""
+
+from dataclasses import dataclass
+
+from llmbatch.batch.edge.polls import Polls
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.edge.tries import Tries
+from llmbatch.batch.pure.observation import FileState
+from llmbatch.gateway.pace import Operation
+from llmbatch.gateway.slots import Slots
+from llmbatch.provider.edge.outcome import Answered, NotFound
+from llmbatch.provider.pure import words
+from llmbatch.runtime.queue import Key
+
+
+@dataclass
+class FileObserver:
+    """Observes uploaded files."""
+
+    polls: Polls
+    slots: Slots
+    tries: Tries
+
+    async def observe(self, seen: Seen, gateway: Key) -> Seen:
+        """Look at the uploaded file of a job that has no batch yet."""
+        client, file_id = seen.client, seen.observation.batch.input_file_id
+        if client is None or file_id is None:
+            return seen
+        held = client.pace.held(Operation.CREATE, seen.observation.now) or self.tries.create_held(seen)
+        if held is not None and seen.observation.deleted_at is None:
+            return seen.troubled(held)
+        wait = self.polls.due_in(seen.owner.uid)
+        if wait > 0:
+            return seen.found(file_state=FileState.PENDING, poll_in=wait)
+        if not self.slots.has_place(seen.key, gateway):
+            # Waiting costs nothing: the file is looked at when it is the job's turn.
+            return seen.found(file_state=FileState.USABLE, slot_free=False)
+        answer = await client.gateway.get_file(file_id)
+        state, details = FileState.USABLE, ""
+        if isinstance(answer, Answered):
+            details = f"its status is {words.code_of(answer.value.status)}"
+            if answer.value.status_details:
+                details = f"{details}; {words.told(None, answer.value.status_details)}"
+            if answer.value.status in ("pending", "running"):
+                wait = self.polls.polled(seen.owner.uid, client.spec.poll_interval_seconds)
+                state = FileState.PENDING
+            elif answer.value.status in ("error", "deleted"):
+                state = FileState.FAILED
+        elif not isinstance(answer, NotFound):
+            return seen.troubled(await self.polls.problem(client, answer))
+        # Some servers know nothing of a file's metadata; a batch made of it shows whether it is there.
+        slot = state is not FileState.USABLE or self.slots.claim(seen.key, gateway)
+        return seen.found(file_state=state, file_details=details, poll_in=wait, slot_free=slot)

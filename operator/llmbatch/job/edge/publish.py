@@ -1,0 +1,200 @@
+"""Writes what a pass came to: status once and only if it changed, events on transitions, counters after the write."""
+
+import logging
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from llmbatch import crash
+from llmbatch.api import conditions as kinds
+from llmbatch.api.base import timestamp
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.outcome import Outcome
+from llmbatch.batch.edge.seen import Json, Seen
+from llmbatch.batch.edge.writing import write_unmoved
+from llmbatch.batch.pure import remains
+from llmbatch.batch.pure.decision import Ending, Stalled
+from llmbatch.batch.pure.observation import Stage, stage_of
+from llmbatch.common.patch import merge_patch
+from llmbatch.job.pure import closing
+from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.events import Recorder, Subject
+from llmbatch.kube.permissions import JOBS
+from llmbatch.runtime.cache import BATCHJOB, Cache
+from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.queue import Key, WorkQueue
+from llmbatch.runtime.watch import needs_a_look
+
+log = logging.getLogger(__name__)
+
+QUIET = frozenset({Reason.ACCEPTED, Reason.CLEANING_UP, Reason.SUBMITTING})
+"""Reasons that hold for a moment on the way; an event for each would be noise."""
+
+
+@dataclass
+class Publisher:
+    """Writes status, events and counters."""
+
+    cluster: Cluster
+    cache: Cache
+    queue: WorkQueue
+    recorder: Recorder
+    metrics: Metrics
+    _copies: set[str] = field(default_factory=set)
+    """uids of the copies that were told of."""
+
+    async def publish(self, seen: Seen, outcome: Outcome, ending: Ending) -> None:
+        """Publish a pass."""
+        subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
+        for kind, reason, message in outcome.notes:
+            self.recorder.record(subject, kind, reason, message)
+        self._tell_of_copy(subject, seen)
+        if outcome.gone:
+            return
+        observation, before = seen.observation, seen.stored
+        after = closing.close(
+            before,
+            outcome.status,
+            uid=observation.uid,
+            ending=ending,
+            finish=outcome.finish,
+            generation=observation.generation,
+            deleting=observation.deleted_at is not None,
+            now=observation.now,
+        )
+        patch = merge_patch(seen.raw.get("status") or {}, after.dump())
+        if not patch:
+            return
+        active = _activity(before), _activity(after)
+        try:
+            with crash.around(crash.Effect.WRITE_STATUS):
+                written = await self._write(seen, patch, outcome.version, after)
+        except ClusterError as error:
+            if error.status == 404:
+                return
+            raise
+        self.cache.put(seen.key, written)
+        if needs_a_look(seen.raw, written):
+            # Somebody changed the object during this pass. The watch's event will be no news to the cache any more.
+            await self.queue.add(seen.key)
+        self.metrics.recorded(before, after)
+        self.metrics.duplicates.inc(outcome.duplicates)
+        self._tell(subject, before, after)
+        if active[0] != active[1]:
+            # The gateway's status shows how many batches are active.
+            await self.queue.add(Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name))
+
+    async def _write(self, seen: Seen, patch: Json, version: str | None, after: BatchJobStatus) -> Json:
+        """Write a status; what is about the batch only while nobody else's batch or intent stands there.
+
+        An old leader that was frozen just here must not take away the intent of the next one, under which a call may be
+        under way, nor put its own batch in the place of another.
+        """
+        if not {"batches", "submission"} & patch.keys():
+            return await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
+        version = version or seen.raw["metadata"]["resourceVersion"]
+        written = await write_unmoved(
+            self.cluster, seen.key, seen.owner.uid, patch, before=seen.stored, after=after, version=version
+        )
+        if written is None:
+            raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
+        return written
+
+    def _tell_of_copy(self, subject: Subject, seen: Seen) -> None:
+        """Say once that an object has come back from somewhere, and what that means for it."""
+        observation = seen.observation
+        if observation.stage is Stage.ENDED or subject.uid in self._copies:
+            return
+        if observation.restored:
+            told = f"This is a copy of the BatchJob with uid {observation.status_uid}. " + (
+                "It begins anew, as a job of its own."
+                if observation.stage in (Stage.INPUT, Stage.FILE)
+                else "It follows the original's batch and collects its results; at the provider it removes nothing."
+            )
+        elif observation.stage is Stage.ANSWER and stage_of(seen.stored) is Stage.INPUT:
+            told = "The status of this job was lost; before anything is submitted, the gateway is asked for its batch."
+        else:
+            return
+        self._copies.add(subject.uid)
+        self.recorder.record(subject, "Warning", Reason.RESTORED, told)
+
+    def _tell(self, subject: Subject, before: BatchJobStatus, after: BatchJobStatus) -> None:
+        """Record an event when the job's reason has changed; a poll that finds nothing new tells nothing."""
+        old, new = before.condition(kinds.READY), after.condition(kinds.READY)
+        if (
+            new is None
+            or (old is not None and (old.status, old.reason) == (new.status, new.reason))
+            or new.reason in QUIET
+        ):
+            return
+        warns = new.status == "False" or any(
+            item.reason == new.reason and item.status == "False"
+            for item in after.conditions
+            if item.type in (kinds.SUBMITTED, kinds.RESULTS_STORED, kinds.INPUT_READY)
+            if new.reason not in PROGRESS
+        )
+        self.recorder.record(subject, "Warning" if warns else "Normal", Reason(new.reason), new.message)
+
+    # --- what can't be judged ----------------------------------------------------------------------------------------
+
+    async def unreadable(self, key: Key, raw: Json, ending: Stalled) -> None:
+        """Say that an object can't be read; its other status stays as it is."""
+        await self._say(key, raw, status="False", kind=kinds.STALLED, reason=ending.reason, message=ending.message)
+
+    async def internal_error(self, key: Key, error: Exception) -> None:
+        """Say that a pass failed in a way nobody foresaw."""
+        raw = self.cache.get(key)
+        if raw is None:
+            return
+        words = str(error) if isinstance(error, ClusterError) else type(error).__name__
+        message = f"The operator met an error and tries again: {words}. Its log has the details."
+        try:
+            await self._say(
+                key, raw, status="Unknown", kind=kinds.RECONCILING, reason=Reason.INTERNAL_ERROR, message=message
+            )
+        except ClusterError as refused:
+            log.warning(
+                "the error could not be told in status", extra={"object": "/".join(key), "detail": str(refused)}
+            )
+
+    async def _say(self, key: Key, raw: Json, *, status: str, kind: str, reason: Reason, message: str) -> None:
+        if remains.is_ended(raw):
+            # The verdict stays, whatever happens on the way out.
+            return
+        found = raw.get("status") or {}
+        try:
+            old = BatchJobStatus.parse(found)
+        except ValidationError:
+            old = BatchJobStatus()
+        kept = [item for item in old.conditions if item.type not in (kinds.READY, kinds.STALLED, kinds.RECONCILING)]
+        now, generation = timestamp(self.cluster.now()), raw["metadata"].get("generation")
+        said = [
+            {"type": name, "status": value, "observedGeneration": generation, "reason": str(reason), "message": message}
+            for name, value in ((kinds.READY, status), (kind, "True"))
+        ]
+        for item in said:
+            before = old.condition(str(item["type"]))
+            same = before is not None and before.status == item["status"]
+            item["lastTransitionTime"] = timestamp(before.last_transition_time) if before and same else now
+        patch = {"observedGeneration": generation, "conditions": [*said, *(item.dump() for item in kept)]}
+        if merge_patch(found, {**found, **patch}):
+            written = await self.cluster.patch_status(JOBS, key.namespace, key.name, patch)
+            self.cache.put(key, written)
+            if needs_a_look(raw, written):
+                await self.queue.add(key)
+
+
+PROGRESS = frozenset({
+    Reason.UPLOADING,
+    Reason.FILE_PENDING,
+    Reason.SUBMITTING,
+    Reason.COLLECTING,
+    Reason.TRANSFER_PENDING,
+    Reason.WAITING_FOR_SLOT,
+})  # fmt: skip
+
+
+def _activity(status: BatchJobStatus) -> bool:
+    """Tell whether a job takes one of its gateway's places."""
+    return stage_of(status) in (Stage.BATCH, Stage.ANSWER)

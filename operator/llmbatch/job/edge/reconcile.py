@@ -1,0 +1,264 @@
+"""One pass over a BatchJob: observe, decide, act, publish."""
+
+import asyncio
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from llmbatch.api import FINALIZER
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.outcome import Outcome
+from llmbatch.batch.edge.seen import Json, Seen
+from llmbatch.batch.pure import late, remains
+from llmbatch.batch.pure.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
+from llmbatch.gateway.health import Health
+from llmbatch.job.edge.act import Actor
+from llmbatch.job.edge.observe import Observer
+from llmbatch.job.edge.publish import Publisher
+from llmbatch.job.pure.decide import decide
+from llmbatch.job.pure.trouble import ending_of
+from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
+from llmbatch.kube.events import Subject
+from llmbatch.kube.permissions import JOBS
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.passes import Passes
+from llmbatch.runtime.queue import Key, WorkQueue
+
+TRANSFERRING = frozenset({
+    Reason.UPLOADING,
+    Reason.COLLECTING,
+    Reason.CREDENTIALS_NOT_FOUND,
+    Reason.TRANSFER_IMAGE_PULL_FAILED,
+    Reason.TRANSFER_PENDING,
+    Reason.TRANSFER_SUSPENDED,
+    Reason.TRANSFER_UNSCHEDULABLE,
+    Reason.VOLUME_CLAIM_UNBOUND,
+})  # fmt: skip
+"""A transfer is at work, or its pod is kept from starting for a while."""
+OVERDUE_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Reconciler:
+    """Works on each key once at a time."""
+
+    cluster: Cluster
+    cache: Cache
+    queue: WorkQueue
+    health: Health
+    observer: Observer
+    actor: Actor
+    publisher: Publisher
+    metrics: Metrics
+    passes: Passes
+
+    async def work(self, key: Key) -> None:
+        """Look at an object once, and plan the next look; a look that takes long goes on after this has returned."""
+        # One that would only be let go, without a call to its gateway, waits for nobody.
+        if await self.passes.run(key, self._work, at_once=self._is_out_of_time(key)):
+            return
+        self.metrics.reconciles.labels("busy").observe(0.0)
+        if (left := self._seconds_left(self.cache.get(key))) < math.inf:
+            await self.queue.add_after(key, left + 0.1)
+
+    async def _work(self, key: Key) -> None:
+        began, ending = time.monotonic(), "error"
+        try:
+            ending = await self._look(key)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs must go on, and this one is tried again
+            await self._failed(key, error)
+        finally:
+            self.metrics.reconciles.labels(ending).observe(time.monotonic() - began)
+
+    async def _look(self, key: Key) -> str:
+        if key.kind == BATCHGATEWAY:
+            after = await self.health.reconcile(key)
+            self.queue.forget(key)
+            await self.call(key)
+            if after is not None:
+                await self.queue.add_after(key, after)
+            return "gateway"
+        gateway = self.cache.gateway_of(key)
+        try:
+            found = await self._job(key)
+        finally:
+            # What was claimed is used by now, as the cache shows, or will not be.
+            self.observer.slots.release(key)
+            await self.call(gateway)
+        await self._plan(key, found)
+        return type(found).__name__.lower()
+
+    async def call(self, gateway: Key) -> None:
+        """Have the jobs looked at whose turn it is among those that wait for a place."""
+        for key in self.observer.slots.called(gateway):
+            await self.queue.add(key)
+
+    async def _plan(self, key: Key, ending: Ending) -> None:
+        match ending:
+            case Done():
+                self.queue.forget(key)
+            case Wait(after=None) | Stalled(after=None):
+                await self._again(key)
+            case Wait(after=seconds) | Stalled(after=seconds):
+                if ending.reason not in TRANSFERRING:
+                    # A transfer that was begun again has not succeeded yet: its delays go on growing.
+                    self.queue.forget(key)
+                if seconds is not None and seconds != math.inf:
+                    await self.queue.add_after(key, seconds)
+
+    async def _failed(self, key: Key, error: Exception) -> None:
+        wait = 0.0
+        if isinstance(error, ClusterError) and not isinstance(error, StatusRefusedError) and error.passes:
+            # The API server is away or busy for a moment, or the object has moved on: no write and no trace for that.
+            wait = error.retry_after or 0.0
+            log.warning("a pass was given up", extra={"object": "/".join(key), "detail": str(error)})
+        elif isinstance(error, StatusRefusedError):
+            uid = (self.cache.get(key) or {}).get("metadata", {}).get("uid", "")
+            self.actor.submitter.refusals.tell(key, uid, error)
+        else:
+            log.error("a pass failed", extra={"object": "/".join(key)}, exc_info=error)
+            if key.kind == BATCHJOB:
+                await self.publisher.internal_error(key, error)
+        await self._again(key, wait)
+
+    async def _again(self, key: Key, at_least: float = 0.0) -> None:
+        """Look again with growing delays; however long they have grown, at a deletion when its time is over."""
+        await self.queue.add_failed(key, at_least)
+        left = self._seconds_left(self.cache.get(key)) + OVERDUE_SECONDS
+        if 0 < left < math.inf:
+            await self.queue.add_after(key, left + 0.1)
+
+    async def _job(self, key: Key) -> Ending:
+        cached = self.cache.get(key)
+        doubtful = self.cache.is_doubtful(key)
+        if cached is not None and is_settled(cached) and not doubtful:
+            return Done()
+        # The API server's own word, not the watch's: deciding on an older state could submit twice.
+        raw = await self.cluster.get(JOBS, key.namespace, key.name)
+        if raw is None:
+            self.cache.drop(key)
+            return Done()
+        (self.cache.replace if doubtful else self.cache.put)(key, raw)
+        if is_settled(raw):
+            return Done()
+        left = self._seconds_left(raw)
+        if left < -OVERDUE_SECONDS:
+            # Held longer than the rules allow, for whatever reason.
+            return await self._let_go(key, raw)
+        try:
+            # What hangs when the time for cleaning up is over is given up: the next pass lets the object go.
+            async with asyncio.timeout(left if 0 < left < math.inf else None) as limit:
+                try:
+                    seen = await self.observer.observe(key, raw)
+                except ValidationError as error:
+                    if self._overdue(raw) > OVERDUE_SECONDS:
+                        return await self._let_go(key, raw)
+                    return await self._unreadable(key, raw, error)
+                return await self._pass(seen)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return Wait(Reason.DELETING, "", after=0.0)
+
+    async def _pass(self, seen: Seen) -> Ending:
+        decision = decide(seen.observation)
+        ending = decision.ending
+        outcome = Outcome(seen.observation.status)
+        if decision.effect is not None:
+            outcome = await self.actor.act(seen, decision.effect)
+        if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
+            # Judged by the same rules as a final problem that was met while observing: it ends the job.
+            seen = replace(seen, observation=replace(seen.observation, status=outcome.status, trouble=outcome.problem))
+            decision = decide(seen.observation)
+            if decision.effect is not None:
+                outcome = await self.actor.act(seen, decision.effect)
+        if seen.spent and seen.plan is not None and seen.observation.deleted_at is None:
+            await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
+        if outcome.moved:
+            ending = decide(replace(seen.observation, status=outcome.status, unrecorded=False)).ending
+        ending = self._ending(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
+        if outcome.stale:
+            # With growing delays: what refuses a write (an admission policy, say) may do so for ever.
+            return Wait(Reason.ACCEPTED, "", after=None)
+        await self.publisher.publish(seen, outcome, ending)
+        if seen.lingers and not seen.spent and seen.plan is not None:
+            # Its report is stored now.
+            await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
+        if (isinstance(decision.effect, RemoveFinalizer) and outcome.problem is None) or outcome.gone:
+            return Done()
+        if outcome.finish is not None:
+            return Wait(Reason.CLEANING_UP, "", after=0.0)
+        return ending
+
+    def _ending(self, seen: Seen, ending: Ending, outcome: Outcome, *, uses_pod: bool) -> Ending:
+        """Say how the pass ends: as decided, unless the effect met a problem or knows a better time."""
+        observation = seen.observation
+        if outcome.finish is not None:
+            return Done()
+        if outcome.problem is not None:
+            if observation.deleted_at is not None:
+                told = f"Can't clean up yet: {outcome.problem.message}"
+                return Wait(Reason.DELETING, told, after=min(outcome.after or 5.0, max(0.1, observation.seconds_left)))
+            if late.concerns(outcome.problem, observation.stage):
+                return late.ending(outcome.problem, outcome.status, observation.limits)
+            in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
+            return ending_of(outcome.problem, observation, costly=in_pod)
+        if outcome.after is not None and isinstance(ending, Wait):
+            return replace(ending, after=outcome.after)
+        return ending
+
+    def _seconds_left(self, raw: Json | None) -> float:
+        """Give the time that is left for cleaning up after a deleted object; infinite for others."""
+        if raw is None:
+            return math.inf
+        metadata = raw["metadata"]
+        deleted = metadata.get("deletionTimestamp")
+        if not deleted or FINALIZER not in (metadata.get("finalizers") or []):
+            return math.inf
+        told = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
+        # No more than this process has seen of it: another API server's clock may be minutes ahead.
+        held = min(told, self.observer.deleted_seconds(metadata))
+        return remains.cleanup_seconds(raw, self.observer.limits.cleanup_seconds) - max(0.0, held)
+
+    def _overdue(self, raw: Json) -> float:
+        """Give the seconds since the time for cleaning up was over, by the API server's clock alone; negative: it isn't."""
+        deleted = raw["metadata"].get("deletionTimestamp")
+        if not deleted or FINALIZER not in (raw["metadata"].get("finalizers") or []):
+            return -math.inf
+        held = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
+        return held - remains.cleanup_seconds(raw, self.observer.limits.cleanup_seconds)
+
+    def _is_out_of_time(self, key: Key) -> bool:
+        """Tell whether a pass over an object would only let it go, without a call to its gateway."""
+        return self._seconds_left(self.cache.get(key)) < 0
+
+    async def _let_go(self, key: Key, raw: Json) -> Ending:
+        """Take the finalizer off by the metadata alone: neither status nor gateway may hold an object for ever."""
+        log.warning("an object is let go unseen", extra={"object": "/".join(key), "status": raw.get("status")})
+        known = remains.at_the_provider(raw)
+        told = f"Let go unseen; perhaps left at the provider: {', '.join(known) or 'nothing is known'}. Look there."
+        if remains.discards_files(raw):
+            told += " Results in a volume were to be deleted; they may be there still."
+        subject = Subject(BATCHJOB, key.namespace, key.name, raw["metadata"].get("uid", ""))
+        await self.publisher.recorder.tell(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)
+        return Done() if await self.actor.release(key, raw) else Wait(Reason.DELETING, "", after=None)
+
+    async def _unreadable(self, key: Key, raw: Json, error: ValidationError) -> Ending:
+        """Say that an object can't be read, and touch nothing else of it."""
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = (
+            f"This version of the operator can't read the object: {where}: {first['msg']}. Were its CRDs upgraded?"
+        )
+        # While it is deleted, time alone lets it go; see _let_go.
+        after = max(1.0, OVERDUE_SECONDS - self._overdue(raw) + 0.1)
+        ending = Stalled(Reason.INVALID_SPEC, message, after=after)
+        await self.publisher.unreadable(key, raw, ending)
+        return ending

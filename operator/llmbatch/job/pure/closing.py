@@ -1,0 +1,64 @@
+"""The status at the end of a pass: facts, phase, progress and conditions put together."""
+
+from datetime import datetime
+
+from llmbatch.api.batchjob_status import BatchJobStatus, Trouble
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure import facts, lifecycle
+from llmbatch.batch.pure.decision import Done, Ending, Finish, Wait
+from llmbatch.job.pure import conditions
+
+AT_UPLOAD = frozenset({Reason.UPLOADING, Reason.TRANSFER_PENDING})
+
+
+def close(
+    before: BatchJobStatus,
+    found: BatchJobStatus,
+    *,
+    uid: str,
+    ending: Ending,
+    finish: Finish | None,
+    generation: int,
+    deleting: bool,
+    now: datetime,
+) -> BatchJobStatus:
+    """Give the status to be stored after a pass.
+
+    Args:
+        before: The stored status.
+        found: The same with the facts of this pass.
+        uid: The object's; a status that tells of no object yet is its own.
+        ending: How the pass ended.
+        finish: The verdict, in the pass that ends the job.
+        generation: Generation of the spec that the pass looked at.
+        deleting: The object is being deleted.
+        now: The moment of the pass.
+
+    Raises:
+        lifecycle.IllegalMoveError: The lifecycle has no such move.
+    """
+    if found.uid is None and before.uid is not None:
+        # The job begins anew, and nothing that was holds any more.
+        before = BatchJobStatus()
+    derived = conditions.derive(before, found, ending=ending, finish=finish, generation=generation, now=now)
+    status = found.model_copy(
+        update={
+            "observed_generation": generation,
+            "uid": found.uid or uid,
+            "start_time": found.start_time or now,
+            "progress": facts.progress(found),
+            "conditions": derived,
+            "trouble": _trouble(ending),
+        }
+    )
+    uploading = isinstance(ending, Wait) and ending.reason in AT_UPLOAD
+    phase = lifecycle.phase_of(status, deleting=deleting, uploading=uploading)
+    lifecycle.check_move(before.phase, phase)
+    return status.model_copy(update={"phase": phase})
+
+
+def _trouble(ending: Ending) -> Trouble | None:
+    """Remember since when that is in the way which may pass by itself: an operator that begins anew goes on counting."""
+    if isinstance(ending, Done) or ending.since is None:
+        return None
+    return Trouble(reason=ending.reason, since_time=ending.since)

@@ -1,0 +1,128 @@
+"""How the end of a pass shows in a BatchJob's conditions; kstatus's rules are kept here and nowhere else."""
+
+from datetime import datetime
+from typing import Literal, assert_never
+
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.conditions import (
+    COMPLETE,
+    FAILED,
+    INPUT_READY,
+    READY,
+    RECONCILING,
+    RESULTS_STORED,
+    STALLED,
+    SUBMITTED,
+    Condition,
+)
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure.decision import Done, Ending, Finish, Stalled, Wait
+from llmbatch.job.pure import steady
+
+Status = Literal["True", "False", "Unknown"]
+Stated = tuple[Status, str, str]
+
+MESSAGE_LIMIT = 2048
+
+
+def derive(
+    before: BatchJobStatus,
+    after: BatchJobStatus,
+    *,
+    ending: Ending,
+    finish: Finish | None,
+    generation: int,
+    now: datetime,
+) -> list[Condition]:
+    """Give the conditions after a pass.
+
+    Args:
+        before: The stored status, whose transition times are kept where nothing changed.
+        after: The status with the facts of this pass.
+        ending: How the pass ended.
+        finish: The verdict, in the pass that ends the job.
+        generation: Generation of the spec that the pass looked at.
+        now: The moment of the pass.
+    """
+    stated: dict[str, Stated] = {}
+    verdict = _verdict(before, finish)
+    match ending:
+        case _ if verdict is not None:
+            complete, reason, message = verdict
+            stated[READY] = ("True" if complete else "False", reason, message)
+            stated[COMPLETE if complete else FAILED] = ("True", reason, message)
+            if not complete:
+                stated[STALLED] = ("True", reason, message)
+        case Wait():
+            stated[READY] = ("Unknown", ending.reason, ending.message)
+            stated[RECONCILING] = ("True", ending.reason, ending.message)
+        case Stalled():
+            stated[READY] = ("False", ending.reason, ending.message)
+            stated[STALLED] = ("True", ending.reason, ending.message)
+        case Done():
+            kept = before.condition(READY)
+            stated[READY] = (
+                (kept.status, kept.reason, kept.message)
+                if kept
+                else ("Unknown", Reason.ACCEPTED, "The job has been seen.")
+            )
+        case _:
+            assert_never(ending)
+    stated |= _milestones(before, after, ending, finish)
+    return [_condition(before, kind, said, generation, now) for kind, said in stated.items()]
+
+
+def _verdict(before: BatchJobStatus, finish: Finish | None) -> tuple[bool, str, str] | None:
+    """Give (complete, reason, message) of a job that has ended; an end once written stays."""
+    for kind in (COMPLETE, FAILED):
+        found = before.condition(kind)
+        if found is not None and found.status == "True":
+            return kind == COMPLETE, found.reason, found.message
+    return None if finish is None else (finish.complete, finish.reason, finish.message)
+
+
+def _milestones(
+    before: BatchJobStatus, after: BatchJobStatus, ending: Ending, finish: Finish | None
+) -> dict[str, Stated]:
+    """Say which steps are done, and of the one that is next why it isn't."""
+    batch = after.batches[0] if after.batches else None
+    stated: dict[str, Stated] = {}
+    if after.input is not None:
+        stated[INPUT_READY] = (
+            "True",
+            Reason.INPUT_VALID,
+            f"{after.input.requests} requests were checked and uploaded.",
+        )
+    if batch is not None and batch.id is not None:
+        stated[SUBMITTED] = ("True", Reason.SUBMITTED, f"The batch is {batch.id}.")
+    if after.output is not None:
+        stated[RESULTS_STORED] = ("True", Reason.RESULTS_STORED, f"The results are in {after.output.location}.")
+    said = finish if finish is not None and not finish.complete else None
+    # A batch that was found again after the status was lost has an input that nobody tells of any more.
+    done = {*stated, INPUT_READY} if SUBMITTED in stated else set(stated)
+    next_step = next((kind for kind in (INPUT_READY, SUBMITTED, RESULTS_STORED) if kind not in done), None)
+    if said is not None and next_step is not None:
+        stated[next_step] = ("False", said.reason, said.message)
+    elif isinstance(ending, (Wait, Stalled)) and ending.aspect and ending.aspect not in stated:
+        stated[ending.aspect] = ("False", ending.reason, ending.message)
+    else:
+        for kind in (INPUT_READY, SUBMITTED, RESULTS_STORED):
+            kept = before.condition(kind)
+            if kept is not None and kind not in stated:
+                stated[kind] = (kept.status, kept.reason, kept.message)
+    return stated
+
+
+def _condition(before: BatchJobStatus, kind: str, said: Stated, generation: int, now: datetime) -> Condition:
+    status, reason, message = said
+    old = before.condition(kind)
+    changed = old is None or old.status != status
+    message = steady.message_of(old, status, str(reason), message)
+    return Condition(
+        type=kind,
+        status=status,
+        observed_generation=generation,
+        last_transition_time=now if changed or old is None else old.last_transition_time,
+        reason=str(reason),
+        message=message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…",
+    )

@@ -1,0 +1,255 @@
+"""Whether the lines of an input can be sent, one line at a time; and their rewriting for another model.
+
+What is accepted:
+
+* Lines end with a line feed alone; U+2028 is data.
+* What carries no meaning is left out of what is sent: byte-order marks, blank lines, white space at the end of a line (a
+  carriage return too). Numbers of lines in messages are those of the user's file all the same.
+* The input is read strictly (NaN, lone surrogates, more than 200 levels are refused): a provider refuses the whole
+  batch for one such line, hours later.
+
+No message quotes a line: it may hold a prompt. Only custom_ids are named.
+"""
+
+import json
+import re
+from hashlib import blake2b
+from typing import Any
+
+from pydantic_core import from_json
+
+from llmbatch.api.base import Model
+from llmbatch.common.text import one_line
+from llmbatch.jsonl import skim
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Longest line accepted unless the gateway's maxLineBytes says otherwise. To parse one takes several times its size."""
+MOST_LINE_BYTES = 256 * 1024 * 1024
+"""The most that maxLineBytes can be."""
+MODEL_IS_OPTIONAL = ("/moderations", "/images/generations", "/images/edits", "/images/variations", "/videos")
+"""Endpoints that choose a model of their own for a request that names none."""
+MAX_CUSTOM_ID = 512
+MAX_LINE_ERRORS = 10
+
+BOM = b"\xef\xbb\xbf"
+# The text json puts where a model's name may be written with escapes: m, o, d, e, l.
+_ESCAPED_LETTER = re.compile(rb"\\u006[dDfF45cC]")
+# Possessive: were there a way back, each character of a long name would take memory to remember it.
+_MODEL_MEMBER = re.compile(rb'"model"[ \t\r]*:[ \t\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
+
+
+class LineError(Model):
+    """What is wrong with one line of the input. Never quotes the line: it may hold a prompt."""
+
+    line: int
+    """From 1."""
+    field: str
+    """For example custom_id or body.model; empty: the line as a whole."""
+    message: str
+
+    @property
+    def told(self) -> str:
+        """The fault in one line."""
+        return f"line {self.line}: {self.field} {self.message}".replace(":  ", ": ")
+
+
+def digest(custom_id: str) -> bytes:
+    """Stand in for a custom_id: 16 bytes, so that 100,000 of them fit into little memory."""
+    return blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def clean(line: bytes) -> bytes:
+    """Leave out what carries no meaning: byte-order marks at the beginning, white space at the end."""
+    while line.startswith(BOM):
+        line = line[len(BOM) :]
+    return line.rstrip()
+
+
+def why_no_text(start: bytes) -> str | None:
+    """Say what a file is, from its first bytes, if it is no UTF-8 and each of its lines would only make noise."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) or start[:4].count(0) >= 2:
+        return "the file is UTF-16 or UTF-32; save it as UTF-8"
+    if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")):
+        return "the file is compressed; unpack it"
+    return None
+
+
+def path_of(url: str) -> str:
+    """Bring a request's url and a batch's endpoint to one form: Azure writes both with and without /v1."""
+    return url.removeprefix("/v1") if url.startswith("/v1/") else url
+
+
+class LineChecker:
+    """Checks the lines of one input in turn. `errors` are the first ten, `error_count` is how many there are."""
+
+    def __init__(
+        self, endpoint: str, model_override: str | None, max_requests: int, max_line_bytes: int = MAX_LINE_BYTES
+    ) -> None:
+        """Prepare for one input; with `model_override`, what the lines say about the model doesn't count."""
+        self._path = path_of(endpoint)
+        self._endpoint = endpoint
+        self._override = None if model_override is None else json.dumps(model_override, ensure_ascii=False).encode()
+        self._max_requests = max_requests
+        self._max_line_bytes = max_line_bytes
+        self._line = 0
+        self._seen: dict[bytes, int] = {}
+        self._model: str | None = None
+        self.requests = 0
+        self.errors: list[LineError] = []
+        self.error_count = 0
+
+    def check(self, line: bytes) -> bool:
+        """Check the next line, without its line feed; tell whether it holds a request (is not blank)."""
+        line = clean(line)
+        if len(line) > self._max_line_bytes:
+            self.too_long()
+            return True
+        self._line += 1
+        if not line:
+            return False
+        self.requests += 1
+        if self.requests == self._max_requests + 1:
+            self._add("", f"more than {self._max_requests} requests; split the input into several BatchJobs")
+        request = self._parsed(line)
+        if request is not None:
+            self._request(request)
+        return True
+
+    def too_long(self) -> None:
+        """Take note of a next line that is longer than may be, and perhaps was not kept."""
+        self._line += 1
+        self.requests += 1
+        self._add(
+            "",
+            f"the line is longer than {self._max_line_bytes} bytes, the gateway's maxLineBytes;"
+            " shorten the request, or raise limits.maxLineBytes of the BatchGateway",
+        )
+
+    def no_text(self, why: str) -> None:
+        """Take note of a file that as a whole is no text."""
+        self._add("", why, line=1)
+
+    def finish(self) -> None:
+        """Take note that there are no more lines."""
+        if self.requests == 0:
+            self._line = 1
+            self._add("", "the input is empty; give it one request per line")
+
+    def rewrite(self, line: bytes) -> bytes:
+        """Replace body.model in a line that was found valid and is clean; every other byte stays."""
+        if self._override is None:
+            return line
+        # The common case: "model" is written once in the whole line, so it is body.model (check() saw to that).
+        if line.count(b'"model"') == 1 and not _ESCAPED_LETTER.search(line):
+            match = _MODEL_MEMBER.search(line)
+            if match is not None and self._is_body_member(line):
+                return line[: match.start(1)] + self._override + line[match.end(1) :]
+        return self._rewrite_anywhere(line)
+
+    def _is_body_member(self, line: bytes) -> bool:
+        body = from_json(line).get("body", {})
+        return isinstance(body.get("model"), str)
+
+    def _rewrite_anywhere(self, line: bytes) -> bytes:
+        assert self._override is not None  # noqa: S101 - the caller has looked
+        edits: list[tuple[int, int, bytes]] = []
+        for outer in skim.members(line):
+            # A member that is given twice counts as the last one says, so an earlier body may be anything.
+            if json.loads(outer.key) != "body" or line[outer.start : outer.start + 1] != b"{":
+                continue
+            models = [inner for inner in skim.members(line, outer.start) if json.loads(inner.key) == "model"]
+            edits += [(inner.start, inner.end, self._override) for inner in models]
+            if not models:
+                empty = not any(True for _ in skim.members(line, outer.start))
+                new = b'"model": ' + self._override + (b"" if empty else b", ")
+                edits.append((outer.start + 1, outer.start + 1, new))
+        # Put together once: to make the line anew for each edit takes a time that grows with the square of their number.
+        parts: list[bytes] = []
+        done = 0
+        for start, end, new in edits:
+            parts += (line[done:start], new)
+            done = end
+        return b"".join((*parts, line[done:]))
+
+    def _parsed(self, line: bytes) -> dict[str, Any] | None:
+        try:
+            request = from_json(line, allow_inf_nan=False, cache_strings="keys")
+        except (ValueError, RecursionError) as error:
+            self._add("", _why_not_json(line, error))
+            return None
+        if not isinstance(request, dict):
+            self._add("", "the line is not a JSON object; write one object with custom_id, method, url and body")
+            return None
+        return request
+
+    def _request(self, request: dict[str, Any]) -> None:
+        self._custom_id(request)
+        if request.get("method") != "POST":
+            self._add("method", 'must be "POST"')
+        url = request.get("url")
+        if not isinstance(url, str):
+            self._add("url", f'is missing or not a string; write "{self._endpoint}"')
+        elif path_of(url) != self._path:
+            self._add("url", f'must be the endpoint of the job, "{self._endpoint}", on every line')
+        body = request.get("body")
+        if not isinstance(body, dict):
+            self._add("body", "is missing or not an object; it holds the request as the endpoint expects it")
+            return
+        if body.get("stream"):
+            self._add("body.stream", "streaming is not possible in a batch; remove it")
+        if self._override is None and not (body.get("model") is None and self._names_none(body)):
+            self._body_model(body.get("model"))
+
+    def _custom_id(self, request: dict[str, Any]) -> None:
+        custom_id = request.get("custom_id")
+        if not isinstance(custom_id, str) or not custom_id:
+            self._add("custom_id", "is missing, empty or not a string; give every line a text of its own")
+            return
+        if len(custom_id) > MAX_CUSTOM_ID:
+            self._add("custom_id", f"is longer than {MAX_CUSTOM_ID} characters; shorten it")
+        first = self._seen.setdefault(digest(custom_id), self._line)
+        if first != self._line:
+            name = one_line(custom_id, 64)
+            self._add("custom_id", f'"{name}" is already on line {first}; give every line a custom_id of its own')
+
+    def _names_none(self, body: dict[str, Any]) -> bool:
+        """Tell whether a request may leave the model out: the endpoint has a default, or the path or a prompt names it."""
+        path = self._path.rstrip("/")
+        if path.endswith(MODEL_IS_OPTIONAL) or "/deployments/" in path:
+            return True
+        if not path.endswith("/responses"):
+            return False
+        prompt, agent = body.get("prompt"), body.get("agent")
+        named = (prompt.get("id") if isinstance(prompt, dict) else None) or (
+            agent.get("name") if isinstance(agent, dict) else None
+        )
+        return isinstance(named, str) and bool(named)
+
+    def _body_model(self, model: object) -> None:
+        if not isinstance(model, str) or not model:
+            self._add("body.model", "is missing, empty or not a string; name the deployment there, or set spec.model")
+        elif self._model is None:
+            self._model = model
+        elif model != self._model:
+            self._add("body.model", "differs from the lines before; use one model per input, or set spec.model")
+
+    def _add(self, field: str, message: str, *, line: int | None = None) -> None:
+        self.error_count += 1
+        if len(self.errors) < MAX_LINE_ERRORS:
+            self.errors.append(LineError(line=line or self._line, field=field, message=message))
+
+
+def _why_not_json(line: bytes, error: Exception) -> str:
+    try:
+        line.decode()
+    except UnicodeDecodeError as undecodable:
+        return f"byte {undecodable.start + 1} of the line is not UTF-8; save the file as UTF-8"
+    found = re.search(r"column (\d+)", str(error))
+    where = f" (at byte {found[1]})" if found else ""
+    if "recursion" in str(error):
+        return f"the line is nested too deeply{where}; at most 200 levels can be read"
+    if "out of range" in str(error):
+        return f"the line has a number with too many digits{where}; write it as a string"
+    if "hex escape" in str(error) or "surrogate" in str(error):
+        return f"the line has an incomplete \\u escape{where}; write the character itself"
+    return f"the line is not valid JSON{where}; write one JSON object per line"

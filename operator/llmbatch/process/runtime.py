@@ -1,0 +1,248 @@
+"""The operator at work: watches, works, and drains when told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmbatch import __version__
+from llmbatch.batch.edge.lookup import Finder
+from llmbatch.batch.edge.polls import Polls
+from llmbatch.batch.edge.strays import Strays
+from llmbatch.batch.edge.submit import Submitter
+from llmbatch.batch.edge.tries import Tries
+from llmbatch.batch.edge.uploads import Uploads
+from llmbatch.batch.pure import remains
+from llmbatch.batch.pure.observation import Limits
+from llmbatch.gateway.clients import Gateways
+from llmbatch.gateway.credentials import Credentials
+from llmbatch.gateway.health import AGAIN_SECONDS, Health
+from llmbatch.gateway.slots import Slots
+from llmbatch.job.edge.act import Actor
+from llmbatch.job.edge.finalizers import Finalizers
+from llmbatch.job.edge.observe import Observer
+from llmbatch.job.edge.publish import Publisher
+from llmbatch.job.edge.reconcile import Reconciler
+from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.events import Recorder
+from llmbatch.kube.permissions import GATEWAYS, JOBS
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.passes import Passes
+from llmbatch.runtime.queue import Key, WorkQueue
+from llmbatch.runtime.refusals import Refusals
+from llmbatch.runtime.watch import Json, Watch, needs_a_look
+from llmbatch.settings import Settings
+from llmbatch.transfers.discards import Discards
+from llmbatch.transfers.transfers import Transfers
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 45.0
+"""How long passes under way may take after SIGTERM: a create call's 30 s and the write of its fact."""
+RESYNC_SECONDS = 600.0
+LAG_SECONDS = 30.0
+"""An event loop this late is stuck, and the process is better restarted."""
+
+
+@dataclass
+class Heart:
+    """Beats in the event loop, so that a probe on another thread can see that the loop is alive."""
+
+    metrics: Metrics
+    beat: float = 0.0
+
+    async def run(self) -> None:
+        """Beat every second."""
+        while True:
+            self.beat = time.monotonic()
+            await asyncio.sleep(1.0)
+            self.metrics.loop_lag.set(max(0.0, time.monotonic() - self.beat - 1.0))
+
+    def wrong(self) -> str:
+        """Say whether the loop is stuck."""
+        late = time.monotonic() - self.beat
+        return f"the event loop has been stuck for {late:.0f} s" if late > LAG_SECONDS else ""
+
+
+class Runtime:
+    """One operator process."""
+
+    def __init__(
+        self, settings: Settings, cluster: Cluster, folder: Path, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Put the parts together; nothing runs yet. `leads` is asked right before a batch is created."""
+        self.settings, self.cluster = settings, cluster
+        self.metrics = Metrics(__version__)
+        self.cache, self.queue = Cache(), WorkQueue()
+        self.metrics.count_jobs(self.cache.phases)
+        self.recorder = Recorder(cluster, settings.namespace, settings.pod_name, settings.pod_uid)
+        self.gateways = Gateways(
+            cluster,
+            Credentials(cluster, folder, settings.ca_file),
+            self.cache,
+            self.queue,
+            self.metrics.gateway_call,
+            min(AGAIN_SECONDS, settings.recheck_seconds),
+        )
+        health = Health(
+            cluster,
+            self.cache,
+            self.queue,
+            self.gateways,
+            self.recorder,
+            settings.recheck_seconds,
+            settings.stall_after_seconds,
+        )
+        limits = Limits(
+            settings.settle_seconds,
+            settings.recheck_seconds,
+            settings.cleanup_timeout_seconds,
+            settings.stall_after_seconds,
+        )
+        self.transfers = Transfers(cluster, settings)
+        discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
+        tries = Tries(settings.recheck_seconds, settings.settle_seconds)
+        polls = Polls(self.gateways)
+        observer = Observer(
+            self.cache, self.gateways, polls, self.transfers, discards, Slots(self.cache), uploads, limits, tries
+        )
+        refusals = Refusals(self.recorder)
+        self.submitter = Submitter(cluster, self.gateways, polls, tries, refusals, leads, self.metrics)
+        finder = Finder(self.gateways, polls, self.submitter, self.metrics)
+        finalizers = Finalizers(cluster)
+        strays = Strays(polls, uploads)
+        actor = Actor(
+            finalizers, observer, discards, self.transfers, self.submitter, finder, strays, self.metrics, self.recorder
+        )
+        publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
+        self.passes = Passes(self.cache, self.queue, max(2, settings.workers // 4))
+        self.reconciler = Reconciler(
+            cluster,
+            self.cache,
+            self.queue,
+            health,
+            observer,
+            actor,
+            publisher,
+            self.metrics,
+            self.passes,
+        )
+        self.heart = Heart(self.metrics)
+        self.stopping = asyncio.Event()
+        self.watch = Watch(self._tell, settings.watch_namespaces)
+        self._loop = asyncio.get_running_loop()
+
+    # --- what the watch tells ------------------------------------------------------------------------------------------
+
+    def _tell(self, kind: str, key: Key, found: Json) -> None:
+        """Take an event over from Kopf's thread."""
+        # The loop may be closing while Kopf still tells.
+        with contextlib.suppress(RuntimeError):
+            asyncio.run_coroutine_threadsafe(self.changed(kind, key, found), self._loop)
+
+    async def changed(self, kind: str, key: Key, found: Json) -> None:
+        """Remember an object, and look at it when something but our own write has changed."""
+        before = self.cache.get(key)
+        if kind == "DELETED":
+            uid = (found.get("metadata") or {}).get("uid")
+            if before is not None and uid is not None and before["metadata"].get("uid") not in (None, uid):
+                # It was made anew under its name, and that is known already.
+                return
+            gateway = self.cache.gateway_of(key)
+            self.cache.drop(key)
+            await self.queue.add(key)
+            if key.kind == BATCHJOB:
+                await self.reconciler.call(gateway)
+            return
+        if key.kind == BATCHJOB and kind == "LISTED" and is_settled(found) and not self.cache.is_older(key, found):
+            self.cache.put(key, found)
+            return
+        # What a watch tells late is no news; a list that is older than what is held means that history has gone back (a
+        # restored etcd), or that it crossed a write of ours: the API server is asked.
+        older = self.cache.is_older(key, found)
+        look = not older and (needs_a_look(before, found) or _came_back(before, found))
+        if older and kind in ("LISTED", "RESYNC"):
+            self.cache.doubt(key)
+            look = True
+        self.cache.put(key, found)
+        if look or (key.kind == BATCHGATEWAY and kind == "LISTED"):
+            await self.queue.add(key)
+        if key.kind == BATCHGATEWAY and look:
+            # A limit may have been raised.
+            await self.reconciler.call(key)
+
+    async def _resync(self) -> None:
+        """Compare the cache with a full list now and then: a watch never tells of what it missed."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            try:
+                await self.resync()
+            except ClusterError as error:
+                log.warning("the resync was given up", extra={"detail": str(error)})
+
+    async def resync(self) -> None:
+        """Drop what is gone, and look at what changed unseen."""
+        for kind, resource in ((BATCHJOB, JOBS), (BATCHGATEWAY, GATEWAYS)):
+            alive: set[Key] = set()
+            known = set(self.cache.keys(kind))
+            for namespace in self.settings.watch_namespaces or (None,):
+                after, more = "", True
+                while more:
+                    items, after = await self.cluster.page(resource, namespace, after=after)
+                    for item in items:
+                        key = Key(kind, item["metadata"]["namespace"], item["metadata"]["name"])
+                        alive.add(key)
+                        await self.changed("RESYNC", key, item)
+                    more = bool(after)
+            for key in known - alive:
+                await self.changed("DELETED", key, {})
+        for gateway in self.cache.keys(BATCHGATEWAY):
+            await self.reconciler.call(gateway)
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    async def _worker(self) -> None:
+        async for key, waited in self.queue.keys():
+            self.metrics.queue_wait.observe(waited)
+            self.metrics.queue_depth.set(self.queue.depth)
+            await self.reconciler.work(key)
+
+    async def run(self) -> None:
+        """Watch and work until `stopping` is set; then finish what is under way."""
+        workers = [asyncio.create_task(self._worker()) for _ in range(self.settings.workers)]
+        beside = [asyncio.create_task(work) for work in (self.recorder.run(), self._resync())]
+        self.metrics.leader.set(1)
+        self.watch.start()
+        log.info(
+            "the operator works", extra={"version": __version__, "namespaces": self.settings.watch_namespaces or "all"}
+        )
+        watching = asyncio.wrap_future(self.watch.ended)
+        watching.add_done_callback(lambda _: self.stopping.set())
+        try:
+            await self.stopping.wait()
+            failed = watching.done()
+            self.submitter.closing = True
+            log.info("stopping: passes under way are finished first")
+            self.watch.stop()
+            await self.queue.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await asyncio.gather(*workers, self.passes.drain(), self.submitter.drain())
+            await self.recorder.flush(2.0)
+        finally:
+            for task in (*workers, *beside):
+                task.cancel()
+            self.passes.cancel()
+            self.transfers.close()
+            await self.gateways.close()
+        if failed:
+            raise RuntimeError("the watch has ended by itself") from watching.exception()
+
+
+def _came_back(before: Json | None, after: Json) -> bool:
+    """Tell whether a job that had ended hasn't any more: its status was restored, or written by another hand."""
+    return before is not None and remains.is_ended(before) and not remains.is_ended(after)

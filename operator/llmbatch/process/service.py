@@ -1,0 +1,36 @@
+"""Starts the operator's commands from their environment: settings, JSON logs, event loop."""
+
+import asyncio
+import logging
+import sys
+
+from pydantic import ValidationError
+
+from llmbatch.process import logs
+from llmbatch.process.main import operate
+from llmbatch.process.release import release
+from llmbatch.settings import PREFIX, Settings
+
+
+def serve() -> int:
+    """Run the operator; answers the exit code."""
+    settings = _settings()
+    return 2 if settings is None else asyncio.run(operate(settings))
+
+
+def release_all(selector: str, wait_seconds: float) -> int:
+    """Take the finalizer off all BatchJobs, once no pod that the selector names is left; answers the exit code."""
+    settings = _settings()
+    return 2 if settings is None else asyncio.run(release(settings, selector, wait_seconds))
+
+
+def _settings() -> Settings | None:
+    try:
+        settings = Settings.from_environment()
+    except (ValidationError, ValueError) as error:
+        sys.stderr.write(f"A setting can't be used ({PREFIX}… variables): {error}\n")
+        return None
+    logs.configure(settings.log_level)
+    # Kopf says of every event that its handler succeeded, and of every watch that it began anew.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    return settings

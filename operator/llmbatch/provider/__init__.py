@@ -1,0 +1,1 @@
+"""What speaks the API of the provider: files and batches, through Kong or straight to Azure OpenAI or OpenAI."""

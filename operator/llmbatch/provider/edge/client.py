@@ -1,0 +1,295 @@
+"""The gateway's small calls: create, poll, cancel, list batches; look at and delete files. No call is ever repeated here."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from llmbatch import crash
+from llmbatch.api.reasons import Reason
+from llmbatch.provider.edge import bodies, outcome, pace, routes
+from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
+from llmbatch.provider.edge.route import Material, Route, resolve
+from llmbatch.provider.edge.routes import Probe
+from llmbatch.provider.pure import about, shortage, wire
+from llmbatch.provider.pure.connection import Connection
+from llmbatch.provider.pure.ids import is_safe_id, path_segment
+from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.wire import FilePage, Page, RemoteBatch, RemoteFile, UnusableIdError
+
+CREATE_SECONDS = 30.0
+"""A create call that isn't answered by then is given up: whoever waits for it to settle counts on that."""
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Of a small call's answer, decoded. The largest real ones are lists of batches with many errors."""
+MAX_REFUSAL_BYTES = 64 * 1024
+
+ROOM = bodies.Room()
+"""Shared by all clients of a process, as its memory is."""
+
+T = TypeVar("T")
+Observe = Callable[[str, str, float], None]
+"""Told after each call: operation, code (HTTP status, or a word for none), seconds."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The batch was made."""
+
+    batch: RemoteBatch
+
+
+@dataclass(frozen=True)
+class NotMade:
+    """The batch was definitely not made."""
+
+    reason: Reason
+    message: str
+    retry_after: float | None = None  # seconds
+    retryable: bool = True  # False: the same request will be refused again
+    lacks_file: bool = False  # the provider does not know the file; perhaps not yet
+
+
+@dataclass(frozen=True)
+class UnknownOutcome:
+    """The batch may or may not have been made."""
+
+    message: str
+    unusable: bool = False
+    """It was made, and its id can't be used."""
+
+
+@dataclass(frozen=True)
+class TooLate:
+    """The call might not be begun any more; it was not sent."""
+
+
+Creation = Made | NotMade | UnknownOutcome | TooLate
+
+
+class _TooLateError(Exception):
+    """What keeps a request from being sent."""
+
+
+def _fence(may_begin: Callable[[], bool]) -> Callable[[str, Any], Awaitable[None]]:
+    async def trace(event: str, _: Any) -> None:  # noqa: ANN401 - httpcore's own
+        if event not in ("http11.send_request_headers.started", "http11.send_request_body.started"):
+            return
+        if not may_begin():
+            raise _TooLateError
+        if event == "http11.send_request_body.started":
+            # From here on nobody asks again.
+            with crash.around(crash.Effect.SEND_CREATE):
+                pass
+
+    return trace
+
+
+class Gateway:
+    """A client of one gateway. Calls answer with values for everything foreseen; only cancellation is raised."""
+
+    def __init__(self, route: Route, observe: Observe | None = None, tenant: str = "") -> None:
+        """Prepare for calls; nothing is connected yet. What gateways share, this one takes from its tenant's part."""
+        self._route = route
+        self._tenant = tenant or f"client {id(self)}"
+        self._observe = observe or (lambda *_: None)
+        options = route.options(silence_seconds=route.request_seconds)
+        self._client = httpx.AsyncClient(**options)
+        # A kept connection may have been closed by the other side just now, and a create call that runs into that has
+        # an unknown outcome. A fresh one fails while connecting, which is known to be harmless.
+        # It must not still be connecting when its time is up: that could not be told from waiting for the answer.
+        connect = min(route.connect_seconds, CREATE_SECONDS / 2)
+        options["timeout"] = httpx.Timeout(route.request_seconds, connect=connect, pool=connect)
+        self._fresh = httpx.AsyncClient(**options, limits=httpx.Limits(max_keepalive_connections=0))
+        for client in (self._client, self._fresh):
+            pace.resolve_apart(client, self._tenant)
+
+    @classmethod
+    def connect(
+        cls,
+        connection: Connection,
+        environ: Mapping[str, str],
+        material: Material | None = None,
+        observe: Observe | None = None,
+        tenant: str = "",
+    ) -> Self:
+        """Resolve the connection and prepare a client for it.
+
+        Raises:
+            ConnectionInvalidError: A value is missing or can't be used.
+        """
+        return cls(resolve(connection, environ, material), observe, tenant)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+        await self._fresh.aclose()
+
+    async def create_batch(
+        self,
+        input_file_id: str,
+        endpoint: str,
+        completion_window: str,
+        metadata: Mapping[str, str],
+        may_begin: Callable[[], bool] = lambda: True,
+    ) -> Creation:
+        """Create a batch, once.
+
+        `may_begin` is asked again right before each part of the request is sent: connecting takes its time, and this
+        process may have stood still meanwhile. Half a request makes no batch.
+        """
+        order: dict[str, Any] = {
+            "input_file_id": input_file_id,
+            "endpoint": endpoint,
+            "completion_window": completion_window,
+        }
+        if metadata:
+            order["metadata"] = dict(metadata)
+        with crash.around(crash.Effect.CREATE_BATCH):
+            try:
+                result = await self._call(
+                    "create batch",
+                    "POST",
+                    self._route.batches_url,
+                    wire.read_batch,
+                    json=order,
+                    fresh=True,
+                    extensions={"trace": _fence(may_begin)},
+                )
+            except _TooLateError:
+                return TooLate()
+        match result:
+            case Answered(batch):
+                return Made(batch)
+            case NotFound(message, body=body):
+                # The provider doesn't know the file (any more), or not yet.
+                if body is not None and shortage.lacks_file(body.code, body.message, is_object=True):
+                    return NotMade(Reason.FILE_PENDING, message, lacks_file=True)
+                return NotMade(Reason.REQUEST_REFUSED, message, retryable=False)
+            case Unreachable(sent=False):
+                return NotMade(result.reason, result.message, result.retry_after)
+            case Unreachable():
+                return UnknownOutcome(result.message, unusable=result.reason is Reason.UNUSABLE_ID)
+            case Refused(reason=Reason.REQUEST_REFUSED | Reason.ROUTE_NOT_FOUND) if shortage.lacks_file(
+                result.body.code, result.body.message
+            ):
+                return NotMade(Reason.FILE_PENDING, result.message, result.retry_after, lacks_file=True)
+            case Refused():
+                # A conflict may be with the very batch that a proxy on the way made by sending the request twice.
+                if result.status == 409 and result.reason not in (Reason.QUOTA_EXCEEDED, Reason.BILLING_LIMIT):
+                    return UnknownOutcome(result.message)
+                return NotMade(
+                    result.reason,
+                    result.message,
+                    result.retry_after,
+                    retryable=result.reason is not Reason.REQUEST_REFUSED,
+                )
+
+    async def get_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
+        """Look at a batch."""
+        if not is_safe_id(batch_id):
+            return outcome.unsafe_id("get batch")
+        with crash.around(crash.Effect.GET_BATCH):
+            url = f"{self._route.batches_url}/{path_segment(batch_id)}"
+            return await self._call("get batch", "GET", url, about.this(batch_id, wire.read_batch))
+
+    async def cancel_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
+        """Ask for a batch to be cancelled; Refused with 409 when it has ended already."""
+        if not is_safe_id(batch_id):
+            return outcome.unsafe_id("cancel batch")
+        url = f"{self._route.batches_url}/{path_segment(batch_id)}/cancel"
+        with crash.around(crash.Effect.CANCEL_BATCH):
+            return await self._call("cancel batch", "POST", url, about.this(batch_id, wire.read_batch))
+
+    async def list_batches(self, after: str | None = None, limit: int = 100) -> Answered[Page] | Failure:
+        """List one page of batches, in the provider's order."""
+        params = {"limit": str(limit)} | ({"after": after} if after else {})
+        return await self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params)
+
+    async def list_files(self, after: str | None = None, limit: int = 1000) -> Answered[FilePage] | Failure:
+        """List one page of batches' input files, the newest first where the provider sorts them."""
+        params = {"purpose": "batch", "limit": str(limit), "order": "desc"} | ({"after": after} if after else {})
+        with crash.around(crash.Effect.LIST_FILES):
+            return await self._call("list files", "GET", self._route.files_url, wire.read_files, params=params)
+
+    async def get_file(self, file_id: str) -> Answered[RemoteFile] | Failure:
+        """Look at a file."""
+        if not is_safe_id(file_id):
+            return outcome.unsafe_id("get file")
+        with crash.around(crash.Effect.GET_FILE):
+            url = f"{self._route.files_url}/{path_segment(file_id)}"
+            return await self._call("get file", "GET", url, about.this(file_id, wire.read_file))
+
+    async def delete_file(self, file_id: str) -> Answered[None] | Failure:
+        """Delete a file; NotFound when it is gone already."""
+        if not is_safe_id(file_id):
+            return outcome.unsafe_id("delete file")
+        with crash.around(crash.Effect.DELETE_FILE):
+            url = f"{self._route.files_url}/{path_segment(file_id)}"
+            return await self._call("delete file", "DELETE", url, about.deletion_of(file_id))
+
+    async def probe(self) -> Probe:
+        """Find out whether both routes answer and accept the credentials, and whether batches can be listed."""
+        params = {"limit": "1"}
+        files, batches = await asyncio.gather(
+            self._call("list files", "GET", self._route.files_url, routes.read, params=params),
+            self._call("list batches", "GET", self._route.batches_url, routes.read, params=params),
+        )
+        return routes.judged_together(
+            routes.judged("files", files, self._route.files_url),
+            routes.judged("batches", batches, self._route.batches_url),
+        )
+
+    async def _call(
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        read: Callable[[bytes], T],
+        *,
+        fresh: bool = False,
+        json: dict[str, Any] | None = None,
+        params: dict[str, str] | None = None,
+        extensions: dict[str, Any] | None = None,
+    ) -> Answered[T] | Failure:
+        host = self._route.host
+        client = self._fresh if fresh else self._client
+        seconds = min(self._route.request_seconds, CREATE_SECONDS) if fresh else self._route.request_seconds
+        began, code = time.monotonic(), "cancelled"
+        # A client's own params replace those of a request that has some, so they are joined here.
+        query = self._route.query.merge(params or {})
+        try:
+            # httpx limits each silence; a gateway that sends a byte now and then would hold a worker for ever.
+            async with (
+                asyncio.timeout(seconds),
+                client.stream(method, url, json=json, params=query, extensions=extensions) as response,
+            ):
+                code = str(response.status_code)
+                if not response.is_success:
+                    said = self._route.without_secrets(await bodies.beginning_of(response, MAX_REFUSAL_BYTES))
+                    headers = response.headers
+                    if "location" in headers:
+                        headers["location"] = self._route.without_secrets(headers["location"].encode()).decode()
+                    return outcome.from_response(response.status_code, headers, said, operation, host)
+                async with bodies.reading(response, MAX_BODY_BYTES, ROOM, self._tenant) as body:
+                    return Answered(read(body))
+        except httpx.TransportError as error:
+            failure = outcome.from_error(error, operation, host)
+            code = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
+            return failure
+        except ssl.SSLError as error:
+            # In the middle of a connection httpx lets it through as it is: an alert about our certificate, most often.
+            code = "unreachable"
+            return outcome.from_tls_error(error, operation, host)
+        except TimeoutError:
+            code = "timeout"
+            return outcome.from_error(httpx.ReadTimeout(""), operation, host)
+        except UnusableIdError as error:
+            return outcome.unusable(operation, host, str(error))
+        except (bodies.BodyError, WireError) as error:
+            return outcome.unreadable(operation, host, str(error))
+        finally:
+            self._observe(operation, code, time.monotonic() - began)

@@ -1,0 +1,232 @@
+"""From a Connection and the environment to what httpx needs: headers, query, TLS context, time limits.
+
+Values of headers and parameters are credentials: they are in no repr, no message and no log.
+"""
+
+import json
+import logging
+import os
+import re
+import ssl
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from llmbatch.api.reasons import Reason
+from llmbatch.provider.edge import tls
+from llmbatch.provider.pure.connection import Connection, Setting
+
+# httpx writes whole URLs into its log, and a query parameter may be a credential; httpcore writes headers.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+try:
+    _VERSION = metadata.version("llmbatch")
+except metadata.PackageNotFoundError:  # run from a checkout
+    _VERSION = "dev"
+
+
+SHORTEST_SECRET = 8
+"""What is shorter than that can't be told from an ordinary word."""
+
+
+class ConnectionInvalidError(Exception):
+    """The connection can't be used as it is; the message names the reference, never a value."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        """Say why, with CREDENTIALS_NOT_FOUND or GATEWAY_INVALID."""
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, repr=False)
+class Material:
+    """TLS material held in memory instead of in files; each part takes precedence over the file of its kind."""
+
+    ca: bytes | None = None  # PEM certificates of authorities
+    certificate: bytes | None = None  # PEM, with `key`
+    key: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """A connection with its secrets resolved. The secrets don't show in its repr."""
+
+    host: str  # name and port, for messages
+    files_url: str
+    batches_url: str
+    headers: httpx.Headers = field(repr=False)
+    query: httpx.QueryParams = field(repr=False)
+    verify: ssl.SSLContext = field(repr=False)
+    connect_seconds: float
+    request_seconds: float
+    transfer_seconds: float
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    """What no message may show, longest first."""
+
+    def without_secrets(self, body: bytes) -> bytes:
+        """Blank our own credentials in a refusal: some gateways quote the key that they don't know."""
+        for secret in self.secrets:
+            # In any case: a host's name comes back in small letters.
+            body = re.sub(re.escape(secret), b"***", body, flags=re.IGNORECASE)
+        return body
+
+    def options(self, *, silence_seconds: float) -> dict[str, Any]:
+        """Give the arguments of an httpx client that waits at most so long for each piece of data."""
+        return {
+            "headers": self.headers,
+            "params": self.query,
+            "verify": self.verify,
+            "timeout": httpx.Timeout(silence_seconds, connect=self.connect_seconds, pool=self.connect_seconds),
+            # For HTTPS_PROXY and NO_PROXY. httpx takes no credentials from .netrc unless told to.
+            "trust_env": True,
+            # A redirect would carry the credentials to wherever it points.
+            "follow_redirects": False,
+        }
+
+
+def resolve(connection: Connection, environ: Mapping[str, str], material: Material | None = None) -> Route:
+    """Resolve the connection's values.
+
+    Raises:
+        ConnectionInvalidError: A variable or file is missing, or a value or certificate can't be used.
+    """
+    base = connection.url.rstrip("/")
+    _check_address(base)
+    headers = httpx.Headers({"User-Agent": f"llmbatch/{_VERSION}", "Accept": "application/json"})
+    for setting in connection.headers:
+        headers[setting.name] = _value("header", setting, environ)
+    # Last, whatever the spec says: nothing is gained by compression here, and much to be guarded against.
+    headers["Accept-Encoding"] = "identity"
+    query = httpx.QueryParams()
+    for setting in connection.query:
+        query = query.add(setting.name, _value("query parameter", setting, environ))
+    return Route(
+        host=urlsplit(base).netloc,
+        files_url=base + "/" + connection.files_path.strip("/"),
+        batches_url=base + "/" + connection.batches_path.strip("/"),
+        headers=headers,
+        query=query,
+        verify=_tls(connection, material or Material()),
+        connect_seconds=connection.connect_seconds,
+        request_seconds=connection.request_seconds,
+        transfer_seconds=connection.transfer_seconds,
+        secrets=_forms(
+            _value("value", setting, environ)
+            for setting in (*connection.headers, *connection.query)
+            if setting.variable is not None
+        ),
+    )
+
+
+def _forms(values: Iterable[str]) -> tuple[bytes, ...]:
+    """Give the ways in which a refusal may quote these: whole, without "Bearer", as JSON and URLs write them."""
+    parts = {part for value in values for part in (value, *value.split()) if len(part) >= SHORTEST_SECRET}
+    forms = {form for part in parts for form in (part, json.dumps(part)[1:-1], quote(part), quote(part, safe=""))}
+    return tuple(sorted((form.encode() for form in forms), key=len, reverse=True))
+
+
+def _check_address(url: str) -> None:
+    """Refuse what would only come out as an odd error of the URL or the name resolver, deep in a call."""
+    try:
+        parsed = httpx.URL(url)
+        host = parsed.host if parsed.port is None or 0 < parsed.port < 65536 else ""
+    except httpx.InvalidURL:
+        host = ""
+    if not 0 < len(host) <= 253 or any(len(label) > 63 for label in host.split(".")):
+        raise ConnectionInvalidError(Reason.GATEWAY_INVALID, "spec.url of the BatchGateway is not a usable URL")
+
+
+def _value(kind: str, setting: Setting, environ: Mapping[str, str]) -> str:
+    value = setting.value
+    if setting.variable is not None:
+        value = environ.get(setting.variable)
+        if value is None:
+            raise ConnectionInvalidError(
+                Reason.CREDENTIALS_NOT_FOUND,
+                f"the value of {kind} {setting.name} is missing (variable {setting.variable}): "
+                "check that the Secret and key named in the BatchGateway exist",
+            )
+    # A Secret made from a file often ends in a line feed; white space around a header's value has no meaning anyway.
+    value = (value or "").strip()
+    # Checked here because h11's own complaint would quote the value.
+    if not value.isascii() or not value.isprintable():
+        raise ConnectionInvalidError(
+            Reason.GATEWAY_INVALID,
+            f"the value of {kind} {setting.name} has control or non-ASCII characters: check the Secret it comes from",
+        )
+    return value
+
+
+def _tls(connection: Connection, material: Material) -> ssl.SSLContext:
+    if connection.url.startswith("http:"):
+        # Not used. Loading the system's authorities would take some megabytes and milliseconds for nothing.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls.context(connection.server_name)
+    _trust(context, connection, material)
+    # Python 3.13 began to refuse authorities without certain extensions; private ones often lack them.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if connection.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        _present(context, connection, material)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConnectionInvalidError(
+            Reason.GATEWAY_INVALID,
+            f"the client certificate can't be used ({_plain(error)}): "
+            "the Secret named in spec.tls.clientCertificate needs tls.crt and tls.key that belong together",
+        ) from None
+    return context
+
+
+def _trust(context: ssl.SSLContext, connection: Connection, material: Material) -> None:
+    source = "spec.tls.caBundle must name PEM certificates"
+    try:
+        if material.ca is not None:
+            _load(context, material.ca.decode("ascii", "replace"))
+        elif connection.ca_file is not None:
+            _load(context, Path(connection.ca_file).read_text("ascii", "replace"))
+        else:
+            tls.trust_the_systems(context)
+            if connection.authorities is not None:
+                source = "the chart value caBundle must name PEM certificates"
+                _load(context, connection.authorities)
+    except (OSError, ValueError) as error:
+        raise ConnectionInvalidError(
+            Reason.GATEWAY_INVALID, f"the CA bundle can't be used ({_plain(error)}): {source}"
+        ) from None
+
+
+def _load(context: ssl.SSLContext, pem: str) -> None:
+    # One that is empty is refused too; it must not come to mean that nobody is trusted, or everybody.
+    context.load_verify_locations(cadata=pem)
+
+
+def _present(context: ssl.SSLContext, connection: Connection, material: Material) -> None:
+    # The empty password keeps OpenSSL from asking for one at the terminal.
+    if material.certificate is not None and material.key is not None:
+        # OpenSSL reads certificates from files only; the folder is the process' own and gone at once.
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
+            certificate.write_bytes(material.certificate)
+            key.touch(0o600)
+            key.write_bytes(material.key)
+            context.load_cert_chain(certificate, key, password="")
+    elif connection.certificate_file is not None:
+        context.load_cert_chain(connection.certificate_file, connection.key_file, password="")
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "not PEM"
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    return "not PEM"

@@ -1,0 +1,54 @@
+"""Whether an answer is about what was asked for, and whether a batch is the job's: a cache on the way may mix answers up.
+
+An answer about something else is as good as none. Whoever believed it would follow, and in the end cancel, the batch of
+somebody else.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from llmbatch.provider.pure import loose
+from llmbatch.provider.pure.wire import RemoteBatch, RemoteFile
+
+Named = TypeVar("Named", RemoteBatch, RemoteFile)
+MIXED_UP = "it is about another {} than was asked for; does a cache on the way mix answers up?"
+
+
+def this(asked: str, read: Callable[[bytes], Named]) -> Callable[[bytes], Named]:
+    """Give a reader that insists on the id that was asked for."""
+
+    def check(body: bytes) -> Named:
+        found = read(body)
+        if found.id != asked:
+            raise loose.WireError(MIXED_UP.format("batch" if isinstance(found, RemoteBatch) else "file"))
+        return found
+
+    return check
+
+
+def deletion_of(file_id: str) -> Callable[[bytes], None]:
+    """Give a reader for a deletion's answer, whose HTTP status says it all unless the body names another file."""
+
+    def check(body: bytes) -> None:
+        try:
+            named = loose.text(loose.mapping(loose.unwrapped(body)).get("id"))
+        except loose.WireError:
+            return
+        if named not in (None, file_id):
+            raise loose.WireError(MIXED_UP.format("file"))
+
+    return check
+
+
+def is_anothers(told: RemoteBatch, input_file_id: str | None, uid: str) -> bool:
+    """Tell whether what an answer says of a batch shows that it is not the one of our job and file.
+
+    Our file or our uid settles it: a restored object has another uid than the one that its batch names, and a batch of an
+    older upload of ours may have been adopted.
+    """
+    if told.input_file_id is not None and told.input_file_id == input_file_id:
+        return False
+    named = told.metadata.get("llmbatch_uid", "")
+    if named != "":
+        return named != uid
+    return None not in (told.input_file_id, input_file_id)

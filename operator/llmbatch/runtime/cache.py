@@ -1,0 +1,133 @@
+"""What the watch has told of our objects: for finding them, never for deciding about a remote write."""
+
+import threading
+from typing import Any
+
+from llmbatch.api import FINALIZER
+from llmbatch.batch.pure import lifecycle, remains
+from llmbatch.runtime.queue import Key
+
+Json = dict[str, Any]
+
+BATCHJOB = "BatchJob"
+BATCHGATEWAY = "BatchGateway"
+
+
+class Cache:
+    """The last known state of every BatchJob and BatchGateway."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._objects: dict[Key, Json] = {}
+        # The loop alone changes it, but a scrape reads it from its own thread, while objects come and go.
+        self._lock = threading.Lock()
+        self._doubtful: set[Key] = set()
+
+    def put(self, key: Key, found: Json) -> None:
+        """Remember an object, without managedFields, which nobody reads; an older state than the one held is ignored."""
+        # The watch tells of our own writes late: by then the answer to a later one may be here.
+        if not self.is_older(key, found):
+            self._hold(key, found)
+
+    def is_older(self, key: Key, found: Json) -> bool:
+        """Tell whether an object's state has an earlier version than the one held."""
+        held = self._objects.get(key)
+        return held is not None and _version(found) < _version(held) and _uid(found) == _uid(held)
+
+    def doubt(self, key: Key) -> None:
+        """Note that the API server may have gone back (a restored etcd): its next direct answer counts, however old."""
+        self._doubtful.add(key)
+
+    def is_doubtful(self, key: Key) -> bool:
+        """Tell whether the state held may be one that was undone."""
+        return key in self._doubtful
+
+    def replace(self, key: Key, found: Json) -> None:
+        """Remember an object as the API server has just answered it to a direct question."""
+        self._doubtful.discard(key)
+        self._hold(key, found)
+
+    def _hold(self, key: Key, found: Json) -> None:
+        metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
+        with self._lock:
+            self._objects[key] = {**found, "metadata": metadata}
+
+    def _snapshot(self) -> list[tuple[Key, Json]]:
+        with self._lock:
+            return list(self._objects.items())
+
+    def drop(self, key: Key) -> None:
+        """Forget an object that is gone."""
+        with self._lock:
+            self._objects.pop(key, None)
+        self._doubtful.discard(key)
+
+    def get(self, key: Key) -> Json | None:
+        """Give the last known state."""
+        return self._objects.get(key)
+
+    def keys(self, kind: str) -> list[Key]:
+        """Give the keys of all objects of a kind."""
+        return [key for key, _ in self._snapshot() if key.kind == kind]
+
+    def in_namespace(self, kind: str, namespace: str) -> list[tuple[Key, Json]]:
+        """Give the objects of a kind in a namespace."""
+        return [(key, found) for key, found in self._snapshot() if key.kind == kind and key.namespace == namespace]
+
+    def phases(self) -> list[str]:
+        """Give the phase of every BatchJob."""
+        return [
+            str((found.get("status") or {}).get("phase", "Pending"))
+            for key, found in self._snapshot()
+            if key.kind == BATCHJOB
+        ]
+
+    def gateway_of(self, job: Key) -> Key:
+        """Give the gateway that a BatchJob goes through; with an empty name when that is not known."""
+        spec = (self._objects.get(job) or {}).get("spec") or {}
+        return Key(BATCHGATEWAY, job.namespace, str((spec.get("gatewayRef") or {}).get("name", "")))
+
+    def jobs_of(self, namespace: str, gateway: str) -> list[Key]:
+        """Give the BatchJobs that go through a gateway."""
+        return [
+            key
+            for key, found in self._snapshot()
+            if key.kind == BATCHJOB
+            and key.namespace == namespace
+            and ((found.get("spec") or {}).get("gatewayRef") or {}).get("name") == gateway
+        ]
+
+    def active(self, namespace: str, gateway: str) -> set[Key]:
+        """Give the BatchJobs whose batch at a gateway is under way, or about to be."""
+        return {key for key in self.jobs_of(namespace, gateway) if _is_active(self._objects.get(key) or {})}
+
+
+def _version(found: Json) -> int:
+    version = str(found.get("metadata", {}).get("resourceVersion", ""))
+    return int(version) if version.isdecimal() else 0
+
+
+def _uid(found: Json) -> str | None:
+    uid: str | None = found.get("metadata", {}).get("uid")
+    return uid
+
+
+def is_settled(found: Json) -> bool:
+    """Tell whether there is nothing at all left to do for a BatchJob, so that a pass need not even read it."""
+    metadata, status = found.get("metadata") or {}, found.get("status") or {}
+    return (
+        remains.is_ended(found)
+        and "deletionTimestamp" not in metadata
+        and (FINALIZER in (metadata.get("finalizers") or [])) == remains.discards_files(found)
+        and status.get("observedGeneration") == metadata.get("generation")
+    )
+
+
+def _is_active(found: Json) -> bool:
+    status = found.get("status") or {}
+    if remains.is_ended(found) or status.get("output"):
+        return False
+    batch: Json = next(iter(status.get("batches") or []), {})
+    if batch.get("id"):
+        return batch.get("status") not in lifecycle.ENDED
+    return bool(status.get("submission"))

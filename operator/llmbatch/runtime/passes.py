@@ -1,0 +1,98 @@
+"""Which looks at objects are under way, and that none of them holds a worker, or keeps others of other owners waiting."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from llmbatch.runtime.cache import BATCHGATEWAY, Cache
+from llmbatch.runtime.queue import Key, WorkQueue
+from llmbatch.runtime.shares import Groups, Shares
+
+MOMENT_SECONDS = 0.2
+"""A look that takes longer goes on without its worker: how long a call takes is the gateway's choice."""
+
+
+@dataclass
+class Pass:
+    """A look at an object that is under way."""
+
+    task: asyncio.Task[None]
+    leaving: bool
+    """It began when the object was being deleted already, and has its limits by that."""
+    again: bool = False
+    """The object is to be looked at once more afterwards."""
+
+
+class Passes:
+    """Runs looks, one of a key at a time."""
+
+    def __init__(self, cache: Cache, queue: WorkQueue, most_per_gateway: int) -> None:
+        """Say how many may go on over the jobs of one gateway; over those of a namespace it is eight times as many."""
+        self._cache, self._queue = cache, queue
+        self._jobs = Shares((most_per_gateway, 8 * most_per_gateway, 32 * most_per_gateway))
+        self._gateways = Shares((8 * most_per_gateway, 32 * most_per_gateway))
+        self._passes: dict[Key, Pass] = {}
+        self._adding: set[asyncio.Task[None]] = set()
+
+    async def run(self, key: Key, look: Callable[[Key], Awaitable[None]], *, at_once: bool) -> bool:
+        """Look at an object, and wait for a moment for that to end; `at_once` even if there is no place for it.
+
+        Answers False if there is none: the key then comes again by itself when there is one.
+        """
+        if (running := self._passes.get(key)) is not None:
+            running.again = True
+            if self._is_leaving(key) and not running.leaving:
+                # What is under way for somebody who has gone is given up; a create call runs to its end all the same.
+                running.leaving = True
+                running.task.cancel()
+            return True
+        shares, groups = self._places(key)
+        if not shares.take(key, groups, at_once=at_once):
+            return False
+        task = asyncio.create_task(self._look(key, look))
+        self._passes[key] = Pass(task, leaving=self._is_leaving(key))
+        # Not at the end of the task's own work: one that is cancelled before it has begun never comes to that, and its
+        # object would be held to be looked at for ever.
+        task.add_done_callback(lambda _: self._end(key, shares, groups))
+        try:
+            await asyncio.wait({task}, timeout=MOMENT_SECONDS)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        return True
+
+    async def drain(self) -> None:
+        """Wait for all that is under way."""
+        while self._passes or self._adding:
+            await asyncio.wait({running.task for running in self._passes.values()} | self._adding)
+            # What is called at their ends has its turn now.
+            await asyncio.sleep(0)
+
+    def cancel(self) -> None:
+        """Give up all that is under way."""
+        for running in self._passes.values():
+            running.task.cancel()
+
+    @staticmethod
+    async def _look(key: Key, look: Callable[[Key], Awaitable[None]]) -> None:
+        await look(key)
+
+    def _end(self, key: Key, shares: Shares, groups: Groups) -> None:
+        running = self._passes.pop(key)
+        following = shares.give(groups)
+        for again in (key if running.again else None, following):
+            if isinstance(again, Key):
+                adding = asyncio.get_running_loop().create_task(self._queue.add(again))
+                self._adding.add(adding)
+                adding.add_done_callback(self._adding.discard)
+
+    def _places(self, key: Key) -> tuple[Shares, Groups]:
+        if key.kind == BATCHGATEWAY:
+            return self._gateways, (key.namespace, "all")
+        return self._jobs, (self._cache.gateway_of(key), key.namespace, "all")
+
+    def _is_leaving(self, key: Key) -> bool:
+        """Tell whether an object is being deleted, or gone already."""
+        raw = self._cache.get(key)
+        return raw is None or "deletionTimestamp" in raw["metadata"]

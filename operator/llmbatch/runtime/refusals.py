@@ -1,0 +1,40 @@
+"""Telling of status writes that the API server refuses: the status itself can't."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from llmbatch.api.reasons import Reason
+from llmbatch.kube.client import ClusterError
+from llmbatch.kube.events import Recorder, Subject
+from llmbatch.runtime.queue import Key
+
+TOLD_SECONDS = 300.0
+"""A refusal may last for hours; so often it is told of again for each object."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Refusals:
+    """Tells of refused status writes, in events and in the log."""
+
+    recorder: Recorder
+    _told: dict[Key, float] = field(default_factory=dict)
+    """When each object was last told of, by the monotonic clock."""
+
+    def tell(self, key: Key, uid: str, error: ClusterError) -> None:
+        """Tell of a refusal: at the first, and then rarely."""
+        log.warning(
+            "a status is refused", extra={"object": "/".join(key), "status": error.status, "detail": str(error)}
+        )
+        now = time.monotonic()
+        if now - self._told.get(key, -TOLD_SECONDS) < TOLD_SECONDS:
+            return
+        self._told = {other: told for other, told in self._told.items() if now - told < TOLD_SECONDS} | {key: now}
+        message = (
+            f"The API server refuses to store the status: {error} (status {error.status})."
+            " Nothing is ordered at the provider without it; it is tried again with growing delays."
+            " Look for an admission policy, a webhook or a quota that keeps llmbatch from updating this object's status."
+        )
+        self.recorder.record(Subject(key.kind, key.namespace, key.name, uid), "Warning", Reason.STATUS_REFUSED, message)

@@ -1,0 +1,302 @@
+"""The collect transfer: download the results, join them with the input, write them where the plan says.
+
+The destination is either whole or not there; repeating a collect that was killed at any moment ends the same way.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import BinaryIO
+
+from llmbatch.api.batchjob_status import Failure, RequestCounts
+from llmbatch.api.reasons import Reason
+from llmbatch.jsonl import results, split
+from llmbatch.jsonl.join import Fit, Join, Place
+from llmbatch.provider.edge.files import Files, Progress
+from llmbatch.provider.edge.pace import Bounds
+from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
+from llmbatch.provider.pure import quotes
+from llmbatch.transfer.edge import spool, volume
+from llmbatch.transfer.edge.fetch import fetch, too_large
+from llmbatch.transfer.edge.originals import Originals, originals
+from llmbatch.transfer.edge.problem import ProblemError, of_os_error
+from llmbatch.transfer.edge.spool import Sheet, Spool
+from llmbatch.transfer.edge.volume import Folder
+from llmbatch.transfer.pure.plan import CollectPlan, errors_path, foreign_path
+from llmbatch.transfer.pure.report import CollectReport
+
+MAX_RESULT_BYTES = 256 * 1024 * 1024
+"""Longest result line that is read; one of embeddings may have tens of megabytes."""
+
+LOST = frozenset({Reason.RESULTS_UNREADABLE, Reason.UNUSABLE_ID})
+"""Files that can't be had, or hold nothing that can be read."""
+
+
+def collect(
+    plan: CollectPlan,
+    environ: Mapping[str, str],
+    *,
+    material: Material | None = None,
+    progress: Progress | None = None,
+    bounds: Bounds | None = None,
+) -> CollectReport:
+    """Fetch, join and store the results. Blocks; foreseen ends are reports with a problem."""
+    try:
+        route = resolve(plan.connection, environ, material)
+        parts, name = volume.split_path(plan.output_path, "output")
+        with (
+            _destination(plan.output_root, parts, name) as folder,
+            spool.spool(folder, _key(plan)) as held,
+            Files(route, bounds) as files,
+        ):
+            return _Collection(plan, files, folder, held, progress).run(name)
+    except ProblemError as error:
+        problem = error.problem
+    except ConnectionInvalidError as error:
+        problem = ProblemError(error.reason, str(error)).problem
+    except OSError as error:
+        problem = of_os_error(error, "output", plan.output_path).problem
+    return CollectReport(problem=problem)
+
+
+@contextmanager
+def _destination(root: str, parts: list[str], name: str) -> Iterator[Folder]:
+    """Open the folder of the results, and see that they can have their names there, before anything is downloaded."""
+    with volume.folder(root, parts, "output", make=True) as folder:
+        for wanted in (name, errors_path(name), foreign_path(name)):
+            folder.check(wanted)
+        yield folder
+
+
+class _Collection:
+    """One collect under way."""
+
+    def __init__(self, plan: CollectPlan, files: Files, folder: Folder, held: Spool, progress: Progress | None) -> None:
+        self._plan = plan
+        self._files = files
+        self._folder = folder
+        self._held = held
+        self._progress = progress
+        self._tally = results.Tally()
+        self._join = Join(self._tally)
+        self._sources: list[BinaryIO] = []
+        self._missing = 0
+        self._foreign: Sheet | None = None
+        self._foreign_count = 0
+        self._cut = False
+
+    def run(self, name: str) -> CollectReport:
+        plan, join = self._plan, self._join
+        # In the order of completion too: else a stranger's line would pass for that of a request that has none.
+        known = originals(plan, self._files, self._held, self._progress)
+        if known is not None:
+            join.expect(known.custom_ids())
+        self._take_output()
+        self._take_errors()
+        # Without a count of its own (the status was lost, and the provider tells none) the input is what was found of it.
+        beyond = len(join) - plan.input.requests
+        if known is None and plan.input.requests and beyond > 0:
+            # Nobody can say which; all are stored as results.
+            self._foreign_count += beyond
+        short = (plan.input.requests or len(join)) - len(join) + join.missing
+        self._missing = max(short, 0)
+        if plan.patient:
+            self._wait_for_the_rest(short)
+        if len(join) - join.missing <= 0 and join.foreign and not plan.accept_missing:
+            # To judge by them would be to throw the answers away.
+            strange = f"{join.foreign} name a custom_id that is none of the input's"
+            message = f"the provider's files hold no result line that can be read ({strange}); they are kept there and read again"
+            raise ProblemError(Reason.RESULTS_UNREADABLE, message)
+        good, bad = Sheet(self._held, "results"), Sheet(self._held, "errors")
+        self._write(good, bad, known if short > 0 else None, max(short, 0))
+        failures = self._examples(known)
+        errors_name = errors_path(name)
+        sheets = [(bad, errors_name)] if bad.lines else []
+        foreign = self._kept_foreign(good, bad)
+        if foreign is not None:
+            sheets.append((foreign, foreign_path(name)))
+        spool.publish(self._folder, self._held, [*sheets, (good, name)])
+        return self._report(good, bad, foreign, failures)
+
+    def _take(self, file_id: str | None, kind: str) -> None:
+        """Download one of the provider's files and note which line of it belongs to whom.
+
+        An empty file is an answer: nothing came of the requests that it is for.
+
+        Raises:
+            ProblemError: It can't be downloaded whole, is larger than the destination can hold, or holds something else
+                than result lines.
+        """
+        if file_id is None:
+            return
+        file = self._held.create(kind)
+        number = len(self._sources)
+        # A line that repeats another doesn't count, so only far more than fits is known to be too much already.
+        most = None if self._plan.max_output_bytes is None else 4 * self._plan.max_output_bytes
+        fetch(self._files, file_id, file, most=most, limit=self._plan.max_output_bytes, progress=self._progress)
+        self._sources.append(file)
+        offset, lines, unreadable, last = 0, 0, self._join.malformed, 0
+        file.seek(0)
+        for line in split.lines(volume.chunks(file), MAX_RESULT_BYTES):
+            if isinstance(line, split.Overlong):
+                self._join.malformed += 1
+                self._foreign_count += 1  # too long to be kept
+                lines += 1
+                offset += line.length + 1
+                continue
+            if line and not line.isspace():
+                lines += 1
+                last = self._join.malformed
+                self._place(line, number, offset)
+            offset += len(line) + 1
+        if lines and self._join.malformed > last and offset > os.fstat(file.fileno()).st_size:
+            self._cut = True
+        if lines and self._join.malformed - unreadable == lines and not self._plan.accept_missing:
+            # A page of a proxy, or a file that is not filled yet: to judge by it would be to throw the answers away.
+            raise ProblemError(
+                Reason.RESULTS_UNREADABLE,
+                f"file {file_id} holds no result line that can be read; it is kept at the provider and read again",
+            )
+
+    def _take_output(self) -> None:
+        try:
+            self._take(self._plan.output_file_id, "output")
+        except ProblemError as error:
+            if not self._plan.accept_missing or error.problem.reason not in LOST:
+                raise
+
+    def _place(self, line: bytes | bytearray, number: int, offset: int) -> None:
+        result = results.judge(line)
+        match self._join.place(result, number, offset, len(line)):
+            case Fit.OURS | Fit.REPEATED:
+                return
+            case Fit.ANOTHER_ANSWER if (
+                result.custom_id is not None and self._line(self._join.of(result.custom_id)) == line
+            ):
+                return
+        self._foreign_count += 1
+        self._foreign = self._foreign or Sheet(self._held, "foreign")
+        most = self._plan.max_output_bytes
+        if most is None or self._foreign.bytes <= most:
+            self._foreign.add(line)
+
+    def _line(self, place: Place) -> bytes:
+        return os.pread(self._sources[place.file].fileno(), place.length, place.offset)
+
+    def _kept_foreign(self, good: Sheet, bad: Sheet) -> Sheet | None:
+        """Give the lines that fit no request, if the destination has room for them beside the results."""
+        foreign, most = self._foreign, self._plan.max_output_bytes
+        if foreign is None or (most is not None and good.bytes + bad.bytes + foreign.bytes > most):
+            return None
+        return foreign
+
+    def _take_errors(self) -> None:
+        try:
+            self._take(self._plan.error_file_id, "failures")
+        except ProblemError as error:
+            # Azure may name an errors file that doesn't exist when no request failed.
+            complete = len(self._join) >= self._plan.input.requests and not self._join.missing
+            done_without = complete or self._plan.accept_missing
+            if not done_without or error.problem.reason not in LOST:
+                raise
+
+    def _wait_for_the_rest(self, short: int) -> None:
+        """Judge nothing yet while lines may still come.
+
+        Raises:
+            ProblemError: There are fewer lines than requests, and nothing tells that no more will come.
+        """
+        read = len(self._join) - self._join.missing
+        requests = read + short
+        is_full = read + self._foreign_count >= requests > 0 and not self._cut
+        # Counts may lag behind as files do: that nothing was answered is no proof while nothing can be read.
+        if read and (short <= 0 or read == self._plan.left_out):
+            return
+        if is_full:
+            return
+        message = (
+            f"The batch has ended, but only {read} of {requests} requests have a result line; the others are waited for"
+        )
+        raise ProblemError(Reason.RESULTS_PENDING, message)
+
+    def _write(self, good: Sheet, bad: Sheet, known: Originals | None, short: int) -> None:
+        """Write every request's line to where it belongs; the missing ones get one of ours."""
+        names: dict[int, str] = {}
+        strays: list[str] = []
+        for slot, custom_id in self._join.unanswered(known.custom_ids()) if known is not None else ():
+            if slot < 0:
+                strays.append(custom_id)
+            else:
+                names[slot] = custom_id
+        named = 0
+        for place in self._join.places(by_completion=self._plan.order == "Completion"):
+            if place.length < 0:
+                if place.slot in names:
+                    self._miss(bad, names[place.slot])
+                    named += 1
+                continue
+            line = self._line(place)
+            if place.succeeded:
+                good.add(line)
+            else:
+                result = results.judge(line)
+                self._tally.add_failure(result.custom_id or "", result.code, result.message)
+                bad.add(line)
+            self._check_room(good, bad)
+        for custom_id in strays:
+            self._miss(bad, custom_id)
+            named += 1
+        self._check_room(good, bad)
+        self._tally.add_nameless_failures(short - named)
+
+    def _miss(self, bad: Sheet, custom_id: str) -> None:
+        bad.add(results.missing_line(custom_id))
+        self._tally.add_failure(custom_id, results.MISSING, results.MISSING_MESSAGE)
+
+    def _check_room(self, good: Sheet, bad: Sheet) -> None:
+        most, size = self._plan.max_output_bytes, good.bytes + bad.bytes
+        if most is not None and size > most:
+            raise too_large(None, most)
+
+    def _examples(self, known: Originals | None) -> list[Failure]:
+        """Give the failures that are shown, without what a provider's message quotes of a prompt."""
+        examples = self._tally.failures()
+        doubtful = {name for name, failure in examples if not quotes.is_ours(failure.message)}
+        shown = [quotes.unchecked(failure) for _, failure in examples]
+        for found, request in known.requests(doubtful) if known is not None else ():
+            for place, (name, failure) in enumerate(examples):
+                if name == found:
+                    shown[place] = quotes.checked(failure, request)
+        return shown
+
+    def _report(self, good: Sheet, bad: Sheet, foreign: Sheet | None, failures: list[Failure]) -> CollectReport:
+        tally = self._tally
+        size, digest = good.identity
+        errors_bytes, errors_digest = bad.identity
+        foreign_bytes, foreign_digest = foreign.identity if foreign is not None else (None, None)
+        return CollectReport(
+            bytes=size,
+            requests=good.lines,
+            sha256=digest,
+            errors_bytes=errors_bytes,
+            errors_requests=bad.lines,
+            errors_sha256=errors_digest if bad.lines else "",
+            foreign_requests=self._foreign_count,
+            foreign_bytes=foreign_bytes,
+            foreign_sha256=foreign_digest,
+            request_counts=RequestCounts(
+                total=tally.succeeded + tally.failed, completed=tally.succeeded, failed=tally.failed
+            ),
+            usage=tally.usage,
+            failures=failures,
+            missing=self._missing,
+            malformed_lines=self._join.malformed,
+            foreign_lines=self._join.foreign,
+        )
+
+
+def _key(plan: CollectPlan) -> str:
+    """Tell this collect's temporary files from those of others: the same for every try, different for every batch."""
+    parts = (plan.output_path, plan.input_file_id, plan.output_file_id, plan.error_file_id)
+    return sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:16]

@@ -1,0 +1,117 @@
+"""The custom_ids of the input as it was sent, for the order of the results and the names of what is missing."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from pydantic_core import from_json
+
+from llmbatch.api.reasons import Reason
+from llmbatch.jsonl import sending, skim, split
+from llmbatch.jsonl.lines import MAX_LINE_BYTES, MOST_LINE_BYTES, clean, digest
+from llmbatch.provider.edge.files import Files, Progress
+from llmbatch.transfer.edge import volume
+from llmbatch.transfer.edge.fetch import BrokenOffError, fetch
+from llmbatch.transfer.edge.problem import ProblemError
+from llmbatch.transfer.edge.spool import Spool
+from llmbatch.transfer.pure.plan import CollectPlan
+
+Json = dict[str, Any]
+
+MOST_INPUT_BYTES = 2_000_000_000
+"""No gateway's limits.maxFileBytes is larger."""
+
+
+class Originals:
+    """The lines of the input in a file of ours or, while it is unchanged, the user's."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Hold an open file."""
+        self._file = file
+
+    def custom_ids(self) -> Iterator[str]:
+        """Read the custom_ids in the order of the lines, anew each time."""
+        return (custom_id for custom_id, _ in self._requests())
+
+    def requests(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Json]]:
+        """Read the requests with these digests of their custom_ids, one after the other.
+
+        Those not found are left out, and those whose size makes them cost too much memory.
+        """
+        left = set(wanted)
+        if not left:
+            return
+        for custom_id, request in self._requests():
+            if (name := digest(custom_id)) in left:
+                if request is not None:
+                    yield name, request
+                left.remove(name)
+                if not left:
+                    return
+
+    def _requests(self) -> Iterator[tuple[str, Json | None]]:
+        self._file.seek(0)
+        for line in sending.lines(volume.chunks(self._file), MOST_LINE_BYTES):
+            if isinstance(line, split.Overlong) or not (kept := clean(line)):
+                continue
+            try:
+                request = _read(kept)
+                custom_id = request["custom_id"]
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue  # no line of an input that was validated
+            if isinstance(custom_id, str):
+                yield custom_id, request if len(kept) <= MAX_LINE_BYTES else None
+
+
+def _read(line: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    if len(line) <= MAX_LINE_BYTES:
+        return from_json(line, cache_strings="keys")
+    # A tree of it would take several times its size.
+    named = [member for member in skim.members(line) if from_json(member.key) == "custom_id"]
+    last = named[-1] if named else None
+    return {} if last is None else {"custom_id": from_json(line[last.start : last.end])}
+
+
+def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress | None = None) -> Originals | None:
+    """Find the input: in its volume if it still is what was sent, else at the provider; None: nowhere.
+
+    Raises:
+        ProblemError: The gateway can't be asked just now.
+        OSError: The downloaded input can't be written.
+    """
+    file = _mounted(plan, held)
+    if file is not None:
+        return Originals(file)
+    if plan.input_file_id is None:
+        return None
+    copy = held.create("input")
+    try:
+        fetch(files, plan.input_file_id, copy, most=_most(plan), progress=progress)
+    except ProblemError as error:
+        if plan.patient and isinstance(error, BrokenOffError):
+            # Without it nobody could tell a stranger's line from one that is missing.
+            raise
+        # Gone, far more than was sent, or the provider gives inputs to nobody: the results are stored all the same, in
+        # the order they have.
+        if error.problem.reason in {Reason.RESULTS_UNREADABLE, Reason.REQUEST_REFUSED, Reason.OUTPUT_TOO_LARGE}:
+            return None
+        raise
+    return Originals(copy)
+
+
+def _most(plan: CollectPlan) -> int:
+    """Give what the input can have at the most: with a longer model on each line it may be larger than it was."""
+    return 4 * plan.input.bytes + 1024 * plan.input.requests + 65536 if plan.input.bytes else MOST_INPUT_BYTES
+
+
+def _mounted(plan: CollectPlan, held: Spool) -> BinaryIO | None:
+    if plan.input_root is None or plan.input_path is None:
+        return None
+    try:
+        parts, name = volume.split_path(plan.input_path, "input")
+        with volume.folder(plan.input_root, parts, "input") as folder:
+            file = folder.open(name)
+        held.keep(file)
+        found = sending.identity(volume.chunks(file), plan.model, MOST_LINE_BYTES)
+    except (ProblemError, OSError):
+        return None
+    return file if found == (plan.input.bytes, plan.input.sha256) else None

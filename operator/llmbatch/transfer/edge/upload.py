@@ -1,0 +1,284 @@
+"""The upload transfer: validate the whole input, then stream it. Nothing is sent of an input that isn't valid."""
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import BinaryIO
+from zlib import crc32
+
+from llmbatch.api.batchjob_status import InputStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.jsonl import sending, split
+from llmbatch.jsonl.lines import LineChecker, LineError, clean, why_no_text
+from llmbatch.provider.edge.files import Files, Progress
+from llmbatch.provider.edge.outcome import Answered, Failure, Refused, Unreachable
+from llmbatch.provider.edge.pace import Bounds
+from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
+from llmbatch.provider.edge.uploaded import Search, search
+from llmbatch.transfer.edge import lookout, volume
+from llmbatch.transfer.edge.problem import ProblemError, of_failure, of_os_error
+from llmbatch.transfer.pure.plan import UploadPlan
+from llmbatch.transfer.pure.report import UploadReport
+
+_BLOCK_BYTES = 512 * 1024
+"""Size of what is given to the socket at once."""
+
+
+class ChangedError(Exception):
+    """The input is not what it was when it was validated."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A valid input. All sizes in bytes."""
+
+    status: InputStatus
+    length: int  # of what is sent
+    checksum: int  # CRC-32 of the input: tells a change during the upload, at a fraction of SHA-256's time
+    as_it_is: bool  # the input is sent byte for byte
+
+
+def upload(
+    plan: UploadPlan,
+    data: bytes | None,
+    environ: Mapping[str, str],
+    *,
+    material: Material | None = None,
+    progress: Progress | None = None,
+    bounds: Bounds | None = None,
+) -> UploadReport:
+    """Validate the input and upload it; `data` is the input when the plan has no root. Blocks; foreseen ends are reports."""
+    checker = LineChecker(plan.endpoint, plan.model, plan.max_requests, plan.max_line_bytes)
+    checked = None
+    try:
+        if (problem := lookout.look(plan)) is not None:
+            # Before the input is read: results that can't be stored are not ordered.
+            return UploadReport(problem=problem)
+        route = resolve(plan.connection, environ, material)
+        with _source(plan, data) as source, Files(route, bounds) as files:
+            checked = validate(source, checker, plan, progress)
+            return _Sending(plan, files, source, checker, checked, progress).run()
+    except ProblemError as error:
+        problem = error.problem
+    except ConnectionInvalidError as error:
+        problem = ProblemError(error.reason, str(error)).problem
+    except ChangedError:
+        problem = ProblemError(
+            Reason.INPUT_CHANGED, "the input was changed while it was read; it is read again, so let it be until then"
+        ).problem
+    except OSError as error:
+        problem = of_os_error(error, "input", plan.path or "the input").problem
+    return UploadReport(
+        input=checked.status if checked is not None else None,
+        line_errors=checker.errors,
+        line_error_count=checker.error_count,
+        problem=problem,
+    )
+
+
+@dataclass(frozen=True)
+class _Sending:
+    """A valid input on its way to the provider: once, however often it is tried."""
+
+    plan: UploadPlan
+    files: Files
+    source: BinaryIO
+    checker: LineChecker
+    checked: Checked
+    progress: Progress | None
+
+    def run(self) -> UploadReport:
+        if self.plan.look:
+            found = self._search()
+            if not isinstance(found, Search):
+                # Nothing is sent before it is known what is there.
+                return self._failed(found)
+            if found.file is not None or found.unusable:
+                return self._taken(found)
+        body = _counted(self._content(), self.checked.length, self.progress)
+        result = self.files.upload(self.plan.filename, body, self.checked.length)
+        if isinstance(result, Answered):
+            return UploadReport(file_id=result.value.id, input=self.checked.status)
+        if not _may_be_stored(result):
+            return self._failed(result)
+        found = self._search()
+        if isinstance(found, Search) and (found.file is not None or found.unusable):
+            return self._taken(found)
+        report = self._failed(result)
+        if report.problem is not None and report.problem.reason is Reason.UNUSABLE_ID:
+            return self._useless(report.problem.message)
+        return report.model_copy(
+            update={"unanswered": True, "listed": isinstance(found, Search) and found.whole},
+        )
+
+    def _content(self) -> Iterator[bytes]:
+        self.source.seek(0)
+        return content(self.source, self.checked, self.plan, self.checker)
+
+    def _digest(self) -> str:
+        digest = sha256()
+        for block in self._content():
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _search(self) -> Search | Failure:
+        return search(self.files, self.plan.filename, self.checked.length, self._digest)
+
+    def _taken(self, found: Search) -> UploadReport:
+        if found.file is not None:
+            return UploadReport(file_id=found.file.id, input=self.checked.status)
+        return self._useless("upload file: the gateway's list shows the file under an id that can't be used")
+
+    def _useless(self, message: str) -> UploadReport:
+        """Say that the file is there for nothing; sent again, it would get another such id."""
+        told = f"{message}; the file {self.plan.filename} is left at the provider: delete it there, then make the BatchJob anew"
+        return UploadReport(
+            input=self.checked.status, problem=ProblemError(Reason.UNUSABLE_ID, told, final=True).problem
+        )
+
+    def _failed(self, failure: Failure) -> UploadReport:
+        problem = of_failure(failure, Reason.ROUTE_NOT_FOUND).problem
+        return UploadReport(input=self.checked.status, problem=problem)
+
+
+def _may_be_stored(failure: Failure) -> bool:
+    """Tell whether the file may be at the provider all the same."""
+    match failure:
+        case Unreachable():
+            return failure.sent
+        case Refused():
+            # A conflict may be with the very file that a proxy on the way has stored by sending the request twice.
+            return failure.status == 409 and failure.reason is Reason.REQUEST_REFUSED
+        case _:
+            return False
+
+
+def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress: Progress | None = None) -> Checked:
+    """Read the whole input once and check every line.
+
+    Raises:
+        ProblemError: It is invalid or too large.
+    """
+    size = checksum = 0
+
+    # What can't be made to fit by another model's name or by cleaning need not be read at all.
+    if (whole := source.seek(0, io.SEEK_END)) > 4 * plan.max_bytes:
+        raise _too_large(whole, plan.max_bytes)
+    source.seek(0)
+    if (why := why_no_text(source.read(8))) is not None:
+        checker.no_text(why)
+        raise _invalid(checker)
+    source.seek(0)
+
+    def read() -> Iterator[bytes]:
+        nonlocal size, checksum
+        for chunk in volume.chunks(source):
+            checksum = crc32(chunk, checksum)
+            size += len(chunk)
+            if progress is not None:
+                progress("validate", size, None)
+            yield chunk
+
+    sent = sending.Sent(rewritten=plan.model is not None)
+    for line in sending.lines(sent.watched(read()), plan.max_line_bytes):
+        if isinstance(line, split.Overlong):
+            checker.too_long()
+            continue
+        kept = clean(line)
+        checker.check(kept)
+        if not checker.error_count:
+            sent.add(line, kept, checker.rewrite(kept) if kept else kept)
+    checker.finish()
+    sent.finish()
+    if progress is not None:
+        progress("validate", size, size)
+    if checker.error_count:
+        raise _invalid(checker)
+    if sent.length > plan.max_bytes:
+        raise _too_large(sent.length, plan.max_bytes)
+    status = InputStatus(bytes=sent.length, requests=checker.requests, sha256=sent.sha256, cleaned=sent.cleaned or None)
+    return Checked(status=status, length=sent.length, checksum=checksum, as_it_is=sent.as_it_is)
+
+
+def content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: LineChecker) -> Iterator[bytes]:
+    """Yield what is sent. The last block is held back until the input has proved to be the one that was validated.
+
+    Raises:
+        ChangedError: It is not; the server then has a body that is too short, and drops it.
+    """
+    checksum = 0
+
+    def summed() -> Iterator[bytes]:
+        nonlocal checksum
+        while block := source.read(_BLOCK_BYTES):
+            checksum = crc32(block, checksum)
+            yield block
+
+    read = summed()
+    blocks = read if checked.as_it_is else _made(read, checker, plan.max_line_bytes)
+    held = b""
+    sent = 0
+    for block in blocks:
+        sent += len(block)
+        if sent > checked.length:
+            raise ChangedError
+        if held:
+            yield held
+        held = block
+    if sent != checked.length or checksum != checked.checksum:
+        raise ChangedError
+    yield held
+
+
+def _made(read: Iterator[bytes], checker: LineChecker, limit: int) -> Iterator[bytes]:
+    block = bytearray()
+    try:
+        for line in sending.made(sending.lines(read, limit), checker):
+            block += line
+            block += b"\n"
+            if len(block) >= _BLOCK_BYTES:
+                yield bytes(block)
+                block.clear()
+    except ValueError:
+        raise ChangedError from None  # it was valid before
+    if block:
+        yield bytes(block)
+
+
+def _counted(blocks: Iterator[bytes], length: int, progress: Progress | None) -> Iterator[bytes]:
+    done = 0
+    for block in blocks:
+        yield block
+        done += len(block)
+        if progress is not None:
+            progress("upload", done, length)
+
+
+@contextmanager
+def _source(plan: UploadPlan, data: bytes | None) -> Iterator[BinaryIO]:
+    if plan.root is None or plan.path is None:
+        yield io.BytesIO(data or b"")
+        return
+    parts, name = volume.split_path(plan.path, "input")
+    with volume.folder(plan.root, parts, "input") as folder, folder.open(name) as file:
+        yield file
+
+
+def _too_large(size: int, most: int) -> ProblemError:
+    return ProblemError(
+        Reason.INVALID_INPUT,
+        f"the input has {size} bytes, the gateway's maxFileBytes is {most}; split the input into several BatchJobs",
+        final=True,
+    )
+
+
+def _invalid(checker: LineChecker) -> ProblemError:
+    return ProblemError(Reason.INVALID_INPUT, _summary(checker.errors, checker.error_count), final=True)
+
+
+def _summary(errors: list[LineError], count: int) -> str:
+    told = "; ".join(item.told for item in errors[:3])
+    more = f"; and {count - 3} more" if count > 3 else ""
+    return f"the input can't be sent: {told}{more}"

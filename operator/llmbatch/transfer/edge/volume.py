@@ -1,0 +1,233 @@
+"""Files below a mounted folder, reached without ever leaving it: no '..', and no symbolic link is followed.
+
+A volume is written by others too. A link in it could point at the pod's own files, so links are refused, not resolved.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from typing import BinaryIO
+
+from llmbatch.transfer.edge import placement
+from llmbatch.transfer.edge.problem import Side, invalid, of_os_error
+
+CHUNK_BYTES = 1024 * 1024
+
+
+def split_path(path: str, side: Side) -> tuple[list[str], str]:
+    """Split a relative path into its folders and its name.
+
+    Raises:
+        ProblemError: It is absolute, or has empty, '.' or '..' parts.
+    """
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        raise invalid(side, f"{path}: must be relative to the volume, without '..'")
+    return parts[:-1], parts[-1]
+
+
+class Folder:
+    """A folder of a volume, held open: what is done in it can't be led elsewhere by renaming or linking."""
+
+    def __init__(self, descriptor: int, shown: str, side: Side) -> None:
+        """Hold an open folder; `shown` is its path within the volume, for messages."""
+        self._descriptor = descriptor
+        self._shown = shown
+        self._side = side
+
+    def shown(self, name: str) -> str:
+        """Give the path of a file in here as it may be shown."""
+        return f"{self._shown}/{name}" if self._shown else name
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a regular file to read.
+
+        Raises:
+            ProblemError: There is none, it is a link, or it can't be read.
+        """
+        # Without O_NONBLOCK a named pipe would hold us up before it can be told from a file.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            descriptor = os.open(name, flags, dir_fd=self._descriptor)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise self._link(name) from None
+            raise of_os_error(error, self._side, self.shown(name)) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise invalid(self._side, f"{self.shown(name)}: is not a regular file")
+        return os.fdopen(descriptor, "rb", buffering=0)
+
+    def create(self, name: str) -> BinaryIO:
+        """Make a new file, to write and read, with the permissions that the umask leaves of 0660.
+
+        Raises:
+            ProblemError: It can't be made.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.fdopen(os.open(name, flags, 0o660, dir_fd=self._descriptor), "w+b", buffering=CHUNK_BYTES)
+        except OSError as error:
+            raise of_os_error(error, self._side, self.shown(name)) from None
+
+    def digest(self, name: str) -> tuple[int, str] | None:
+        """Give size and SHA-256 of a file; None: there is none.
+
+        Raises:
+            ProblemError: It is not a regular file, or can't be read.
+        """
+        try:
+            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise of_os_error(error, self._side, self.shown(name)) from None
+        digest, size = sha256(), 0
+        with self.open(name) as file:
+            for chunk in chunks(file):
+                digest.update(chunk)
+                size += len(chunk)
+        return size, digest.hexdigest()
+
+    def check(self, name: str) -> None:
+        """Find out whether a file can have that name here at all, before anything is done for it.
+
+        Raises:
+            ProblemError: The name is too long, or something else than a file has it.
+        """
+        try:
+            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise of_os_error(error, self._side, self.shown(name)) from None
+        if stat.S_ISLNK(found.st_mode):
+            raise self._link(name)
+        if not stat.S_ISREG(found.st_mode):
+            raise invalid(self._side, f"{self.shown(name)}: is not a regular file")
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is anything of that name."""
+        try:
+            os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def why_unwritable(self) -> int:
+        """Give the error that making a file here would meet, without making one; 0: none that is known beforehand."""
+        if os.fstatvfs(self._descriptor).f_flag & os.ST_RDONLY:
+            return errno.EROFS
+        may = os.access(".", os.W_OK | os.X_OK, dir_fd=self._descriptor, effective_ids=True)
+        return 0 if may else errno.EACCES
+
+    def publish(self, temporary: str, name: str, claim: str) -> None:
+        """Give a finished temporary file its name; never takes the place of another file.
+
+        Raises:
+            FileExistsError: There is something of that name.
+            OSError: It can't be done.
+        """
+        placement.place(self._descriptor, temporary, name, claim)
+
+    def claimed(self, prefix: str, suffix: str) -> dict[str, str]:
+        """Give the names that tries have claimed and have not got to the end with, by their claims, which are named so."""
+        found = {}
+        for claim in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now
+            if claim.startswith(prefix) and claim.endswith(suffix):
+                with suppress(OSError):
+                    found[claim] = placement.claimed(self._descriptor, claim)
+        return found
+
+    def begins(self, name: str, whole: str) -> bool:
+        """Tell whether a file is the beginning of another one."""
+        with self.open(name) as part, self.open(whole) as file:
+            return all(file.read(len(chunk)) == chunk for chunk in chunks(part))
+
+    def sync(self) -> None:
+        """Make the names durable."""
+        placement.sync(self._descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._descriptor)
+
+    def remove_all(self, prefix: str, *, but: Collection[str] = ()) -> None:
+        """Remove the files whose names begin so, but those."""
+        for name in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now
+            if name.startswith(prefix) and name not in but:
+                self.remove(name)
+
+    def _link(self, name: str) -> Exception:
+        return invalid(self._side, f"{self.shown(name)}: is a symbolic link, which is not followed")
+
+
+@contextmanager
+def folder(root: str, parts: list[str], side: Side, *, make: bool = False) -> Iterator[Folder]:
+    """Open the folder below `root` that `parts` lead to; missing ones are made on request.
+
+    Raises:
+        ProblemError: It isn't there, is behind a link, or can't be opened.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    walked = ""
+    descriptor = -1
+    try:
+        descriptor = os.open(root, flags)
+        for part in parts:
+            walked = f"{walked}/{part}" if walked else part
+            inner = _inner(descriptor, part, flags | os.O_NOFOLLOW, make=make)
+            os.close(descriptor)
+            descriptor = inner
+    except OSError as error:
+        is_link = descriptor >= 0 and error.errno in {errno.ENOTDIR, errno.ELOOP} and _is_link(walked, descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
+        if is_link:
+            raise invalid(side, f"{walked}: is a symbolic link, which is not followed") from None
+        raise of_os_error(error, side, walked or "the volume") from None
+    try:
+        yield Folder(descriptor, walked, side)
+    finally:
+        os.close(descriptor)
+
+
+def _inner(descriptor: int, part: str, flags: int, *, make: bool) -> int:
+    try:
+        inner = os.open(part, flags, dir_fd=descriptor)
+    except FileNotFoundError:
+        if not make:
+            raise
+        with suppress(FileExistsError):
+            os.mkdir(part, 0o770, dir_fd=descriptor)
+        inner = os.open(part, flags, dir_fd=descriptor)
+        try:
+            # Else the folder, and with it the results in it, would be gone after a power cut.
+            placement.sync(descriptor)
+        except BaseException:
+            os.close(inner)
+            raise
+        return inner
+    if make:
+        # An earlier try may have made it and died before this; a folder that is not ours to sync was not made by us.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    return inner
+
+
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Read a file to its end, about 1 MiB at a time."""
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _is_link(walked: str, descriptor: int) -> bool:
+    try:
+        found = os.stat(walked.rpartition("/")[2], dir_fd=descriptor, follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISLNK(found.st_mode)

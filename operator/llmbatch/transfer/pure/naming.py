@@ -1,0 +1,47 @@
+"""Names that can be made again from what is known, so that a repeat finds what an earlier try made."""
+
+import hashlib
+import json
+
+from llmbatch.transfer.pure.plan import Plan
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_UID = "llmbatch.io/batchjob-uid"
+"""Label on everything made for a BatchJob. The uid, since a BatchJob's name may be longer than a label's 63 characters."""
+MANAGER = "llmbatch"
+CONTAINER = "transfer"
+"""Name of the container that does the work in a transfer pod; others may be put beside it."""
+PASSING = {
+    "upload": frozenset({"look"}),
+    "collect": frozenset({"patient", "acceptMissing", "leftOut", "model"}),
+}
+"""By kind: what may change of a plan while its Job is at work, whose report is then still to be found."""
+
+
+def upload_filename(uid: str, part: int, attempt: int) -> str:
+    """Name an uploaded file, so that the file of a lost answer can be recognised."""
+    return f"{uid}-{part}-{attempt}.jsonl"
+
+
+def is_upload_of(uid: str, filename: str | None) -> bool:
+    """Tell whether a file was uploaded for a BatchJob, from the name that it was given."""
+    return filename is not None and filename.startswith(f"{uid}-") and filename.endswith(".jsonl")
+
+
+def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
+    """Name a transfer Job after its BatchJob and what it is to do, and at which gateway; a new plan is a new Job.
+
+    How the gateway is reached doesn't count: a Job at work is not repeated for a changed time-out.
+    At most 63 characters, since the Job controller copies the name into a label of the pod.
+    """
+    passing = PASSING.get(plan.kind, frozenset())
+    told = {name: value for name, value in plan.dump().items() if name not in passing}
+    if "connection" in told:
+        told["connection"] = {key: told["connection"].get(key) for key in ("url", "filesPath")}
+    digest = hashlib.sha256(f"{uid}\n{json.dumps(told, sort_keys=True)}".encode()).hexdigest()[:10]
+    return f"{job_name[:40].rstrip('-.').replace('.', '-')}-{plan.kind}-{digest}"
+
+
+def batch_metadata(uid: str, part: int, attempt: int, given: dict[str, str]) -> dict[str, str]:
+    """Make the metadata of a batch: the user's, and ours to find it again."""
+    return {**given, "llmbatch_uid": uid, "llmbatch_part": str(part), "llmbatch_attempt": str(attempt)}

@@ -1,0 +1,102 @@
+"""What the operator asks of the transfer, and what the transfer answers; JSON on both ways.
+
+The plan goes into the transfer Job's pod as the environment variable PLAN_VARIABLE; the report comes back as the
+container's termination message, which holds at most REPORT_LIMIT_BYTES bytes. Neither ever holds a credential.
+"""
+
+from typing import Literal
+
+from llmbatch.api.base import Model
+from llmbatch.api.batchjob_status import InputStatus
+from llmbatch.provider.pure.connection import Connection
+
+PLAN_VARIABLE = "LLMBATCH_PLAN"
+
+
+class UploadPlan(Model):
+    """Validate the input and upload it."""
+
+    kind: Literal["upload"] = "upload"
+    connection: Connection
+    filename: str
+    """Name the file gets at the provider: <uid>-<part>-<attempt>.jsonl."""
+    endpoint: str
+    model: str | None = None
+    """Replaces body.model on every line when set."""
+    max_bytes: int
+    max_requests: int
+    max_line_bytes: int = 16 * 1024 * 1024
+    root: str | None = None
+    """Folder where the input's volume is mounted; None: the caller hands the bytes over itself."""
+    path: str | None = None
+    """The input below root."""
+    output_root: str | None = None
+    """Folder where the results' volume is mounted, to be looked at; None: it isn't."""
+    output_path: str | None = None
+    """Where the results are to go, below output_root."""
+    look: bool = False
+    """An earlier try may have sent the file: it is looked for by its name first. Says nothing about what is to be done,
+    so that it makes no other Job."""
+
+
+class CollectPlan(Model):
+    """Download the results, join them with the input, and write them."""
+
+    kind: Literal["collect"] = "collect"
+    connection: Connection
+    input_file_id: str | None = None
+    """The uploaded input, whose order and custom_ids count when the input itself can't be reached."""
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    endpoint: str
+    model: str | None = None
+    """What the upload put in place of body.model, if anything."""
+    order: Literal["Input", "Completion"]
+    input: InputStatus
+    input_root: str | None = None
+    input_path: str | None = None
+    """The input in a volume, where it is mounted; used only while its size and SHA-256 are still those of `input`."""
+    output_root: str
+    output_path: str
+    """Where the results go; the failed ones go beside it, see errors_path()."""
+    patient: bool = False
+    """Results that are not all there yet are a problem (ResultsPending); else the verdict is made with what there is."""
+    left_out: int | None = None
+    """So many lines are all there will be, though they are fewer than the requests; None: one for each request."""
+    accept_missing: bool = False
+    """Files that are gone or can't be read are done without."""
+    max_output_bytes: int | None = None
+    """Most that the destination can hold, results and errors together; None: no limit."""
+
+
+class DiscardPlan(Model):
+    """Delete stored results from a volume, while they still are what was stored."""
+
+    kind: Literal["discard"] = "discard"
+    root: str
+    """Folder where the volume is mounted."""
+    path: str
+    """The results below root; the failed requests are beside them, see errors_path()."""
+    bytes: int
+    sha256: str
+    has_errors: bool = False
+    errors_bytes: int | None = None
+    errors_sha256: str | None = None
+    foreign_bytes: int | None = None
+    """None: nothing was stored of lines that fit no request."""
+    foreign_sha256: str | None = None
+
+
+Plan = UploadPlan | CollectPlan | DiscardPlan
+
+
+def errors_path(path: str) -> str:
+    """Say where the failed requests go, beside the results: out/a.jsonl gives out/a.errors.jsonl."""
+    stem = path.removesuffix(".jsonl")
+    return f"{stem}.errors.jsonl"
+
+
+def foreign_path(path: str) -> str:
+    """Say where lines go that fit no request, beside the results: out/a.jsonl gives out/a.foreign.jsonl."""
+    stem = path.removesuffix(".jsonl")
+    return f"{stem}.foreign.jsonl"

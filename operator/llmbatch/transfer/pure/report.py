@@ -1,0 +1,82 @@
+"""What a transfer answers: the termination message of its container, of at most REPORT_LIMIT_BYTES bytes."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from llmbatch.api.base import Model
+from llmbatch.api.batchjob_status import Failure, InputStatus, RequestCounts, Usage
+from llmbatch.api.reasons import Reason
+from llmbatch.jsonl.lines import LineError
+
+REPORT_LIMIT_BYTES = 4096
+REPORT_PATH = "/dev/termination-log"
+
+
+class Problem(Model):
+    """Why a transfer did not do what was asked."""
+
+    reason: Reason
+    message: str
+    final: bool = False
+    """Trying again can't help (invalid input)."""
+    retry_after_seconds: float | None = None
+    """When the gateway said how long to wait."""
+    side: Literal["input", "output"] | None = None
+    """Which end of the spec it is about, when that isn't the transfer's own: an upload looks at the output too."""
+
+
+class UploadReport(Model):
+    """What became of an upload."""
+
+    kind: Literal["upload"] = "upload"
+    file_id: str | None = Field(None, alias="fileID")
+    input: InputStatus | None = None
+    line_errors: list[LineError] = []
+    """The first ten."""
+    line_error_count: int = 0
+    unanswered: bool = False
+    """The file was sent and may have been stored, but no answer named it."""
+    listed: bool = False
+    """The gateway's list of files was read to its end meanwhile, and does not show it."""
+    problem: Problem | None = None
+
+
+class CollectReport(Model):
+    """What became of the results."""
+
+    kind: Literal["collect"] = "collect"
+    bytes: int = 0
+    requests: int = 0
+    """Lines written as results (succeeded requests)."""
+    sha256: str = ""
+    errors_bytes: int = 0
+    errors_requests: int = 0
+    errors_sha256: str = ""
+    request_counts: RequestCounts | None = None
+    usage: Usage | None = None
+    failures: list[Failure] = []
+    foreign_requests: int = 0
+    """Lines that fit no request and may be worth something: of strangers, unreadable ones, and second answers."""
+    foreign_bytes: int | None = None
+    """Size of what was stored of them; None: nothing, there was no room or there are none."""
+    foreign_sha256: str | None = None
+    missing: int = 0
+    """Requests for which the provider's files have no line that can be read."""
+    malformed_lines: int = 0
+    """Result lines that could not be read; their requests count as having no result."""
+    foreign_lines: int = 0
+    """Result lines whose custom_id is not in the input, or that repeat one that is settled; not among the results."""
+    problem: Problem | None = None
+
+
+class DiscardReport(Model):
+    """What became of results that were to be deleted."""
+
+    kind: Literal["discard"] = "discard"
+    kept: list[str] = []
+    """Files that are still there, each with the reason."""
+    problem: Problem | None = None
+
+
+Report = UploadReport | CollectReport | DiscardReport

@@ -1,0 +1,85 @@
+"""The place for the results, looked at before the input is sent and again before the batch is ordered: both cost."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from llmbatch.api.batchjob import Output
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.seen import Json, Seen
+from llmbatch.runtime.cache import BATCHJOB, Cache
+from llmbatch.transfer.pure import destination
+from llmbatch.transfer.pure.report import Problem
+from llmbatch.transfers.transfers import Transfers
+
+
+@dataclass
+class Destinations:
+    """Looks at destinations."""
+
+    cache: Cache
+    transfers: Transfers
+
+    async def problem(self, seen: Seen) -> Problem | None:
+        """Say what keeps results from being stored there, as far as it can be known by now."""
+        spec = seen.observation.spec
+        if (flaw := destination.flaw(spec)) is not None:
+            message = f"spec.output: {flaw}; correct it, and the job goes on."
+            return Problem(reason=Reason.OUTPUT_INVALID, message=message)
+        if (problem := await self.transfers.output_problem(seen.owner, spec)) is not None:
+            return problem
+        rival = next((name for name in self._rivals(seen)), None)
+        if rival is None:
+            return None
+        message = (
+            f"BatchJob {seen.key.namespace}/{rival}, which is under way, writes its results to the same place as spec.output"
+            " names: name another place there, or wait for its end and move its results away."
+        )
+        return Problem(reason=Reason.OUTPUT_EXISTS, message=message)
+
+    def _rivals(self, seen: Seen) -> Iterator[str]:
+        """Give the jobs that write to the same place and come first: those that are ahead, and else the older ones."""
+        ours = seen.observation.spec.output
+        for key, found in self.cache.in_namespace(BATCHJOB, seen.key.namespace):
+            if key == seen.key or found["metadata"].get("deletionTimestamp") or not _names_alike(seen.raw, found):
+                continue
+            if _comes_first(found, seen.raw) and _is_same(ours, found):
+                yield key.name
+
+
+def _comes_first(other: Json, ours: Json) -> bool:
+    status = other.get("status") or {}
+    try:
+        known = BatchJobStatus.parse(status)
+    except ValidationError:
+        return False
+    if known.holds("Complete") or known.holds("Failed"):
+        return False
+    ordered = known.submission is not None or any(batch.id for batch in known.batches)
+    return ordered or _age(other) < _age(ours)
+
+
+def _names_alike(ours: Json, other: Json) -> bool:
+    # Cheap, for the thousands of jobs that have nothing to do with this one.
+    return bool(_claims_or_objects(ours) & _claims_or_objects(other))
+
+
+def _claims_or_objects(job: Json) -> set[tuple[str, str]]:
+    output: dict[str, Any] = (job.get("spec") or {}).get("output") or {}
+    named = ((kind, place) for kind, place in output.items() if isinstance(place, dict))
+    return {(kind, str(place.get("claimName") or place.get("name"))) for kind, place in named}
+
+
+def _is_same(ours: Output, other: Json) -> bool:
+    try:
+        return destination.is_same(ours, Output.parse(other["spec"]["output"]))
+    except ValidationError:
+        return False
+
+
+def _age(job: Json) -> tuple[str, str]:
+    metadata = job["metadata"]
+    return str(metadata.get("creationTimestamp") or ""), str(metadata.get("uid") or "")

@@ -1,0 +1,117 @@
+"""Stores results in a Secret or a ConfigMap of the BatchJob's own."""
+
+import base64
+from typing import Any
+
+from llmbatch.api.reasons import Reason
+from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.permissions import SECRETS, Resource
+from llmbatch.transfer.pure import naming
+from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.report import Problem
+
+Json = dict[str, Any]
+
+
+async def store(
+    cluster: Cluster, resource: Resource, owner: Owner, name: str, data: dict[str, bytes], *, owned: bool = False
+) -> Problem | None:
+    """Write data into an object of the BatchJob's own; one that exists and isn't is never overwritten.
+
+    Answers the problem that kept the data from being stored, None once it is durably stored. An owned object goes with
+    the BatchJob, one that isn't outlives it.
+    """
+    kind = "Secret" if resource is SECRETS else "ConfigMap"
+    body = _body(resource, owner, name, data, owned=owned)
+    found = await cluster.get(resource, owner.namespace, name)
+    try:
+        if found is None:
+            # Not by apply: something that appears just now must not be overwritten.
+            await cluster.create(resource, owner.namespace, body)
+        elif (problem := _taken(found, kind, owner, name)) is not None:
+            return problem
+        else:
+            await cluster.apply(resource, owner.namespace, name, body)
+    except ClusterError as error:
+        if error.status == 413 or "Too long" in str(error) or "too large" in str(error).lower():
+            size = sum(len(value) for value in data.values())
+            message = (
+                f"The results ({size} bytes) don't fit into a {kind}; name a PersistentVolumeClaim in spec.output."
+            )
+            return Problem(reason=Reason.OUTPUT_TOO_LARGE, message=message)
+        if error.status in (400, 403, 422):
+            message = f"{kind} {owner.namespace}/{name} can't be written: {error}"
+            return Problem(reason=Reason.OUTPUT_INVALID, message=message)
+        raise
+    return None
+
+
+async def taken(cluster: Cluster, resource: Resource, owner: Owner, name: str) -> Problem | None:
+    """Say whether the object exists and is not the BatchJob's; asked before the results are downloaded for nothing."""
+    found = await cluster.get(resource, owner.namespace, name)
+    return None if found is None else _taken(found, "Secret" if resource is SECRETS else "ConfigMap", owner, name)
+
+
+async def settle_ownership(cluster: Cluster, resource: Resource, owner: Owner, name: str, *, owned: bool) -> None:
+    """Have stored results go with the BatchJob, or outlive it, as its spec says now that it can't change any more.
+
+    It may have been changed while they were being stored.
+    """
+    found = await cluster.get(resource, owner.namespace, name)
+    if found is None or _taken(found, "", owner, name) is not None or _is_owned(found, owner) == owned:
+        return
+    references = [item for item in found["metadata"].get("ownerReferences") or [] if item.get("uid") != owner.uid]
+    patch = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]},
+        {"op": "add", "path": "/metadata/ownerReferences", "value": references + [owner.reference()] * owned},
+    ]
+    await cluster.patch(resource, owner.namespace, name, patch)
+
+
+def _taken(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
+    labels = found.get("metadata", {}).get("labels") or {}
+    maker = labels.get(naming.LABEL_UID)
+    if maker == owner.uid or _is_owned(found, owner):
+        return _unfit(found, kind, owner, name)
+    whose = "is not this job's"
+    if labels.get(naming.LABEL_MANAGED_BY) == naming.MANAGER and maker:
+        whose = f"has the results of another BatchJob (uid {maker}), which may be deleted already and has left them"
+    message = (
+        f"{kind} {owner.namespace}/{name}, which spec.output names, exists and {whose}: it is not overwritten."
+        " Name another one in spec.output, or delete it, and the job goes on."
+    )
+    return Problem(reason=Reason.OUTPUT_EXISTS, message=message)
+
+
+def _unfit(found: Json, kind: str, owner: Owner, name: str) -> Problem | None:
+    """Say why an object of the BatchJob's own can't be written any more."""
+    if found.get("immutable"):
+        why = "is immutable"
+    elif found.get("type", "Opaque") != "Opaque":
+        why = f"is of type {found['type']}"
+    elif found.get("metadata", {}).get("deletionTimestamp"):
+        why = "is being deleted"
+    else:
+        return None
+    message = (
+        f"{kind} {owner.namespace}/{name}, which spec.output names, {why}: results can't be written to it."
+        " Name another one in spec.output, or delete it, and the job goes on."
+    )
+    return Problem(reason=Reason.OUTPUT_INVALID, message=message)
+
+
+def _is_owned(found: Json, owner: Owner) -> bool:
+    references = found.get("metadata", {}).get("ownerReferences") or []
+    return any(reference.get("uid") == owner.uid for reference in references)
+
+
+def _body(resource: Resource, owner: Owner, name: str, data: dict[str, bytes], *, owned: bool) -> Json:
+    body: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": owner.metadata(name, owned=owned)}
+    if resource is SECRETS:
+        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        return {**body, "kind": "Secret", "type": "Opaque", "data": encoded}
+    # Results are UTF-8 unless the provider broke its own rules; then nothing of them may be lost either.
+    try:
+        return {**body, "data": {key: value.decode() for key, value in data.items()}}
+    except UnicodeDecodeError:
+        return {**body, "binaryData": {key: base64.b64encode(value).decode() for key, value in data.items()}}
