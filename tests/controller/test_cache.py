@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.batch.pure import remains
+from llmbatch.batch.pure import remote_state
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.runtime.queue import Key
 from llmbatch.runtime.watch import needs_a_look
@@ -59,7 +59,7 @@ def test_settled_jobs(found: Json, settled: bool) -> None:
 
 
 def test_a_false_condition_ends_nothing() -> None:
-    assert not remains.is_ended({"status": {"conditions": [build.condition("Complete", "False")]}})
+    assert not remote_state.is_ended({"status": {"conditions": [build.condition("Complete", "False")]}})
 
 
 def test_phases_are_counted_and_managed_fields_forgotten() -> None:

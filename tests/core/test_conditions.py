@@ -9,7 +9,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import Condition
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Done, Ending, Finish, Stalled, Wait
-from llmbatch.job.pure import closing, conditions
+from llmbatch.job.pure import conditions, next_status
 from tests.support import build
 from tests.support.kstatus import check_status
 
@@ -130,5 +130,5 @@ def test_every_closed_status_keeps_the_rules(status: BatchJobStatus, ending: End
         "deleting": False,
         "now": build.NOW,
     }
-    closed = closing.close(status, status, **given)
+    closed = next_status.close(status, status, **given)
     check_status({"metadata": {"generation": 1}, "status": closed.dump()})

@@ -19,7 +19,7 @@ from llmbatch.batch.pure.decision import (
     Wait,
 )
 from llmbatch.batch.pure.observation import Observation, Stage
-from llmbatch.job.pure import closing
+from llmbatch.job.pure import next_status
 from llmbatch.job.pure.decide import decide
 from llmbatch.transfer.pure.report import Problem
 from tests.support import build
@@ -115,7 +115,7 @@ def test_what_is_kept_when_no_batch_is_found() -> None:
 
 
 def test_a_job_that_begins_anew_has_no_past_and_is_its_own() -> None:
-    before = closing.close(
+    before = next_status.close(
         BatchJobStatus(),
         build.owed().model_copy(update={"uid": ORIGINAL}),
         uid=build.UID,
@@ -127,7 +127,7 @@ def test_a_job_that_begins_anew_has_no_past_and_is_its_own() -> None:
     )
     assert (before.uid, before.phase) == (ORIGINAL, Phase.SUBMITTING)
     ending = Wait(Reason.ACCEPTED, "Seen.")
-    after = closing.close(
+    after = next_status.close(
         before,
         BatchJobStatus(),
         uid=build.UID,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmbatch.batch.pure.submission import horizon, is_unclear
-from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.lenient import WireError
 from llmbatch.provider.pure.pages import Following
 from llmbatch.provider.pure.wire import Page, read_files, read_page
 from tests.support import build

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.batch.pure import remains
+from llmbatch.batch.pure import remote_state
 from tests.support import build
 
 VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}
@@ -19,7 +19,7 @@ VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}
     pytest.param(build.stored().dump(), ["batch batch-1", "file file-err", "file file-in", "file file-out"], id="all files"),
 ])  # fmt: skip
 def test_what_is_at_the_provider_is_named(status: Any, named: list[str]) -> None:
-    assert remains.at_the_provider({"status": status}) == named
+    assert remote_state.at_the_provider({"status": status}) == named
 
 
 @pytest.mark.parametrize(("policy", "seconds"), [
@@ -32,8 +32,8 @@ def test_what_is_at_the_provider_is_named(status: Any, named: list[str]) -> None
     pytest.param("nonsense", 300, id="no policy at all"),
 ])  # fmt: skip
 def test_the_time_for_cleaning_up_is_the_operators_where_the_jobs_can_not_be_read(policy: Any, seconds: float) -> None:
-    assert remains.cleanup_seconds({"spec": {"deletionPolicy": policy}}, 300) == seconds
-    assert remains.cleanup_seconds({"spec": "nonsense"}, 300) == 300
+    assert remote_state.cleanup_seconds({"spec": {"deletionPolicy": policy}}, 300) == seconds
+    assert remote_state.cleanup_seconds({"spec": "nonsense"}, 300) == 300
 
 
 @pytest.mark.parametrize(("policy", "output", "stored", "expected"), [
@@ -46,4 +46,4 @@ def test_the_time_for_cleaning_up_is_the_operators_where_the_jobs_can_not_be_rea
 def test_only_files_in_a_volume_are_deleted_by_us(policy: Any, output: Any, *, stored: bool, expected: bool) -> None:
     status = build.stored().dump() if stored else build.submitted().dump()
     raw = {"spec": build.spec_json(output=output, deletionPolicy=policy), "status": status}
-    assert remains.discards_files(raw) is expected
+    assert remote_state.discards_files(raw) is expected

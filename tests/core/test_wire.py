@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.lenient import WireError
 from llmbatch.provider.pure.refusal import ErrorBody, read_error, retry_after
 from llmbatch.provider.pure.wire import BatchError, Counts, read_batch, read_file, read_page
 

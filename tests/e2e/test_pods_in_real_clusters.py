@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+from llmbatch.transfer.pure import state
 from llmbatch.transfer.pure.state import Ended
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
@@ -78,13 +79,13 @@ def test_the_kubelets_words_about_a_pod_with_a_sidecar_are_read(tenant: Tenant) 
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": pod}}}
     )
 
-    def state() -> object:
+    def read_now() -> object:
         found = tenant.kube.get("job", metadata["name"])
         pods = tenant.kube.items("pods", "-l", f"batch.kubernetes.io/controller-uid={found['metadata']['uid']}")
         return state.read(found, pods, [], build.NOW)
 
     deadline = time.monotonic() + 60
-    while not isinstance(read := state(), Ended) and time.monotonic() < deadline:
+    while not isinstance(read := read_now(), Ended) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert read == Ended(build.upload_report())
     assert isinstance(read, Ended)

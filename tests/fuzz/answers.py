@@ -13,7 +13,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure import facts
 from llmbatch.provider.edge import outcome
 from llmbatch.provider.pure import wire
-from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.lenient import WireError
 from llmbatch.provider.pure.refusal import LONGEST_WAIT_SECONDS
 
 NOW = datetime(2025, 10, 30, 12, 0, tzinfo=UTC)

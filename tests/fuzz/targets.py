@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
-from llmbatch.jsonl import join, results, skim, split
+from llmbatch.jsonl import join, results, scan, split
 from llmbatch.jsonl.lines import MAX_LINE_ERRORS, LineChecker
 from llmbatch.transfer.edge import upload
 from llmbatch.transfer.edge.problem import ProblemError
@@ -72,8 +72,8 @@ def check_upload(data: bytes) -> None:
 def check_skim(data: bytes) -> None:
     """Members stand where they are; what isn't JSON gives SkimError and no endless search."""
     try:
-        found = [(item.key, data[item.start : item.end]) for item in skim.members(data)]
-    except skim.SkimError:
+        found = [(item.key, data[item.start : item.end]) for item in scan.members(data)]
+    except scan.SkimError:
         found = None
     assert found is None or len(found) <= len(data)
     try:

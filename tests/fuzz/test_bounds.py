@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from llmbatch.jsonl import results, skim
+from llmbatch.jsonl import results, scan
 from llmbatch.jsonl.lines import LineChecker
 from llmbatch.provider.edge.client import MAX_BODY_BYTES
 from llmbatch.provider.pure import wire
-from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.lenient import WireError
 from tests.fuzz.model import ENDPOINT
 
 pytestmark = pytest.mark.timeout(60)
@@ -101,6 +101,6 @@ def test_an_answer_takes_no_more_memory_than_a_small_operator_has(value: bytes, 
     ],
 )
 def test_what_does_not_end_is_given_up_in_one_pass(unfinished: bytes) -> None:
-    with pytest.raises(skim.SkimError):
-        list(skim.members(unfinished))
+    with pytest.raises(scan.SkimError):
+        list(scan.members(unfinished))
     assert results.judge(unfinished, long=0) == results.UNREADABLE

@@ -1,7 +1,4 @@
-"""A BatchJob's life without a cluster, with a provider that is a few dictionaries, and a clock that is moved by hand.
-
-Nothing here decides anything: all decisions are those of `decide`, all statuses those of `closing.close`.
-"""
+"""A BatchJob's life without a cluster, by `decide` and `next_status.close`; its provider is a few dictionaries."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -33,7 +30,7 @@ from llmbatch.batch.pure.decision import (
     Wait,
 )
 from llmbatch.batch.pure.observation import FileState, Observation, Stage, stage_of
-from llmbatch.job.pure import closing
+from llmbatch.job.pure import next_status
 from llmbatch.job.pure.decide import decide
 from llmbatch.job.pure.trouble import ending_for
 from llmbatch.transfer.pure.report import Problem
@@ -180,7 +177,7 @@ class World:
         return ending_for(problem, seen.stage, seen.limits)
 
     def _store(self, status: BatchJobStatus, ending: Ending, finish: Finish | None) -> None:
-        self.status = closing.close(
+        self.status = next_status.close(
             self.status,
             status,
             uid=build.UID,

@@ -12,7 +12,7 @@ from llmbatch.api import conditions
 from llmbatch.api.batchgateway import BatchGatewayStatus, Capabilities
 from llmbatch.api.conditions import Condition
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.pure import remains
+from llmbatch.batch.pure import remote_state
 from llmbatch.common.patch import merge_patch
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
@@ -168,7 +168,7 @@ class Health:
         jobs = [
             job
             for job in self.cache.jobs_of(key.namespace, key.name)
-            if not remains.is_ended(self.cache.get(job) or {})
+            if not remote_state.is_ended(self.cache.get(job) or {})
         ]
         waiting = [job for job in jobs if self.cache.get(key) is None or not _is_under_way(self.cache.get(job) or {})]
         spread = min(LONGEST_SPREAD_SECONDS, len(waiting) / WOKEN_A_SECOND)

@@ -7,7 +7,7 @@ leader knows it too. When a place is free, as many are called as there are place
 from dataclasses import dataclass, field
 
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.pure import remains
+from llmbatch.batch.pure import remote_state
 from llmbatch.runtime.cache import Cache, Json
 from llmbatch.runtime.queue import Key
 
@@ -63,7 +63,12 @@ class Slots:
     def _taken(self, gateway: Key) -> set[Key]:
         for job, (_, uid) in list(self._claims.items()):
             held = self.cache.get(job)
-            if held is None or _uid(held) != uid or remains.is_ended(held) or "deletionTimestamp" in held["metadata"]:
+            if (
+                held is None
+                or _uid(held) != uid
+                or remote_state.is_ended(held)
+                or "deletionTimestamp" in held["metadata"]
+            ):
                 # It will never submit.
                 del self._claims[job]
         claimed = {job for job, (of, _) in self._claims.items() if of == gateway}
@@ -80,7 +85,7 @@ class Slots:
 
 def waits(found: Json | None) -> bool:
     """Tell whether a BatchJob waits for a place, as its status says."""
-    if found is None or "deletionTimestamp" in found["metadata"] or remains.is_ended(found):
+    if found is None or "deletionTimestamp" in found["metadata"] or remote_state.is_ended(found):
         return False
     told = (found.get("status") or {}).get("conditions") or []
     return any(item.get("type") == "Ready" and item.get("reason") == Reason.WAITING_FOR_SLOT for item in told)

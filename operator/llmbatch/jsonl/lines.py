@@ -20,7 +20,7 @@ from pydantic_core import from_json
 
 from llmbatch.api.base import Model
 from llmbatch.common.text import one_line
-from llmbatch.jsonl import skim
+from llmbatch.jsonl import scan
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Longest line accepted unless the gateway's maxLineBytes says otherwise. To parse one takes several times its size."""
@@ -153,14 +153,14 @@ class LineChecker:
     def _rewrite_anywhere(self, line: bytes) -> bytes:
         assert self._override is not None  # noqa: S101 - the caller has looked
         edits: list[tuple[int, int, bytes]] = []
-        for outer in skim.members(line):
+        for outer in scan.members(line):
             # A member that is given twice counts as the last one says, so an earlier body may be anything.
             if json.loads(outer.key) != "body" or line[outer.start : outer.start + 1] != b"{":
                 continue
-            models = [inner for inner in skim.members(line, outer.start) if json.loads(inner.key) == "model"]
+            models = [inner for inner in scan.members(line, outer.start) if json.loads(inner.key) == "model"]
             edits += [(inner.start, inner.end, self._override) for inner in models]
             if not models:
-                empty = not any(True for _ in skim.members(line, outer.start))
+                empty = not any(True for _ in scan.members(line, outer.start))
                 new = b'"model": ' + self._override + (b"" if empty else b", ")
                 edits.append((outer.start + 1, outer.start + 1, new))
         # Put together once: to make the line anew for each edit takes a time that grows with the square of their number.

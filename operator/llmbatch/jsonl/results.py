@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from llmbatch.api.batchjob_status import Failure, Usage
 from llmbatch.common.comparing import repeats
 from llmbatch.common.text import one_line
-from llmbatch.jsonl import packed, skim
+from llmbatch.jsonl import packed, scan
 from llmbatch.jsonl.lines import BOM, digest
 
 MAX_FAILURES = 10
@@ -157,11 +157,11 @@ def _parsed(line: bytes | bytearray) -> Any:  # noqa: ANN401 - JSON has no narro
 def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
     """Read a long line but for the inner part of a succeeded answer's body."""
     data: dict[str, Any] = {}
-    for member in skim.members(line, len(BOM) if line.startswith(BOM) else 0):
+    for member in scan.members(line, len(BOM) if line.startswith(BOM) else 0):
         key = json.loads(member.key)
         if key == "response" and line[member.start : member.start + 1] == b"{":
             data[key] = response = {}
-            for inner in skim.members(line, member.start):
+            for inner in scan.members(line, member.start):
                 name = json.loads(inner.key)
                 response[name] = (
                     _skimmed_body(line, inner.start, inner.end)
@@ -181,7 +181,7 @@ def _skimmed_body(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa
     if line[start : start + 1] != b"{":
         return None
     body: dict[str, Any] = {}
-    for member in skim.members(line, start):
+    for member in scan.members(line, start):
         key = json.loads(member.key)
         if key in ("usage", "error"):
             body[key] = _small(line, member.start, member.end)

@@ -13,7 +13,7 @@ from kubernetes.aio import config as kubernetes_config
 from llmbatch.common import backoff
 from llmbatch.kube.clock import Clock
 from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
-from llmbatch.provider.pure import loose, refusal
+from llmbatch.provider.pure import lenient, refusal
 
 Json = dict[str, Any]
 
@@ -251,7 +251,7 @@ def _retry_after(headers: Mapping[str, str], details: Any) -> float | None:  # n
     """Say how long the API server asks to wait, in its header or its body; never longer than its own longest."""
     wait = refusal.retry_after(headers, datetime.now(UTC))
     if wait is None and isinstance(details, dict):
-        wait = loose.number(details.get("retryAfterSeconds"))
+        wait = lenient.number(details.get("retryAfterSeconds"))
     return None if wait is None else min(max(0.0, wait), backoff.LONGEST_SECONDS)
 
 

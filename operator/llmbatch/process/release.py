@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmbatch.api import FINALIZER
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Json
-from llmbatch.batch.pure import remains
+from llmbatch.batch.pure import remote_state
 from llmbatch.job.edge.finalizers import Finalizers
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
@@ -91,8 +91,8 @@ class Release:
     async def _let_go(self, raw: Json) -> None:
         metadata = raw["metadata"]
         key = Key(BATCHJOB, metadata["namespace"], metadata["name"])
-        left = ", ".join(remains.at_the_provider(raw))
-        if left and not remains.is_ended(raw):
+        left = ", ".join(remote_state.at_the_provider(raw))
+        if left and not remote_state.is_ended(raw):
             reason = Reason.RELEASED
             told = f"The operator was uninstalled; {left} stay at the provider. Install it again, and the job goes on."
             if metadata.get("deletionTimestamp"):

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from llmbatch import __version__
 from llmbatch.batch.edge.lookup import Finder
+from llmbatch.batch.edge.lost_uploads import LostUploads
 from llmbatch.batch.edge.polls import Polls
-from llmbatch.batch.edge.strays import Strays
 from llmbatch.batch.edge.submit import Submitter
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
-from llmbatch.batch.pure import remains
+from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.observation import Limits
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.credentials import Credentials
@@ -114,9 +114,17 @@ class Runtime:
         self.submitter = Submitter(cluster, self.gateways, polls, tries, refusals, leads, self.metrics)
         finder = Finder(self.gateways, polls, self.submitter, self.metrics)
         finalizers = Finalizers(cluster)
-        strays = Strays(polls, uploads)
+        lost_uploads = LostUploads(polls, uploads)
         actor = Actor(
-            finalizers, observer, discards, self.transfers, self.submitter, finder, strays, self.metrics, self.recorder
+            finalizers,
+            observer,
+            discards,
+            self.transfers,
+            self.submitter,
+            finder,
+            lost_uploads,
+            self.metrics,
+            self.recorder,
         )
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.passes = Passes(self.cache, self.queue, max(2, settings.workers // 4))
@@ -245,4 +253,4 @@ class Runtime:
 
 def _came_back(before: Json | None, after: Json) -> bool:
     """Tell whether a job that had ended hasn't any more: its status was restored, or written by another hand."""
-    return before is not None and remains.is_ended(before) and not remains.is_ended(after)
+    return before is not None and remote_state.is_ended(before) and not remote_state.is_ended(after)

@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from llmbatch.api import FINALIZER
-from llmbatch.batch.pure import lifecycle, remains
+from llmbatch.batch.pure import lifecycle, remote_state
 from llmbatch.runtime.queue import Key
 
 Json = dict[str, Any]
@@ -116,16 +116,16 @@ def is_settled(found: Json) -> bool:
     """Tell whether there is nothing at all left to do for a BatchJob, so that a pass need not even read it."""
     metadata, status = found.get("metadata") or {}, found.get("status") or {}
     return (
-        remains.is_ended(found)
+        remote_state.is_ended(found)
         and "deletionTimestamp" not in metadata
-        and (FINALIZER in (metadata.get("finalizers") or [])) == remains.discards_files(found)
+        and (FINALIZER in (metadata.get("finalizers") or [])) == remote_state.discards_files(found)
         and status.get("observedGeneration") == metadata.get("generation")
     )
 
 
 def _is_active(found: Json) -> bool:
     status = found.get("status") or {}
-    if remains.is_ended(found) or status.get("output"):
+    if remote_state.is_ended(found) or status.get("output"):
         return False
     batch: Json = next(iter(status.get("batches") or []), {})
     if batch.get("id"):

@@ -17,7 +17,7 @@ from llmbatch.batch.pure.observation import Stage
 from llmbatch.batch.pure.submission import by_use, horizon, is_of_another_attempt, is_over
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.pure import closing
+from llmbatch.job.pure import next_status
 from llmbatch.job.pure.decide import decide
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
 from llmbatch.provider.pure.wire import RemoteBatch
@@ -207,7 +207,7 @@ def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
     """Give the whole status of a job whose batch is another one now: phase and progress were those of the former."""
     observation = seen.observation
     status = facts.with_other(observation.status, kept, observation.now)
-    return closing.close(
+    return next_status.close(
         seen.stored,
         status,
         uid=observation.uid,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure.decision import Finish
-from llmbatch.job.pure.farewell import Note
+from llmbatch.job.pure.retained import Note
 from llmbatch.transfer.pure.report import Problem
 
 __all__ = ["Note", "Outcome"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.batch.pure import remains
+from llmbatch.batch.pure import remote_state
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ def is_there(found: Json, after: BatchJobStatus) -> bool:
 
 
 def _is_ended(status: Json) -> bool:
-    return remains.is_ended({"status": status})
+    return remote_state.is_ended({"status": status})
 
 
 def _ids(status: Json) -> set[str]:

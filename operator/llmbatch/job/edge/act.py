@@ -7,9 +7,9 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge import calls
 from llmbatch.batch.edge.lookup import Finder
+from llmbatch.batch.edge.lost_uploads import LostUploads
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Json, Seen
-from llmbatch.batch.edge.strays import Strays
 from llmbatch.batch.edge.submit import Submitter
 from llmbatch.batch.pure import facts, late
 from llmbatch.batch.pure.decision import (
@@ -32,10 +32,10 @@ from llmbatch.batch.pure.decision import (
 from llmbatch.batch.pure.observation import Stage
 from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.edge.closing import Closer
+from llmbatch.job.edge.cleanup import Cleanup
 from llmbatch.job.edge.finalizers import Finalizers
 from llmbatch.job.edge.observe import Observer
-from llmbatch.job.pure import farewell
+from llmbatch.job.pure import retained
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.provider.edge.outcome import Answered, NotFound, Refused
 from llmbatch.runtime.cache import BATCHJOB
@@ -61,13 +61,13 @@ class Actor:
     transfers: Transfers
     submitter: Submitter
     finder: Finder
-    strays: Strays
+    lost_uploads: LostUploads
     metrics: Metrics
     recorder: Recorder
 
     def __post_init__(self) -> None:
         """Make what ends jobs."""
-        self.closer = Closer(self.observer.polls, self.transfers, self.strays)
+        self.cleanup = Cleanup(self.observer.polls, self.transfers, self.lost_uploads)
 
     async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
         """Do an effect."""
@@ -101,13 +101,13 @@ class Actor:
             case Cancel(batch_id):
                 return await self._cancel(seen, batch_id)
             case DeleteFiles(file_ids):
-                status, problem = await self.closer.delete_files(seen, _client(seen), file_ids)
+                status, problem = await self.cleanup.delete_files(seen, _client(seen), file_ids)
                 if problem is None and seen.plan is not None:
                     # Its report would be read again, and the file found again that is gone now.
                     await self.transfers.jobs.remove(seen.owner, seen.plan)
                 return Outcome(status, problem, after=1.0 if problem else 0.0)
             case Finish():
-                outcome = await self.closer.finish(seen, effect)
+                outcome = await self.cleanup.finish(seen, effect)
                 if outcome.finish is not None:
                     self._forget(seen)
                 return outcome
@@ -121,18 +121,18 @@ class Actor:
         if not done or seen.observation.stage is not Stage.INPUT:
             # It was put back on a job under way, of which there is nothing new to tell.
             return Outcome(seen.stored, stale=True)
-        self.strays.uploads.first(seen.owner.uid)
+        self.lost_uploads.uploads.first(seen.owner.uid)
         return Outcome(seen.observation.status, after=0.0)
 
     async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
         observation = seen.observation
         if observation.deleted_at is not None:
-            if not effect.left_behind and (problem := await self.strays.delete(seen)):
+            if not effect.left_behind and (problem := await self.lost_uploads.delete(seen)):
                 return Outcome(seen.stored, problem, after=problem.retry_after_seconds or 5.0)
             await self.discards.end(seen)
             subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
             # Before it is gone: if this process died in between, nobody would know what was left.
-            for note in (*farewell.notes(observation, effect), *farewell.of_the_original(observation)):
+            for note in (*retained.notes(observation, effect), *retained.of_the_original(observation)):
                 await self.recorder.tell(subject, *note)
         if not await self.finalizers.remove(seen.key, seen.raw):
             return Outcome(seen.stored, stale=True)
@@ -152,7 +152,7 @@ class Actor:
 
     def _forget(self, seen: Seen) -> None:
         self.observer.forget(seen.key, seen.owner.uid)
-        self.strays.uploads.forget(seen.owner.uid)
+        self.lost_uploads.uploads.forget(seen.owner.uid)
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
@@ -167,7 +167,7 @@ class Actor:
         plan, client = seen.plan, _client(seen)
         if plan is None or plan.kind != "upload":
             raise NoClientError("an upload without a plan")
-        self.strays.uploads.begun(seen.owner.uid)
+        self.lost_uploads.uploads.begun(seen.owner.uid)
         if seen.data is None:
             problem = await self.transfers.jobs.start(seen.owner, seen.observation.spec, client.spec, plan)
             return Outcome(seen.observation.status, problem, after=0.5)

@@ -14,7 +14,7 @@ from llmbatch.batch.pure.observation import FileState, Limits, Observation, Stag
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
-from llmbatch.job.edge import owed
+from llmbatch.job.edge import unanswered
 from llmbatch.job.edge.observe_file import FileObserver
 from llmbatch.job.edge.observe_results import ResultsObserver
 from llmbatch.job.edge.observe_transfer import TransferObserver
@@ -49,10 +49,10 @@ class Observer:
     uploads: Uploads
     limits: Limits
     tries: Tries
-    _owed: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # intents whose answer is owed
-    _over: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # stages, once there is a batch
-    _deleted: owed.FirstSeen = field(default_factory=owed.FirstSeen)
-    _looked: owed.FirstSeen = field(default_factory=owed.FirstSeen)  # looks at late results
+    _owed: unanswered.FirstSeen = field(default_factory=unanswered.FirstSeen)  # intents whose answer is owed
+    _over: unanswered.FirstSeen = field(default_factory=unanswered.FirstSeen)  # stages, once there is a batch
+    _deleted: unanswered.FirstSeen = field(default_factory=unanswered.FirstSeen)
+    _looked: unanswered.FirstSeen = field(default_factory=unanswered.FirstSeen)  # looks at late results
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
@@ -72,12 +72,12 @@ class Observer:
         annotations = metadata.get("annotations") or {}
         deleted, now = metadata.get("deletionTimestamp"), self.gateways.cluster.now()
         finalizer = FINALIZER in (metadata.get("finalizers") or [])
-        lost = owed.is_lost(stored, finalizer=finalizer)
+        lost = unanswered.is_lost(stored, finalizer=finalizer)
         observation = Observation(
             uid=metadata["uid"],
             generation=metadata["generation"],
             spec=spec,
-            status=owed.with_lost_answer(raw, stored, now) if lost else stored,
+            status=unanswered.with_lost_answer(raw, stored, now) if lost else stored,
             now=now,
             limits=self.limits,
             finalizer=finalizer,

@@ -13,11 +13,11 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.writing import write_unmoved
-from llmbatch.batch.pure import remains
+from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.decision import Ending, Stalled
 from llmbatch.batch.pure.observation import Stage, stage_of
 from llmbatch.common.patch import merge_patch
-from llmbatch.job.pure import closing
+from llmbatch.job.pure import next_status
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import JOBS
@@ -53,7 +53,7 @@ class Publisher:
         if outcome.gone:
             return
         observation, before = seen.observation, seen.stored
-        after = closing.close(
+        after = next_status.close(
             before,
             outcome.status,
             uid=observation.uid,
@@ -159,7 +159,7 @@ class Publisher:
             )
 
     async def _say(self, key: Key, raw: Json, *, status: str, kind: str, reason: Reason, message: str) -> None:
-        if remains.is_ended(raw):
+        if remote_state.is_ended(raw):
             # The verdict stays, whatever happens on the way out.
             return
         found = raw.get("status") or {}

@@ -13,7 +13,7 @@ from llmbatch.api import FINALIZER
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Json, Seen
-from llmbatch.batch.pure import late, remains
+from llmbatch.batch.pure import late, remote_state
 from llmbatch.batch.pure.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
 from llmbatch.gateway.health import Health
 from llmbatch.job.edge.act import Actor
@@ -225,7 +225,7 @@ class Reconciler:
         told = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
         # No more than this process has seen of it: another API server's clock may be minutes ahead.
         held = min(told, self.observer.deleted_seconds(metadata))
-        return remains.cleanup_seconds(raw, self.observer.limits.cleanup_seconds) - max(0.0, held)
+        return remote_state.cleanup_seconds(raw, self.observer.limits.cleanup_seconds) - max(0.0, held)
 
     def _overdue(self, raw: Json) -> float:
         """Give the seconds since the time for cleaning up was over, by the API server's clock alone; negative: it isn't."""
@@ -233,7 +233,7 @@ class Reconciler:
         if not deleted or FINALIZER not in (raw["metadata"].get("finalizers") or []):
             return -math.inf
         held = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
-        return held - remains.cleanup_seconds(raw, self.observer.limits.cleanup_seconds)
+        return held - remote_state.cleanup_seconds(raw, self.observer.limits.cleanup_seconds)
 
     def _is_out_of_time(self, key: Key) -> bool:
         """Tell whether a pass over an object would only let it go, without a call to its gateway."""
@@ -242,9 +242,9 @@ class Reconciler:
     async def _let_go(self, key: Key, raw: Json) -> Ending:
         """Take the finalizer off by the metadata alone: neither status nor gateway may hold an object for ever."""
         log.warning("an object is let go unseen", extra={"object": "/".join(key), "status": raw.get("status")})
-        known = remains.at_the_provider(raw)
+        known = remote_state.at_the_provider(raw)
         told = f"Let go unseen; perhaps left at the provider: {', '.join(known) or 'nothing is known'}. Look there."
-        if remains.discards_files(raw):
+        if remote_state.discards_files(raw):
             told += " Results in a volume were to be deleted; they may be there still."
         subject = Subject(BATCHJOB, key.namespace, key.name, raw["metadata"].get("uid", ""))
         await self.publisher.recorder.tell(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)

@@ -18,7 +18,7 @@ from llmbatch.provider.edge.routes import Probe
 from llmbatch.provider.pure import about, shortage, wire
 from llmbatch.provider.pure.connection import Connection
 from llmbatch.provider.pure.ids import is_safe_id, path_segment
-from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.lenient import WireError
 from llmbatch.provider.pure.wire import FilePage, Page, RemoteBatch, RemoteFile, UnusableIdError
 
 CREATE_SECONDS = 30.0

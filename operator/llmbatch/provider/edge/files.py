@@ -14,7 +14,7 @@ from llmbatch.provider.edge.pace import Bounds, Pace
 from llmbatch.provider.edge.route import Route
 from llmbatch.provider.pure import wire
 from llmbatch.provider.pure.ids import is_safe_id, path_segment
-from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure.lenient import WireError
 from llmbatch.provider.pure.wire import FilePage, RemoteFile, UnusableIdError
 
 Progress = Callable[[str, int, int | None], None]

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
-from llmbatch.provider.pure import loose
-from llmbatch.provider.pure.loose import WireError
+from llmbatch.provider.pure import lenient
+from llmbatch.provider.pure.lenient import WireError
 
 Kind = Literal["files", "batches"]
 State = Literal["ok", "unauthorized", "no_route", "unsupported", "unreachable", "mismatch"]
@@ -63,7 +63,7 @@ def read(body: bytes) -> Listed:
     if text[:1] == b"<":
         return Listed(otherwise="a web page (of a login, perhaps)")
     try:
-        data = loose.unwrapped(body)
+        data = lenient.unwrapped(body)
     except WireError:
         return Listed(otherwise="something that is not JSON")
     entries = (data.get("data") or data.get("value") or data.get("data")) if isinstance(data, dict) else None
@@ -81,9 +81,9 @@ def read(body: bytes) -> Listed:
 
 def _kind(entry: Any) -> str:  # noqa: ANN401 - JSON has no narrower type
     """Say whether an entry is of files or batches; one that says little may be of either."""
-    if not isinstance(entry, dict) or loose.text(entry.get("id")) is None:
+    if not isinstance(entry, dict) or lenient.text(entry.get("id")) is None:
         return "neither"
-    said = loose.text(entry.get("object"))
+    said = lenient.text(entry.get("object"))
     if said is not None:
         return _OBJECTS.get(said.lower(), "neither")
     return next((kind for kind, members in _MEMBERS.items() if members & entry.keys()), "either")

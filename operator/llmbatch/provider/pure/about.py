@@ -7,7 +7,7 @@ somebody else.
 from collections.abc import Callable
 from typing import TypeVar
 
-from llmbatch.provider.pure import loose
+from llmbatch.provider.pure import lenient
 from llmbatch.provider.pure.wire import RemoteBatch, RemoteFile
 
 Named = TypeVar("Named", RemoteBatch, RemoteFile)
@@ -20,7 +20,7 @@ def this(asked: str, read: Callable[[bytes], Named]) -> Callable[[bytes], Named]
     def check(body: bytes) -> Named:
         found = read(body)
         if found.id != asked:
-            raise loose.WireError(MIXED_UP.format("batch" if isinstance(found, RemoteBatch) else "file"))
+            raise lenient.WireError(MIXED_UP.format("batch" if isinstance(found, RemoteBatch) else "file"))
         return found
 
     return check
@@ -31,11 +31,11 @@ def deletion_of(file_id: str) -> Callable[[bytes], None]:
 
     def check(body: bytes) -> None:
         try:
-            named = loose.text(loose.mapping(loose.unwrapped(body)).get("id"))
-        except loose.WireError:
+            named = lenient.text(lenient.mapping(lenient.unwrapped(body)).get("id"))
+        except lenient.WireError:
             return
         if named not in (None, file_id):
-            raise loose.WireError(MIXED_UP.format("file"))
+            raise lenient.WireError(MIXED_UP.format("file"))
 
     return check
 

@@ -4,7 +4,7 @@ import re
 from urllib.parse import quote, unquote
 
 from llmbatch.common.text import one_line
-from llmbatch.provider.pure import loose
+from llmbatch.provider.pure import lenient
 
 MAX_ID = 1024
 """Characters of the longest id that is used; a longer one would make URLs that proxies refuse."""
@@ -34,7 +34,7 @@ def file_id(value: object) -> str | None:
     One that is not safe is kept, fit to be shown and still not safe, so that its download fails and says why: without it
     there'd be no results to miss.
     """
-    found = loose.text(value)
+    found = lenient.text(value)
     if found is None or is_safe_id(found):
         return found
     shown = one_line(found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from llmbatch.provider.pure import loose
+from llmbatch.provider.pure import lenient
 
 ORDERED = 10
 """So many entries in a row, each older than the one before, are no coincidence."""
@@ -101,14 +101,14 @@ def entries_of(body: bytes) -> tuple[dict[str, Any], list[Any]]:
     """Read the body of a list; answers it and its entries.
 
     Raises:
-        loose.WireError: It is not a list, or tells of an error.
+        lenient.WireError: It is not a list, or tells of an error.
     """
-    data = loose.mapping(loose.unwrapped(body))
+    data = lenient.mapping(lenient.unwrapped(body))
     if data.get("error"):
-        raise loose.WireError("the list tells of an error")
+        raise lenient.WireError("the list tells of an error")
     entries = data.get("data") or data.get("value") or data.get("data")  # very old previews of Azure said "value"
     if not isinstance(entries, list):
-        raise loose.WireError("the body has no list in 'data'")
+        raise lenient.WireError("the body has no list in 'data'")
     return data, entries
 
 

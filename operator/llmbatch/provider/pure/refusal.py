@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from llmbatch.common.text import one_line
-from llmbatch.provider.pure import loose
+from llmbatch.provider.pure import lenient
 
 LONGEST_WAIT_SECONDS = 24 * 3600.0
 """A gateway that asks for more (a date far off, milliseconds for seconds) is asked again all the same."""
@@ -31,24 +31,24 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBod
     Kong's own answers have `message` and no `error`; the provider's have an `error` object.
     """
     try:
-        data = loose.unwrapped(body)
-    except loose.WireError:
+        data = lenient.unwrapped(body)
+    except lenient.WireError:
         return _plain(status, headers, body)
     if isinstance(data, dict):
         error = data.get("error")
         if isinstance(error, dict) and error:
-            code = loose.short(error.get("code")) or loose.short(error.get("type"))
+            code = lenient.short(error.get("code")) or lenient.short(error.get("type"))
             return ErrorBody(
                 source="provider",
                 code=code,
-                message=loose.short(error.get("message")) or f"HTTP {status}",
+                message=lenient.short(error.get("message")) or f"HTTP {status}",
                 shaped="message" in error,
             )
         if isinstance(error, str) and error:
             return ErrorBody(
-                source="provider", code=loose.short(data.get("code")), message=one_line(error) or f"HTTP {status}"
+                source="provider", code=lenient.short(data.get("code")), message=one_line(error) or f"HTTP {status}"
             )
-        message = loose.short(data.get("message"))
+        message = lenient.short(data.get("message"))
         if message is not None:
             return ErrorBody(source="kong", code=None, message=message)
     return ErrorBody(source="unknown", code=None, message=f"HTTP {status}")
@@ -77,10 +77,10 @@ def _seconds(value: str, clock: datetime) -> float | None:
     if (moment := _moment(value)) is not None:
         return (moment - clock).total_seconds()
     first = value.split(",", maxsplit=1)[0].strip()
-    if (number := loose.number(first)) is not None:
+    if (number := lenient.number(first)) is not None:
         return number
     duration = _DURATION.fullmatch(first)
-    return loose.number(duration[1]) if duration else None
+    return lenient.number(duration[1]) if duration else None
 
 
 def _moment(value: str) -> datetime | None:

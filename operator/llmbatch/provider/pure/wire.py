@@ -1,7 +1,7 @@
 """What the gateway answers about batches and files, read tolerantly: unknown things are let be.
 
 Providers differ in types (numbers as strings, moments as ISO 8601), in case, and in what they leave out. Only what can't
-be told at all raises loose.WireError.
+be told at all raises lenient.WireError.
 """
 
 import re
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from llmbatch.common.text import one_line
-from llmbatch.provider.pure import loose, pages
+from llmbatch.provider.pure import lenient, pages
 from llmbatch.provider.pure.ids import MAX_ID, file_id, is_safe_id
 
 TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -116,7 +116,7 @@ class FilePage(pages.Listed):
     """Names of files whose ids no path can hold."""
 
 
-class UnusableIdError(loose.WireError):
+class UnusableIdError(lenient.WireError):
     """A batch or file that was made, under an id that is missing, or that no path can hold; the message shows it."""
 
 
@@ -124,9 +124,9 @@ def read_batch(body: bytes) -> RemoteBatch:
     """Read a batch object.
 
     Raises:
-        loose.WireError: It is no JSON object, or has no usable id.
+        lenient.WireError: It is no JSON object, or has no usable id.
     """
-    data = loose.mapping(loose.unwrapped(body))
+    data = lenient.mapping(lenient.unwrapped(body))
     return _batch(data, _own_id(data))
 
 
@@ -134,24 +134,24 @@ def read_file(body: bytes) -> RemoteFile:
     """Read a file object.
 
     Raises:
-        loose.WireError: It is no JSON object, or has no usable id.
+        lenient.WireError: It is no JSON object, or has no usable id.
     """
-    return _file(loose.unwrapped(body))
+    return _file(lenient.unwrapped(body))
 
 
 def read_files(body: bytes) -> FilePage:
     """Read one page of files; entries without a usable id are kept apart.
 
     Raises:
-        loose.WireError: It is not a list of files.
+        lenient.WireError: It is not a list of files.
     """
     data, entries = pages.entries_of(body)
     files, unusable = [], []
     for entry in entries:
         try:
             files.append(_file(entry))
-        except loose.WireError:
-            if isinstance(entry, dict) and (name := loose.text(entry.get("filename"))) is not None:
+        except lenient.WireError:
+            if isinstance(entry, dict) and (name := lenient.text(entry.get("filename"))) is not None:
                 unusable.append(name)
     # One without a name can't be recognised.
     unreadable = len(entries) - sum(file.filename is not None for file in files) - len(unusable)
@@ -160,14 +160,14 @@ def read_files(body: bytes) -> FilePage:
 
 
 def _file(value: object) -> RemoteFile:
-    data = loose.mapping(value)
+    data = lenient.mapping(value)
     return RemoteFile(
         id=_own_id(data),
         status=_status(data),
-        bytes=loose.count(data.get("bytes")),
-        status_details=loose.short(data.get("status_details")),
-        filename=loose.text(data.get("filename")),
-        created_at=loose.moment(data.get("created_at")),
+        bytes=lenient.count(data.get("bytes")),
+        status_details=lenient.short(data.get("status_details")),
+        filename=lenient.text(data.get("filename")),
+        created_at=lenient.moment(data.get("created_at")),
     )
 
 
@@ -175,7 +175,7 @@ def read_page(body: bytes) -> Page:
     """Read one page of batches; entries without a usable id are kept apart.
 
     Raises:
-        loose.WireError: It is not a list of batches.
+        lenient.WireError: It is not a list of batches.
     """
     data, entries = pages.entries_of(body)
     batches, unusable, moments = [], [], []
@@ -184,9 +184,9 @@ def read_page(body: bytes) -> Page:
             continue
         try:
             batches.append(_batch(entry, _own_id(entry)))
-        except loose.WireError:
+        except lenient.WireError:
             unusable.append(_batch(entry, ""))
-        moments.append(loose.moment(entry.get("created_at")))
+        moments.append(lenient.moment(entry.get("created_at")))
     unreadable = len(entries) - len(moments)
     return Page(batches=tuple(batches), unusable=tuple(unusable), **_page(data, batches, unreadable, moments))
 
@@ -198,7 +198,7 @@ def _page(
     moments: list[datetime | None],
 ) -> dict[str, Any]:
     """Read what pages of batches and of files have in common."""
-    last = loose.text(data.get("last_id")) or (found[-1].id if found else None)
+    last = lenient.text(data.get("last_id")) or (found[-1].id if found else None)
     return {
         "more": pages.says_more(data),
         "last_id": last if last and is_safe_id(last) else None,
@@ -221,26 +221,26 @@ def _batch(data: Mapping[str, Any], own_id: str) -> RemoteBatch:
         output_file_id=file_id(data.get("output_file_id")),
         error_file_id=file_id(data.get("error_file_id")),
         counts=Counts(
-            total=loose.count(counts.get("total")),
-            completed=loose.count(counts.get("completed")),
-            failed=loose.count(counts.get("failed")),
+            total=lenient.count(counts.get("total")),
+            completed=lenient.count(counts.get("completed")),
+            failed=lenient.count(counts.get("failed")),
         ),
-        created_at=loose.moment(data.get("created_at")),
-        in_progress_at=loose.moment(data.get("in_progress_at")),
-        finalizing_at=loose.moment(data.get("finalizing_at")),
-        completed_at=loose.moment(data.get("completed_at")),
-        failed_at=loose.moment(data.get("failed_at")),
-        expired_at=loose.moment(data.get("expired_at")),
-        cancelled_at=loose.moment(data.get("cancelled_at")) or loose.moment(data.get("canceled_at")),
-        expires_at=loose.moment(data.get("expires_at")),
+        created_at=lenient.moment(data.get("created_at")),
+        in_progress_at=lenient.moment(data.get("in_progress_at")),
+        finalizing_at=lenient.moment(data.get("finalizing_at")),
+        completed_at=lenient.moment(data.get("completed_at")),
+        failed_at=lenient.moment(data.get("failed_at")),
+        expired_at=lenient.moment(data.get("expired_at")),
+        cancelled_at=lenient.moment(data.get("cancelled_at")) or lenient.moment(data.get("canceled_at")),
+        expires_at=lenient.moment(data.get("expires_at")),
         metadata={str(key): value for key, value in metadata.items() if isinstance(value, str)},
         errors=tuple(_errors(data.get("errors"))),
-        is_nameless=not metadata and not any(loose.short(data.get(name)) for name in ("input_file_id", "input_blob")),
+        is_nameless=not metadata and not any(lenient.short(data.get(name)) for name in ("input_file_id", "input_blob")),
     )
 
 
 def _status(data: Mapping[str, Any]) -> str:
-    value = (loose.text(data.get("status")) or "").lower()
+    value = (lenient.text(data.get("status")) or "").lower()
     # Nothing is trimmed into a status that would end a batch.
     return value if _STATUS.fullmatch(value.replace(" ", "_")) else "unknown"
 
@@ -249,10 +249,10 @@ def _errors(value: object) -> list[BatchError]:
     entries = value.get("data") if isinstance(value, dict) else value
     return [
         BatchError(
-            code=loose.short(entry.get("code")) or "unknown",
-            message=loose.short(entry.get("message")) or "",
-            line=loose.count(entry.get("line")),  # a string in Azure's specification
-            param=loose.short(entry.get("param")),
+            code=lenient.short(entry.get("code")) or "unknown",
+            message=lenient.short(entry.get("message")) or "",
+            line=lenient.count(entry.get("line")),  # a string in Azure's specification
+            param=lenient.short(entry.get("param")),
         )
         for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, dict)
@@ -260,11 +260,11 @@ def _errors(value: object) -> list[BatchError]:
 
 
 def _own_id(data: Mapping[str, Any]) -> str:
-    value = loose.text(data.get("id"))
+    value = lenient.text(data.get("id"))
     if value is None:
         if "error" not in data and _MARKS & data.keys():
             raise UnusableIdError("it has no id")
-        raise loose.WireError("the body has no id")
+        raise lenient.WireError("the body has no id")
     if not is_safe_id(value):
         raise UnusableIdError(
             f"its id has characters that no id may have, or more than {MAX_ID} of them: {one_line(value, 64)}"

@@ -18,7 +18,7 @@ from llmbatch.provider.edge.pace import Bounds
 from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
 from llmbatch.provider.pure import quotes
 from llmbatch.transfer.edge import spool, volume
-from llmbatch.transfer.edge.fetch import fetch, too_large
+from llmbatch.transfer.edge.fetch import LOST, fetch, too_large
 from llmbatch.transfer.edge.originals import Originals, originals
 from llmbatch.transfer.edge.problem import ProblemError, of_os_error
 from llmbatch.transfer.edge.spool import Sheet, Spool
@@ -28,9 +28,6 @@ from llmbatch.transfer.pure.report import CollectReport
 
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 """Longest result line that is read; one of embeddings may have tens of megabytes."""
-
-LOST = frozenset({Reason.RESULTS_UNREADABLE, Reason.UNUSABLE_ID})
-"""Files that can't be had, or hold nothing that can be read."""
 
 
 def collect(

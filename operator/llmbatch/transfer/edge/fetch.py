@@ -13,6 +13,9 @@ from llmbatch.transfer.edge.problem import ProblemError, of_failure
 TRIES = 3
 _PAUSE_SECONDS = 0.5
 
+LOST = frozenset({Reason.RESULTS_UNREADABLE, Reason.UNUSABLE_ID})
+"""Files that can't be had, or hold nothing that can be read."""
+
 
 class BrokenOffError(ProblemError):
     """Every try broke off: the next one may be luckier."""

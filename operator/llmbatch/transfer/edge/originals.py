@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from pydantic_core import from_json
 
 from llmbatch.api.reasons import Reason
-from llmbatch.jsonl import sending, skim, split
+from llmbatch.jsonl import scan, sending, split
 from llmbatch.jsonl.lines import MAX_LINE_BYTES, MOST_LINE_BYTES, clean, digest
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.transfer.edge import volume
@@ -66,7 +66,7 @@ def _read(line: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
     if len(line) <= MAX_LINE_BYTES:
         return from_json(line, cache_strings="keys")
     # A tree of it would take several times its size.
-    named = [member for member in skim.members(line) if from_json(member.key) == "custom_id"]
+    named = [member for member in scan.members(line) if from_json(member.key) == "custom_id"]
     last = named[-1] if named else None
     return {} if last is None else {"custom_id": from_json(line[last.start : last.end])}
 

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.lost_uploads import LostUploads
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.edge.strays import Strays
 from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.decision import Finish
 from llmbatch.batch.pure.observation import Stage
 from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.pure import farewell
+from llmbatch.job.pure import retained
 from llmbatch.job.pure.decide_results import doubtful, why_doubtful
 from llmbatch.provider.edge.outcome import Answered, NotFound
 from llmbatch.runtime.cache import BATCHGATEWAY
@@ -23,12 +23,12 @@ from llmbatch.transfers.transfers import Transfers
 
 
 @dataclass
-class Closer:
+class Cleanup:
     """Ends jobs."""
 
     polls: Polls
     transfers: Transfers
-    strays: Strays
+    lost_uploads: LostUploads
 
     async def delete_files(
         self, seen: Seen, client: Client, file_ids: tuple[str, ...]
@@ -64,7 +64,7 @@ class Closer:
                 # The ids stay in status: they tell what the job was made of.
                 _, problem = await self.delete_files(seen, seen.client, finish.delete_file_ids)
         if problem is None:
-            problem = await self.strays.delete(seen)
+            problem = await self.lost_uploads.delete(seen)
         if problem is not None:
             if observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
                 return Outcome(status, problem)
@@ -74,7 +74,7 @@ class Closer:
             told = f"Remote files {', '.join(observation.file_ids)} are kept: {why}."
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
         gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
-        notes += farewell.of_the_original(observation)
+        notes += retained.of_the_original(observation)
         unchecked = (
             not observation.restored and observation.batch.id is not None and status.duplicates_checked_time is None
         )

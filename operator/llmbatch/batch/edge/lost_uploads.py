@@ -24,7 +24,7 @@ MOST_PAGES = 50
 
 
 @dataclass
-class Strays:
+class LostUploads:
     """Deletes them when a job ends or is deleted."""
 
     polls: Polls
@@ -38,7 +38,7 @@ class Strays:
         if observation.restored or observation.spec.remote_files != "Delete":
             return None
         since = observation.status.start_time or observation.now
-        whole = await delete_strays(client.gateway, observation.uid, observation.file_ids, since)
+        whole = await delete_lost_uploads(client.gateway, observation.uid, observation.file_ids, since)
         if not isinstance(whole, bool):
             problem = await self.polls.problem(client, whole, Operation.CLEANUP)
             told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
@@ -59,7 +59,7 @@ class Strays:
         return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=min(left + 0.1, 5.0))
 
 
-async def delete_strays(gateway: Gateway, uid: str, known: tuple[str, ...], since: datetime) -> Failure | bool:
+async def delete_lost_uploads(gateway: Gateway, uid: str, known: tuple[str, ...], since: datetime) -> Failure | bool:
     """Delete the files named after a job that are not among those it knows.
 
     Answers what was in the way, or whether it is certain that none is left.
