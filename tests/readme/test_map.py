@@ -42,3 +42,10 @@ def test_no_folder_is_crowded() -> None:
         if (count := len([path for path in folder.glob("*.py") if path.name != "__init__.py"])) > 13
     }
     assert not crowded
+
+
+def test_the_page_of_the_tests_names_every_folder_of_them() -> None:
+    tests = REPOSITORY / "tests"
+    folders = {path.name for path in tests.iterdir() if (path / "__init__.py").exists()}
+    told = (tests / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(\w+)/`", told.partition("## What to run")[0])) == folders
