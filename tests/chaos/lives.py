@@ -16,7 +16,7 @@ from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import apply_all
-from tests.support.kstatus import check_status
+from tests.support.kstatus import check_jobs
 from tests.support.kubelet import Kubelet
 
 Who = Literal["operator", "transfer"]
@@ -225,9 +225,7 @@ class Play:
             await asyncio.sleep(0.05)
 
     async def _judge(self, api: ApiServer, kubelet: Kubelet) -> None:
-        for found in api.stored:
-            if found["_plural"] == "batchjobs":
-                check_status(found)
+        check_jobs(api.stored)
         batches, files = await asyncio.to_thread(lambda: (self.kong.batches(), self.kong.files()))
         if self.life is TWICE:
             dead = [batch for batch in batches if batch["object"]["status"] == "cancelled"]

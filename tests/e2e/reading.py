@@ -1,4 +1,7 @@
-"""Reads objects from the API server over connections that are kept: one kubectl takes a fifth of a second of a processor."""
+"""Reads objects from the API server over connections that are kept: one kubectl takes a fifth of a second of a processor.
+
+By the client of Python's own, for any kubeconfig; `tests.cluster.kubeapi` reads only those that embed a certificate.
+"""
 
 import json
 from functools import cache

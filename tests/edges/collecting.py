@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 
-from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.edge.collect import collect
+from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.plan import CollectPlan
 from llmbatch.transfer.pure.report import CollectReport, Problem
 from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan

@@ -10,7 +10,7 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl.lines import BOM
-from llmbatch.transfer.edge.transfer import upload
+from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.report import UploadReport
 from tests.edges.collecting import Done, counts
 from tests.edges.plans import jsonl, request_line, upload_plan

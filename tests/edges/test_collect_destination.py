@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llmbatch.api.reasons import Reason
+from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.problem import of_os_error
-from llmbatch.transfer.edge.transfer import collect
 from tests.edges.collecting import MIXED, Done, problem
 from tests.emulator.client import Instance
 

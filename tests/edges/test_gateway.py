@@ -10,7 +10,7 @@ import pytest
 from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge.client import Gateway, Made, NotMade, UnknownOutcome
 from llmbatch.provider.edge.outcome import Answered, NotFound, Refused, Unreachable
-from llmbatch.transfer.edge.transfer import upload
+from llmbatch.transfer.edge.upload import upload
 from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer

@@ -11,7 +11,8 @@ from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge.client import Gateway, NotMade, UnknownOutcome
 from llmbatch.provider.edge.outcome import Answered, NotFound, Refused, Unreachable
 from llmbatch.provider.edge.route import Material
-from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.edge.collect import collect
+from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.report import Problem
 from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance

@@ -12,7 +12,8 @@ from llmbatch.provider.edge.files import Files
 from llmbatch.provider.edge.outcome import NotFound
 from llmbatch.provider.edge.route import resolve
 from llmbatch.provider.pure.ids import is_safe_id
-from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.edge.collect import collect
+from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.report import CollectReport
 from tests.edges.collecting import Done, problem
 from tests.edges.plans import connection_to, jsonl, upload_plan

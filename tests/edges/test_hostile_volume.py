@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.edge.collect import collect
+from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.report import CollectReport
 from tests.edges.collecting import Done, problem
 from tests.edges.plans import jsonl, upload_plan

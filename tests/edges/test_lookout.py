@@ -9,7 +9,7 @@ import pytest
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.job.pure.trouble import placed
-from llmbatch.transfer.edge.transfer import upload
+from llmbatch.transfer.edge.upload import upload
 from tests.edges.plans import jsonl, upload_plan
 from tests.emulator.client import Instance
 from tests.support import build

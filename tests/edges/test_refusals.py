@@ -5,7 +5,8 @@ import pytest
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Refused
 from llmbatch.provider.pure.connection import Connection
-from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.edge.collect import collect
+from llmbatch.transfer.edge.upload import upload
 from tests.edges.collecting import Done
 from tests.edges.plans import connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance

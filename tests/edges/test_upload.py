@@ -13,7 +13,7 @@ import pytest
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts
 from llmbatch.jsonl import lines
-from llmbatch.transfer.edge.transfer import upload
+from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.report import Problem, UploadReport
 from tests.edges.plans import jsonl, request_line, upload_plan
 from tests.emulator.client import Instance

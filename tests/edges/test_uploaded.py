@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.edge.transfer import upload
+from llmbatch.transfer.edge.upload import upload
 from tests.edges.plans import jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
 

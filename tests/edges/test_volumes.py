@@ -10,8 +10,8 @@ import pytest
 from llmbatch import crash
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.edge import placement, volume
+from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.problem import ProblemError
-from llmbatch.transfer.edge.transfer import collect
 from llmbatch.transfer.pure.report import CollectReport
 from tests.edges.collecting import FIVE, MIXED, Done, counts, problem
 from tests.emulator.client import Instance

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import results
-from llmbatch.transfer.edge.transfer import collect
+from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.pure.plan import CollectPlan
 from tests.edges.plans import CHAT, connection_to, jsonl
 from tests.fuzz import model

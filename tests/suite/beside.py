@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,30 +24,24 @@ class Lane:
     """Tests in processes of their own. Their reports come in meanwhile; whoever owns the session passes them on."""
 
     def __init__(self, session: pytest.Session, items: Sequence[pytest.Item], *, processes: int) -> None:
-        """Prepare; nothing runs yet."""
-        self._session, self._processes = session, processes
-        self._groups = {item.nodeid: relay.group(item) for item in items}
-        self._files = [str(path) for path in dict.fromkeys(item.path for item in items)]
+        """Begin."""
+        self._session = session
         self._waited_for = {item.nodeid: item for item in items}
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._over = False
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name, "log")
-        self._process: subprocess.Popen[bytes] | None = None
-        self._reader = threading.Thread(target=lambda: None)
-
-    def start(self) -> None:
-        """Begin."""
-        config, wanted = self._session.config, Path(self._folder.name, "wanted")
-        wanted.write_text(json.dumps(self._groups), encoding="utf-8")
+        config, wanted = session.config, Path(self._folder.name, "wanted")
+        wanted.write_text(json.dumps({item.nodeid: relay.group(item) for item in items}), encoding="utf-8")
+        files = [str(path) for path in dict.fromkeys(item.path for item in items)]
         reading, writing = os.pipe()
         command = [
             sys.executable, "-m", "pytest", "-p", relay.__name__, "-p", "no:cacheprovider",
-            f"--numprocesses={self._processes}", "--dist=loadscope",
+            f"--numprocesses={processes}", "--dist=loadscope",
             # A process that replaces one that died is waited for for ever when nothing is left for it.
             "--max-worker-restart=0", f"--maxfail={config.getoption('maxfail') or 0}",
             # Each process reads each file that is named.
-            f"--tb={config.getoption('tbstyle')}", f"--rootdir={config.rootpath}", *self._files,
+            f"--tb={config.getoption('tbstyle')}", f"--rootdir={config.rootpath}", *files,
         ]  # fmt: skip
         environment = {**os.environ, relay.WANTED: str(wanted), relay.REPORTS: str(writing)}
         with self._log.open("wb") as said:
@@ -92,18 +86,25 @@ class Lane:
         stop_if_told(self._session)
         return True
 
+    def pass_on_what_is_there(self) -> None:
+        """Pass on all reports that have come, without waiting.
+
+        Raises:
+            pytest.Session.Failed: As many have failed as `--maxfail` allows.
+        """
+        while self.pass_on():
+            pass
+
     def finish(self, *others: "Lane") -> None:
         """Pass on all reports to the last, and those of others that come meanwhile; what doesn't come back has failed.
 
         Raises:
             pytest.Session.Failed: As many have failed as `--maxfail` allows.
         """
-        assert self._process is not None, "it was not started"
         while not self._over:
             self.pass_on(0.2 if others else None)
             for other in others:
-                while other.pass_on():
-                    pass
+                other.pass_on_what_is_there()
         code = self._process.wait()
         if self._waited_for or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             said = self._log.read_text(errors="replace")[-LAST_WORDS:]
@@ -112,24 +113,18 @@ class Lane:
 
     def close(self) -> None:
         """End it, wherever it is."""
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.terminate()
-            self._process.wait()
-            self._reader.join()
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait()
+        self._reader.join()
         self._folder.cleanup()
 
 
 @contextmanager
 def lane(session: pytest.Session, items: Sequence[pytest.Item], *, processes: int) -> Iterator[Lane]:
     """Run tests in so many processes while the context is open."""
-    made = Lane(session, items, processes=processes)
-    with _compact(session.config):
-        try:
-            made.start()
-            yield made
-        finally:
-            made.close()
+    with _compact(session.config), closing(Lane(session, items, processes=processes)) as made:
+        yield made
 
 
 def stop_if_told(session: pytest.Session) -> None:

@@ -95,8 +95,7 @@ class Suite:
             session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             beside.stop_if_told(session)
             for lane in lanes:
-                while lane.pass_on():
-                    pass
+                lane.pass_on_what_is_there()
 
     def _bring_up(self) -> None:
         with self.shown():

@@ -19,7 +19,7 @@ from llmbatch.settings import Settings
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.kstatus import check_gateway, check_status
+from tests.support.kstatus import check_gateway, check_jobs
 
 Json = dict[str, Any]
 
@@ -75,9 +75,8 @@ class Operator:
             yield self
         finally:
             await self.stop()
+        check_jobs(self.api.stored)
         for found in self.api.stored:
-            if found["_plural"] == "batchjobs":
-                check_status(found)
             if found["_plural"] == "batchgateways":
                 check_gateway(found)
 

@@ -1,7 +1,7 @@
 """The rules that every status of a BatchJob keeps, whatever has happened to it; checked on every status any test makes."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +48,13 @@ def check_status(obj: Json) -> None:
     _check_kstatus(said)
     _check_generation(obj, found, said)
     _check_facts(obj, status)
+
+
+def check_jobs(stored: Iterable[Json]) -> None:
+    """Assert the rules on every state of every BatchJob that was stored."""
+    for found in stored:
+        if found["_plural"] == "batchjobs":
+            check_status(found)
 
 
 def check_gateway(obj: Json) -> None:

@@ -1,12 +1,15 @@
 """Which looks at objects are under way, and that none of them holds a worker, or keeps others of other owners waiting."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.runtime.shares import Groups, Shares
+
+Look = Callable[[Key], Coroutine[Any, Any, None]]
 
 MOMENT_SECONDS = 0.2
 """A look that takes longer goes on without its worker: how long a call takes is the gateway's choice."""
@@ -34,7 +37,7 @@ class Passes:
         self._passes: dict[Key, Pass] = {}
         self._adding: set[asyncio.Task[None]] = set()
 
-    async def run(self, key: Key, look: Callable[[Key], Awaitable[None]], *, at_once: bool) -> bool:
+    async def run(self, key: Key, look: Look, *, at_once: bool) -> bool:
         """Look at an object, and wait for a moment for that to end; `at_once` even if there is no place for it.
 
         Answers False if there is none: the key then comes again by itself when there is one.
@@ -49,7 +52,7 @@ class Passes:
         shares, groups = self._places(key)
         if not shares.take(key, groups, at_once=at_once):
             return False
-        task = asyncio.create_task(self._look(key, look))
+        task = asyncio.create_task(look(key))
         self._passes[key] = Pass(task, leaving=self._is_leaving(key))
         # Not at the end of the task's own work: one that is cancelled before it has begun never comes to that, and its
         # object would be held to be looked at for ever.
@@ -73,10 +76,6 @@ class Passes:
         """Give up all that is under way."""
         for running in self._passes.values():
             running.task.cancel()
-
-    @staticmethod
-    async def _look(key: Key, look: Callable[[Key], Awaitable[None]]) -> None:
-        await look(key)
 
     def _end(self, key: Key, shares: Shares, groups: Groups) -> None:
         running = self._passes.pop(key)

@@ -21,7 +21,8 @@ from llmbatch.provider.pure.connection import Connection
 from llmbatch.runtime.lanes import Lanes
 from llmbatch.runtime.queue import Key
 from llmbatch.settings import Settings
-from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.edge.collect import collect
+from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure import naming
 from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner
 from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan, errors_path, foreign_path

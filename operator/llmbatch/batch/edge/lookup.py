@@ -14,7 +14,7 @@ from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.submit import Submitter
 from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.observation import Stage
-from llmbatch.batch.pure.submission import by_use, horizon, is_of_another_attempt, is_over
+from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.pure import next_status
@@ -68,10 +68,7 @@ class Finder:
             if not isinstance(fresh, tuple):
                 return Outcome(seen.stored, await self.polls.problem(client, fresh))
             ours = fresh or ours
-        # One that came too late was cancelled as a duplicate; it is not what this attempt has come to.
-        ours = tuple(
-            batch for batch in ours if not (is_of_another_attempt(batch, submission.attempt) and is_over(batch))
-        )
+        ours = tuple(batch for batch in ours if not came_too_late(batch, submission.attempt))
         if not ours:
             return _none_found(seen, submission, whole=found.whole)
         kept, *others = by_use(ours, recorded=None, unknown=submission.intent_time)

@@ -18,7 +18,7 @@ from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.writing import write_unmoved
 from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.observation import Stage, stage_of
-from llmbatch.batch.pure.submission import horizon, is_of_another_attempt, is_over
+from llmbatch.batch.pure.submission import came_too_late, horizon
 from llmbatch.common.backoff import next_delay
 from llmbatch.common.patch import merge_patch
 from llmbatch.gateway.clients import Client, Gateways
@@ -161,9 +161,7 @@ class Submitter:
         found = await list_ours(client.gateway, seen.observation, horizon(intent.submission.intent_time))
         attempt = intent.submission.attempt
         return isinstance(found, Found) and (
-            found.unusable
-            # One that came too late and was cancelled as a duplicate is not what this call has come to; see Finder.
-            or any(not (is_of_another_attempt(batch, attempt) and is_over(batch)) for batch in found.batches)
+            found.unusable or any(not came_too_late(batch, attempt) for batch in found.batches)
         )
 
     async def _withdraw(self, seen: Seen, intent: BatchJobStatus, version: str, problem: Problem | None) -> Outcome:

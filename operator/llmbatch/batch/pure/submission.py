@@ -9,6 +9,7 @@ from llmbatch.provider.pure.wire import RemoteBatch
 
 __all__ = [
     "by_use",
+    "came_too_late",
     "horizon",
     "is_newest_first",
     "is_of_another_attempt",
@@ -59,6 +60,11 @@ def was_refused(batch: RemoteBatch, refused: Collection[str]) -> bool:
     When there were more of them than status holds, whichever has failed is taken for one: it cost nothing.
     """
     return batch.id in refused or (len(refused) >= MOST_REFUSED and batch.status == "failed")
+
+
+def came_too_late(batch: RemoteBatch, attempt: int) -> bool:
+    """Tell whether a batch was cancelled as a duplicate when it came too late; it is not what this attempt has come to."""
+    return is_of_another_attempt(batch, attempt) and is_over(batch)
 
 
 def is_of_another_attempt(batch: RemoteBatch, attempt: int) -> bool:

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from llmbatch import crash
 from llmbatch.common.text import one_line
+from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.discard import discard
-from llmbatch.transfer.edge.transfer import collect, upload
+from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, UploadPlan
 from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, REPORT_PATH, Report
 
