@@ -143,6 +143,7 @@ async def test_a_create_call_answered_with_another_batch_ends_in_our_own(
     own = await submitted(operator, api, kong, between)
     assert own == kong.calls("batches.create")[0]["answer_id"]
     assert own != other
+    await operator.until(lambda: counted(operator, "adoptions"), None)
     assert counted(operator, "adoptions") == 1
     assert len(kong.calls("batches.create")) == 1
     assert cancels(kong) == []

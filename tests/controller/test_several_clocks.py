@@ -37,6 +37,7 @@ async def test_a_settle_period_is_not_over_at_once(
         await another_answers(operator, api, apart)
         await submitted(operator)
         assert len(kong.calls("batches.create")) == len(kong.batches()) == 1
+        await operator.until(lambda: counted(operator, "adoptions"), None)
         assert counted(operator, "adoptions") == 1
 
 
