@@ -1,6 +1,7 @@
 """llmbatch operator | upload | collect | discard | release | crds: one image, its roles, and the generator of the CRDs."""
 
 import argparse
+import faulthandler
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from llmbatch import __version__
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; answers the exit code."""
+    # A fault in a library's C code would else end the process without a word.
+    faulthandler.enable()
     # First of all: in a container this is process 1, which doesn't hear of a SIGTERM that it has no handler for. Told to
     # stop while it still imports, it would go on, take the Lease, and be killed a minute later.
     signal.signal(signal.SIGTERM, _terminated)

@@ -164,7 +164,10 @@ class Play:
             operator = OperatorProcess(api, self.folder, **(dies if self.death.who == "operator" else {}))
             try:
                 await self._live(api, kubelet, operator)
-                assert await operator.stop() == 0, operator.log()
+                code = await operator.stop()
+                assert code == 0, (
+                    f"exit code {code} when told to stop, before that {operator.exit_codes}\n{operator.log()}"
+                )
             finally:
                 await operator.stop()
                 await kubelet.close()
