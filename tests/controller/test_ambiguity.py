@@ -128,7 +128,7 @@ def counted(operator: Operator, name: str) -> float:
 
 async def end_of(operator: Operator, kong: Instance) -> BatchJobStatus:
     """Let the batch end, if one is made, and the job with it."""
-    await operator.until(lambda: operator.status().submission_time or operator.status().holds("Failed"))
+    await operator.until(lambda: operator.status().summary.submission_time or operator.status().holds("Failed"))
     kong.advance(3600)
     return await operator.until_ended()
 
@@ -148,8 +148,8 @@ async def test_a_create_call_comes_to_one_batch_or_none(
         posts = kong.calls("batches.create")
         assert len(posts) == case.posts
         assert len(kong.batches()) == (case.end is Reason.SUCCEEDED), "one batch is made"
-        assert status.attempts == case.attempts
-        assert status.submission is None
+        assert status.summary.attempts == case.attempts
+        assert status.summary.submission is None
         assert counted(operator, "adoptions") == case.adopted
         assert counted(operator, "duplicate_batches") == 0
         if case.attempts == 2:
@@ -176,11 +176,11 @@ async def test_a_connection_that_fails_before_anything_is_sent(
         apply_all(api, kong, FIVE, url=relay.url)
         await operator.until_reason(meanwhile)
         # Between two tries nothing is owed; while it isn't known what became of one, its intent stays.
-        await operator.until(lambda: (operator.status().submission is None) == (how == "refuse"))
+        await operator.until(lambda: (operator.status().summary.submission is None) == (how == "refuse"))
         assert not kong.calls("batches.create")
         await relay.mend()
         status = await end_of(operator, kong)
-        assert (operator.reason(), status.attempts) == (Reason.SUCCEEDED, 1 if how == "refuse" else 2)
+        assert (operator.reason(), status.summary.attempts) == (Reason.SUCCEEDED, 1 if how == "refuse" else 2)
         assert len(kong.batches()) == len(kong.calls("batches.create")) == 1
 
 
@@ -216,7 +216,7 @@ async def test_without_a_list_a_person_decides_and_the_job_goes_on(
         assert len(kong.calls("batches.create")) == 1, "only the number of the next attempt is a word about this one"
         api.edit("batchjobs", "job", {"metadata": {"annotations": {RESUBMIT_ANNOTATION: "2"}}})
         status = await end_of(operator, kong)
-        assert (operator.reason(), status.attempts) == (Reason.SUCCEEDED, 2)
+        assert (operator.reason(), status.summary.attempts) == (Reason.SUCCEEDED, 2)
         assert len(kong.batches()) == 1
         assert len(kong.calls("batches.create")) == 2
 
@@ -283,7 +283,7 @@ async def test_an_id_is_never_lost_to_somebody_who_edits_all_the_time(
     await operator.until(lambda: kong.calls("batches.create"), None)
     editor = asyncio.create_task(edit())
     try:
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         made = operator.status().batches[0].id
         for _ in range(20):
             await asyncio.sleep(0.01)

@@ -37,7 +37,7 @@ async def test_a_running_batch_is_cancelled_and_its_files_are_deleted(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     api.remove("batchjobs", "job")
     await operator.until(lambda: operator.status().phase == "Deleting")
     kong.advance(3600)
@@ -52,7 +52,7 @@ async def test_a_batch_that_ended_meanwhile_is_polled_and_not_cancelled_again_an
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE, pollIntervalSeconds=3600)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     api.remove("batchjobs", "job")
     await operator.until(lambda: api.get("batchjobs", "job") is None, None)
@@ -77,7 +77,7 @@ async def test_an_owed_answer_is_looked_up_first(operator: Operator, api: ApiSer
 async def test_it_is_bounded_when_the_gateway_is_down(api: ApiServer, kong: Instance, tmp_path: Path) -> None:
     async with Operator(api, tmp_path).running() as operator:
         apply_all(api, kong, FIVE)
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         kong.fault("status", "*", status=503, times=-1)
         api.remove("batchjobs", "job")
         await operator.until(lambda: kong.calls("batches.cancel"))
@@ -95,7 +95,7 @@ async def test_the_last_known_gateway_serves_in_a_namespace_that_is_being_delete
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     for plural, name in (("batchgateways", "kong"), ("configmaps", "prompts"), ("batchjobs", "job")):
         api.remove(plural, name)
     kong.advance(3600)
@@ -109,7 +109,7 @@ async def test_results_whose_volume_is_gone_do_not_hold_a_deletion(
     volume = {"persistentVolumeClaim": {"claimName": "data", "path": "out/r.jsonl"}}
     api.put("persistentvolumeclaims", config_map("data", "unused", b""))
     apply_all(api, kong, FIVE, build.batchjob(output=volume))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     api.remove("persistentvolumeclaims", "data")
     kong.advance(3600)
     await operator.until_reason("VolumeClaimNotFound")
@@ -120,7 +120,7 @@ async def test_results_whose_volume_is_gone_do_not_hold_a_deletion(
 
 async def test_finalizers_of_others_are_left_alone(operator: Operator, api: ApiServer, kong: Instance) -> None:
     apply_all(api, kong, FIVE, build.batchjob(metadata={"finalizers": ["example.com/others"]}))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     api.remove("batchjobs", "job")
     kong.advance(3600)
     await operator.until(lambda: operator.job()["metadata"]["finalizers"] == ["example.com/others"])
@@ -130,7 +130,7 @@ async def test_finalizers_of_others_are_left_alone(operator: Operator, api: ApiS
 
 async def test_an_ended_job_waits_for_nobody(operator: Operator, api: ApiServer, kong: Instance) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     await operator.until(lambda: not operator.job()["metadata"].get("finalizers"))

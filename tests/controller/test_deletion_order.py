@@ -26,7 +26,7 @@ async def run(operator: Operator, api: ApiServer, kong: Instance, **policy: Any)
     kong.configure(kong={"enabled": True, "consumer_keys": ["k"]})
     api.put("secrets", secret("consumer", apikey="k"))
     apply_all(api, kong, FIVE, build.batchjob(deletionPolicy=policy), headers=KEY)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     await operator.quiet()
 
 
@@ -106,7 +106,7 @@ async def test_jobs_behind_a_gateway_that_hangs_need_no_place_to_be_let_go(
     async with Operator(api, tmp_path, workers=4).running() as operator:
         apply_all(api, kong, FIVE, *(build.batchjob_apart(name, deletionPolicy=SOON) for name in names))
         for name in names:
-            await operator.until(lambda name=name: operator.status(name).submission_time, name)  # type: ignore[misc]
+            await operator.until(lambda name=name: operator.status(name).summary.submission_time, name)  # type: ignore[misc]
         await operator.quiet()
         kong.fault("hang_after", "*", seconds=4, times=-1)
         for name in names[:2]:

@@ -42,7 +42,7 @@ def left_behind(operator: Operator) -> float | None:
 
 
 async def run_to_end(operator: Operator, kong: Instance, name: str = "job") -> None:
-    await operator.until(lambda: operator.status(name).submission_time, name)
+    await operator.until(lambda: operator.status(name).summary.submission_time, name)
     kong.advance(3600)
     await operator.until_ended(name)
     await operator.until(lambda: not operator.job(name)["metadata"].get("finalizers"), name)
@@ -66,7 +66,7 @@ async def test_an_orphan_runs_on_with_its_files_and_is_named(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE, build.batchjob(deletionPolicy={"remoteBatch": "Orphan"}))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     api.remove("batchjobs", "job")
     await operator.until_gone()
     (batch,) = kong.batches()
@@ -80,7 +80,7 @@ async def test_an_orphan_runs_on_with_its_files_and_is_named(
 
 async def test_an_orphan_needs_no_gateway(operator: Operator, api: ApiServer, kong: Instance) -> None:
     apply_all(api, kong, FIVE, build.batchjob(deletionPolicy={"remoteBatch": "Orphan"}))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     await operator.quiet()
     kong.fault("hang_after", "*", seconds=60, times=-1)
     api.remove("batchgateways", "kong")
@@ -135,7 +135,7 @@ async def test_results_of_an_earlier_job_are_not_overwritten_and_the_remedy_is_n
     assert f"results of another BatchJob (uid {first})" in message
     assert "delete it" in message
     api.remove("secrets", "results")
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
 
@@ -145,7 +145,7 @@ async def test_a_changed_mind_before_the_results_are_recorded_counts(
 ) -> None:
     """The results are written, the operator dies before it says so, and meanwhile the policy is changed."""
     apply_all(api, kong, FIVE, build.batchjob(deletionPolicy={"output": "Delete"}))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     lost = api.fault("status", "patch", "batchjobs", "status", times=-1, where=lambda body: "output" in body["status"])
     kong.advance(3600)
     await operator.until(lambda: api.get("secrets", "results") is not None)

@@ -59,7 +59,7 @@ async def test_nothing_is_sent_or_paid_before_it_is_mended_by_another_place(
     assert "spec.output" in json.dumps(operator.job()["status"])
     assert kong.calls("files.create") == kong.calls("batches.create") == []
     api.edit("batchjobs", "job", {"spec": {"output": {**NO_PLACE, **MAP}}})
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED
@@ -76,7 +76,7 @@ async def test_it_is_looked_at_again_before_the_batch_is_ordered(
     await operator.until_reason(Reason.OUTPUT_EXISTS)
     assert kong.calls("batches.create") == []
     api.remove("secrets", "results")
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     assert len(kong.calls("files.create")) == 1
 
 
@@ -85,13 +85,13 @@ async def test_of_two_jobs_that_write_to_the_same_place_the_older_does(
 ) -> None:
     first, second = build.batchjob(name="first"), build.batchjob(name="second")
     apply_all(api, kong, FIVE, first)
-    await operator.until(lambda: operator.status("first").submission_time, "first")
+    await operator.until(lambda: operator.status("first").summary.submission_time, "first")
     api.put("batchjobs", second)
     await operator.until_reason(Reason.OUTPUT_EXISTS, "second")
     assert "team-a/first, which is under way" in json.dumps(operator.job("second")["status"])
     assert len(kong.calls("batches.create")) == 1
     api.remove("batchjobs", "first")
-    await operator.until(lambda: operator.status("second").submission_time, "second")
+    await operator.until(lambda: operator.status("second").summary.submission_time, "second")
 
 
 async def test_a_secret_too_small_for_so_many_is_warned_of_and_the_job_goes_on(
@@ -100,5 +100,5 @@ async def test_a_secret_too_small_for_so_many_is_warned_of_and_the_job_goes_on(
     line = FIVE.splitlines()[0]
     many = b"\n".join(line.replace(b'"one"', b'"%d"' % number) for number in range(4500))
     apply_all(api, kong, many, build.batchjob(output=HERE))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     assert ("Warning", Reason.OUTPUT_TOO_LARGE) in operator.events()

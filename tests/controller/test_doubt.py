@@ -22,7 +22,7 @@ async def test_a_page_in_place_of_the_results_is_no_result_and_deletes_nothing(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.fault("not_json", "files.content", times=-1)
     kong.advance(3600)
     await operator.until_reason(Reason.RESULTS_UNREADABLE)
@@ -38,7 +38,7 @@ async def test_what_has_no_readable_result_line_stays_at_the_provider(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, jsonl("one", "two--malformed", "three"))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     output = operator.status().output
@@ -53,7 +53,7 @@ async def test_a_left_over_annotation_does_not_submit_again(operator: Operator, 
     apply_all(api, kong, FIVE)
     api.edit("batchjobs", "job", {"metadata": {"annotations": {"llmbatch.io/resubmit": "2"}}})
     kong.advance(1)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert len(kong.batches()) == 1
@@ -66,7 +66,7 @@ async def test_an_object_whose_status_cannot_be_read_is_let_go_when_its_time_is_
     operator = Operator(api, tmp_path)
     await operator.start()
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     await operator.quiet()
     job = json.loads(json.dumps(operator.job()))
     job["status"]["phase"] = "APhaseOfANewerVersion"
@@ -84,7 +84,7 @@ async def test_an_operator_that_was_away_tries_as_long_as_any_other_to_delete_fi
     kong.fault("status", "files.delete", status=503, times=-1)
     async with Operator(api, tmp_path).running() as first:
         apply_all(api, kong, FIVE)
-        await first.until(lambda: first.status().submission_time)
+        await first.until(lambda: first.status().summary.submission_time)
         kong.advance(3600)
         await first.until(lambda: first.status().output)
     # It was away for an hour after it had stored the results.

@@ -20,7 +20,7 @@ LATER = 1.1
 
 
 def checked(operator: Operator) -> bool:
-    return operator.status().duplicates_checked_time is not None
+    return operator.status().summary.duplicates_checked_time is not None
 
 
 def states(kong: Instance) -> dict[str, str]:
@@ -39,7 +39,7 @@ def given(operator: Operator, **further: Any) -> dict[str, Any]:
 
 
 async def submitted(operator: Operator) -> str:
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     return operator.status().batches[0].id or ""
 
 

@@ -19,7 +19,7 @@ async def test_a_strangers_line_in_place_of_a_missing_one_is_told(
 ) -> None:
     job = build.batchjob(output={place: {"name": "results", "key": "r.jsonl"}, "order": order})
     apply_all(api, kong, jsonl("a", "b--stranger", "c--trimmed"), job)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     output = (await operator.until_ended()).output
     assert output is not None
@@ -37,7 +37,7 @@ async def test_a_second_answer_alone_keeps_the_remote_files_too(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, jsonl("a", "b--twice"))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED

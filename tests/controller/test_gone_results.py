@@ -181,7 +181,7 @@ async def test_no_pod_is_started_again_and_again_for_results_that_are_not_there(
 ) -> None:
     api.put("persistentvolumeclaims", config_map("data", "unused", b""))
     apply_all(api, kong, FIVE, build.batchjob(output=VOLUME))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     seen: dict[str, dict[str, Any]] = {}
 

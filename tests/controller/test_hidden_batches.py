@@ -65,7 +65,7 @@ async def test_nothing_is_let_go_before_the_settle_period_is_over_and_the_job_sa
     assert patient.reason() == Reason.SUBMISSION_PENDING
     assert "answered 422" in told(patient)
     assert "looked at until 3 s are over" in told(patient)
-    submission = patient.status().submission
+    submission = patient.status().summary.submission
     assert submission is not None
     assert submission.refusal is not None
     await patient.until(lambda: len(kong.calls("batches.list")) > 3)
@@ -73,7 +73,7 @@ async def test_nothing_is_let_go_before_the_settle_period_is_over_and_the_job_sa
     await patient.until_ended()
     assert (patient.reason(), patient.status().phase) == (Reason.REQUEST_REFUSED, Phase.FAILED)
     assert told(patient).count("answered 422") == 1
-    assert patient.status().submission is None
+    assert patient.status().summary.submission is None
     assert all(file["deleted"] for file in kong.files())
     (call,) = kong.calls("batches.create")
     looked = [each["time"] for each in kong.calls("batches.list") if each["query"]["limit"] == "100"]
@@ -167,7 +167,7 @@ async def test_what_is_refused_is_not_sent_again_meanwhile(operator: Operator, a
     await operator.until_ended()
     await asyncio.sleep(0.1)
     assert len(kong.calls("batches.create")) == 1
-    assert operator.status().attempts is None
+    assert operator.status().summary.attempts is None
 
 
 @pytest.mark.parametrize(

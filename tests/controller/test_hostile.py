@@ -156,7 +156,7 @@ async def test_a_secret_that_the_operator_makes_is_a_plain_one(
 ) -> None:
     """One of type service-account-token, with the annotation, would be filled with somebody's token."""
     apply_all(api, kong, FIVE, build.batchjob(output=TO_SECRET))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     made = api.get("secrets", "victim")
@@ -178,7 +178,7 @@ async def test_ids_written_into_the_status_lead_the_credentials_nowhere(
     api.put("secrets", secret("consumer", apikey=CANARY))
     apply_all(api, kong, FIVE, headers=KEY)
     async with Operator(api, tmp_path, cleanup_timeout_seconds=1).running() as operator:
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
     kong.clear_calls()
     (batch,) = operator.job()["status"]["batches"]
     forged = {**batch, "id": remote_id, "outputFileID": remote_id, "errorFileID": remote_id, "inputFileID": remote_id}

@@ -35,7 +35,7 @@ async def test_ids_that_a_url_can_hold_are_used_whole(
 ) -> None:
     async with Renaming(kong.url, files=put, batches=put).serving() as gateway:
         apply_all(api, kong, FIVE, url=gateway.url)
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         kong.advance(3600)
         status = await operator.until_ended()
         assert operator.reason() == Reason.SUCCEEDED
@@ -55,7 +55,7 @@ async def test_a_batch_whose_id_cant_be_used_is_never_taken_for_one_that_was_not
         await operator.until_reason(Reason.SUBMISSION_UNKNOWN)
         await operator.quiet()
     assert operator.status().holds("Stalled")
-    assert operator.status().submission is not None
+    assert operator.status().summary.submission is not None
     assert len(kong.calls("batches.create")) == 1
     assert "characters that no id may have" in ready(operator)
 
@@ -70,7 +70,7 @@ async def test_a_batch_whose_id_cant_be_used_is_not_submitted_again_where_no_lis
         await operator.until_reason(Reason.SUBMISSION_UNKNOWN)
         assert "characters that no id may have" in ready(operator)
         # Far beyond the settle period of 0.3 s: by its age alone it would be given up.
-        await operator.until(lambda: operator.status().submission is not None)
+        await operator.until(lambda: operator.status().summary.submission is not None)
         api.edit("batchjobs", "job", {"metadata": {"annotations": {RESUBMIT_ANNOTATION: "7"}}})
         await operator.quiet()
     assert len(kong.calls("batches.create")) == 1
@@ -99,7 +99,7 @@ async def test_an_answer_without_an_id_is_made_up_for_by_the_list(
 ) -> None:
     kong.fault("garbled", "files.create", message=spoilt)
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     assert len(kong.calls("files.create")) == 1
 
 
@@ -125,7 +125,7 @@ async def test_results_under_an_id_that_cant_be_used_need_a_person_and_stay(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     async with Renaming(kong.url, files="out/").serving() as gateway:
         api.put("batchgateways", build.batchgateway(gateway.url))
         kong.advance(3600)

@@ -19,7 +19,7 @@ async def test_status_says_that_the_input_was_cleaned(
     api.put("secrets", secret("prompts", **{"batch.jsonl": UNCLEAN.decode()}))
     job = build.batchjob(input={kind: {"name": "prompts", "key": "batch.jsonl"}})
     apply_all(api, kong, UNCLEAN, job)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     found = operator.status().input
     assert found is not None
     assert (found.cleaned, found.bytes, found.requests) == (True, len(FIVE), 5)

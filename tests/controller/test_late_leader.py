@@ -52,7 +52,7 @@ def another_leader(api: ApiServer, operator: Operator, **status: object) -> None
     """Have another leader write the status, and the list be out of reach for a while."""
     api.edit("batchjobs", "job", {"metadata": {"labels": {"by": "another leader"}}})
     job = operator.job()
-    api.put("batchjobs", {**job, "status": {**job["status"], **status}})
+    api.put("batchjobs", {**job, "status": build.retold(job["status"], **status)})
 
 
 async def test_a_batch_that_comes_after_another_leaders_is_cancelled_counted_and_told(
@@ -81,7 +81,7 @@ async def test_one_that_comes_under_another_leaders_intent_leaves_that_intent(
     another_leader(api, operator, submission=THEIRS, attempts=7)
     held.set()
     await operator.until(lambda: ("Warning", "DuplicateCancelled") in operator.events(), None)
-    submission = operator.status().submission
+    submission = operator.status().summary.submission
     assert submission is not None
     assert submission.attempt == 7
     assert operator.status().batches[0].id is None
@@ -92,7 +92,7 @@ async def test_one_that_comes_under_another_leaders_intent_leaves_that_intent(
     kong.clear_faults()
     own = await submitted(operator)
     assert own != call["answer_id"]
-    assert operator.status().attempts == 8
+    assert operator.status().summary.attempts == 8
     assert [name for name, status in states(kong).items() if status not in ("cancelling", "cancelled")] == [own]
 
 
@@ -190,8 +190,8 @@ async def test_a_batch_that_comes_after_the_first_search_is_found_by_a_later_one
     async with Operator(api, tmp_path).running() as operator:
         apply_all(api, kong, FIVE)
         own = await submitted(operator)
-        await operator.until(lambda: operator.status().duplicates_checked_time)
-        assert operator.status().attempts == 2
+        await operator.until(lambda: operator.status().summary.duplicates_checked_time)
+        assert operator.status().summary.attempts == 2
         late = kong.insert_batch(**given(operator), age_seconds=0)["id"]
         await operator.until(lambda: cancels(kong))
         assert cancels(kong) == [late]
@@ -230,7 +230,7 @@ async def test_a_leader_that_stood_still_before_its_call_makes_none_under_the_ol
         >= 2
     )
     assert len(kong.calls("batches.create")) == 1
-    assert operator.status().attempts == 1
+    assert operator.status().summary.attempts == 1
 
 
 @pytest.mark.parametrize("asked", [0, 1], ids=["before the head", "before the body"])

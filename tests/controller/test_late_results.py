@@ -66,7 +66,7 @@ async def patient(api: ApiServer, tmp_path: Path) -> AsyncIterator[Operator]:
 
 async def submitted(operator: Operator, api: ApiServer, kong: Instance, content: bytes = FIVE) -> None:
     apply_all(api, kong, content)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(1)
 
 

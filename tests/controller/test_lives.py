@@ -9,7 +9,7 @@ from tests.support.inprocess import Operator, apply_all
 
 async def test_a_job_from_a_configmap_to_a_secret(operator: Operator, api: ApiServer, kong: Instance) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     status = await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED

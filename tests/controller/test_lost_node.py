@@ -35,7 +35,7 @@ async def test_a_pod_that_never_ends_is_replaced_and_says_nothing_about_its_succ
 ) -> None:
     api.put("persistentvolumeclaims", config_map("data", "unused", b""))
     apply_all(api, kong, FIVE, build.batchjob(output=VOLUME))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until(lambda: api.objects("jobs"))
     (lost,) = api.objects("jobs")

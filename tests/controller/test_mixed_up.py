@@ -50,7 +50,7 @@ def answers(fits: Callable[[Exchange], bool], **members: Any) -> Callable[[Excha
 
 async def submitted(operator: Operator, api: ApiServer, kong: Instance, between: Between) -> str:
     apply_all(api, kong, FIVE, url=between.url)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     return operator.status().batches[0].id or ""
 
 
@@ -176,7 +176,7 @@ async def test_a_file_that_is_another_one_is_not_taken_for_ours(
     await operator.until_reason(Reason.GATEWAY_UNREACHABLE)
     assert not kong.calls("batches.create")
     between.rules.clear()
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
 
 
 async def test_a_deletion_answered_for_another_file_is_asked_for_again(
@@ -214,6 +214,6 @@ async def test_a_duplicate_that_turns_out_to_be_another_jobs_is_not_cancelled(
 
     between.rules.append(spoil)
     apply_all(api, kong, FIVE, build.batchjob(), url=between.url)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     await operator.until(lambda: between.spoilt > 2)
     assert cancels(kong) == []

@@ -65,6 +65,6 @@ async def test_a_gateway_that_hangs_does_not_hold_up_the_jobs_of_another(
             api.put("batchjobs", build.batchjob_apart(name))
         await operator.until(lambda: kong.calls("files.create") or kong.files(), None)
         api.put("batchjobs", build.batchjob_apart("free", gatewayRef={"name": "other"}))
-        await operator.until(lambda: operator.status("free").submission_time, None)
+        await operator.until(lambda: operator.status("free").summary.submission_time, None)
         assert not [name for name in hanging if operator.status(name).input], "it did not have to wait for them"
         kong.clear_faults()

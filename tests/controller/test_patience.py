@@ -51,7 +51,7 @@ async def test_what_may_pass_is_reconciling_for_a_while_and_then_stalled(
         told = [event["message"] for event in api.objects("events") if event["reason"] == Reason.CREDENTIALS_NOT_FOUND]
         assert [message for message in told if "consumer" in message]
         api.put("secrets", secret("consumer", apikey="k"))
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         assert operator.status().trouble is None
 
 
@@ -60,7 +60,7 @@ async def test_a_secret_that_comes_in_time_never_stalls_the_job(api: ApiServer, 
         apply_all(api, kong, FIVE, headers=KEY)
         await operator.until_reason(Reason.CREDENTIALS_NOT_FOUND)
         api.put("secrets", secret("consumer", apikey="k"))
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
     jobs = [found for found in api.stored if found["_plural"] == "batchjobs"]
     assert not any(item["type"] == "Stalled" for job in jobs for item in job.get("status", {}).get("conditions", []))
 
@@ -89,7 +89,7 @@ async def test_another_trouble_begins_anew(api: ApiServer, kong: Instance, tmp_p
         assert operator.status().holds("Reconciling")
         assert not operator.status().holds("Stalled")
         api.put("configmaps", config_map("prompts", "batch.jsonl", FIVE))
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
 
 
 UNSCHEDULED = {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}]}

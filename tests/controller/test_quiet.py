@@ -21,7 +21,7 @@ async def test_a_poll_that_finds_nothing_new_writes_and_tells_nothing(
 ) -> None:
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.VALIDATING)
-    await operator.until(lambda: operator.status().duplicates_checked_time)
+    await operator.until(lambda: operator.status().summary.duplicates_checked_time)
     await polls(operator, kong, 2)
     writes, events = len(api.writes("batchjobs")), operator.events()
     await polls(operator, kong, 5)
@@ -33,7 +33,7 @@ async def test_a_whole_life_takes_few_writes_and_no_event_twice(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     await operator.until(lambda: not operator.job()["metadata"].get("finalizers"))
@@ -49,7 +49,7 @@ async def test_a_whole_life_takes_few_writes_and_no_event_twice(
 
 async def test_a_settled_job_causes_no_call_at_all(operator: Operator, api: ApiServer, kong: Instance) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     await operator.until(lambda: not operator.job()["metadata"].get("finalizers"))
@@ -82,7 +82,7 @@ async def test_labels_and_annotations_of_others_cause_no_write(
 ) -> None:
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.VALIDATING)
-    await operator.until(lambda: operator.status().duplicates_checked_time)
+    await operator.until(lambda: operator.status().summary.duplicates_checked_time)
     await operator.quiet()
     writes = len(api.writes("batchjobs"))
     for number in range(3):

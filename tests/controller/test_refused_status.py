@@ -55,7 +55,7 @@ async def test_it_is_told_and_goes_on_once_it_is_accepted(
     refused = api.fault("status", "patch", "batchjobs", "status", status=status, times=-1, where=where)
     apply_all(api, kong, FIVE)
     if where is ends:
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         kong.advance(3600)
     await operator.until(lambda: REFUSED in operator.events())
     told = [event for event in api.objects("events") if event["reason"] == Reason.STATUS_REFUSED]
@@ -66,7 +66,7 @@ async def test_it_is_told_and_goes_on_once_it_is_accepted(
     assert operator.events().count(REFUSED) == 1, "it is told of rarely"
     assert len(kong.calls("batches.create")) == (0 if where in (anything, intends) else 1)
     refused.times = 0
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED
@@ -97,7 +97,7 @@ async def test_the_jobs_of_other_gateways_go_on_and_stopping_does_not_wait_out_a
         await operator.until(lambda: len(kong.calls("batches.create")) >= 2, None)
         api.put("batchgateways", build.batchgateway(other.url, "other"))
         api.put("batchjobs", build.batchjob_apart("free", gatewayRef={"name": "other"}))
-        await operator.until(lambda: operator.status("free").submission_time, None)
+        await operator.until(lambda: operator.status("free").summary.submission_time, None)
         await asyncio.sleep(2)
         # By now the delays are longer than a second, and grow to half a minute.
         refused.times = 0

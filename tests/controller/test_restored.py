@@ -144,7 +144,7 @@ async def test_a_copy_for_which_nothing_was_ordered_is_a_job_of_its_own(
     kong.configure(in_progress_seconds=600)
     async with Operator(elsewhere, tmp_path / "elsewhere").running() as other:
         uid = restore(elsewhere, kong, backup)
-        await other.until(lambda: other.status().submission_time)
+        await other.until(lambda: other.status().summary.submission_time)
         assert other.status().uid == uid
         assert other.status().batches[0].input_file_id != backup["status"]["batches"][0]["inputFileID"]
         await to_its_end(other, kong)

@@ -10,7 +10,7 @@ from tests.support.inprocess import Operator, apply_all, config_map, secret
 
 
 async def run_to_results(operator: Operator, kong: Instance) -> None:
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
 
 
@@ -68,7 +68,7 @@ async def test_an_object_that_is_not_ours_is_never_overwritten_and_the_job_goes_
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     api.put("secrets", secret("results", mine="precious"))
     kong.advance(3600)
     await operator.until_reason(Reason.OUTPUT_EXISTS)
@@ -142,7 +142,7 @@ async def test_a_batch_cancelled_at_the_provider_keeps_what_was_answered(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.configure(expires=True, window_seconds=120)
     kong.advance(100_000)
     await operator.until_ended()

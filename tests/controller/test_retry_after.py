@@ -47,7 +47,7 @@ async def test_a_create_call_that_is_put_off_for_a_day_holds_up_no_other_job(
 ) -> None:
     apply_all(api, kong, FIVE, job("running"), job("to-be-deleted"))
     for name in ("running", "to-be-deleted"):
-        await operator.until(lambda name=name: operator.status(name).submission_time, name)  # type: ignore[misc]
+        await operator.until(lambda name=name: operator.status(name).summary.submission_time, name)  # type: ignore[misc]
     kong.fault("status", "batches.create", status=429, as_="kong", times=-1, **asked)
     api.put("batchjobs", job("waiting"))
     await operator.until_reason(Reason.RATE_LIMITED, "waiting")
@@ -79,7 +79,7 @@ async def test_an_upload_that_is_put_off_holds_up_uploads_alone(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE, job("running"))
-    await operator.until(lambda: operator.status("running").submission_time, "running")
+    await operator.until(lambda: operator.status("running").summary.submission_time, "running")
     kong.fault("status", "files.create", status=429, as_="kong", retry_after=DAY, times=-1)
     for name in ("one", "two"):
         api.put("batchjobs", job(name))

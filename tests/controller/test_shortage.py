@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.api.batchjob_status import MOST_REFUSED
+from llmbatch.api.batch_status import MOST_REFUSED
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
 from tests.controller.test_ambiguity import counted, reasons
@@ -51,7 +51,7 @@ async def looked_at(operator: Operator, times: int = 40) -> None:
 
 async def refused(operator: Operator, kong: Instance, reason: Reason) -> None:
     """Let the batch under way be judged by the provider."""
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(100)
     await operator.until_reason(reason)
 
@@ -65,13 +65,13 @@ async def test_what_is_told_late_is_waited_for_with_the_same_file(
         apply_all(api, kong, FIVE)
         await refused(operator, kong, reason)
         assert operator.status().holds("Stalled") is (reason is Reason.BILLING_LIMIT)
-        assert operator.status().attempts is None
+        assert operator.status().summary.attempts is None
         kong.configure(forced_errors=[])
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         kong.advance(3600)
         status = await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED
-    assert status.attempts == 1
+    assert status.summary.attempts == 1
     (batch,) = status.batches
     assert len(kong.calls("files.create")) == 1
     assert {call["body"]["input_file_id"] for call in kong.calls("batches.create")} == {batch.input_file_id}
@@ -86,12 +86,12 @@ async def test_a_create_call_whose_answer_is_lost_is_not_taken_for_the_batch_tha
 ) -> None:
     kong.configure(forced_errors=[error])
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.fault("reset_after", "batches.create")
     kong.advance(100)
     await operator.until(lambda: operator.status().batches and operator.status().batches[0].refused_ids)
     kong.configure(forced_errors=[])
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     status = operator.status()
     assert status.batches[0].id not in status.batches[0].refused_ids
     assert len(kong.batches()) == 2
@@ -118,8 +118,8 @@ async def test_what_is_told_at_once_is_waited_for_and_costs_few_calls(
         apply_all(api, kong, FIVE)
         await operator.until_reason(reason)
         assert operator.status().holds("Stalled") is (reason is Reason.BILLING_LIMIT)
-        await operator.until(lambda: operator.status().submission_time)
-    assert operator.status().attempts == 1
+        await operator.until(lambda: operator.status().summary.submission_time)
+    assert operator.status().summary.attempts == 1
     assert len(kong.calls("batches.create")) == 3
     assert len(kong.calls("files.create")) == 1
 
@@ -156,10 +156,10 @@ async def test_quota_that_is_told_late_once_costs_one_batch_more_and_no_person(
     job = build.batchjob()
     job["spec"]["metadata"] = {"emulate": "late-quota"}
     apply_all(api, kong, FIVE, job)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(100)
     await operator.until(lambda: len(kong.batches()) == 2)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED

@@ -38,7 +38,7 @@ def clocks(api: ApiServer, kong: Instance, cluster: float, gateway: float) -> No
 
 
 async def finished(operator: Operator, kong: Instance) -> None:
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED
@@ -70,7 +70,7 @@ async def test_a_lost_answer_is_adopted_by_the_next_process(api: ApiServer, kong
         api.put("batchjobs", build.batchjob())
         await first.until(lambda: kong.calls("batches.create"))
         await first.until_reason(Reason.GATEWAY_UNREACHABLE)
-    assert first.status().submission is not None
+    assert first.status().summary.submission is not None
     kong.clear_faults()
     async with Operator(api, tmp_path).running() as second:
         await finished(second, kong)
@@ -88,7 +88,7 @@ async def test_a_call_that_never_arrived_is_repeated_after_the_settle_period_by_
         await first.until_reason(Reason.SUBMISSION_PENDING)
     async with Operator(api, tmp_path, settle_seconds=SETTLE_SECONDS).running() as second:
         await finished(second, kong)
-        assert second.status().attempts == 2
+        assert second.status().summary.attempts == 2
     began, repeated = (call["time"] for call in kong.calls("batches.create"))
     # intentTime and the Date header have whole seconds, and each process learns the clock for itself.
     assert repeated - began >= SETTLE_SECONDS - 2.5
@@ -103,11 +103,12 @@ async def test_an_intent_from_the_future_is_waited_for_no_longer_than_the_settle
         await first.until_reason(Reason.SUBMISSION_PENDING)
         await first.quiet()
     job = first.job()
-    job["status"]["submission"]["intentTime"] = timestamp(datetime.now(UTC) + timedelta(seconds=OFF))
+    ahead = timestamp(datetime.now(UTC) + timedelta(seconds=OFF))
+    job["status"] = build.retold(job["status"], submission={"attempt": 1, "intentTime": ahead})
     api.put("batchjobs", job)
     async with Operator(api, tmp_path, settle_seconds=1).running() as second:
         await finished(second, kong)
-        assert second.status().attempts == 2
+        assert second.status().summary.attempts == 2
 
 
 @skewed
@@ -117,7 +118,7 @@ async def test_deletion_with_the_gateway_down_takes_the_clean_up_time(
 ) -> None:
     async with Operator(api, tmp_path, cleanup_timeout_seconds=3).running() as operator:
         apply_all(api, kong, FIVE)
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         kong.fault("status", "*", status=503, times=-1)
         began = asyncio.get_running_loop().time()
         api.remove("batchjobs", "job")

@@ -98,7 +98,9 @@ async def test_a_change_of_readiness_wakes_those_that_wait_for_it(api: ApiServer
         hostile.ways["create"] = created
         # The gateway is asked anew as soon as somebody has reason to; a look at it by hand stands for that here.
         operator.runtime.gateways._clients.clear()  # noqa: SLF001 - in place of ten seconds
-        await operator.until(lambda: all(operator.status(f"j{number}").submission_time for number in range(5)), None)
+        await operator.until(
+            lambda: all(operator.status(f"j{number}").summary.submission_time for number in range(5)), None
+        )
 
 
 async def test_an_object_that_goes_on_changing_gets_some_events_only(api: ApiServer) -> None:

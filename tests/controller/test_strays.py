@@ -35,7 +35,7 @@ async def test_a_lost_upload_is_deleted_at_the_end_and_nobody_elses(
     somebody_elses(kong, f"{build.UID}-0-1.jsonl")
     lost(kong)
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     assert len(left(kong)) == 3
     kong.clear_faults()
     kong.advance(3600)
@@ -60,7 +60,7 @@ async def test_files_that_are_to_be_retained_are_not_looked_for(
 ) -> None:
     lost(kong)
     apply_all(api, kong, FIVE, build.batchjob(remoteFiles="Retain"))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.clear_faults()
     kong.advance(3600)
     await operator.until_ended()
@@ -72,7 +72,7 @@ async def test_a_list_that_fails_is_asked_for_again_before_the_end(
 ) -> None:
     kong.fault("reset_after", "files.create")
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.fault("status", "files.list", status=503, times=3)
     kong.advance(3600)
     await operator.until_ended()
@@ -84,7 +84,7 @@ async def test_a_gateway_that_lists_no_files_holds_nothing_up(
 ) -> None:
     kong.fault("status", "files.list", status=404, times=-1)
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert left(kong) == []

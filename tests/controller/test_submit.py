@@ -30,7 +30,7 @@ def states_id(body: Json) -> bool:
 
 async def finished(operator: Operator, kong: Instance) -> None:
     """Let the batch end, and see that it was the only one."""
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED
@@ -111,7 +111,7 @@ async def test_a_batch_is_found_pages_back_in_a_list_from_old_to_new(
         kong.insert_batch(input_file_id="file-of-others", endpoint="/v1/chat/completions", completion_window="24h")
     kong.fault("reset_after", "batches.create")
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     assert len(kong.calls("batches.create")) == 1
 
 
@@ -124,13 +124,13 @@ async def test_a_call_that_never_arrived_is_repeated_only_after_the_settle_perio
         await operator.until(lambda: len(kong.calls("batches.list")) >= 4)
         assert operator.reason() == Reason.SUBMISSION_PENDING
         assert len(kong.calls("batches.create")) == 1, "the settle period is not over"
-        intent = operator.status().submission
+        intent = operator.status().summary.submission
         assert intent is not None
         await finished(operator, kong)
         first, second = kong.calls("batches.create")
         # intentTime has whole seconds, and the first call comes a moment after it.
         assert second["time"] - first["time"] >= 0.2
-        assert operator.status().attempts == 2
+        assert operator.status().summary.attempts == 2
 
 
 async def test_a_list_that_is_late_shows_the_batch_in_time(api: ApiServer, kong: Instance, tmp_path: Path) -> None:
@@ -150,11 +150,11 @@ async def test_a_rate_limited_call_waits_for_as_long_as_the_gateway_asks(
     kong.fault("status", "batches.create", status=429, retry_after=1)
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.RATE_LIMITED)
-    assert operator.status().submission is None, "nothing is owed after a refusal"
+    assert operator.status().summary.submission is None, "nothing is owed after a refusal"
     await finished(operator, kong)
     first, second = kong.calls("batches.create")
     assert second["time"] - first["time"] >= 1
-    assert operator.status().attempts == 1, "a call that made nothing is the same attempt again"
+    assert operator.status().summary.attempts == 1, "a call that made nothing is the same attempt again"
 
 
 async def test_a_refused_call_fails_the_job_and_deletes_its_file(
@@ -183,7 +183,7 @@ async def test_somebody_who_edits_labels_during_the_call_loses_us_nothing(
 ) -> None:
     kong.fault("delay", "batches.create", seconds=0.3)
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission)
+    await operator.until(lambda: operator.status().summary.submission)
     for number in range(5):
         api.edit("batchjobs", "job", {"metadata": {"labels": {"number": str(number)}}})
         await asyncio.sleep(0.05)
@@ -197,7 +197,7 @@ async def test_stopping_during_the_call_finishes_it_first(api: ApiServer, kong: 
     operator = Operator(api, tmp_path)
     await operator.start()
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission)
+    await operator.until(lambda: operator.status().summary.submission)
     assert operator.status().batches[0].id is None
     await operator.stop()
     assert operator.status().batches[0].id is not None
@@ -213,7 +213,7 @@ async def test_whoever_waits_for_a_call_can_be_cancelled_but_not_the_call(
     operator = Operator(api, tmp_path)
     await operator.start()
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission)
+    await operator.until(lambda: operator.status().summary.submission)
     operator.cancel_workers()
     await operator.runtime.submitter.drain()
     assert operator.status().batches[0].id is not None
@@ -255,7 +255,7 @@ async def test_duplicates_keep_the_oldest_and_cancel_the_others(
     given = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     ids = [kong.insert_batch(**given, age_seconds=age)["id"] for age in (1, 3, 2)]
     left_behind(api, kong, "file-1")
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     assert operator.status().batches[0].id == ids[1]
     cancelled = {call["path"].split("/")[-2] for call in kong.calls("batches.cancel")}
     assert cancelled == {ids[0], ids[2]}

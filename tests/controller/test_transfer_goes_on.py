@@ -117,7 +117,7 @@ async def test_counts_that_change_before_a_job_is_made_make_no_second_one(
 ) -> None:
     claim(api)
     apply_all(api, kong, FIVE, build.batchjob(output=OUT))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.configure(quirks={"counts": "zero"})
     kong.advance(360)
     await operator.until_reason(Reason.IN_PROGRESS)

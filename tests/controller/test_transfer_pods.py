@@ -60,7 +60,7 @@ def container(job: Json) -> Json:
 async def test_a_sidecar_hides_no_report_and_keeps_no_job(operator: Operator, api: ApiServer, kong: Instance) -> None:
     claim(api)
     apply_all(api, kong, FIVE, build.batchjob(output=OUT))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     job = await only_job(operator, "collect")
     put_pod(api, job, {"running": {}})
@@ -77,7 +77,7 @@ async def test_a_job_without_a_sidecar_is_left_to_end_and_keeps_its_log(
 ) -> None:
     claim(api)
     apply_all(api, kong, FIVE, build.batchjob(output=OUT))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     job = await only_job(operator, "collect")
     labels = {"batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
@@ -94,7 +94,7 @@ async def test_a_job_that_a_crash_left_alive_after_its_report_is_removed_at_the_
 ) -> None:
     apply_all(api, kong, FIVE, build.batchjob(output=OUT))
     claim(api)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     job = await only_job(operator, "collect")
     labels = {"app.kubernetes.io/managed-by": "llmbatch", "llmbatch.io/batchjob-uid": operator.job()["metadata"]["uid"]}
@@ -126,7 +126,7 @@ async def collecting(operator: Operator, kong: Instance, **transfer: Any) -> Jso
     """Have a job get as far as its collection; answers the Job."""
     claim(operator.api)
     apply_all(operator.api, kong, FIVE, build.batchjob(output=OUT, transfer=transfer))
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     return await only_job(operator, "collect")
 

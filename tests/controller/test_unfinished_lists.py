@@ -90,7 +90,7 @@ async def test_a_person_may_decide_about_a_list_that_never_ends(
     assert f"{RESUBMIT_ANNOTATION}=2" in ready.message
     api.edit("batchjobs", "job", {"metadata": {"annotations": {RESUBMIT_ANNOTATION: "2"}}})
     status = await end_of(operator, kong)
-    assert (operator.reason(), status.attempts) == (Reason.SUCCEEDED, 2)
+    assert (operator.reason(), status.summary.attempts) == (Reason.SUCCEEDED, 2)
     assert len(kong.batches()) == 1
 
 
@@ -192,7 +192,7 @@ async def test_strays_are_found_in_a_list_of_files_of_any_order(
 
     between.rules.append(relist)
     apply_all(api, kong, FIVE, url=between.url)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     # Of uploads whose answer was lost, and which were not found in time.
     for number in (7, 8):
         somebody_elses(kong, f"{operator.job()['metadata']['uid']}-0-{number}.jsonl")
@@ -214,7 +214,7 @@ async def test_a_list_of_files_without_an_end_is_told_of_when_an_upload_was_lost
     kong.fault("reset_after", "files.create")
     async with Operator(api, tmp_path, cleanup_timeout_seconds=1).running() as operator:
         apply_all(api, kong, FIVE, build.batchjob(), url=between.url)
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         kong.advance(3600)
         await operator.until_ended()
         assert operator.reason() == "Succeeded"

@@ -47,10 +47,10 @@ async def test_an_upload_that_is_refused_is_not_sent_anew_at_each_look(
     kong.fault("status", "files.create", times=-1, **refusal)
     async with Operator(api, tmp_path, recheck_seconds=100).running() as operator:
         apply_all(api, kong, FIVE)
-        await operator.until(lambda: operator.status().upload_tries)
+        await operator.until(lambda: operator.batch().upload_tries)
         await looked_at(operator)
         assert sends(kong) == 1
-        tries = operator.status().upload_tries
+        tries = operator.batch().upload_tries
         assert tries is not None
         assert tries.failures == 1
 
@@ -59,8 +59,8 @@ async def test_the_delays_grow_and_end_with_the_trouble(api: ApiServer, kong: In
     kong.fault("status", "files.create", status=400, times=6)
     async with Operator(api, tmp_path).running() as operator:
         apply_all(api, kong, FIVE)
-        await operator.until(lambda: operator.status().submission_time)
-        assert operator.status().upload_tries is None
+        await operator.until(lambda: operator.status().summary.submission_time)
+        assert operator.batch().upload_tries is None
     calls = [call["time"] for call in kong.calls("files.create")]
     assert len(calls) == 7
 
@@ -81,7 +81,7 @@ async def test_what_is_changed_is_tried_at_once(api: ApiServer, kong: Instance, 
                     "configmaps",
                     config_map("prompts", "batch.jsonl", FIVE + FIVE.replace(b'"custom_id": "', b'"custom_id": "x')),
                 )
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
 
 
 async def test_another_process_goes_on_with_the_delay(api: ApiServer, kong: Instance, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ async def test_an_upload_that_is_never_answered_leaves_one_copy_and_the_job_goes
     kong.configure(dialect=dialect)
     kong.fault(operation="files.create", times=-1, **fault)
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     assert left(kong) == 1
     kong.advance(3600)
     await operator.until_ended()
@@ -117,10 +117,10 @@ async def test_a_file_that_was_sent_by_a_process_that_died_is_taken_by_the_next(
     kong.fault("status", "files.list", status=503, times=-1, skip=1)
     apply_all(api, kong, FIVE)
     async with Operator(api, tmp_path, recheck_seconds=100).running() as first:
-        await first.until(lambda: first.status().upload_tries)
+        await first.until(lambda: first.batch().upload_tries)
     kong.clear_faults()
     async with Operator(api, tmp_path).running() as second:
-        await second.until(lambda: second.status().submission_time)
+        await second.until(lambda: second.status().summary.submission_time)
     assert (sends(kong), left(kong)) == (1, 1)
 
 
@@ -143,7 +143,7 @@ async def test_without_a_list_two_copies_are_left_at_most_and_a_person_hears_of_
     assert ("Warning", "UploadUnanswered") in operator.events()
     kong.clear_faults()
     api.edit("batchgateways", "kong", {"spec": {"timeouts": {"requestSeconds": 50}}})
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert left(kong) == 0
@@ -157,5 +157,5 @@ async def test_uploads_that_leave_nothing_are_told_to_a_person_and_go_on(
     await operator.until_reason(Reason.UPLOAD_UNANSWERED)
     assert "does not show it" in str(operator.job()["status"]["conditions"])
     kong.clear_faults()
-    await operator.until(lambda: operator.status().submission_time)
-    assert operator.status().upload_tries is None
+    await operator.until(lambda: operator.status().summary.submission_time)
+    assert operator.batch().upload_tries is None

@@ -97,7 +97,7 @@ async def test_a_poll_that_fails_is_told_and_survived(
     operator: Operator, api: ApiServer, kong: Instance, fault: dict[str, object], reason: Reason
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.fault(str(fault.pop("kind")), "batches.get", times=-1, **fault)
     await operator.until_reason(reason)
     kong.clear_faults()
@@ -110,7 +110,7 @@ async def test_a_batch_that_is_not_found_needs_a_look_and_loses_nothing(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.fault("status", "batches.get", status=404, as_="azure", times=-1)
     await operator.until_reason(Reason.REMOTE_BATCH_NOT_FOUND)
     assert operator.status().holds("Stalled")
@@ -156,7 +156,7 @@ async def test_an_api_server_that_fails_for_a_while_is_survived(
     api.fault("cut before", "get", "batchjobs", times=2)
     api.fault("status", "patch", "batchjobs", "status", times=1)
     apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().submission_time)
+    await operator.until(lambda: operator.status().summary.submission_time)
     kong.advance(3600)
     await operator.until_ended()
     assert len(kong.calls("batches.create")) == 1
@@ -174,7 +174,7 @@ async def test_no_secret_and_no_prompt_is_ever_told(
         kong.fault("reset_after", "batches.create")
         kong.fault("status", "batches.get", status=401, times=2)
         api.fault("status", "patch", "batchjobs", "status", times=2)
-        await operator.until(lambda: operator.status().submission_time)
+        await operator.until(lambda: operator.status().summary.submission_time)
         kong.advance(3600)
         await operator.until_ended()
     told = [found for found in api.stored if found["_plural"] in ("batchjobs", "batchgateways", "events", "jobs")]

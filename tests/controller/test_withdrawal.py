@@ -5,6 +5,7 @@ import pytest
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
+from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import Operator, apply_all
@@ -31,11 +32,11 @@ async def test_the_intent_that_another_leader_has_written_meanwhile_stays(
     # Frozen just before its write arrives; in the meantime the next leader has begun a call of its own.
     api.edit("batchjobs", "job", {"metadata": {"labels": {"by": "another leader"}}})
     job = operator.job()
-    api.put("batchjobs", {**job, "status": {**job["status"], "submission": THEIRS, "attempts": 7}})
+    api.put("batchjobs", {**job, "status": build.retold(job["status"], submission=THEIRS, attempts=7)})
     kong.fault("status", "batches.list", status=503, times=-1)
     late.released.set()
     await operator.quiet()
-    submission = operator.status().submission
+    submission = operator.status().summary.submission
     assert submission is not None
     assert submission.attempt == 7
     assert len(kong.calls("batches.create")) == 1
@@ -49,7 +50,7 @@ async def test_an_edit_of_the_object_does_not_keep_an_intent_from_being_withdraw
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.RATE_LIMITED)
     assert conflict.times == 0
-    assert operator.status().submission is None
+    assert operator.status().summary.submission is None
 
 
 async def test_an_api_server_that_can_not_be_read_after_a_conflict_does_not_lose_a_refusal(
@@ -66,4 +67,4 @@ async def test_an_api_server_that_can_not_be_read_after_a_conflict_does_not_lose
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.RATE_LIMITED)
     assert len(kong.calls("batches.create")) == 1
-    assert operator.status().attempts is None
+    assert operator.status().summary.attempts is None

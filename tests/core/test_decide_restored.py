@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts
@@ -109,9 +110,9 @@ def test_without_a_list_a_person_is_asked_about_a_lost_status() -> None:
 
 def test_what_is_kept_when_no_batch_is_found() -> None:
     owed = build.owed(attempt=2)
-    assert facts.without_batch(owed, restored=False).batches == owed.batches
+    assert facts.without_batch(owed, restored=False) == build.uploaded(attempts=2)
     assert facts.without_batch(owed, restored=True) == BatchJobStatus()
-    assert facts.without_batch(lost().status, restored=False) == BatchJobStatus(attempts=1)
+    assert facts.without_batch(lost().status, restored=False) == BatchJobStatus(batches=[Batch(create_calls=1)])
 
 
 def test_a_job_that_begins_anew_has_no_past_and_is_its_own() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.api.batchjob_status import RequestCounts
+from llmbatch.api.batch_status import RequestCounts
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts
 from llmbatch.provider.pure.wire import BatchError, Counts, RemoteBatch
@@ -27,11 +27,15 @@ def test_an_upload_states_the_file_and_the_requests() -> None:
 
 def test_an_intent_is_one_until_the_answer_is_there() -> None:
     intent = facts.with_intent(build.uploaded(), 1, build.NOW)
-    assert intent.submission is not None
-    assert (intent.submission.attempt, intent.submission.intent_time, intent.attempts) == (1, build.NOW, 1)
+    assert intent.summary.submission is not None
+    assert (intent.summary.submission.attempt, intent.summary.submission.intent_time, intent.summary.attempts) == (
+        1,
+        build.NOW,
+        1,
+    )
     known = facts.with_remote(intent, remote(created_at=EARLIER), build.NOW)
-    assert (known.submission, known.attempts, known.batches[0].id) == (None, 1, "batch-1")
-    assert known.submission_time == EARLIER
+    assert (known.summary.submission, known.summary.attempts, known.batches[0].id) == (None, 1, "batch-1")
+    assert known.summary.submission_time == EARLIER
 
 
 @pytest.mark.parametrize(
@@ -39,8 +43,8 @@ def test_an_intent_is_one_until_the_answer_is_there() -> None:
 )
 def test_the_number_of_an_attempt_that_made_no_call_is_used_again(made_none: bool, attempts: int) -> None:
     status = facts.without_intent(build.owed(attempt=2), made_none=made_none)
-    assert (status.submission, status.attempts) == (None, attempts)
-    assert facts.without_intent(build.owed(attempt=1), made_none=True).attempts is None
+    assert (status.summary.submission, status.summary.attempts) == (None, attempts)
+    assert facts.without_intent(build.owed(attempt=1), made_none=True).summary.attempts is None
 
 
 def test_what_a_poll_leaves_out_stays() -> None:

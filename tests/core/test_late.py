@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from llmbatch.api import ACCEPT_MISSING_ANNOTATION
-from llmbatch.api.batchjob_status import Batch, BatchJobStatus, RequestCounts
+from llmbatch.api.batch_status import Batch, RequestCounts
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import late
 from llmbatch.batch.pure.decision import Collect, Done, Stalled, Wait

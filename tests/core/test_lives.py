@@ -67,7 +67,7 @@ def test_a_crash_before_the_intent_changes_nothing() -> None:
     world = World()
     world.until(lambda it: it.status.phase is Phase.SUBMITTING)
     world.look(Answers(crash="before the intent"))
-    assert (world.creates, world.status.submission) == (0, None)
+    assert (world.creates, world.status.summary.submission) == (0, None)
     finish(run_to_batch(world))
     assert world.creates == 1
 
@@ -90,7 +90,7 @@ def test_a_call_that_never_arrived_is_repeated_only_after_the_settle_period() ->
     assert (world.creates, world.told[-2:]) == (1, ["LookUp", "LookUp"])
     world.passes(30)
     finish(run_to_batch(world))
-    assert (world.creates, world.status.attempts) == (2, 2)
+    assert (world.creates, world.status.summary.attempts) == (2, 2)
 
 
 def test_without_a_list_a_lost_answer_needs_a_person_and_goes_on_with_the_annotation() -> None:
@@ -105,7 +105,7 @@ def test_without_a_list_a_lost_answer_needs_a_person_and_goes_on_with_the_annota
     assert world.creates == 1, "the annotation names another attempt"
     world.resubmit = "2"
     finish(run_to_batch(world))
-    assert (world.creates, world.status.attempts) == (2, 2)
+    assert (world.creates, world.status.summary.attempts) == (2, 2)
 
 
 def test_a_refused_create_call_fails_the_job_and_its_file_is_deleted() -> None:
@@ -118,7 +118,7 @@ def test_a_rate_limited_create_call_is_the_same_attempt_again() -> None:
     world = World()
     world.until(lambda it: it.creates == 3, Answers(create="not made"))
     finish(run_to_batch(world))
-    assert (world.status.attempts, world.creates, len(world.remote)) == (1, 4, 1)
+    assert (world.status.summary.attempts, world.creates, len(world.remote)) == (1, 4, 1)
 
 
 def test_an_upload_is_tried_again_after_a_problem() -> None:
@@ -236,7 +236,7 @@ class RandomLife(RuleBasedStateMachine):
         self.world.look(answers)
         assert self.world.creates <= before + 1, "more than one create call in a pass"
         if self.world.creates > before:
-            assert was.submission is None, "a create call while an answer is owed"
+            assert was.summary.submission is None, "a create call while an answer is owed"
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 150.0, 400.0]))
     def time_goes_by(self, seconds: float) -> None:

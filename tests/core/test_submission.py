@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.api.batchjob_status import MOST_REFUSED
+from llmbatch.api.batch_status import MOST_REFUSED
 from llmbatch.batch.pure.submission import by_use, horizon, is_newest_first, matches, was_refused
 from llmbatch.provider.pure.about import is_anothers
 from llmbatch.provider.pure.wire import RemoteBatch

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from llmbatch.api import API_VERSION
+from llmbatch.api.batch_status import OF_THE_BATCH
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure.observation import Limits, Observation
@@ -56,6 +57,13 @@ def condition(kind: str, status: str = "True", reason: str = "Accepted", **given
 def status(**given: Any) -> BatchJobStatus:
     """Make a status from its JSON fields."""
     return BatchJobStatus.parse({"observedGeneration": 1, **given})
+
+
+def retold(stored: Json, **given: Any) -> Json:
+    """Give a stored status with something else said of the job's one batch: its intent, create calls or times."""
+    whole, own = {**stored, **given}, {*OF_THE_BATCH, "createCalls"}
+    entries = [{name: value for name, value in entry.items() if name not in own} for entry in whole["batches"]]
+    return BatchJobStatus.parse({**whole, "batches": entries}).dump()
 
 
 def uploaded(**given: Any) -> BatchJobStatus:

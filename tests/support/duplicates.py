@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def surplus(world: World) -> list[str]:
     """Give the batches that run besides another one, unless a repeat on the way made them and nobody has looked yet."""
-    if world.status.duplicates_checked_time is None and len(world.remote) > world.creates:
+    if world.status.summary.duplicates_checked_time is None and len(world.remote) > world.creates:
         return []
     return [batch_id for batch_id in world.alive if world.remote[batch_id] != "cancelling"][1:]
 
@@ -43,4 +43,4 @@ def find_duplicates(world: World, seen: Observation, answers: Answers) -> tuple[
             world.remote[batch_id] = "cancelling"
     if seen.stage is Stage.RESULTS and seen.unrecorded and seen.deleted_at is None:
         return status, None
-    return status.model_copy(update={"duplicates_checked_time": world.now}), None
+    return facts.checked(status, world.now), None

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from kubernetes.aio import client as kubernetes_client
 
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.permissions import JOBS
@@ -141,6 +142,10 @@ class Operator:
     def status(self, name: str = "job") -> BatchJobStatus:
         """Read a BatchJob's status."""
         return BatchJobStatus.parse(self.job(name).get("status") or {})
+
+    def batch(self, name: str = "job") -> Batch:
+        """Read what a BatchJob's status says of its batch; nothing before there is one."""
+        return next(iter(self.status(name).batches), Batch())
 
     def reason(self, name: str = "job") -> str:
         """Read the reason of a BatchJob's Ready condition."""

@@ -140,7 +140,7 @@ def _check_facts(obj: Json, status: BatchJobStatus) -> None:
     batch = status.batches[0] if status.batches else None
     made = batch is not None and batch.id is not None
     assert not status.holds("Submitted") or made, "Submitted without the id of a batch"
-    assert not (made and status.submission), "an answer is owed although the batch is known"
+    assert not (made and status.summary.submission), "an answer is owed although the batch is known"
     if made and not status.holds("Submitted"):
         # The id of a batch is written alone, before all else; the rest of the status follows with the end of the pass.
         return

@@ -282,10 +282,10 @@ class World:
     def _look_up(self, status: BatchJobStatus, answers: Answers) -> tuple[BatchJobStatus, Problem | None]:
         if answers.listing is not None:
             return status, answers.listing
-        assert status.submission is not None
+        assert status.summary.submission is not None
         if self.remote:
             return self._record(status, min(self.remote)), None
-        if (self.now - status.submission.intent_time).total_seconds() < build.LIMITS.settle_seconds:
+        if (self.now - status.summary.submission.intent_time).total_seconds() < build.LIMITS.settle_seconds:
             return status, None
         return facts.without_intent(status, made_none=False), None
 

@@ -1,14 +1,13 @@
 """The status of a BatchJob: what the operator has done and found out."""
 
 from enum import StrEnum
+from typing import Any, Self
 
 from pydantic import Field
 
 from llmbatch.api.base import Model, ObservedGeneration, Time
+from llmbatch.api.batch_status import Batch, RequestCounts, Summary, with_entries
 from llmbatch.api.conditions import Condition, Conditions
-
-MOST_REFUSED = 64
-"""Refused batches of a file that status holds."""
 
 
 class Phase(StrEnum):
@@ -28,14 +27,6 @@ class Phase(StrEnum):
     DELETING = "Deleting"
 
 
-class RequestCounts(Model):
-    """Requests of the batch. While it runs: as the provider tells. At the end: as counted from the result lines."""
-
-    total: int = Field(description="Requests in the input.")
-    completed: int = Field(description="Requests that succeeded (status_code 200 and no error).")
-    failed: int = Field(description="Requests that failed; one without a result line counts as failed.")
-
-
 class InputStatus(Model):
     """The input as it was sent."""
 
@@ -46,66 +37,6 @@ class InputStatus(Model):
         None,
         description="True: byte-order marks, blank lines or white space at line ends were left out of what was sent."
         " Absent: nothing was; unless spec.model is set, the file that was sent is then the input itself, byte for byte.",
-    )
-
-
-class Batch(Model):
-    """A batch at the provider, made of one part of the input."""
-
-    id: str | None = Field(None, description="Id of the batch; absent until it is made.")
-    input_file_id: str | None = Field(None, alias="inputFileID", description="Id of the uploaded input file.")
-    uploaded_time: Time | None = Field(None, description="When the input file was uploaded.")
-    refused_ids: list[str] = Field(
-        default=[],
-        max_length=MOST_REFUSED,
-        alias="refusedIDs",
-        description="Earlier batches of the same file, which the provider failed for want of quota or because it did not know the file yet; the last 64.",
-    )
-    output_file_id: str | None = Field(None, alias="outputFileID", description="Id of the file with the answers.")
-    error_file_id: str | None = Field(None, alias="errorFileID", description="Id of the file with the failed requests.")
-    status: str | None = Field(None, description="Status in the provider's own words.")
-    request_counts: RequestCounts | None = Field(None, description="Counts as the provider tells them.")
-    created_at: Time | None = Field(None, description="When the provider made the batch.")
-    in_progress_at: Time | None = Field(None, description="When the provider began to run it.")
-    finalizing_at: Time | None = Field(None, description="When the provider began to prepare the results.")
-    completed_at: Time | None = Field(None, description="When the batch ended, in whatever way.")
-    expires_at: Time | None = Field(None, description="When the completion window closes.")
-    late_since: Time | None = Field(
-        None, description="Since when results are waited for that the ended batch owes; absent once they are stored."
-    )
-    looked_at: Time | None = Field(None, description="When they were last looked for; the delays grow.")
-
-
-class UploadTries(Model):
-    """Uploads that failed since the last one that succeeded."""
-
-    failures: int = Field(description="Uploads that failed in a row; the delays grow with them.")
-    unanswered: int = Field(
-        0, description="Of them, those that were sent and got no usable answer; each may have left a copy."
-    )
-    last_time: Time = Field(description="When the last one failed.")
-    generation: int = Field(description="Generation of the spec that they were made for; another one is tried at once.")
-
-
-class Submission(Model):
-    """The intent to create a batch, written before the call; present only while an answer is owed."""
-
-    attempt: int = Field(description="Number of the attempt, from 1.")
-    intent_time: Time = Field(description="When the intent was written.")
-    since: Time | None = Field(
-        None,
-        description="Set when the status that told of earlier attempts was lost: batches of this job made since then are looked for.",
-    )
-    unusable: bool | None = Field(
-        None, description="Set when the batch was made under an id that can't be used: it is not submitted again."
-    )
-    refusal: str | None = Field(
-        None,
-        description="What the call was refused with for good. It is believed once a look at the gateway's list after the settle period has shown no batch: a proxy on the way may have sent the call twice.",
-    )
-    foreign_answer: bool | None = Field(
-        None,
-        description="Set when the call was answered with a batch of another file or job: without a batch of this job's in the list, a person decides.",
     )
 
 
@@ -178,18 +109,11 @@ class BatchJobStatus(Model):
     progress: str | None = Field(None, description="Requests answered, in percent.")
     request_counts: RequestCounts | None = Field(None, description="Requests in all, succeeded, failed.")
     start_time: Time | None = Field(None, description="When the operator first worked on the job.")
-    submission_time: Time | None = Field(None, description="When the batch was made.")
-    duplicates_checked_time: Time | None = Field(
-        None, description="When the gateway's list was last searched for other batches of this job."
-    )
     completion_time: Time | None = Field(None, description="When the job ended, well or not.")
     input: InputStatus | None = Field(None, description="The input as it was sent.")
     batches: list[Batch] = Field(
         default=[], max_length=64, description="The provider's batches, one per part of the input."
     )
-    submission: Submission | None = Field(None, description="Present only while the answer to a create call is owed.")
-    attempts: int | None = Field(None, description="Create calls begun so far.")
-    upload_tries: UploadTries | None = Field(None, description="Present only while the upload fails.")
     usage: Usage | None = Field(None, description="Tokens used, summed over the answers.")
     output: OutputStatus | None = Field(None, description="The results as they were stored.")
     failures: list[Failure] = Field(
@@ -203,6 +127,24 @@ class BatchJobStatus(Model):
     conditions: Conditions = Field(
         default=[], description="Ready, Reconciling, Stalled, InputReady, Submitted, ResultsStored, Complete, Failed."
     )
+
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> Self:
+        """Read from what the API server stores, also what a release stored whose batches had no entries of their own for it.
+
+        Raises:
+            pydantic.ValidationError: The object does not fit the model.
+        """
+        return super().parse(with_entries(data))
+
+    def dump(self) -> dict[str, Any]:
+        """Write as the API server stores it, with what the batches' entries come to."""
+        return {**super().dump(), **self.summary.dump()}
+
+    @property
+    def summary(self) -> Summary:
+        """What status says of all batches together."""
+        return Summary.of(self.batches)
 
     def condition(self, kind: str) -> Condition | None:
         """Find a condition by its type."""

@@ -7,6 +7,7 @@ import yaml
 
 from llmbatch.api import BATCHGATEWAYS, BATCHJOBS, GROUP, VERSION
 from llmbatch.api.base import UNSEEN, Model
+from llmbatch.api.batch_status import Summary
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
@@ -143,6 +144,12 @@ def _output_policy(of: str) -> str:
     return f"(has({given}) && has({given}.output) ? {given}.output : '{RETAINED_OUTPUT}')"
 
 
+def _batchjob_status() -> Schema:
+    """Put what is said of a job's batches together beside the rest."""
+    status, summary = schema_of(BatchJobStatus), schema_of(Summary)
+    return {**status, "properties": {**status["properties"], **summary["properties"]}}
+
+
 def batchjob() -> Schema:
     """Make the CustomResourceDefinition of BatchJob."""
     return _definition(
@@ -151,7 +158,7 @@ def batchjob() -> Schema:
         short="bj",
         description="BatchJob is one batch of LLM requests: JSONL in, results out, submitted exactly once through a gateway.",
         spec=schema_of(BatchJobSpec),
-        status=schema_of(BatchJobStatus),
+        status=_batchjob_status(),
         columns=[
             _column("Phase", "string", ".status.phase", "Where the job is."),
             _column("Progress", "string", ".status.progress", "Requests answered."),

@@ -58,7 +58,7 @@ def _comes_first(other: Json, ours: Json) -> bool:
         return False
     if known.holds("Complete") or known.holds("Failed"):
         return False
-    ordered = known.submission is not None or any(batch.id for batch in known.batches)
+    ordered = any(batch.id or batch.submission for batch in known.batches)
     return ordered or _age(other) < _age(ours)
 
 

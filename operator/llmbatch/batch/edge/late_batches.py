@@ -5,10 +5,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import ValidationError
+
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge import calls
 from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.pure import facts
 from llmbatch.common.backoff import next_delay
+from llmbatch.common.patch import merge_patch
 from llmbatch.gateway.clients import Client
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
@@ -89,6 +94,12 @@ class LateBatches:
     async def _search_again(self, seen: Seen) -> None:
         """Have whoever works look for duplicates once more; best effort."""
         try:
-            await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, {"duplicatesCheckedTime": None})
-        except ClusterError as error:
+            found = await self.cluster.get(JOBS, seen.key.namespace, seen.key.name)
+            if found is None or found["metadata"]["uid"] != seen.owner.uid:
+                return
+            stored = BatchJobStatus.parse(found.get("status") or {})
+            patch = merge_patch(found["status"], facts.checked(stored, None).dump())
+            version = found["metadata"]["resourceVersion"]
+            await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch, resource_version=version)
+        except (ClusterError, ValidationError) as error:
             log.warning("a search could not be asked for", extra={"object": str(seen.key), "detail": str(error)})

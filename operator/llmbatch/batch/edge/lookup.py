@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from llmbatch.api import RESUBMIT_ANNOTATION
-from llmbatch.api.batchjob_status import Batch, BatchJobStatus, Submission
+from llmbatch.api.batch_status import Batch, Submission
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge import calls
 from llmbatch.batch.edge.listing import Found, list_ours
@@ -49,7 +50,7 @@ class Finder:
     async def look_up(self, seen: Seen, client: Client) -> Outcome:
         """Find the batch of an intent: adopt it, wait, or make room for the next attempt."""
         observation = seen.observation
-        submission = observation.status.submission
+        submission = observation.batch.submission
         if submission is None:
             return Outcome(seen.stored)
         found = await list_ours(client.gateway, observation, horizon(submission.since or submission.intent_time))
@@ -135,8 +136,8 @@ class Finder:
         # After what it is compared with, should another API server's clock have told the time of that.
         ends = [status.output.stored_time if status.output is not None else None, observation.deleted_at]
         moment = max([now, *(end + timedelta(seconds=1) for end in ends if end is not None)])
-        checked = outcome.status.model_copy(update={"duplicates_checked_time": moment})
-        return replace(outcome, status=checked, notes=tuple(notes), duplicates=len(cancelled.ended))
+        status = facts.checked(outcome.status, moment)
+        return replace(outcome, status=status, notes=tuple(notes), duplicates=len(cancelled.ended))
 
     async def _later(self, seen: Seen, client: Client, outcome: Outcome, failure: Failure) -> Outcome:
         """Leave the search for duplicates to a later pass; results never wait for it."""

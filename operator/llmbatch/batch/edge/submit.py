@@ -16,7 +16,7 @@ from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.writing import write_unmoved
-from llmbatch.batch.pure import facts
+from llmbatch.batch.pure import facts, standing
 from llmbatch.batch.pure.observation import Stage, stage_of
 from llmbatch.batch.pure.submission import came_too_late, horizon
 from llmbatch.common.backoff import next_delay
@@ -156,10 +156,11 @@ class Submitter:
 
     async def _was_made(self, seen: Seen, client: Client, intent: BatchJobStatus) -> bool:
         """Look once for a batch before the same call is made again: this answer too may be about a proxy's second try."""
-        if intent.submission is None or not self.gateways.lists_batches(client.key):
+        submission = facts.batch_of(intent).submission
+        if submission is None or not self.gateways.lists_batches(client.key):
             return False
-        found = await list_ours(client.gateway, seen.observation, horizon(intent.submission.intent_time))
-        attempt = intent.submission.attempt
+        found = await list_ours(client.gateway, seen.observation, horizon(submission.intent_time))
+        attempt = submission.attempt
         return isinstance(found, Found) and (
             found.unusable or any(not came_too_late(batch, attempt) for batch in found.batches)
         )
@@ -260,8 +261,8 @@ class Submitter:
         found = await self.cluster.get(JOBS, seen.key.namespace, seen.key.name)
         if found is None or found["metadata"]["uid"] != seen.owner.uid:
             return None
-        held = (found.get("status") or {}).get("submission")
-        return str(found["metadata"]["resourceVersion"]) if held == intent.dump().get("submission") else None
+        held = standing.holds_intent(found.get("status") or {}, intent)
+        return str(found["metadata"]["resourceVersion"]) if held else None
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not for long any more once the process is about to end."""

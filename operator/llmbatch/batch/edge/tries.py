@@ -10,7 +10,7 @@ from zlib import crc32
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure import tries
+from llmbatch.batch.pure import facts, tries
 from llmbatch.common import backoff
 from llmbatch.transfer.pure.report import Problem, Report, UploadReport
 
@@ -99,11 +99,12 @@ class Tries:
         seconds = max(seconds, problem.retry_after_seconds or 0.0)
         told = tries.told(problem, counted, unanswered=sent, listed=listed)
         told = self.hold(observation.uid, "upload", _mark(seen), told, seconds)
-        return seen.stored.model_copy(update={"upload_tries": counted}), told
+        batch = facts.batch_of(seen.stored).model_copy(update={"upload_tries": counted})
+        return facts.with_batch(seen.stored, batch), told
 
     def upload_held(self, seen: Seen) -> Problem | None:
         """Give why the last upload failed, while it is too early for the next."""
-        observation, known = seen.observation, seen.stored.upload_tries
+        observation, known = seen.observation, facts.batch_of(seen.stored).upload_tries
         uid = observation.uid
         if known is None or known.generation != observation.generation or self.knows(uid, "upload"):
             return self.held(uid, "upload", _mark(seen))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from llmbatch.api.batch_status import Summary
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure import standing
 from llmbatch.kube.client import Cluster, ClusterError
@@ -10,6 +11,8 @@ from llmbatch.runtime.queue import Key
 
 Json = dict[str, Any]
 
+OF_BATCHES = ("batches", *Summary.names())
+"""What status says of batches: all of it is written, or none."""
 EDITORS = 3
 """After so many conflicts with somebody who edits the object all the time, only what counts is compared."""
 MOST_CONFLICTS = 8
@@ -44,7 +47,7 @@ async def write_unmoved(
         stored = found.get("status") or {}
         if standing.is_there(stored, after):
             # The answer to an earlier try was lost, or another process has adopted the very batch.
-            patch = {name: value for name, value in patch.items() if name not in ("batches", "submission")}
+            patch = {name: value for name, value in patch.items() if name not in OF_BATCHES}
         elif not standing.is_unmoved(stored, before, after):
             return None
         version = found["metadata"]["resourceVersion"]
@@ -61,11 +64,7 @@ async def write_unmoved(
 
 def _tests(stored: Json) -> list[Json]:
     """Have what counts be as it was read, whatever else is edited."""
-    return [
-        {"op": "test", "path": f"/status/{name}", "value": stored[name]}
-        for name in ("batches", "submission")
-        if name in stored
-    ]
+    return [{"op": "test", "path": f"/status/{name}", "value": stored[name]} for name in OF_BATCHES if name in stored]
 
 
 def _steps(patch: Json, after: Json, stored: Json) -> list[Json]:

@@ -33,7 +33,7 @@ def answer_is_owed(seen: Observation) -> Decision | None:
         return Decision(
             Wait(Reason.SUBMITTING, "The unknown attempt is given up, as the annotation says."), GiveUpAttempt()
         )
-    refusal = seen.status.submission.refusal if seen.status.submission is not None else None
+    refusal = seen.batch.submission.refusal if seen.batch.submission is not None else None
     if refusal is not None:
         message = (
             f"The create call was refused: {refusal.rstrip('.')}. Before that is believed, the gateway's list of batches is"
@@ -53,7 +53,7 @@ def answer_is_owed(seen: Observation) -> Decision | None:
 
 
 def _what_was_lost(seen: Observation) -> str:
-    submission = seen.status.submission
+    submission = seen.batch.submission
     if submission is not None and submission.unusable:
         return "The batch was made under an id that is empty, too long or has characters that no id may have"
     if submission is not None and submission.since is not None:

@@ -2,14 +2,8 @@
 
 from datetime import datetime
 
-from llmbatch.api.batchjob_status import (
-    MOST_REFUSED,
-    Batch,
-    BatchJobStatus,
-    OutputStatus,
-    RequestCounts,
-    Submission,
-)
+from llmbatch.api.batch_status import MOST_REFUSED, Batch, RequestCounts, Submission
+from llmbatch.api.batchjob_status import BatchJobStatus, OutputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import lifecycle
 from llmbatch.provider.pure import words
@@ -22,18 +16,27 @@ FULL_TEXT = (
 )
 
 
+def batch_of(status: BatchJobStatus) -> Batch:
+    """Give the job's batch, empty before there is one."""
+    return status.batches[0] if status.batches else Batch()
+
+
 def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
     """Put the job's batch in place."""
     return status.model_copy(update={"batches": [batch, *status.batches[1:]]})
 
 
+def _told(status: BatchJobStatus, **told: object) -> BatchJobStatus:
+    return with_batch(status, batch_of(status).model_copy(update=told))
+
+
 def with_upload(status: BatchJobStatus, report: UploadReport, now: datetime | None = None) -> BatchJobStatus:
     """Record the uploaded file."""
-    uploaded = with_batch(status, Batch(input_file_id=report.file_id, uploaded_time=now))
-    update: dict[str, object] = {"input": report.input, "upload_tries": None}
+    file = Batch(create_calls=batch_of(status).create_calls, input_file_id=report.file_id, uploaded_time=now)
+    update: dict[str, object] = {"input": report.input}
     if report.input is not None:
         update["request_counts"] = RequestCounts(total=report.input.requests, completed=0, failed=0)
-    return uploaded.model_copy(update=update)
+    return with_batch(status, file).model_copy(update=update)
 
 
 def upload_problem(report: UploadReport) -> Problem | None:
@@ -56,15 +59,16 @@ def upload_problem(report: UploadReport) -> Problem | None:
 
 def with_intent(status: BatchJobStatus, attempt: int, now: datetime) -> BatchJobStatus:
     """Record that a create call is about to be made."""
-    return status.model_copy(update={"submission": Submission(attempt=attempt, intent_time=now), "attempts": attempt})
+    return _told(status, submission=Submission(attempt=attempt, intent_time=now), create_calls=attempt)
 
 
 def with_doubt(status: BatchJobStatus, *, refusal: str | None = None, foreign: bool = False) -> BatchJobStatus:
     """Record what a create call was answered with that is no proof of what became of it."""
-    if status.submission is None:
+    submission = batch_of(status).submission
+    if submission is None:
         return status
     told = {"refusal": refusal, "foreign_answer": foreign or None}
-    return status.model_copy(update={"submission": status.submission.model_copy(update=told)})
+    return _told(status, submission=submission.model_copy(update=told))
 
 
 def without_intent(status: BatchJobStatus, *, made_none: bool) -> BatchJobStatus:
@@ -74,23 +78,22 @@ def without_intent(status: BatchJobStatus, *, made_none: bool) -> BatchJobStatus
         status: The status with the intent.
         made_none: The call is known not to have been made: its number is used again.
     """
-    attempts = status.attempts or 0
-    if made_none and status.submission is not None:
-        attempts = status.submission.attempt - 1
-    return status.model_copy(update={"submission": None, "attempts": attempts or None})
+    batch = batch_of(status)
+    calls = batch.create_calls or 0
+    if made_none and batch.submission is not None:
+        calls = batch.submission.attempt - 1
+    return _told(status, submission=None, create_calls=calls or None)
 
 
 def with_unusable_answer(status: BatchJobStatus) -> BatchJobStatus:
     """Record that the call has made a batch, though under an id by which it can't be followed."""
-    if status.submission is None:
-        return status
-    return status.model_copy(update={"submission": status.submission.model_copy(update={"unusable": True})})
+    submission = batch_of(status).submission
+    return status if submission is None else _told(status, submission=submission.model_copy(update={"unusable": True}))
 
 
 def with_lost_answer(status: BatchJobStatus, made: datetime, now: datetime) -> BatchJobStatus:
     """Record that an answer may be owed: the status is gone that told of a call made since the object was."""
-    submission = Submission(attempt=1, intent_time=now, since=made)
-    return status.model_copy(update={"submission": submission, "attempts": 1})
+    return _told(status, submission=Submission(attempt=1, intent_time=now, since=made), create_calls=1)
 
 
 def without_batch(status: BatchJobStatus, *, restored: bool) -> BatchJobStatus:
@@ -100,17 +103,19 @@ def without_batch(status: BatchJobStatus, *, restored: bool) -> BatchJobStatus:
     """
     if restored:
         return BatchJobStatus()
-    if status.submission is not None and status.submission.since is not None:
-        return BatchJobStatus(attempts=status.attempts)
+    batch = batch_of(status)
+    if batch.submission is not None and batch.submission.since is not None:
+        return BatchJobStatus(batches=[Batch(create_calls=batch.create_calls)])
     return without_intent(status, made_none=False)
 
 
 def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
     """Record what the provider tells of the batch; what it leaves out stays as it was."""
-    old = status.batches[0] if status.batches else Batch()
+    old = batch_of(status)
     counts = _counts(remote, old.request_counts)
     ended = remote.status in lifecycle.ENDED
     told = {
+        "submission_time": old.submission_time or remote.created_at or now,
         "id": remote.id,
         "input_file_id": old.input_file_id or remote.input_file_id,
         "output_file_id": remote.output_file_id,
@@ -123,37 +128,42 @@ def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> B
         "completed_at": (remote.ended_at or now) if ended else None,
         "expires_at": remote.expires_at,
     }
-    batch = old.model_copy(update={key: value for key, value in told.items() if value is not None})
-    update: dict[str, object] = {"submission": None}
-    if status.submission_time is None:
-        update["submission_time"] = remote.created_at or now
-    if counts is not None and counts.total > 0:
-        update["request_counts"] = counts
-    return with_batch(status, batch).model_copy(update=update)
+    known = {key: value for key, value in told.items() if value is not None}
+    found = with_batch(status, old.model_copy(update={**known, "submission": None}))
+    return found.model_copy(update={"request_counts": counts}) if counts is not None and counts.total > 0 else found
 
 
 def without_refused_batch(status: BatchJobStatus) -> BatchJobStatus:
     """Record that the batch came to nothing for a reason that passes: the same file gets another one, by the same number."""
     old = status.batches[0]
     refused = [*old.refused_ids, *([old.id] if old.id else [])][-MOST_REFUSED:]
-    file = Batch(input_file_id=old.input_file_id, uploaded_time=old.uploaded_time, refused_ids=refused)
-    counts = status.request_counts
-    return with_batch(status, file).model_copy(
-        update={
-            "attempts": max(0, (status.attempts or 0) - 1) or None,
-            "submission_time": None,
-            "duplicates_checked_time": None,
-            "request_counts": counts and RequestCounts(total=counts.total, completed=0, failed=0),
-        }
+    file = Batch(
+        create_calls=max(0, (old.create_calls or 0) - 1) or None,
+        input_file_id=old.input_file_id,
+        uploaded_time=old.uploaded_time,
+        refused_ids=refused,
     )
+    counts = status.request_counts
+    none = counts and RequestCounts(total=counts.total, completed=0, failed=0)
+    return with_batch(status, file).model_copy(update={"request_counts": none})
 
 
 def with_other(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
     """Record that another batch, made of the same file, takes the place of the one in status."""
-    old = status.batches[0] if status.batches else Batch()
-    file = Batch(input_file_id=old.input_file_id, uploaded_time=old.uploaded_time, refused_ids=old.refused_ids)
-    bare = with_batch(status, file).model_copy(update={"submission_time": None})
-    return with_remote(bare, remote, now)
+    old = batch_of(status)
+    bare = Batch(
+        create_calls=old.create_calls,
+        duplicates_checked_time=old.duplicates_checked_time,
+        input_file_id=old.input_file_id,
+        uploaded_time=old.uploaded_time,
+        refused_ids=old.refused_ids,
+    )
+    return with_remote(with_batch(status, bare), remote, now)
+
+
+def checked(status: BatchJobStatus, moment: datetime | None) -> BatchJobStatus:
+    """Record a search for other batches of the same submission; None: it is to be made again."""
+    return _told(status, duplicates_checked_time=moment)
 
 
 def _counts(remote: RemoteBatch, old: RequestCounts | None) -> RequestCounts | None:
@@ -210,7 +220,7 @@ def without_files(status: BatchJobStatus, file_ids: tuple[str, ...]) -> BatchJob
         name: None for name in ("input_file_id", "output_file_id", "error_file_id") if getattr(batch, name) in file_ids
     }
     left = batch.model_copy(update=gone)
-    if left.model_copy(update={"uploaded_time": None, "refused_ids": []}) == Batch():
+    if not (left.id or left.input_file_id or left.output_file_id or left.error_file_id or left.submission):
         return status.model_copy(update={"batches": status.batches[1:]})
     return with_batch(status, left)
 

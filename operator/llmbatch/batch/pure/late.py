@@ -8,7 +8,8 @@ had then needs a person, and is looked at ever more rarely. All times are in sta
 from datetime import datetime
 
 from llmbatch.api import ACCEPT_MISSING_ANNOTATION
-from llmbatch.api.batchjob_status import Batch, BatchJobStatus
+from llmbatch.api.batch_status import Batch
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Stalled, Wait
 from llmbatch.batch.pure.facts import with_batch

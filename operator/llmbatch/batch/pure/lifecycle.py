@@ -4,6 +4,7 @@ Rule 1: every phase, and every move between phases, is in this file.
 Rule 2: this file knows nothing of Kubernetes or HTTP.
 """
 
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 
 TERMINAL = frozenset({Phase.COMPLETE, Phase.FAILED})
@@ -108,10 +109,10 @@ def phase_of(status: BatchJobStatus, *, deleting: bool, uploading: bool) -> Phas
         return Phase.FAILED
     if status.output is not None:
         return Phase.CLEANING_UP
-    batch = status.batches[0] if status.batches else None
-    if status.submission is not None:
+    batch = status.batches[0] if status.batches else Batch()
+    if batch.submission is not None:
         return Phase.SUBMITTING
-    if batch is None or (batch.input_file_id is None and batch.id is None):
+    if batch.input_file_id is None and batch.id is None:
         return Phase.UPLOADING if uploading else Phase.PENDING
     if batch.id is None:
         return Phase.SUBMITTING

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob import BatchJobSpec
-from llmbatch.api.batchjob_status import Batch, BatchJobStatus
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import lifecycle
 from llmbatch.transfer.pure.report import Problem
@@ -40,7 +41,7 @@ def stage_of(status: BatchJobStatus) -> Stage:
     batch = status.batches[0] if status.batches else Batch()
     if batch.id is not None:
         return Stage.RESULTS if batch.status in lifecycle.ENDED else Stage.BATCH
-    if status.submission is not None:
+    if batch.submission is not None:
         return Stage.ANSWER
     return Stage.INPUT if batch.input_file_id is None else Stage.FILE
 
@@ -169,13 +170,13 @@ class Observation:
         """
         if self.owed_seconds != math.inf:
             return self.owed_seconds
-        submission = self.status.submission
+        submission = self.batch.submission
         return max(0.0, (self.now - submission.intent_time).total_seconds()) if submission is not None else 0.0
 
     @property
     def next_attempt(self) -> int:
         """Number of the next create call."""
-        return (self.status.attempts or 0) + 1
+        return (self.batch.create_calls or 0) + 1
 
     @property
     def file_overdue(self) -> bool:
@@ -188,8 +189,8 @@ class Observation:
         """Tell whether other batches of this job are to be looked for, though there may be some and a list of them."""
         if self.restored or not self.may_list or self.batch.id is None:
             return False
-        checked = self.status.duplicates_checked_time
-        return checked is None or ((self.status.attempts or 0) > 1 and self._may_have_come_since(checked))
+        checked = self.batch.duplicates_checked_time
+        return checked is None or ((self.batch.create_calls or 0) > 1 and self._may_have_come_since(checked))
 
     def _may_have_come_since(self, checked: datetime) -> bool:
         """Tell whether a look is worth it again: an attempt was given up, and the process that made its call may stand still.
@@ -202,7 +203,7 @@ class Observation:
             return checked <= self.status.output.stored_time
         if self.stage is not Stage.BATCH:
             return False
-        began = self.status.submission_time or checked
+        began = self.batch.submission_time or checked
         apart = max(AGAIN_SETTLES * self.limits.settle_seconds, (checked - began).total_seconds())
         return self.older_than(checked, apart)
 
@@ -212,7 +213,7 @@ class Observation:
         # By the condition, whose moment is of our clock; the provider's may be off.
         submitted = self.status.condition("Submitted")
         known = submitted is not None and submitted.status == "True"
-        moment = submitted.last_transition_time if known and submitted is not None else self.status.submission_time
+        moment = submitted.last_transition_time if known and submitted is not None else self.batch.submission_time
         settle = self.limits.settle_seconds
         return moment is not None and self.older_than(moment, settle) and self.over_seconds > settle
 

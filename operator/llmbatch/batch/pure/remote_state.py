@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from llmbatch.api.batch_status import entries
+
 Json = dict[str, Any]
 
 ENDED = ("Complete", "Failed")
@@ -12,11 +14,11 @@ def at_the_provider(raw: Json) -> list[str]:
     status = raw.get("status")
     if not isinstance(status, dict):
         return []
-    batches = [batch for batch in status.get("batches") or [] if isinstance(batch, dict)]
+    batches = entries(status)
     named = [f"batch {batch['id']}" for batch in batches if batch.get("id")]
     files = [f"file {batch[name]}" for batch in batches for name in sorted(batch) if name.endswith("FileID")]
-    if status.get("submission") and not named:
-        named = [f"perhaps a batch of input {file}" for file in files[:1]]
+    owed = [batch.get("inputFileID") for batch in batches if batch.get("submission") and not batch.get("id")]
+    named += [f"perhaps a batch of input file {file}" for file in owed if file]
     return list(dict.fromkeys([*named, *files]))
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from llmbatch.api.batch_status import entries
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure import remote_state
 
@@ -22,17 +23,22 @@ def is_unmoved(found: Json, before: BatchJobStatus, after: BatchJobStatus) -> bo
     ids, known = _ids(found), {*_ids(before.dump()), *_ids(after.dump())}
     if not ids <= known:
         return False
-    intent = _intent(found)
-    if intent is not None and intent not in (_intent(before.dump()), _intent(after.dump())):
+    intents = _intents(found)
+    if not intents <= {*_intents(before.dump()), *_intents(after.dump())}:
         return False
     files = _files(found)
-    return ids != set() or intent is not None or files <= {*_files(before.dump()), *_files(after.dump())}
+    return ids != set() or intents != set() or files <= {*_files(before.dump()), *_files(after.dump())}
 
 
 def is_there(found: Json, after: BatchJobStatus) -> bool:
     """Tell whether the batch that is to be recorded is recorded already: the answer to the write was lost."""
     ids = _ids(after.dump())
-    return ids != set() and ids <= _ids(found) and found.get("submission") is None
+    return ids != set() and ids <= _ids(found) and not _intents(found)
+
+
+def holds_intent(found: Json, status: BatchJobStatus) -> bool:
+    """Tell whether the intent of a status is still the one that is stored."""
+    return _intents(found) == _intents(status.dump())
 
 
 def _is_ended(status: Json) -> bool:
@@ -40,13 +46,13 @@ def _is_ended(status: Json) -> bool:
 
 
 def _ids(status: Json) -> set[str]:
-    return {batch["id"] for batch in status.get("batches") or [] if batch.get("id")}
+    return {batch["id"] for batch in entries(status) if batch.get("id")}
 
 
 def _files(status: Json) -> set[str]:
-    return {batch["inputFileID"] for batch in status.get("batches") or [] if batch.get("inputFileID")}
+    return {batch["inputFileID"] for batch in entries(status) if batch.get("inputFileID")}
 
 
-def _intent(status: Json) -> tuple[object, object] | None:
-    submission = status.get("submission")
-    return None if submission is None else (submission.get("attempt"), submission.get("intentTime"))
+def _intents(status: Json) -> set[tuple[object, object]]:
+    found = (batch.get("submission") for batch in entries(status))
+    return {(intent.get("attempt"), intent.get("intentTime")) for intent in found if intent}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from llmbatch.api.batchjob_status import MOST_REFUSED
+from llmbatch.api.batch_status import MOST_REFUSED
 from llmbatch.provider.pure.pages import is_newest_first
 from llmbatch.provider.pure.wire import RemoteBatch
 

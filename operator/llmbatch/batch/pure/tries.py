@@ -2,8 +2,10 @@
 
 from datetime import datetime
 
-from llmbatch.api.batchjob_status import BatchJobStatus, UploadTries
+from llmbatch.api.batch_status import UploadTries
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure.facts import batch_of
 from llmbatch.common import backoff
 from llmbatch.transfer.pure.report import Problem
 
@@ -19,7 +21,7 @@ MOST_UNLISTED = 2
 
 def failed(status: BatchJobStatus, generation: int, now: datetime, *, unanswered: bool) -> UploadTries:
     """Count an upload that has failed."""
-    old = status.upload_tries
+    old = batch_of(status).upload_tries
     if old is None or old.generation != generation:
         old = UploadTries(failures=0, last_time=now, generation=generation)
     return old.model_copy(

@@ -76,7 +76,9 @@ class Cleanup:
         gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
         notes += retained.of_the_original(observation)
         unchecked = (
-            not observation.restored and observation.batch.id is not None and status.duplicates_checked_time is None
+            not observation.restored
+            and observation.batch.id is not None
+            and observation.batch.duplicates_checked_time is None
         )
         if unchecked and self.polls.gateways.lists_batches(gateway):
             told = "It could not be checked whether the provider has further batches of this job. Look there."

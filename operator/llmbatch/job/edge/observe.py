@@ -10,6 +10,7 @@ from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
+from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.observation import FileState, Limits, Observation, Stage, stage_of
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.pace import Operation
@@ -87,7 +88,7 @@ class Observer:
             unrecorded=lost,
             looked_seconds=self._looked.seconds(metadata["uid"], _last_look(stored)),
             accepts_missing=_accepts_missing(stored, annotations),
-            owed_seconds=self._owed.seconds(metadata["uid"], stored.submission),
+            owed_seconds=self._owed.seconds(metadata["uid"], facts.batch_of(stored).submission),
             deleted_seconds=self.deleted_seconds(metadata),
             over_seconds=self._over.seconds(metadata["uid"], stage_of(stored) if stored.batches else None),
         )
@@ -164,10 +165,10 @@ class Observer:
 
 
 def _last_look(status: BatchJobStatus) -> datetime | None:
-    return status.batches[0].looked_at if status.batches else None
+    return facts.batch_of(status).looked_at
 
 
 def _accepts_missing(status: BatchJobStatus, annotations: dict[str, str]) -> bool:
     """By the batch's id, so that one that was left over from another batch says nothing."""
-    batch_id = status.batches[0].id if status.batches else None
+    batch_id = facts.batch_of(status).id
     return batch_id is not None and annotations.get(ACCEPT_MISSING_ANNOTATION) == batch_id

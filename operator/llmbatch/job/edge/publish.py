@@ -91,7 +91,7 @@ class Publisher:
         An old leader that was frozen just here must not take away the intent of the next one, under which a call may be
         under way, nor put its own batch in the place of another.
         """
-        if not {"batches", "submission"} & patch.keys():
+        if "batches" not in patch:
             return await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
         version = version or seen.raw["metadata"]["resourceVersion"]
         written = await write_unmoved(

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import BinaryIO
 
-from llmbatch.api.batchjob_status import Failure, RequestCounts
+from llmbatch.api.batch_status import RequestCounts
+from llmbatch.api.batchjob_status import Failure
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import results, split
 from llmbatch.jsonl.join import Fit, Join, Place

@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from llmbatch.api.base import Model
-from llmbatch.api.batchjob_status import Failure, InputStatus, RequestCounts, Usage
+from llmbatch.api.batch_status import RequestCounts
+from llmbatch.api.batchjob_status import Failure, InputStatus, Usage
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl.lines import LineError
 

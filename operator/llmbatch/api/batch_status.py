@@ -1,0 +1,158 @@
+"""What a BatchJob's status says of each of its batches."""
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from llmbatch.api.base import Model, Time
+
+MOST_REFUSED = 64
+"""Refused batches of a file that status holds."""
+
+
+class RequestCounts(Model):
+    """Requests of the batch. While it runs: as the provider tells. At the end: as counted from the result lines."""
+
+    total: int = Field(description="Requests in the input.")
+    completed: int = Field(description="Requests that succeeded (status_code 200 and no error).")
+    failed: int = Field(description="Requests that failed; one without a result line counts as failed.")
+
+
+class UploadTries(Model):
+    """Uploads that failed since the last one that succeeded."""
+
+    failures: int = Field(description="Uploads that failed in a row; the delays grow with them.")
+    unanswered: int = Field(
+        0, description="Of them, those that were sent and got no usable answer; each may have left a copy."
+    )
+    last_time: Time = Field(description="When the last one failed.")
+    generation: int = Field(description="Generation of the spec that they were made for; another one is tried at once.")
+
+
+class Submission(Model):
+    """The intent to create a batch, written before the call; present only while an answer is owed."""
+
+    attempt: int = Field(description="Number of the attempt, from 1.")
+    intent_time: Time = Field(description="When the intent was written.")
+    since: Time | None = Field(
+        None,
+        description="Set when the status that told of earlier attempts was lost: batches of this job made since then are looked for.",
+    )
+    unusable: bool | None = Field(
+        None, description="Set when the batch was made under an id that can't be used: it is not submitted again."
+    )
+    refusal: str | None = Field(
+        None,
+        description="What the call was refused with for good. It is believed once a look at the gateway's list after the settle period has shown no batch: a proxy on the way may have sent the call twice.",
+    )
+    foreign_answer: bool | None = Field(
+        None,
+        description="Set when the call was answered with a batch of another file or job: without a batch of this job's in the list, a person decides.",
+    )
+
+
+class Batch(Model):
+    """A batch at the provider, made of one part of the input."""
+
+    create_calls: int | None = Field(None, description="Create calls begun so far.")
+    submission: Submission | None = Field(None, description="Present only while the answer to a create call is owed.")
+    submission_time: Time | None = Field(None, description="When the batch was made.")
+    duplicates_checked_time: Time | None = Field(
+        None, description="When the gateway's list was last searched for other batches of the same submission."
+    )
+    upload_tries: UploadTries | None = Field(None, description="Present only while the upload fails.")
+    id: str | None = Field(None, description="Id of the batch; absent until it is made.")
+    input_file_id: str | None = Field(None, alias="inputFileID", description="Id of the uploaded input file.")
+    uploaded_time: Time | None = Field(None, description="When the input file was uploaded.")
+    refused_ids: list[str] = Field(
+        default=[],
+        max_length=MOST_REFUSED,
+        alias="refusedIDs",
+        description="Earlier batches of the same file, which the provider failed for want of quota or because it did not know the file yet; the last 64.",
+    )
+    output_file_id: str | None = Field(None, alias="outputFileID", description="Id of the file with the answers.")
+    error_file_id: str | None = Field(None, alias="errorFileID", description="Id of the file with the failed requests.")
+    status: str | None = Field(None, description="Status in the provider's own words.")
+    request_counts: RequestCounts | None = Field(None, description="Counts as the provider tells them.")
+    created_at: Time | None = Field(None, description="When the provider made the batch.")
+    in_progress_at: Time | None = Field(None, description="When the provider began to run it.")
+    finalizing_at: Time | None = Field(None, description="When the provider began to prepare the results.")
+    completed_at: Time | None = Field(None, description="When the batch ended, in whatever way.")
+    expires_at: Time | None = Field(None, description="When the completion window closes.")
+    late_since: Time | None = Field(
+        None, description="Since when results are waited for that the ended batch owes; absent once they are stored."
+    )
+    looked_at: Time | None = Field(None, description="When they were last looked for; the delays grow.")
+
+
+class Summary(Model):
+    """What status says of all batches together; each batch's own entry is what counts."""
+
+    submission_time: Time | None = Field(None, description="When the first batch was made.")
+    duplicates_checked_time: Time | None = Field(
+        None,
+        description="When the gateway's list was last searched for other batches of this job; absent until that was done for"
+        " every batch.",
+    )
+    submission: Submission | None = Field(
+        None, description="The oldest of the intents whose answer is owed; see batches[].submission."
+    )
+    attempts: int | None = Field(None, description="Create calls begun so far.")
+    upload_tries: UploadTries | None = Field(
+        None, description="The first of batches[].uploadTries: present only while an upload fails."
+    )
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Give the fields' names as they are stored."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+    @classmethod
+    def of(cls, batches: list[Batch]) -> Self:
+        """Sum up the entries of a status."""
+        made = [batch.submission_time for batch in batches if batch.submission_time is not None]
+        checked = [batch.duplicates_checked_time for batch in batches]
+        owed = [batch.submission for batch in batches if batch.submission is not None]
+        return cls(
+            submission_time=min(made, default=None),
+            duplicates_checked_time=min((moment for moment in checked if moment is not None), default=None)
+            if None not in checked
+            else None,
+            submission=min(owed, key=lambda intent: intent.intent_time, default=None),
+            attempts=sum(batch.create_calls or 0 for batch in batches) or None,
+            upload_tries=next((batch.upload_tries for batch in batches if batch.upload_tries), None),
+        )
+
+
+OF_THE_BATCH = ("submission", "submissionTime", "duplicatesCheckedTime", "uploadTries")
+"""What earlier releases said of the job, who had one batch only, and what is now said of each batch."""
+
+
+def entries(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the batches of a stored status, without judging it otherwise."""
+    found = with_entries(data).get("batches")
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def with_entries(data: dict[str, Any]) -> dict[str, Any]:
+    """Give the job's one batch what an earlier release has said of the job.
+
+    Such a release may work again after this one, and then writes nothing but its own fields: an intent that only the job
+    tells of is an intent.
+    """
+    found, told = data.get("batches") or [], data.get("attempts") or 0
+    if not isinstance(told, int) or not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        # It can't be read, which the model says better.
+        return data
+    given: dict[str, Any] = {
+        name: data[name]
+        for name in OF_THE_BATCH
+        if data.get(name) is not None and not any(entry.get(name) for entry in found)
+    }
+    calls = told - sum(entry.get("createCalls") or 0 for entry in found)
+    if calls > 0:
+        given["createCalls"] = calls + ((found[0].get("createCalls") or 0) if found else 0)
+    if not given:
+        return data
+    first, *others = found or [{}]
+    return {**data, "batches": [{**first, **given}, *others]}
