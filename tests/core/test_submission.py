@@ -24,6 +24,16 @@ def remote(created: datetime | None = build.NOW, **given: Any) -> RemoteBatch:
         pytest.param(
             remote(input_file_id="other", metadata={"llmbatch_uid": build.UID}), True, id="of an older upload"
         ),
+        pytest.param(remote(metadata={"llmbatch_uid": build.UID, "llmbatch_part": "0"}), True, id="of the same part"),
+        pytest.param(
+            remote(metadata={"llmbatch_uid": build.UID, "llmbatch_part": ""}), True, id="of a part left empty"
+        ),
+        pytest.param(remote(metadata={"llmbatch_uid": build.UID, "llmbatch_part": "1"}), False, id="of another part"),
+        pytest.param(
+            remote(input_file_id="file-in", metadata={"llmbatch_uid": build.UID, "llmbatch_part": "1"}),
+            True,
+            id="made of our file, whatever part it names",
+        ),
         pytest.param(remote(input_file_id="other"), False, id="made of another file"),
         pytest.param(remote(), False, id="without a word about itself"),
         pytest.param(remote(metadata={"llmbatch_uid": "other"}), False, id="with another uid"),
@@ -52,11 +62,11 @@ def remote(created: datetime | None = build.NOW, **given: Any) -> RemoteBatch:
     ],
 )
 def test_which_batch_is_ours(batch: RemoteBatch, ours: bool) -> None:
-    assert matches(batch, "file-in", build.UID, horizon(build.NOW)) == ours
+    assert matches(batch, "file-in", build.UID, 0, horizon(build.NOW)) == ours
 
 
 def test_without_a_file_only_the_uid_counts() -> None:
-    assert not matches(remote(), None, build.UID, horizon(build.NOW))
+    assert not matches(remote(), None, build.UID, 0, horizon(build.NOW))
 
 
 TEN = list(range(10))

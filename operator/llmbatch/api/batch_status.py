@@ -52,7 +52,10 @@ class Submission(Model):
 
 
 class Batch(Model):
-    """A batch at the provider, made of one part of the input."""
+    """A batch at the provider: one attempt at one part of the input."""
+
+    part: int | None = Field(None, description="Number of the part of the input, from 0.")
+    attempt: int | None = Field(None, description="Number of the attempt at the part's requests, from 1.")
 
     create_calls: int | None = Field(None, description="Create calls begun so far.")
     submission: Submission | None = Field(None, description="Present only while the answer to a create call is owed.")

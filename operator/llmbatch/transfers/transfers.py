@@ -77,16 +77,17 @@ class Transfers:
         owner: Owner,
         job: BatchJobSpec,
         gateway: BatchGatewaySpec,
-        attempt: int,
         connection: Connection,
         *,
+        part: int,
+        attempt: int,
         look: bool = False,
     ) -> UploadPlan:
         """Plan an upload; the same job gives the same plan, but for whether the file is looked for first."""
         volume, target = job.input.persistent_volume_claim, job.output.persistent_volume_claim
         return UploadPlan(
             connection=connection if volume else patient(connection),
-            filename=naming.upload_filename(owner.uid, 0, attempt),
+            filename=naming.upload_filename(owner.uid, part, attempt),
             endpoint=job.endpoint,
             model=job.model,
             max_bytes=gateway.limits.max_file_bytes,

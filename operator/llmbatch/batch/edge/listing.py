@@ -33,7 +33,7 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
 
     A list that breaks off after some of them were found still tells of these.
     """
-    uid, input_file_id, refused = seen.status_uid, seen.batch.input_file_id, seen.batch.refused_ids
+    uid, part, input_file_id, refused = seen.status_uid, seen.part, seen.batch.input_file_id, seen.batch.refused_ids
     found: dict[str, RemoteBatch] = {}
     following = Following(oldest, MOST_PAGES)
     unusable, goes_on = False, True
@@ -48,9 +48,9 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
         found |= {
             batch.id: batch
             for batch in page.batches
-            if not was_refused(batch, refused) and matches(batch, input_file_id, uid, oldest)
+            if not was_refused(batch, refused) and matches(batch, input_file_id, uid, part, oldest)
         }
-        unusable = unusable or any(matches(batch, input_file_id, uid, oldest) for batch in page.unusable)
+        unusable = unusable or any(matches(batch, input_file_id, uid, part, oldest) for batch in page.unusable)
         goes_on = following.take(
             page,
             sum(

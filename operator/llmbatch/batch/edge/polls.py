@@ -23,36 +23,36 @@ class Polls:
 
     gateways: Gateways
     _next: dict[str, float] = field(default_factory=dict)
-    """By uid: when the job may be polled again, by the monotonic clock."""
+    """By batch (Observation.memory): when it may be polled again, by the monotonic clock."""
     _failed: dict[str, Problem] = field(default_factory=dict)
-    """By uid: what the last poll met, if it failed."""
+    """By batch: what the last poll met, if it failed."""
     _failures: Counter[str] = field(default_factory=Counter)
-    """By uid: how many polls failed in a row."""
+    """By batch: how many polls failed in a row."""
 
-    def due_in(self, uid: str) -> float:
-        """Give the seconds until a job may be polled again."""
-        return max(0.0, self._next.get(uid, 0.0) - time.monotonic())
+    def due_in(self, batch: str) -> float:
+        """Give the seconds until a batch may be polled again."""
+        return max(0.0, self._next.get(batch, 0.0) - time.monotonic())
 
-    def polled(self, uid: str, interval_seconds: float) -> float:
+    def polled(self, batch: str, interval_seconds: float) -> float:
         """Note a poll; answers the seconds until the next."""
         delay = backoff.poll_delay(interval_seconds, random.random())  # noqa: S311 - jitter, no secret
-        self._next[uid] = time.monotonic() + delay
+        self._next[batch] = time.monotonic() + delay
         return delay
 
-    def forget(self, uid: str) -> None:
-        """Forget a job that is gone or has ended."""
-        self._next.pop(uid, None)
-        self._failed.pop(uid, None)
-        self._failures.pop(uid, None)
+    def forget(self, batch: str) -> None:
+        """Forget a batch that is gone or has ended."""
+        self._next.pop(batch, None)
+        self._failed.pop(batch, None)
+        self._failures.pop(batch, None)
 
     async def when_due(self, seen: Seen) -> Seen:
         """Ask for the batch if its time has come; else say what the last poll met."""
-        wait = self.due_in(seen.owner.uid)
+        wait = self.due_in(seen.observation.memory)
         return self.between(seen, wait) if wait > 0 else await self.poll(seen)
 
     def between(self, seen: Seen, wait: float) -> Seen:
         """Nothing is asked between two polls, and what the last one met still holds."""
-        failed = self._failed.get(seen.owner.uid)
+        failed = self._failed.get(seen.observation.memory)
         if failed is not None:
             return seen.troubled(failed.model_copy(update={"retry_after_seconds": wait}))
         return seen.found(poll_in=wait)
@@ -62,21 +62,21 @@ class Polls:
         client, batch_id = seen.client, seen.observation.batch.id
         if client is None or batch_id is None:
             return seen
-        uid, interval = seen.owner.uid, client.spec.poll_interval_seconds
+        batch, interval = seen.observation.memory, client.spec.poll_interval_seconds
         answer = await calls.get_batch(seen, client, batch_id)
         if not isinstance(answer, Answered):
             problem = await self.problem(client, answer)
-            self._failed[uid] = problem
-            self._failures[uid] += 1
+            self._failed[batch] = problem
+            self._failures[batch] += 1
             # What goes on failing is asked less often, but no less than what works or anything else that waits.
             least, most = sorted((interval, seen.observation.limits.recheck_seconds))
-            grown = backoff.next_delay(self._failures[uid], 0.0, first=least, longest=most)
+            grown = backoff.next_delay(self._failures[batch], 0.0, first=least, longest=most)
             asked = problem.retry_after_seconds
-            wait = self.polled(uid, grown if asked is None else max(least, asked))
+            wait = self.polled(batch, grown if asked is None else max(least, asked))
             return seen.troubled(problem.model_copy(update={"retry_after_seconds": wait}))
-        self._failed.pop(uid, None)
-        self._failures.pop(uid, None)
-        wait = self.polled(uid, interval)
+        self._failed.pop(batch, None)
+        self._failures.pop(batch, None)
+        wait = self.polled(batch, interval)
         status = facts.with_remote(seen.stored, answer.value, seen.observation.now)
         return seen.found(
             status=status,

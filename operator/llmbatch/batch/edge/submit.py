@@ -104,7 +104,7 @@ class Submitter:
             observation.batch.input_file_id or "",
             observation.spec.endpoint,
             observation.spec.completion_window,
-            naming.batch_metadata(observation.uid, 0, attempt, observation.spec.metadata),
+            naming.batch_metadata(observation.uid, observation.part, attempt, observation.spec.metadata),
             lambda: self.stopwatch.since(began) <= FENCE_SECONDS + CONNECT_SECONDS and self.leads(),
         )
         if isinstance(answer, NotMade) and answer.lacks_file and observation.file_overdue:
@@ -189,7 +189,7 @@ class Submitter:
         if stored == "":
             return Outcome(status, gone=True)
         if seen.client is not None and stage_of(status) is not Stage.ANSWER:
-            self.polls.polled(seen.owner.uid, seen.client.spec.poll_interval_seconds)
+            self.polls.polled(seen.observation.memory, seen.client.spec.poll_interval_seconds)
         # The next pass says at once that the batch runs; it polls when its time has come.
         return Outcome(status, after=0.0, version=stored)
 

@@ -36,38 +36,38 @@ class Tries:
     recheck_seconds: float
     settle_seconds: float
     _failures: dict[str, int] = field(default_factory=dict)
-    """By uid: create calls that failed in a row."""
+    """By batch (Observation.memory): create calls that failed in a row."""
     _held: dict[tuple[str, str], Held] = field(default_factory=dict)
 
-    def hold(self, uid: str, what: str, mark: Hashable, problem: Problem, seconds: float) -> Problem:
+    def hold(self, batch: str, what: str, mark: Hashable, problem: Problem, seconds: float) -> Problem:
         """Note what failed and for how long it is let be; answers the problem with that time."""
-        self._held[uid, what] = Held(mark, problem, time.monotonic() + seconds)
+        self._held[batch, what] = Held(mark, problem, time.monotonic() + seconds)
         return problem.model_copy(update={"retry_after_seconds": seconds})
 
-    def held(self, uid: str, what: str, mark: Hashable) -> Problem | None:
+    def held(self, batch: str, what: str, mark: Hashable) -> Problem | None:
         """Give what failed before, while it is too early to try again."""
-        found = self._held.get((uid, what))
+        found = self._held.get((batch, what))
         left = 0.0 if found is None or found.mark != mark else found.until - time.monotonic()
         if found is None or left <= 0:
             return None
         return found.problem.model_copy(update={"retry_after_seconds": left})
 
-    def knows(self, uid: str, what: str) -> bool:
+    def knows(self, batch: str, what: str) -> bool:
         """Tell whether this process has seen it fail."""
-        return (uid, what) in self._held
+        return (batch, what) in self._held
 
-    def forget(self, uid: str, *what: str) -> None:
-        """Forget what a job has failed at."""
-        for key in [key for key in self._held if key[0] == uid and (not what or key[1] in what)]:
+    def forget(self, batch: str, *what: str) -> None:
+        """Forget what a batch has failed at."""
+        for key in [key for key in self._held if key[0] == batch and (not what or key[1] in what)]:
             del self._held[key]
         if not what:
-            self._failures.pop(uid, None)
+            self._failures.pop(batch, None)
 
     # --- create calls ------------------------------------------------------------------------------------------------
 
     def create_failed(self, seen: Seen, problem: Problem) -> Problem:
         """Hold the next create call back for a while that grows, if the reason is one that passes."""
-        uid = seen.observation.uid
+        batch = seen.observation.memory
         longest = {
             Reason.FILE_PENDING: self.settle_seconds,
             Reason.RATE_LIMITED: 20 * self.recheck_seconds,
@@ -76,14 +76,14 @@ class Tries:
         }.get(problem.reason)
         if longest is None or problem.final:
             return problem
-        self._failures[uid] = self._failures.get(uid, 0) + 1
+        self._failures[batch] = self._failures.get(batch, 0) + 1
         first = tries.FIRST * self.recheck_seconds
-        seconds = backoff.next_delay(self._failures[uid], random.random(), first=first, longest=longest)  # noqa: S311 - jitter, no secret
-        return self.hold(uid, "create", _mark(seen), problem, max(seconds, problem.retry_after_seconds or 0.0))
+        seconds = backoff.next_delay(self._failures[batch], random.random(), first=first, longest=longest)  # noqa: S311 - jitter, no secret
+        return self.hold(batch, "create", _mark(seen), problem, max(seconds, problem.retry_after_seconds or 0.0))
 
     def create_held(self, seen: Seen) -> Problem | None:
         """Give why the last create call failed, while it is too early for the next."""
-        return self.held(seen.observation.uid, "create", _mark(seen))
+        return self.held(seen.observation.memory, "create", _mark(seen))
 
     # --- uploads -----------------------------------------------------------------------------------------------------
 
@@ -98,16 +98,16 @@ class Tries:
         seconds = tries.delay(counted, self.recheck_seconds, random.random(), listed=listed or not sent)  # noqa: S311 - jitter, no secret
         seconds = max(seconds, problem.retry_after_seconds or 0.0)
         told = tries.told(problem, counted, unanswered=sent, listed=listed)
-        told = self.hold(observation.uid, "upload", _mark(seen), told, seconds)
-        batch = facts.batch_of(seen.stored).model_copy(update={"upload_tries": counted})
-        return facts.with_batch(seen.stored, batch), told
+        told = self.hold(observation.memory, "upload", _mark(seen), told, seconds)
+        entry = facts.batch_of(seen.stored).model_copy(update={"upload_tries": counted})
+        return facts.with_batch(seen.stored, entry), told
 
     def upload_held(self, seen: Seen) -> Problem | None:
         """Give why the last upload failed, while it is too early for the next."""
         observation, known = seen.observation, facts.batch_of(seen.stored).upload_tries
-        uid = observation.uid
-        if known is None or known.generation != observation.generation or self.knows(uid, "upload"):
-            return self.held(uid, "upload", _mark(seen))
+        batch = observation.memory
+        if known is None or known.generation != observation.generation or self.knows(batch, "upload"):
+            return self.held(batch, "upload", _mark(seen))
         # Another process has tried, and its condition tells what it met.
         condition = observation.status.condition("InputReady")
         if condition is None or condition.reason in UNDER_WAY or condition.reason not in Reason.__members__.values():
@@ -115,8 +115,8 @@ class Tries:
         listed = condition.reason != Reason.UPLOAD_UNANSWERED or known.unanswered >= tries.MOST_LISTED
         due = known.last_time + timedelta(seconds=tries.delay(known, self.recheck_seconds, 0.0, listed=listed))
         problem = Problem(reason=Reason(condition.reason), message=condition.message)
-        self.hold(uid, "upload", _mark(seen), problem, (due - observation.now).total_seconds())
-        return self.held(uid, "upload", _mark(seen))
+        self.hold(batch, "upload", _mark(seen), problem, (due - observation.now).total_seconds())
+        return self.held(batch, "upload", _mark(seen))
 
 
 def _mark(seen: Seen) -> Hashable:

@@ -32,7 +32,14 @@ def _told(status: BatchJobStatus, **told: object) -> BatchJobStatus:
 
 def with_upload(status: BatchJobStatus, report: UploadReport, now: datetime | None = None) -> BatchJobStatus:
     """Record the uploaded file."""
-    file = Batch(create_calls=batch_of(status).create_calls, input_file_id=report.file_id, uploaded_time=now)
+    old = batch_of(status)
+    file = Batch(
+        part=old.part or 0,
+        attempt=old.attempt or 1,
+        create_calls=old.create_calls,
+        input_file_id=report.file_id,
+        uploaded_time=now,
+    )
     update: dict[str, object] = {"input": report.input}
     if report.input is not None:
         update["request_counts"] = RequestCounts(total=report.input.requests, completed=0, failed=0)
@@ -138,6 +145,8 @@ def without_refused_batch(status: BatchJobStatus) -> BatchJobStatus:
     old = status.batches[0]
     refused = [*old.refused_ids, *([old.id] if old.id else [])][-MOST_REFUSED:]
     file = Batch(
+        part=old.part,
+        attempt=old.attempt,
         create_calls=max(0, (old.create_calls or 0) - 1) or None,
         input_file_id=old.input_file_id,
         uploaded_time=old.uploaded_time,
@@ -152,6 +161,8 @@ def with_other(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> Ba
     """Record that another batch, made of the same file, takes the place of the one in status."""
     old = batch_of(status)
     bare = Batch(
+        part=old.part,
+        attempt=old.attempt,
         create_calls=old.create_calls,
         duplicates_checked_time=old.duplicates_checked_time,
         input_file_id=old.input_file_id,

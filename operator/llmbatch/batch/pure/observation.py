@@ -46,6 +46,11 @@ def stage_of(status: BatchJobStatus) -> Stage:
     return Stage.INPUT if batch.input_file_id is None else Stage.FILE
 
 
+def memory_of(uid: str, batch: Batch) -> str:
+    """Give the name by which a process remembers what it knows of one of a job's batches, and of no other."""
+    return f"{uid}/{batch.part}" if batch.part else uid
+
+
 FILE_SETTLES = 5
 """Times the settle period, 10 minutes by default: so long an uploaded file may be unknown to a part of the provider."""
 AGAIN_SETTLES = 4
@@ -150,6 +155,16 @@ class Observation:
     def batch(self) -> Batch:
         """The job's batch, empty before there is one."""
         return self.status.batches[0] if self.status.batches else Batch()
+
+    @property
+    def part(self) -> int:
+        """Number of the batch's part of the input."""
+        return self.batch.part or 0
+
+    @property
+    def memory(self) -> str:
+        """The name by which this process remembers what it knows of the batch."""
+        return memory_of(self.uid, self.batch)
 
     @property
     def status_uid(self) -> str:

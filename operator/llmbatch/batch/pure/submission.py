@@ -30,11 +30,12 @@ def horizon(moment: datetime) -> datetime:
     return moment - CLOCK_MARGIN
 
 
-def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, oldest: datetime) -> bool:
+def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, part: int, oldest: datetime) -> bool:
     """Tell whether a batch is ours: made of our file, which nobody else knows, or with our uid in its metadata.
 
     A gateway may lose the metadata, so that either is enough. The file's id is unique to us, whatever the clocks say; our
-    uid counts only in batches that are not older than the intent. What names somebody else's uid is theirs in any case.
+    uid counts only in batches that are not older than the intent, and of the same part. What names somebody else's uid is
+    theirs in any case.
     """
     named = batch.metadata.get("llmbatch_uid", "")
     if named not in ("", uid):
@@ -43,7 +44,7 @@ def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, oldest: dat
         return True
     if batch.created_at is not None and batch.created_at < oldest:
         return False
-    return named == uid
+    return named == uid and batch.metadata.get("llmbatch_part", str(part)) in ("", str(part))
 
 
 def is_unclear(batch: RemoteBatch, oldest: datetime) -> bool:

@@ -90,7 +90,7 @@ class Actor:
             case SubmitAgain(refusal):
                 self.observer.tries.create_failed(seen, refusal)
                 # The delays of a batch that is over say nothing about its file.
-                self.observer.polls.forget(seen.owner.uid)
+                self.observer.polls.forget(seen.observation.memory)
                 return Outcome(facts.without_refused_batch(seen.observation.status), after=0.0, moved=True)
             case BeginAnew():
                 return Outcome(BatchJobStatus(), after=0.0)
@@ -151,7 +151,7 @@ class Actor:
             await self.recorder.tell(subject, "Warning", Reason.OUTPUT_TOO_LARGE, told)
 
     def _forget(self, seen: Seen) -> None:
-        self.observer.forget(seen.key, seen.owner.uid)
+        self.observer.forget(seen)
         self.lost_uploads.uploads.forget(seen.owner.uid)
 
     async def release(self, key: Key, raw: Json) -> bool:
@@ -227,7 +227,7 @@ class Actor:
             answer = await calls.get_batch(seen, client, batch_id)
         match answer:
             case Answered(batch):
-                self.observer.polls.polled(seen.owner.uid, min(client.spec.poll_interval_seconds, 5))
+                self.observer.polls.polled(seen.observation.memory, min(client.spec.poll_interval_seconds, 5))
                 # A provider that takes no notice of the call is not asked again at once.
                 heard = batch.is_terminal or batch.status == "cancelling"
                 return Outcome(facts.with_remote(status, batch, seen.observation.now), after=0.0 if heard else 5.0)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from llmbatch.api import ACCEPT_MISSING_ANNOTATION, FINALIZER, RESUBMIT_ANNOTATION
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.edge.polls import Polls
@@ -11,7 +12,7 @@ from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure import facts
-from llmbatch.batch.pure.observation import FileState, Limits, Observation, Stage, stage_of
+from llmbatch.batch.pure.observation import FileState, Limits, Observation, Stage, memory_of, stage_of
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
@@ -73,6 +74,8 @@ class Observer:
         annotations = metadata.get("annotations") or {}
         deleted, now = metadata.get("deletionTimestamp"), self.gateways.cluster.now()
         finalizer = FINALIZER in (metadata.get("finalizers") or [])
+        batch = facts.batch_of(stored)
+        memory = memory_of(metadata["uid"], batch)
         lost = unanswered.is_lost(stored, finalizer=finalizer)
         observation = Observation(
             uid=metadata["uid"],
@@ -86,11 +89,11 @@ class Observer:
             resubmit=annotations.get(RESUBMIT_ANNOTATION),
             acknowledged=stored.observed_generation == metadata["generation"] and not lost,
             unrecorded=lost,
-            looked_seconds=self._looked.seconds(metadata["uid"], _last_look(stored)),
-            accepts_missing=_accepts_missing(stored, annotations),
-            owed_seconds=self._owed.seconds(metadata["uid"], facts.batch_of(stored).submission),
+            looked_seconds=self._looked.seconds(memory, batch.looked_at),
+            accepts_missing=_accepts_missing(batch, annotations),
+            owed_seconds=self._owed.seconds(memory, batch.submission),
             deleted_seconds=self.deleted_seconds(metadata),
-            over_seconds=self._over.seconds(metadata["uid"], stage_of(stored) if stored.batches else None),
+            over_seconds=self._over.seconds(memory, stage_of(stored) if stored.batches else None),
         )
         seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
         stage = observation.stage
@@ -104,7 +107,7 @@ class Observer:
         if observation.restored and (deleted or stage in (Stage.INPUT, Stage.FILE)):
             # Nothing at the provider is this object's.
             return seen
-        if stage is Stage.BATCH and not deleted and (wait := self.polls.due_in(metadata["uid"])) > 0:
+        if stage is Stage.BATCH and not deleted and (wait := self.polls.due_in(memory)) > 0:
             # Nothing is asked of the gateway between two polls, and what the last one met still holds.
             return self.polls.between(seen, wait)
         gateway = Key(BATCHGATEWAY, key.namespace, spec.gateway_ref.name)
@@ -149,26 +152,21 @@ class Observer:
         """Give the seconds for which this process has known that an object is deleted; 0 when it isn't."""
         return self._deleted.seconds(metadata["uid"], metadata.get("deletionTimestamp"))
 
-    def forget(self, key: Key, uid: str) -> None:
+    def forget(self, seen: Seen) -> None:
         """Forget a job that is gone or has ended."""
-        self.polls.forget(uid)
-        self.slots.release(key)
-        self._owed.forget(uid)
-        self._over.forget(uid)
-        self._deleted.forget(uid)
-        self.tries.forget(uid)
-        self._looked.forget(uid)
+        self.slots.release(seen.key)
+        self._deleted.forget(seen.owner.uid)
+        for memory in {seen.owner.uid, *(memory_of(seen.owner.uid, batch) for batch in seen.stored.batches)}:
+            self.polls.forget(memory)
+            self.tries.forget(memory)
+            for first_seen in (self._owed, self._over, self._looked):
+                first_seen.forget(memory)
 
     def absorb(self, seen: Seen, report: Report | None) -> Seen:
         """Take the report of a transfer in this process into the status."""
         return self._transfers.absorb(seen, report)
 
 
-def _last_look(status: BatchJobStatus) -> datetime | None:
-    return facts.batch_of(status).looked_at
-
-
-def _accepts_missing(status: BatchJobStatus, annotations: dict[str, str]) -> bool:
+def _accepts_missing(batch: Batch, annotations: dict[str, str]) -> bool:
     """By the batch's id, so that one that was left over from another batch says nothing."""
-    batch_id = facts.batch_of(status).id
-    return batch_id is not None and annotations.get(ACCEPT_MISSING_ANNOTATION) == batch_id
+    return batch.id is not None and annotations.get(ACCEPT_MISSING_ANNOTATION) == batch.id

@@ -29,7 +29,7 @@ class FileObserver:
         held = client.pace.held(Operation.CREATE, seen.observation.now) or self.tries.create_held(seen)
         if held is not None and seen.observation.deleted_at is None:
             return seen.troubled(held)
-        wait = self.polls.due_in(seen.owner.uid)
+        wait = self.polls.due_in(seen.observation.memory)
         if wait > 0:
             return seen.found(file_state=FileState.PENDING, poll_in=wait)
         if not self.slots.has_place(seen.key, gateway):
@@ -42,7 +42,7 @@ class FileObserver:
             if answer.value.status_details:
                 details = f"{details}; {words.told(None, answer.value.status_details)}"
             if answer.value.status in ("pending", "running"):
-                wait = self.polls.polled(seen.owner.uid, client.spec.poll_interval_seconds)
+                wait = self.polls.polled(seen.observation.memory, client.spec.poll_interval_seconds)
                 state = FileState.PENDING
             elif answer.value.status in ("error", "deleted"):
                 state = FileState.FAILED

@@ -63,7 +63,7 @@ class ResultsObserver:
         if (wait := late.due_in(observation)) > 0:
             return seen.troubled(late.before(observation, wait))
         asked = seen
-        resting = self.polls.due_in(seen.owner.uid)
+        resting = self.polls.due_in(seen.observation.memory)
         if resting > 0 and (failed := self.polls.between(seen, resting)).observation.trouble is not None:
             # A gateway that could not answer is left in peace for as long as it asked for.
             asked = failed
@@ -85,7 +85,7 @@ class ResultsObserver:
     def _asks(self, seen: Seen) -> bool:
         """Tell whether a look begins with the batch: nothing else helps, it is the last, or a poll is due anyway."""
         nothing_to_fetch = late.owed(seen.observation.batch) != ""
-        return nothing_to_fetch or late.is_over(seen.observation) or self.polls.due_in(seen.owner.uid) <= 0
+        return nothing_to_fetch or late.is_over(seen.observation) or self.polls.due_in(seen.observation.memory) <= 0
 
     async def _asked_again(self, seen: Seen) -> Seen:
         """Ask for the batch once more: it may name a file that it didn't."""

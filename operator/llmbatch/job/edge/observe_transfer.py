@@ -38,8 +38,15 @@ class TransferObserver:
             return seen.troubled(held)
         pods = manifest.pod_connection(client.spec, client.access.authorities)
         connection = client.access.connection if found is not None else pods
-        attempt, look = seen.observation.next_attempt, self.uploads.may_be_there(seen.owner.uid)
-        plan = self.transfers.upload_plan(seen.owner, spec, client.spec, attempt, connection, look=look)
+        plan = self.transfers.upload_plan(
+            seen.owner,
+            spec,
+            client.spec,
+            connection,
+            part=seen.observation.part,
+            attempt=seen.observation.next_attempt,
+            look=self.uploads.may_be_there(seen.owner.uid),
+        )
         seen = replace(seen, plan=plan)
         if found is not None:
             return seen
@@ -74,7 +81,7 @@ class TransferObserver:
             self.uploads.ended(seen.owner.uid, known=not unknown)
         if isinstance(report, UploadReport):
             if problem is None:
-                self.tries.forget(seen.owner.uid, "upload")
+                self.tries.forget(seen.observation.memory, "upload")
                 return seen.found(status=facts.with_upload(seen.stored, report, now))
         elif isinstance(report, CollectReport):
             problem = report.problem
