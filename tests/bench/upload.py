@@ -19,7 +19,8 @@ from llmbatch.provider.edge.files import Files
 from llmbatch.provider.edge.outcome import Answered
 from llmbatch.provider.edge.route import resolve
 from llmbatch.provider.pure.connection import Connection
-from llmbatch.transfer.edge.upload import content, upload, validate
+from llmbatch.transfer.edge.upload import content, upload
+from llmbatch.transfer.edge.validate import validate
 from llmbatch.transfer.pure.plan import UploadPlan
 from tests.cluster import debian
 from tests.emulator.server import EmulatorProcess

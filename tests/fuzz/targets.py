@@ -13,7 +13,7 @@ from zlib import crc32
 
 from llmbatch.jsonl import join, results, scan, split
 from llmbatch.jsonl.lines import MAX_LINE_ERRORS, LineChecker
-from llmbatch.transfer.edge import upload
+from llmbatch.transfer.edge import upload, validate
 from llmbatch.transfer.edge.problem import ProblemError
 from tests.edges.plans import upload_plan
 from tests.fuzz import model
@@ -59,7 +59,7 @@ def check_upload(data: bytes) -> None:
         checker = LineChecker(plan.endpoint, plan.model, plan.max_requests)
         source = _Pieces(data)
         try:
-            checked = upload.validate(source, checker, plan)
+            checked = validate.validate(source, checker, plan)
         except ProblemError:
             assert checker.error_count
             continue

@@ -1,6 +1,6 @@
 """What a BatchJob's status says of each of its batches."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -51,15 +51,40 @@ class Submission(Model):
     )
 
 
+class Source(Model):
+    """The bytes of the input that a part was cut from."""
+
+    offset: int = Field(description="Where they begin in the input.")
+    bytes: int = Field(description="How many they are, as they are in the input.")
+    crc32: str = Field(description="Their CRC-32 in hexadecimal; with another one the input was changed.")
+
+
+class State(Model):
+    """Where a batch of a job with several is: what Ready would say, had the job no other."""
+
+    phase: str = Field(description="Where the batch is.")
+    status: Literal["True", "False", "Unknown"] = Field(description="As in a job's Ready condition.")
+    reason: str = Field(description="Why, in one word.")
+    message: str = Field("", max_length=512, description="Why, for a person, and what to do about it.")
+    since_time: Time = Field(description="When the status last changed.")
+
+
 class Batch(Model):
     """A batch at the provider: one attempt at one part of the input."""
 
     part: int | None = Field(None, description="Number of the part of the input, from 0.")
     attempt: int | None = Field(None, description="Number of the attempt at the part's requests, from 1.")
 
+    first_request: int | None = Field(None, description="Number of the part's first request in the input, from 0.")
+    requests: int | None = Field(None, description="Requests of the batch.")
+    bytes: int | None = Field(None, description="Size of the file that is sent, in bytes.")
+    sha256: str | None = Field(None, description="SHA-256 of the file that was sent, in hexadecimal.")
+    source: Source | None = Field(None, description="Where the part is in the input; of a job with several parts.")
+    state: State | None = Field(None, description="Where the batch is; of a job with several parts.")
     create_calls: int | None = Field(None, description="Create calls begun so far.")
     submission: Submission | None = Field(None, description="Present only while the answer to a create call is owed.")
     submission_time: Time | None = Field(None, description="When the batch was made.")
+    recorded_time: Time | None = Field(None, description="When its id was stored, by the API server's clock.")
     duplicates_checked_time: Time | None = Field(
         None, description="When the gateway's list was last searched for other batches of the same submission."
     )

@@ -90,6 +90,7 @@ class LineChecker:
         self._endpoint = endpoint
         self._override = None if model_override is None else json.dumps(model_override, ensure_ascii=False).encode()
         self._max_requests = max_requests
+        self._too_many = "; split the input into several BatchJobs"
         self._max_line_bytes = max_line_bytes
         self._line = 0
         self._seen: dict[bytes, int] = {}
@@ -109,11 +110,20 @@ class LineChecker:
             return False
         self.requests += 1
         if self.requests == self._max_requests + 1:
-            self._add("", f"more than {self._max_requests} requests; split the input into several BatchJobs")
+            self._add("", f"more than {self._max_requests} requests{self._too_many}")
         request = self._parsed(line)
         if request is not None:
             self._request(request)
         return True
+
+    def allow(self, parts: int) -> None:
+        """Have as many requests as so many files can take."""
+        self._too_many = f", which is all that {parts} files take; split the input into several BatchJobs"
+        self._max_requests *= parts
+
+    def too_large(self, size: int, most: int) -> None:
+        """Take note that the line alone is larger than a file may be."""
+        self._add("", f"the line has {size} bytes, more than a file may have (the gateway's maxFileBytes is {most})")
 
     def too_long(self) -> None:
         """Take note of a next line that is longer than may be, and perhaps was not kept."""

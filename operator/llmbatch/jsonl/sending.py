@@ -49,6 +49,11 @@ class Sent:
         return not self.cleaned and not self._rewritten
 
     @property
+    def ended(self) -> bool:
+        """Tell whether the last line of the input has a line feed."""
+        return self._ended
+
+    @property
     def sha256(self) -> str:
         """SHA-256 in hexadecimal."""
         return self._digest.hexdigest()

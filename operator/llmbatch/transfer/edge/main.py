@@ -94,8 +94,8 @@ def fitted(report: Report) -> bytes:
 
 def _shortened(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
     if isinstance(value, dict):
-        # An id is somebody else's, and a shortened one would be another.
-        return {key: item if key == "fileID" else _shortened(item, limit) for key, item in value.items()}
+        # A shortened id would be another, and so would be a part.
+        return {key: item if key in ("fileID", "cuts") else _shortened(item, limit) for key, item in value.items()}
     if isinstance(value, list):
         return [_shortened(item, limit) for item in value]
     return one_line(value, limit) if isinstance(value, str) and len(value) > 256 else value

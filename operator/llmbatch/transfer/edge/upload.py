@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import BinaryIO
 from zlib import crc32
 
-from llmbatch.api.batchjob_status import InputStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.jsonl import sending, split
-from llmbatch.jsonl.lines import LineChecker, LineError, clean, why_no_text
+from llmbatch.jsonl import sending
+from llmbatch.jsonl.lines import LineChecker
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.provider.edge.outcome import Answered, Failure, Refused, Unreachable
 from llmbatch.provider.edge.pace import Bounds
@@ -19,6 +17,8 @@ from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resol
 from llmbatch.provider.edge.uploaded import Search, search
 from llmbatch.transfer.edge import lookout, volume
 from llmbatch.transfer.edge.problem import ProblemError, of_failure, of_os_error
+from llmbatch.transfer.edge.validate import Checked, validate
+from llmbatch.transfer.edge.volume import Source
 from llmbatch.transfer.pure.plan import UploadPlan
 from llmbatch.transfer.pure.report import UploadReport
 
@@ -28,16 +28,6 @@ _BLOCK_BYTES = 512 * 1024
 
 class ChangedError(Exception):
     """The input is not what it was when it was validated."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A valid input. All sizes in bytes."""
-
-    status: InputStatus
-    length: int  # of what is sent
-    checksum: int  # CRC-32 of the input: tells a change during the upload, at a fraction of SHA-256's time
-    as_it_is: bool  # the input is sent byte for byte
 
 
 def upload(
@@ -59,6 +49,8 @@ def upload(
         route = resolve(plan.connection, environ, material)
         with _source(plan, data) as source, Files(route, bounds) as files:
             checked = validate(source, checker, plan, progress)
+            if checked.cuts is not None:
+                return UploadReport(input=checked.status, cuts=checked.cuts)
             return _Sending(plan, files, source, checker, checked, progress).run()
     except ProblemError as error:
         problem = error.problem
@@ -84,7 +76,7 @@ class _Sending:
 
     plan: UploadPlan
     files: Files
-    source: BinaryIO
+    source: Source
     checker: LineChecker
     checked: Checked
     progress: Progress | None
@@ -155,54 +147,7 @@ def _may_be_stored(failure: Failure) -> bool:
             return False
 
 
-def validate(source: BinaryIO, checker: LineChecker, plan: UploadPlan, progress: Progress | None = None) -> Checked:
-    """Read the whole input once and check every line.
-
-    Raises:
-        ProblemError: It is invalid or too large.
-    """
-    size = checksum = 0
-
-    # What can't be made to fit by another model's name or by cleaning need not be read at all.
-    if (whole := source.seek(0, io.SEEK_END)) > 4 * plan.max_bytes:
-        raise _too_large(whole, plan.max_bytes)
-    source.seek(0)
-    if (why := why_no_text(source.read(8))) is not None:
-        checker.no_text(why)
-        raise _invalid(checker)
-    source.seek(0)
-
-    def read() -> Iterator[bytes]:
-        nonlocal size, checksum
-        for chunk in volume.chunks(source):
-            checksum = crc32(chunk, checksum)
-            size += len(chunk)
-            if progress is not None:
-                progress("validate", size, None)
-            yield chunk
-
-    sent = sending.Sent(rewritten=plan.model is not None)
-    for line in sending.lines(sent.watched(read()), plan.max_line_bytes):
-        if isinstance(line, split.Overlong):
-            checker.too_long()
-            continue
-        kept = clean(line)
-        checker.check(kept)
-        if not checker.error_count:
-            sent.add(line, kept, checker.rewrite(kept) if kept else kept)
-    checker.finish()
-    sent.finish()
-    if progress is not None:
-        progress("validate", size, size)
-    if checker.error_count:
-        raise _invalid(checker)
-    if sent.length > plan.max_bytes:
-        raise _too_large(sent.length, plan.max_bytes)
-    status = InputStatus(bytes=sent.length, requests=checker.requests, sha256=sent.sha256, cleaned=sent.cleaned or None)
-    return Checked(status=status, length=sent.length, checksum=checksum, as_it_is=sent.as_it_is)
-
-
-def content(source: BinaryIO, checked: Checked, plan: UploadPlan, checker: LineChecker) -> Iterator[bytes]:
+def content(source: Source, checked: Checked, plan: UploadPlan, checker: LineChecker) -> Iterator[bytes]:
     """Yield what is sent. The last block is held back until the input has proved to be the one that was validated.
 
     Raises:
@@ -257,28 +202,10 @@ def _counted(blocks: Iterator[bytes], length: int, progress: Progress | None) ->
 
 
 @contextmanager
-def _source(plan: UploadPlan, data: bytes | None) -> Iterator[BinaryIO]:
+def _source(plan: UploadPlan, data: bytes | None) -> Iterator[Source]:
     if plan.root is None or plan.path is None:
-        yield io.BytesIO(data or b"")
+        yield volume.window(io.BytesIO(data or b""), plan.offset, plan.length)
         return
     parts, name = volume.split_path(plan.path, "input")
     with volume.folder(plan.root, parts, "input") as folder, folder.open(name) as file:
-        yield file
-
-
-def _too_large(size: int, most: int) -> ProblemError:
-    return ProblemError(
-        Reason.INVALID_INPUT,
-        f"the input has {size} bytes, the gateway's maxFileBytes is {most}; split the input into several BatchJobs",
-        final=True,
-    )
-
-
-def _invalid(checker: LineChecker) -> ProblemError:
-    return ProblemError(Reason.INVALID_INPUT, _summary(checker.errors, checker.error_count), final=True)
-
-
-def _summary(errors: list[LineError], count: int) -> str:
-    told = "; ".join(item.told for item in errors[:3])
-    more = f"; and {count - 3} more" if count > 3 else ""
-    return f"the input can't be sent: {told}{more}"
+        yield volume.window(file, plan.offset, plan.length)

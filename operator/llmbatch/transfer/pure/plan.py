@@ -34,6 +34,14 @@ class UploadPlan(Model):
     """Folder where the results' volume is mounted, to be looked at; None: it isn't."""
     output_path: str | None = None
     """Where the results are to go, below output_root."""
+    split: bool | None = None
+    """An input that is too large for one file is cut into parts, which are reported, and nothing is sent. None: it is refused."""
+    offset: int | None = None
+    """Where the part begins in the input."""
+    length: int | None = None
+    """How many bytes of the input the part is; None: all of it."""
+    crc32: int | None = None
+    """CRC-32 of these bytes when the input was cut."""
     look: bool = False
     """An earlier try may have sent the file: it is looked for by its name first. Says nothing about what is to be done,
     so that it makes no other Job."""

@@ -33,6 +33,8 @@ class UploadReport(Model):
     kind: Literal["upload"] = "upload"
     file_id: str | None = Field(None, alias="fileID")
     input: InputStatus | None = None
+    cuts: str | None = None
+    """The parts of an input that is too large for one file, see jsonl.cut.packed; nothing was sent."""
     line_errors: list[LineError] = []
     """The first ten."""
     line_error_count: int = 0

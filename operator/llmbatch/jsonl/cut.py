@@ -1,0 +1,104 @@
+"""Cutting an input into parts: whole lines, one after the other, as many in each as the limits allow."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from zlib import crc32
+
+MOST_PARTS = 100
+"""Parts of one input."""
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class Cut(NamedTuple):
+    """One part."""
+
+    requests: int
+    bytes: int
+    """Size of what is sent of it."""
+    source_bytes: int
+    """Size of what it is made of: the part of the input from its first byte up to that of the next one."""
+    crc32: int
+    """CRC-32 of what it is made of."""
+
+
+@dataclass
+class Cutter:
+    """Takes the lines of an input in turn. Memory does not grow with them."""
+
+    max_bytes: int
+    max_requests: int
+    done: list[Cut] = field(default_factory=list)
+    _requests: int = 0
+    _bytes: int = 0
+    _source_bytes: int = 0
+    _crc32: int = 0
+    _begun: bool = False
+    """A line was taken whose line feed has not been counted yet: the last one may have none."""
+
+    def add(self, line: bytes, sent_bytes: int) -> None:
+        """Take a line.
+
+        Args:
+            line: The line as it is in the input, without its line feed.
+            sent_bytes: Size of what is sent of it, line feed included; 0: nothing is, it holds no request.
+        """
+        if self._begun:
+            self._take(b"\n")
+        full = self._bytes + sent_bytes > self.max_bytes or self._requests == self.max_requests
+        if sent_bytes and self._requests and full:
+            self._close()
+        self._requests += sent_bytes > 0
+        self._bytes += sent_bytes
+        self._take(line)
+        self._begun = True
+
+    def finish(self, *, ended: bool) -> list[Cut]:
+        """Give the parts, when all lines were taken; what holds no request belongs to the part before it, or the first.
+
+        Args:
+            ended: The last line has a line feed.
+        """
+        if ended:
+            self._take(b"\n")
+        if self._requests:
+            self._close()
+        return self.done
+
+    def _take(self, source: bytes) -> None:
+        self._source_bytes += len(source)
+        self._crc32 = crc32(source, self._crc32)
+
+    def _close(self) -> None:
+        self.done.append(Cut(self._requests, self._bytes, self._source_bytes, self._crc32))
+        self._requests = self._bytes = self._source_bytes = self._crc32 = 0
+
+
+def packed(cuts: Iterable[Cut]) -> str:
+    """Write cuts into so few characters that a hundred fit into a transfer's report."""
+    return ",".join(
+        ".".join((_short(cut.requests), _short(cut.bytes), _short(cut.source_bytes), _short(cut.crc32))) for cut in cuts
+    )
+
+
+def unpacked(text: str) -> list[Cut]:
+    """Read what `packed` has written.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    cuts = []
+    for item in text.split(",") if text else []:
+        numbers = [int(number, 36) for number in item.split(".")]
+        if len(numbers) != len(Cut._fields):
+            raise ValueError(f"{item!r} is no part")
+        cuts.append(Cut(*numbers))
+    return cuts
+
+
+def _short(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"

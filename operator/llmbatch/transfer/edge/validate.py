@@ -1,0 +1,128 @@
+"""Reads an input once and checks every line of it; cuts it into parts when it is too large for one file."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from zlib import crc32
+
+from llmbatch.api.batchjob_status import InputStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.jsonl import sending, split
+from llmbatch.jsonl.cut import MOST_PARTS, Cutter, packed
+from llmbatch.jsonl.lines import LineChecker, LineError, clean, why_no_text
+from llmbatch.provider.edge.files import Progress
+from llmbatch.transfer.edge import volume
+from llmbatch.transfer.edge.problem import ProblemError
+from llmbatch.transfer.edge.volume import Source
+from llmbatch.transfer.pure.plan import UploadPlan
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A valid input. All sizes in bytes."""
+
+    status: InputStatus
+    length: int  # of what is sent
+    checksum: int  # CRC-32 of the input: tells a change during the upload, at a fraction of SHA-256's time
+    as_it_is: bool  # the input is sent byte for byte
+    cuts: str | None = None  # its parts, when it is too large for one file
+
+
+def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: Progress | None = None) -> Checked:
+    """Read the whole input once and check every line.
+
+    Raises:
+        ProblemError: It is invalid or too large.
+    """
+    size = checksum = 0
+    parts = MOST_PARTS if plan.split else 1
+    cutter = Cutter(plan.max_bytes, plan.max_requests) if plan.split else None
+
+    # What can't be made to fit by another model's name or by cleaning need not be read at all.
+    if (whole := source.seek(0, io.SEEK_END)) > 4 * plan.max_bytes * parts:
+        raise _too_large(whole, plan.max_bytes, parts)
+    if cutter is not None:
+        checker.allow(parts)
+    source.seek(0)
+    if plan.crc32 is None and (why := why_no_text(source.read(8))) is not None:
+        checker.no_text(why)
+        raise _invalid(checker)
+    source.seek(0)
+
+    def read() -> Iterator[bytes]:
+        nonlocal size, checksum
+        for chunk in volume.chunks(source):
+            checksum = crc32(chunk, checksum)
+            size += len(chunk)
+            if progress is not None:
+                progress("validate", size, None)
+            yield chunk
+
+    sent = sending.Sent(rewritten=plan.model is not None)
+    for line in sending.lines(sent.watched(read()), plan.max_line_bytes):
+        if isinstance(line, split.Overlong):
+            checker.too_long()
+            continue
+        kept = clean(line)
+        checker.check(kept)
+        if not checker.error_count:
+            made = checker.rewrite(kept) if kept else kept
+            sent.add(line, kept, made)
+            if cutter is not None:
+                if len(made) + 1 > plan.max_bytes:
+                    checker.too_large(len(made) + 1, plan.max_bytes)
+                cutter.add(line, len(made) + 1 if made else 0)
+    checker.finish()
+    sent.finish()
+    if progress is not None:
+        progress("validate", size, size)
+    # Before its lines are judged: they are not those that were found valid.
+    if plan.crc32 is not None and checksum != plan.crc32:
+        message = "the input was changed after it was cut into parts; put it back as it was, or apply the BatchJob anew"
+        raise ProblemError(Reason.INPUT_CHANGED, message)
+    if checker.error_count:
+        raise _invalid(checker)
+    status = InputStatus(bytes=sent.length, requests=checker.requests, sha256=sent.sha256, cleaned=sent.cleaned or None)
+    cuts = _cuts(cutter, plan, status, ended=sent.ended) if cutter is not None else None
+    if cuts is None and sent.length > plan.max_bytes:
+        raise _too_large(sent.length, plan.max_bytes, parts)
+    return Checked(status=status, length=sent.length, checksum=checksum, as_it_is=sent.as_it_is, cuts=cuts)
+
+
+def _cuts(cutter: Cutter, plan: UploadPlan, status: InputStatus, *, ended: bool) -> str | None:
+    """Give the parts of an input that is too large for one file.
+
+    Raises:
+        ProblemError: There are too many.
+    """
+    if status.bytes <= plan.max_bytes and status.requests <= plan.max_requests:
+        return None
+    cuts = cutter.finish(ended=ended)
+    if len(cuts) > MOST_PARTS:
+        raise ProblemError(
+            Reason.INVALID_INPUT,
+            f"the input has {status.requests} requests in {status.bytes} bytes, which makes {len(cuts)} parts within the"
+            f" gateway's maxRequestsPerFile ({plan.max_requests}) and maxFileBytes ({plan.max_bytes}); {MOST_PARTS} is the"
+            " most; split the input into several BatchJobs",
+            final=True,
+        )
+    return packed(cuts)
+
+
+def _too_large(size: int, most: int, parts: int) -> ProblemError:
+    files = f", and {parts} files are the most" if parts > 1 else ""
+    return ProblemError(
+        Reason.INVALID_INPUT,
+        f"the input has {size} bytes, the gateway's maxFileBytes is {most}{files}; split the input into several BatchJobs",
+        final=True,
+    )
+
+
+def _invalid(checker: LineChecker) -> ProblemError:
+    return ProblemError(Reason.INVALID_INPUT, _summary(checker.errors, checker.error_count), final=True)
+
+
+def _summary(errors: list[LineError], count: int) -> str:
+    told = "; ".join(item.told for item in errors[:3])
+    more = f"; and {count - 3} more" if count > 3 else ""
+    return f"the input can't be sent: {told}{more}"
