@@ -19,7 +19,8 @@ from llmbatch.batch.pure.decision import (
     Stalled,
     Wait,
 )
-from llmbatch.batch.pure.observation import Observation, Stage
+from llmbatch.batch.pure.observation import Observation
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.job.pure import next_status
 from llmbatch.job.pure.decide import decide
 from llmbatch.transfer.pure.report import Problem

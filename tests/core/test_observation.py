@@ -3,7 +3,7 @@
 import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.batch.pure.observation import Stage, stage_of
+from llmbatch.batch.pure.stage import Stage, stage_of
 from tests.support import build
 
 

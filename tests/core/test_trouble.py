@@ -6,7 +6,7 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Stalled, Wait
-from llmbatch.batch.pure.observation import Stage
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.job.pure.trouble import ASPECTS, FAR_END, LASTING, MAY_PASS, PASSING, POD_SECONDS, ending_for
 from llmbatch.transfer.pure.report import Problem
 from tests.support.build import LIMITS

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure import facts
-from llmbatch.batch.pure.observation import Observation, Stage
+from llmbatch.batch.pure.observation import Observation
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import by_use
 from llmbatch.transfer.pure.report import Problem
 from tests.support import build

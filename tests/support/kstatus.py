@@ -8,6 +8,7 @@ from typing import Any
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts, lifecycle
+from llmbatch.job.pure import parts
 
 Json = dict[str, Any]
 
@@ -140,8 +141,10 @@ def _check_facts(obj: Json, status: BatchJobStatus) -> None:
     batch = status.batches[0] if status.batches else None
     made = batch is not None and batch.id is not None
     assert not status.holds("Submitted") or made, "Submitted without the id of a batch"
-    assert not (made and status.summary.submission), "an answer is owed although the batch is known"
-    if made and not status.holds("Submitted"):
+    assert not any(item.id and item.submission for item in status.batches), (
+        "an answer is owed although the batch is known"
+    )
+    if status.parts is None and made and not status.holds("Submitted"):
         # The id of a batch is written alone, before all else; the rest of the status follows with the end of the pass.
         return
     ready = status.condition("Ready")
@@ -151,6 +154,8 @@ def _check_facts(obj: Json, status: BatchJobStatus) -> None:
     assert status.progress is None or re.fullmatch(r"\d{1,2}%|100%", status.progress)
     assert status.start_time is not None, "at work without a startTime"
     possible = {lifecycle.phase_of(status, deleting=False, uploading=uploading) for uploading in (False, True)}
+    if parts.is_split(status):
+        possible.add(parts.phase(status))
     if "deletionTimestamp" in obj["metadata"]:
         possible.add(Phase.DELETING)
     assert status.phase in possible, f"the phase is {status.phase}, the facts say {possible}"

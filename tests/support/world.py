@@ -29,7 +29,8 @@ from llmbatch.batch.pure.decision import (
     Upload,
     Wait,
 )
-from llmbatch.batch.pure.observation import FileState, Observation, Stage, stage_of
+from llmbatch.batch.pure.observation import FileState, Observation
+from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.job.pure import next_status
 from llmbatch.job.pure.decide import decide
 from llmbatch.job.pure.trouble import ending_for

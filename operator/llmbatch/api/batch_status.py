@@ -80,6 +80,12 @@ class Batch(Model):
     bytes: int | None = Field(None, description="Size of the file that is sent, in bytes.")
     sha256: str | None = Field(None, description="SHA-256 of the file that was sent, in hexadecimal.")
     source: Source | None = Field(None, description="Where the part is in the input; of a job with several parts.")
+    missing_requests: int | None = Field(
+        None, description="Requests of the part without a result line that can be read; see output.missingRequests."
+    )
+    foreign_requests: int | None = Field(
+        None, description="Lines of its files that fit no request; see output.foreignRequests."
+    )
     state: State | None = Field(None, description="Where the batch is; of a job with several parts.")
     create_calls: int | None = Field(None, description="Create calls begun so far.")
     submission: Submission | None = Field(None, description="Present only while the answer to a create call is owed.")

@@ -166,6 +166,19 @@ class BatchJobSpec(Model):
     output: Output = Field(
         description="Where the results are stored. Exactly one place. May be changed until they are, for example when they turn out too large."
     )
+    split_policy: Literal["Auto", "Never"] = Field(
+        "Never",
+        description="Auto: an input that is too large for one batch (limits.maxRequestsPerFile and limits.maxFileBytes of the"
+        " BatchGateway) is cut into up to 100 parts, each a batch of its own, and the results are put together; only with"
+        " spec.output a Secret or a ConfigMap as yet. Never: it is InvalidInput. Immutable.",
+        json_schema_extra=IMMUTABLE,
+    )
+    parallelism: int = Field(
+        0,
+        ge=0,
+        description="Batches of this job that may be at the provider at one time, when its input is split; 0: as many as the"
+        " gateway's limits allow.",
+    )
     remote_files: Literal["Delete", "Retain"] = Field(
         "Delete", description="What becomes of the provider's files (input, output, error) once the results are stored."
     )

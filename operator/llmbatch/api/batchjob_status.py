@@ -111,8 +111,9 @@ class BatchJobStatus(Model):
     start_time: Time | None = Field(None, description="When the operator first worked on the job.")
     completion_time: Time | None = Field(None, description="When the job ended, well or not.")
     input: InputStatus | None = Field(None, description="The input as it was sent.")
+    parts: int | None = Field(None, description="Parts that the input was cut into; absent when it is one.")
     batches: list[Batch] = Field(
-        default=[], max_length=64, description="The provider's batches, one per part of the input."
+        default=[], max_length=512, description="The provider's batches, one per part of the input."
     )
     usage: Usage | None = Field(None, description="Tokens used, summed over the answers.")
     output: OutputStatus | None = Field(None, description="The results as they were stored.")

@@ -115,7 +115,7 @@ class Health:
         after = BatchGatewayStatus(
             observed_generation=metadata.get("generation"),
             capabilities=capabilities or BatchGatewayStatus.parse(before).capabilities,
-            active_batches=len(self.cache.active(key.namespace, key.name)),
+            active_batches=sum(self.cache.active(key.namespace, key.name).values()),
             conditions=told,
         ).dump()
         patch = merge_patch(before, after)

@@ -6,6 +6,7 @@ leader knows it too. When a place is free, as many are called as there are place
 
 from dataclasses import dataclass, field
 
+from llmbatch.api.batch_status import entries
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import remote_state
 from llmbatch.runtime.cache import Cache, Json
@@ -25,7 +26,7 @@ class Slots:
         limit = self._limit(gateway)
         if limit == 0 or key in self._claims:
             return True
-        free = limit - len(self._taken(gateway) - {key})
+        free = limit - self._taken(gateway, but=key)
         before = [item for item in self._waiting(gateway) if item[1] != key and item < self._rank(key)]
         return free > len(before)
 
@@ -46,7 +47,7 @@ class Slots:
         waiting, limit = self._waiting(gateway), self._limit(gateway)
         if not waiting or not self._is_checked(gateway):
             return []
-        free = limit - len(self._taken(gateway)) if limit else len(waiting)
+        free = limit - self._taken(gateway) if limit else len(waiting)
         return [key for _, key in waiting[: max(0, free)]]
 
     def _is_checked(self, gateway: Key) -> bool:
@@ -60,7 +61,8 @@ class Slots:
         found = limits.get("maxActiveBatches")
         return found if isinstance(found, int) else 0
 
-    def _taken(self, gateway: Key) -> set[Key]:
+    def _taken(self, gateway: Key, but: Key | None = None) -> int:
+        """Count the places that are taken; `but` is the job that asks, whose claim is for the very batch it asks for."""
         for job, (_, uid) in list(self._claims.items()):
             held = self.cache.get(job)
             if (
@@ -71,8 +73,11 @@ class Slots:
             ):
                 # It will never submit.
                 del self._claims[job]
-        claimed = {job for job, (of, _) in self._claims.items() if of == gateway}
-        return claimed | self.cache.active(gateway.namespace, gateway.name)
+        active = self.cache.active(gateway.namespace, gateway.name)
+        # A job with one batch that has both a claim and a batch is seen between the two.
+        claimed = {job for job, (of, _) in self._claims.items() if of == gateway and job != but}
+        alone = {job for job in claimed if not is_split(self.cache.get(job))}
+        return sum(count for job, count in active.items() if job not in alone) + len(claimed)
 
     def _waiting(self, gateway: Key) -> list[tuple[str, Key]]:
         jobs = self.cache.jobs_of(gateway.namespace, gateway.name)
@@ -87,8 +92,15 @@ def waits(found: Json | None) -> bool:
     """Tell whether a BatchJob waits for a place, as its status says."""
     if found is None or "deletionTimestamp" in found["metadata"] or remote_state.is_ended(found):
         return False
-    told = (found.get("status") or {}).get("conditions") or []
-    return any(item.get("type") == "Ready" and item.get("reason") == Reason.WAITING_FOR_SLOT for item in told)
+    status = found.get("status") or {}
+    told = [item for item in status.get("conditions") or [] if item.get("type") == "Ready"]
+    told += [batch["state"] for batch in entries(status) if batch.get("state") and not batch.get("id")]
+    return any(item.get("reason") == Reason.WAITING_FOR_SLOT for item in told)
+
+
+def is_split(found: Json | None) -> bool:
+    """Tell whether a BatchJob has several batches."""
+    return bool(((found or {}).get("status") or {}).get("parts"))
 
 
 def _uid(found: Json | None) -> str:

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 from llmbatch.api import FINALIZER
+from llmbatch.api.batch_status import entries
 from llmbatch.batch.pure import lifecycle, remote_state
 from llmbatch.runtime.queue import Key
 
@@ -97,9 +98,10 @@ class Cache:
             and ((found.get("spec") or {}).get("gatewayRef") or {}).get("name") == gateway
         ]
 
-    def active(self, namespace: str, gateway: str) -> set[Key]:
-        """Give the BatchJobs whose batch at a gateway is under way, or about to be."""
-        return {key for key in self.jobs_of(namespace, gateway) if _is_active(self._objects.get(key) or {})}
+    def active(self, namespace: str, gateway: str) -> dict[Key, int]:
+        """Count the batches at a gateway that are under way, or about to be, of each BatchJob that has any."""
+        counted = {key: active_batches(self._objects.get(key) or {}) for key in self.jobs_of(namespace, gateway)}
+        return {key: count for key, count in counted.items() if count}
 
 
 def _version(found: Json) -> int:
@@ -123,11 +125,12 @@ def is_settled(found: Json) -> bool:
     )
 
 
-def _is_active(found: Json) -> bool:
+def active_batches(found: Json) -> int:
+    """Count a stored BatchJob's batches that are under way, or about to be."""
     status = found.get("status") or {}
     if remote_state.is_ended(found) or status.get("output"):
-        return False
-    batch: Json = next(iter(status.get("batches") or []), {})
-    if batch.get("id"):
-        return batch.get("status") not in lifecycle.ENDED
-    return bool(status.get("submission"))
+        return 0
+    return sum(
+        batch.get("status") not in lifecycle.ENDED if batch.get("id") else bool(batch.get("submission"))
+        for batch in entries(status)
+    )

@@ -1,12 +1,14 @@
 """Moving data: here for ConfigMaps and Secrets, in a transfer Job for volumes."""
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from llmbatch import crash
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus
@@ -28,6 +30,7 @@ from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner
 from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan, errors_path, foreign_path
 from llmbatch.transfer.pure.report import CollectReport, Problem, UploadReport
 from llmbatch.transfers.objects import settle_ownership, store, taken
+from llmbatch.transfers.put_together import PutTogether
 from llmbatch.transfers.transfer_jobs import TransferJobs
 
 Json = dict[str, Any]
@@ -61,6 +64,17 @@ class Look:
         return cls(patient=not late.is_over(seen), accept_missing=seen.accepts_missing)
 
 
+@dataclass(frozen=True)
+class Collected:
+    """What became of a collection."""
+
+    report: CollectReport
+    """On all of it, or on the batch at which it ended."""
+    destination: Destination | None = None
+    parts: list[CollectReport] = field(default_factory=list)
+    """On each batch, up to the one at which it ended."""
+
+
 class Transfers:
     """Runs uploads and collections."""
 
@@ -79,25 +93,33 @@ class Transfers:
         gateway: BatchGatewaySpec,
         connection: Connection,
         *,
-        part: int,
+        batch: Batch,
         attempt: int,
         look: bool = False,
     ) -> UploadPlan:
         """Plan an upload; the same job gives the same plan, but for whether the file is looked for first."""
         volume, target = job.input.persistent_volume_claim, job.output.persistent_volume_claim
+        limits, source = gateway.limits, batch.source
+        of_part: dict[str, Any] = {}
+        if source is not None:
+            of_part = {"offset": source.offset, "length": source.bytes, "crc32": int(source.crc32, 16)}
+        elif job.split_policy == "Auto" and target is None:
+            of_part = {"split": True}
         return UploadPlan(
             connection=connection if volume else patient(connection),
-            filename=naming.upload_filename(owner.uid, part, attempt),
+            filename=naming.upload_filename(owner.uid, batch.part or 0, attempt),
             endpoint=job.endpoint,
             model=job.model,
-            max_bytes=gateway.limits.max_file_bytes,
-            max_requests=gateway.limits.max_requests_per_file,
-            max_line_bytes=gateway.limits.max_line_bytes,
+            # A part stays as it was cut, whatever the limits are by now.
+            max_bytes=limits.max_file_bytes if source is None else max(limits.max_file_bytes, batch.bytes or 0),
+            max_requests=limits.max_requests_per_file if source is None else batch.requests or 0,
+            max_line_bytes=limits.max_line_bytes if source is None else max(limits.max_line_bytes, source.bytes),
             root=INPUT_ROOT if volume else None,
             path=volume.path if volume else None,
             output_root=OUTPUT_ROOT if volume and target else None,
             output_path=target.path if volume and target else None,
             look=look,
+            **of_part,
         )
 
     def collect_plan(
@@ -195,32 +217,35 @@ class Transfers:
         self,
         owner: Owner,
         job: BatchJobSpec,
-        status: BatchJobStatus,
+        batches: Sequence[tuple[BatchJobStatus, Look]],
         access: Access,
         gateway: Key,
-        *,
-        look: Look,
-    ) -> tuple[CollectReport, Destination | None]:
-        """Collect results into a Secret or ConfigMap."""
+    ) -> Collected:
+        """Collect the results of batches, given as the statuses of jobs with one each, into one Secret or ConfigMap."""
         place: KeyInObject | None = job.output.secret or job.output.config_map
         if place is None:
             raise ValueError("spec.output names no Secret or ConfigMap")
         resource = SECRETS if job.output.secret else CONFIGMAPS
         if (problem := await taken(self._cluster, resource, owner, place.name)) is not None:
-            return CollectReport(problem=problem), None
-        with tempfile.TemporaryDirectory(prefix="collect-") as folder:
-            plan = self.collect_plan(job, status, access.connection, look, root=folder)
-            # Results and failed requests may repeat lines, and the input is fetched for its order.
-            bounds = Bounds(gateway.namespace, _whole_seconds(8 * MAX_OBJECT_BYTES + plan.input.bytes))
-            report, parts = await self._lanes.run(gateway, _collect, plan, access, bounds)
-        if report.problem is not None:
-            return report, None
-        data = {f"{place.key}{suffix}": part for suffix, part in parts.items()}
+            return Collected(CollectReport(problem=problem))
+        together = PutTogether(MAX_OBJECT_BYTES - ROOM_FOR_KEYS)
+        for status, look in batches:
+            with tempfile.TemporaryDirectory(prefix="collect-") as folder:
+                plan = self.collect_plan(job, status, access.connection, look, root=folder)
+                plan = plan.model_copy(update={"max_output_bytes": together.left_bytes})
+                # Results and failed requests may repeat lines, and the input is fetched for its order.
+                bounds = Bounds(gateway.namespace, _whole_seconds(8 * MAX_OBJECT_BYTES + plan.input.bytes))
+                report, parts = await self._lanes.run(gateway, _collect, plan, access, bounds)
+            together.add(report, parts)
+            if report.problem is not None:
+                return Collected(report, parts=together.reports)
+        report = together.report()
+        data = {f"{place.key}{suffix}": part for suffix, part in together.content().items()}
         with crash.around(crash.Effect.STORE_RESULTS):
             problem = await store(self._cluster, resource, owner, place.name, data, owned=_goes_with_job(job))
         where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
         destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors", f"{where} {place.key}.foreign")
-        return report.model_copy(update={"problem": problem}), destination
+        return Collected(report.model_copy(update={"problem": problem}), destination, together.reports)
 
     async def settle_ownership(self, owner: Owner, job: BatchJobSpec) -> None:
         """Have stored results in a Secret or ConfigMap go with the BatchJob, or not, as its spec says."""

@@ -98,7 +98,11 @@ class LateBatches:
             if found is None or found["metadata"]["uid"] != seen.owner.uid:
                 return
             stored = BatchJobStatus.parse(found.get("status") or {})
-            patch = merge_patch(found["status"], facts.checked(stored, None).dump())
+            view = seen.view
+            again = (
+                facts.checked(stored, None) if view is None else view.put(stored, facts.checked(view.of(stored), None))
+            )
+            patch = merge_patch(found["status"], again.dump())
             version = found["metadata"]["resourceVersion"]
             await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch, resource_version=version)
         except (ClusterError, ValidationError) as error:

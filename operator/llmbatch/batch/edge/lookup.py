@@ -14,7 +14,7 @@ from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.submit import Submitter
 from llmbatch.batch.pure import facts
-from llmbatch.batch.pure.observation import Stage
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
@@ -79,9 +79,9 @@ class Finder:
             # The intent stays, so that the next pass finds them all again.
             problem = await self.polls.problem(client, cancelled.failed, Operation.CLEANUP)
             return Outcome(seen.stored, problem, notes=cancelled.notes)
-        outcome = await self.submitter.record(
-            seen, seen.stored, facts.with_remote(seen.stored, kept, self.submitter.cluster.now())
-        )
+        now = self.submitter.cluster.now()
+        known = facts.recorded(facts.with_remote(seen.stored, kept, now), now)
+        outcome = await self.submitter.record(seen, seen.stored, known)
         if outcome.stale or outcome.gone:
             return outcome
         self.metrics.adoptions.inc()
@@ -228,11 +228,11 @@ def _none_found(seen: Seen, submission: Submission, *, whole: bool) -> Outcome:
     if (whole or submission.refusal is not None) and (early := _early(seen)) is not None:
         return early
     if not whole:
-        return Outcome(seen.stored, _unreadable(observation.next_attempt, submission.refusal))
+        return Outcome(seen.stored, _unreadable(observation.next_call, submission.refusal))
     if submission.refusal is not None and not observation.restored:
         return _refused(seen, submission.refusal)
     if submission.foreign_answer:
-        return Outcome(seen.stored, _foreign(observation.next_attempt))
+        return Outcome(seen.stored, _foreign(observation.next_call))
     return Outcome(facts.without_batch(seen.stored, restored=observation.restored), after=0.0)
 
 
@@ -259,26 +259,26 @@ def _unusable() -> Problem:
     return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
 
 
-def _unreadable(next_attempt: int, refusal: str | None) -> Problem:
+def _unreadable(next_call: str, refusal: str | None) -> Problem:
     refused = f" The call was refused: {refusal.rstrip('.')}." if refusal else ""
     message = (
         "The gateway's list of batches can't be read to its end: it says that it goes on and can't be followed, doesn't say"
         " that it is over, or has entries that can't be read. So it can't be found out whether the batch exists."
-        f"{refused} {_ask(next_attempt)}"
+        f"{refused} {_ask(next_call)}"
     )
     return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
 
 
-def _foreign(next_attempt: int) -> Problem:
+def _foreign(next_call: str) -> Problem:
     message = (
         "The create call was answered with a batch of another file or job, and the gateway lists none of this job's."
-        f" {_ask(next_attempt)}"
+        f" {_ask(next_call)}"
     )
     return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
 
 
-def _ask(next_attempt: int) -> str:
+def _ask(next_call: str) -> str:
     return (
-        f"Look it up at the provider. If there is none, set the annotation {RESUBMIT_ANNOTATION}={next_attempt}"
+        f"Look it up at the provider. If there is none, set the annotation {RESUBMIT_ANNOTATION}={next_call}"
         " on this BatchJob and it is submitted again."
     )

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.batch.pure.observation import Observation, stage_of
+from llmbatch.batch.pure.observation import Observation
+from llmbatch.batch.pure.part_view import PartView
+from llmbatch.batch.pure.stage import stage_of
 from llmbatch.gateway.clients import Client
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.manifest import Owner
@@ -22,7 +24,7 @@ class Seen:
     owner: Owner
     raw: Json = field(repr=False)
     stored: BatchJobStatus
-    """The status as it is stored."""
+    """The status as it is stored; of one batch of several, as that of a job with this batch alone."""
     observation: Observation
     client: Client | None = None
     data: bytes | None = field(default=None, repr=False)
@@ -33,6 +35,15 @@ class Seen:
     """The plan's Job has ended without success: it is to be removed."""
     lingers: bool = False
     """The plan's Job has reported and does not end: it is to be removed once the report is stored."""
+
+    view: PartView | None = None
+    """Which of a job's several batches this is about; None: the job."""
+    whole: BatchJobStatus = field(default_factory=BatchJobStatus, repr=False)
+    """With a view: the job's status as it is stored."""
+
+    def widened(self, status: BatchJobStatus) -> BatchJobStatus:
+        """Give the job's status with what is known of this batch."""
+        return status if self.view is None else self.view.put(self.whole, status)
 
     def found(self, **found: Any) -> Self:  # noqa: ANN401 - any field of an observation
         """Put what was found out into the observation; what moves the job on is news that is to be stored first."""

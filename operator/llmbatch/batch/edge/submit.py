@@ -17,7 +17,7 @@ from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.writing import write_unmoved
 from llmbatch.batch.pure import facts, standing
-from llmbatch.batch.pure.observation import Stage, stage_of
+from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.batch.pure.submission import came_too_late, horizon
 from llmbatch.common.backoff import next_delay
 from llmbatch.common.patch import merge_patch
@@ -119,7 +119,7 @@ class Submitter:
                 )
                 return Outcome(facts.with_doubt(intent, foreign=True), after=0.0)
             case Made(batch):
-                status = facts.with_remote(intent, batch, self.cluster.now())
+                status = facts.recorded(facts.with_remote(intent, batch, self.cluster.now()), self.cluster.now())
                 outcome = await self.record(seen, intent, status, version=version)
                 if outcome.stale or outcome.gone:
                     await self._late.cancel(seen, client, batch, gone=outcome.gone)
@@ -195,12 +195,10 @@ class Submitter:
 
     async def _record(self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str) -> str | None:
         """Write a fact again and again; answers the resourceVersion then, "" without an object, None when it may not be."""
-        failures, patch = 0, merge_patch(before.dump(), after.dump())
+        failures, patch = 0, merge_patch(seen.widened(before).dump(), seen.widened(after).dump())
         while True:
             try:
-                written = await write_unmoved(
-                    self.cluster, seen.key, seen.owner.uid, patch, before=before, after=after, version=version
-                )
+                written = await write_unmoved(self.cluster, seen, patch, before=before, after=after, version=version)
                 return None if written is None else str(written["metadata"]["resourceVersion"])
             except ClusterError as error:
                 if error.status == 404:
@@ -212,7 +210,7 @@ class Submitter:
         self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, *, resource_version: str | None = None
     ) -> str:
         """Write what has changed; answers the resourceVersion that the object then has."""
-        patch = merge_patch(before.dump(), after.dump())
+        patch = merge_patch(seen.widened(before).dump(), seen.widened(after).dump())
         written = await self.cluster.patch_status(
             JOBS, seen.key.namespace, seen.key.name, patch, resource_version=resource_version
         )
@@ -261,7 +259,10 @@ class Submitter:
         found = await self.cluster.get(JOBS, seen.key.namespace, seen.key.name)
         if found is None or found["metadata"]["uid"] != seen.owner.uid:
             return None
-        held = standing.holds_intent(found.get("status") or {}, intent)
+        stored = found.get("status") or {}
+        held = standing.holds_intent(
+            stored if seen.view is None else seen.view.of(BatchJobStatus.parse(stored)).dump(), intent
+        )
         return str(found["metadata"]["resourceVersion"]) if held else None
 
     async def _pause(self, seconds: float) -> None:

@@ -4,10 +4,12 @@ from typing import Any
 
 from llmbatch.api.batch_status import Summary
 from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import standing
+from llmbatch.batch.pure.part_view import PartView
+from llmbatch.common.patch import merge_patch
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.permissions import JOBS
-from llmbatch.runtime.queue import Key
 
 Json = dict[str, Any]
 
@@ -19,14 +21,13 @@ MOST_CONFLICTS = 8
 
 
 async def write_unmoved(
-    cluster: Cluster, key: Key, uid: str, patch: Json, *, before: BatchJobStatus, after: BatchJobStatus, version: str
+    cluster: Cluster, seen: Seen, patch: Json, *, before: BatchJobStatus, after: BatchJobStatus, version: str
 ) -> Json | None:
     """Write a status' changes; answers the object, or None when another batch or intent stands there.
 
     Args:
         cluster: The API server.
-        key: The object's.
-        uid: The object's; another one of its name is not written to.
+        seen: The object, and which of its batches is written about; another object of its name is not written to.
         patch: What has changed, as a merge patch.
         before: The status that the writer has seen, or written, last.
         after: The status that is to be there.
@@ -35,6 +36,7 @@ async def write_unmoved(
     Raises:
         ClusterError: The API server didn't take it; 404 when the object is gone.
     """
+    key, uid = seen.key, seen.owner.uid
     for conflicts in range(MOST_CONFLICTS):
         try:
             return await cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=version)
@@ -45,7 +47,13 @@ async def write_unmoved(
         if found is None or found["metadata"]["uid"] != uid:
             raise ClusterError(404, "NotFound", f"the object with uid {uid} is gone")
         stored = found.get("status") or {}
-        if standing.is_there(stored, after):
+        if seen.view is not None:
+            rebased = _rebased(seen.view, stored, before, after)
+            if rebased is None:
+                return None
+            patch, version = rebased, found["metadata"]["resourceVersion"]
+            continue
+        if after.parts is None and standing.is_there(stored, after):
             # The answer to an earlier try was lost, or another process has adopted the very batch.
             patch = {name: value for name, value in patch.items() if name not in OF_BATCHES}
         elif not standing.is_unmoved(stored, before, after):
@@ -60,6 +68,17 @@ async def write_unmoved(
                 if error.status not in (409, 422):
                     raise
     raise AssertionError("the last conflict is raised")
+
+
+def _rebased(view: PartView, stored: Json, before: BatchJobStatus, after: BatchJobStatus) -> Json | None:
+    """Give the patch that writes about one batch of several and leaves the others as they are now; None: it may not be."""
+    whole = BatchJobStatus.parse(stored)
+    if view.index >= len(whole.batches):
+        return None
+    there = view.of(whole).dump()
+    if not standing.is_there(there, after) and not standing.is_unmoved(there, before, after):
+        return None
+    return merge_patch(stored, view.put(whole, after).dump())
 
 
 def _tests(stored: Json) -> list[Json]:

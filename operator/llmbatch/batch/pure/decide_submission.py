@@ -15,7 +15,8 @@ from llmbatch.batch.pure.decision import (
     Upload,
     Wait,
 )
-from llmbatch.batch.pure.observation import FileState, Observation, Stage
+from llmbatch.batch.pure.observation import FileState, Observation
+from llmbatch.batch.pure.stage import Stage
 
 
 def answer_is_owed(seen: Observation) -> Decision | None:
@@ -24,7 +25,7 @@ def answer_is_owed(seen: Observation) -> Decision | None:
         return None
     stalled = seen.status.condition("Stalled")
     asked = stalled is not None and stalled.reason == Reason.SUBMISSION_UNKNOWN
-    if asked and seen.resubmit == str(seen.next_attempt):
+    if asked and seen.resubmit == seen.next_call:
         # A person was asked, has looked, and says that the attempt made no batch. One that was left over from another
         # job says nothing, and a call that may still be under way is waited for all the same.
         wait = seen.limits.settle_seconds - seen.owed_for
@@ -45,7 +46,7 @@ def answer_is_owed(seen: Observation) -> Decision | None:
         message = (
             f"{lost}, and this gateway does not list batches, so that it can't be found out"
             " whether the batch exists. Look it up at the provider. If there is none, set the annotation"
-            f" llmbatch.io/resubmit={seen.next_attempt} on this BatchJob and it is submitted again."
+            f" llmbatch.io/resubmit={seen.next_call} on this BatchJob and it is submitted again."
         )
         return Decision(Stalled(Reason.SUBMISSION_UNKNOWN, message, after=math.inf, aspect="Submitted"))
     message = f"{lost}; the gateway is asked whether the batch exists."

@@ -26,17 +26,26 @@ def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
     return status.model_copy(update={"batches": [batch, *status.batches[1:]]})
 
 
+def bare(batch: Batch, **told: object) -> Batch:
+    """Give an entry without what is known of its file and its batch: what it is for, and what was begun for it."""
+    kept = ("part", "attempt", "first_request", "requests", "bytes", "sha256", "source", "state", "create_calls")
+    return Batch(**{name: getattr(batch, name) for name in kept}).model_copy(update=told)
+
+
 def _told(status: BatchJobStatus, **told: object) -> BatchJobStatus:
     return with_batch(status, batch_of(status).model_copy(update=told))
 
 
 def with_upload(status: BatchJobStatus, report: UploadReport, now: datetime | None = None) -> BatchJobStatus:
     """Record the uploaded file."""
-    old = batch_of(status)
-    file = Batch(
+    old, sent = batch_of(status), report.input
+    file = bare(
+        old,
         part=old.part or 0,
         attempt=old.attempt or 1,
-        create_calls=old.create_calls,
+        first_request=old.first_request or 0,
+        requests=sent.requests if sent is not None else old.requests,
+        bytes=sent.bytes if sent is not None else old.bytes,
         input_file_id=report.file_id,
         uploaded_time=now,
     )
@@ -49,7 +58,7 @@ def with_upload(status: BatchJobStatus, report: UploadReport, now: datetime | No
 def upload_problem(report: UploadReport) -> Problem | None:
     """Give the problem of an upload, with the first bad lines named one by one."""
     problem = report.problem
-    if problem is None and report.file_id is None:
+    if problem is None and report.file_id is None and report.cuts is None:
         return Problem(reason=Reason.TRANSFER_FAILED, message="The upload ended without a file id.")
     if problem is None or not report.line_errors:
         return problem
@@ -144,9 +153,8 @@ def without_refused_batch(status: BatchJobStatus) -> BatchJobStatus:
     """Record that the batch came to nothing for a reason that passes: the same file gets another one, by the same number."""
     old = status.batches[0]
     refused = [*old.refused_ids, *([old.id] if old.id else [])][-MOST_REFUSED:]
-    file = Batch(
-        part=old.part,
-        attempt=old.attempt,
+    file = bare(
+        old,
         create_calls=max(0, (old.create_calls or 0) - 1) or None,
         input_file_id=old.input_file_id,
         uploaded_time=old.uploaded_time,
@@ -160,16 +168,20 @@ def without_refused_batch(status: BatchJobStatus) -> BatchJobStatus:
 def with_other(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> BatchJobStatus:
     """Record that another batch, made of the same file, takes the place of the one in status."""
     old = batch_of(status)
-    bare = Batch(
-        part=old.part,
-        attempt=old.attempt,
-        create_calls=old.create_calls,
+    file = bare(
+        old,
         duplicates_checked_time=old.duplicates_checked_time,
         input_file_id=old.input_file_id,
         uploaded_time=old.uploaded_time,
         refused_ids=old.refused_ids,
     )
-    return with_remote(with_batch(status, bare), remote, now)
+    return with_remote(with_batch(status, file), remote, now)
+
+
+def recorded(status: BatchJobStatus, now: datetime) -> BatchJobStatus:
+    """Record when a batch's id came to be known, by our clock; of a job with one batch, its condition tells."""
+    batch = batch_of(status)
+    return _told(status, recorded_time=batch.recorded_time or now) if batch.source is not None else status
 
 
 def checked(status: BatchJobStatus, moment: datetime | None) -> BatchJobStatus:

@@ -13,7 +13,8 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Stalled, Wait
 from llmbatch.batch.pure.facts import with_batch
-from llmbatch.batch.pure.observation import Limits, Observation, Stage
+from llmbatch.batch.pure.observation import Limits, Observation
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.transfer.pure.report import Problem
 
 REASONS = frozenset({Reason.RESULTS_PENDING, Reason.RESULTS_UNREADABLE})

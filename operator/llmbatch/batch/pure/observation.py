@@ -9,47 +9,8 @@ from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure.stage import Stage, memory_of, stage_of
 from llmbatch.transfer.pure.report import Problem
-
-
-class Stage(StrEnum):
-    """What a job owes next, from the facts in its status alone."""
-
-    INPUT = "input"
-    """The input is not uploaded yet."""
-    FILE = "file"
-    """The input is uploaded; no batch was asked for yet."""
-    ANSWER = "answer"
-    """A batch was asked for; the answer is owed."""
-    BATCH = "batch"
-    """The batch is under way."""
-    RESULTS = "results"
-    """The batch has ended; its results are not stored yet."""
-    CLEANUP = "cleanup"
-    """The results are stored; remote files may be left."""
-    ENDED = "ended"
-    """Complete or Failed."""
-
-
-def stage_of(status: BatchJobStatus) -> Stage:
-    """Tell what a job owes next."""
-    if status.holds("Complete") or status.holds("Failed"):
-        return Stage.ENDED
-    if status.output is not None:
-        return Stage.CLEANUP
-    batch = status.batches[0] if status.batches else Batch()
-    if batch.id is not None:
-        return Stage.RESULTS if batch.status in lifecycle.ENDED else Stage.BATCH
-    if batch.submission is not None:
-        return Stage.ANSWER
-    return Stage.INPUT if batch.input_file_id is None else Stage.FILE
-
-
-def memory_of(uid: str, batch: Batch) -> str:
-    """Give the name by which a process remembers what it knows of one of a job's batches, and of no other."""
-    return f"{uid}/{batch.part}" if batch.part else uid
-
 
 FILE_SETTLES = 5
 """Times the settle period, 10 minutes by default: so long an uploaded file may be unknown to a part of the provider."""
@@ -194,6 +155,11 @@ class Observation:
         return (self.batch.create_calls or 0) + 1
 
     @property
+    def next_call(self) -> str:
+        """Name of the next create call, for the resubmit annotation: its number, after that of a job's part."""
+        return str(self.next_attempt) if self.batch.source is None else f"{self.part}-{self.next_attempt}"
+
+    @property
     def file_overdue(self) -> bool:
         """Tell whether the file was uploaded so long ago that the provider should know it."""
         moment = self.batch.uploaded_time or self.status.start_time
@@ -246,9 +212,12 @@ class Observation:
     @property
     def file_ids(self) -> tuple[str, ...]:
         """Remote files that are known, input first."""
-        batch = self.batch
-        found = (batch.input_file_id, batch.output_file_id, batch.error_file_id)
-        return tuple(dict.fromkeys(file_id for file_id in found if file_id))
+        named = (
+            file_id
+            for batch in self.status.batches
+            for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id)
+        )
+        return tuple(dict.fromkeys(file_id for file_id in named if file_id))
 
     @property
     def own_file_ids(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmbatch.api.batch_status import Batch, RequestCounts, State
-from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus, Phase
+from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus, OutputStatus, Phase
 from llmbatch.api.conditions import (
     COMPLETE,
     FAILED,
@@ -17,6 +17,7 @@ from llmbatch.api.conditions import (
     Condition,
 )
 from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure.facts import bare
 
 MOST_SAID = 512
 """Characters of a batch's message: there may be a hundred of them in a status."""
@@ -38,6 +39,7 @@ class PartView:
             phase=Phase(batch.state.phase) if batch.state is not None else None,
             start_time=whole.start_time,
             request_counts=batch.request_counts or _none_yet(batch),
+            output=whole.output and _of_part(whole.output, batch),
             input=InputStatus(bytes=batch.bytes or 0, requests=batch.requests or 0, sha256=batch.sha256 or "")
             if known
             else None,
@@ -47,7 +49,7 @@ class PartView:
 
     def put(self, whole: BatchJobStatus, seen: BatchJobStatus) -> BatchJobStatus:
         """Give the job's status with what has been found out of this batch; what is told of the job stays."""
-        batch = seen.batches[0] if seen.batches else _forgotten(whole.batches[self.index])
+        batch = seen.batches[0] if seen.batches else bare(whole.batches[self.index])
         if seen.input is not None and seen.input.sha256:
             batch = batch.model_copy(update={"sha256": seen.input.sha256})
         batch = batch.model_copy(update={"state": _state(seen) or batch.state})
@@ -56,10 +58,11 @@ class PartView:
         )
 
 
-def _forgotten(batch: Batch) -> Batch:
-    """Keep of a batch what it was cut from, when all else is gone."""
-    kept = ("part", "attempt", "first_request", "requests", "bytes", "source")
-    return Batch(**{name: getattr(batch, name) for name in kept})
+def _of_part(output: OutputStatus, batch: Batch) -> OutputStatus:
+    """Say of the results, which are stored for all parts together, what is in doubt of this one."""
+    return output.model_copy(
+        update={"missing_requests": batch.missing_requests, "foreign_requests": batch.foreign_requests}
+    )
 
 
 def _none_yet(batch: Batch) -> RequestCounts | None:

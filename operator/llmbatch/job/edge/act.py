@@ -29,7 +29,7 @@ from llmbatch.batch.pure.decision import (
     SubmitAgain,
     Upload,
 )
-from llmbatch.batch.pure.observation import Stage
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.cleanup import Cleanup
@@ -152,7 +152,8 @@ class Actor:
 
     def _forget(self, seen: Seen) -> None:
         self.observer.forget(seen)
-        self.lost_uploads.uploads.forget(seen.owner.uid)
+        if seen.view is None:
+            self.lost_uploads.uploads.forget(seen.owner.uid)
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
@@ -183,9 +184,10 @@ class Actor:
                 raise NoClientError("a collection without a plan")
             problem = await self.transfers.jobs.start(seen.owner, observation.spec, client.spec, seen.plan)
             return Outcome(observation.status, problem, after=0.5)
-        report, destination = await self.transfers.collect_here(
-            seen.owner, observation.spec, observation.status, client.access, client.key, look=Look.of(observation)
+        collected = await self.transfers.collect_here(
+            seen.owner, observation.spec, [(observation.status, Look.of(observation))], client.access, client.key
         )
+        report, destination = collected.report, collected.destination
         if report.problem is not None or destination is None:
             status = observation.status
             if report.problem is not None and late.concerns(report.problem, observation.stage):

@@ -10,10 +10,10 @@ from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.decision import Finish
-from llmbatch.batch.pure.observation import Stage
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.pure import retained
+from llmbatch.job.pure import parts, retained
 from llmbatch.job.pure.decide_results import doubtful, why_doubtful
 from llmbatch.provider.edge.outcome import Answered, NotFound
 from llmbatch.runtime.cache import BATCHGATEWAY
@@ -49,7 +49,9 @@ class Cleanup:
         return status, problem
 
     async def finish(self, seen: Seen, finish: Finish) -> Outcome:
-        """End the job, with the remote files deleted as far as patience goes."""
+        """End the job, or one of its several batches, with the remote files deleted as far as patience goes."""
+        if seen.view is not None:
+            return await self._finish_part(seen, finish)
         observation = seen.observation
         status = observation.status
         notes: tuple[Note, ...] = ()
@@ -69,14 +71,14 @@ class Cleanup:
             if observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
                 return Outcome(status, problem)
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
-        if doubtful(observation):
+        if doubtful(observation) and not parts.is_split(status):
             why = why_doubtful(observation.status.output)
             told = f"Remote files {', '.join(observation.file_ids)} are kept: {why}."
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
         gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
         notes += retained.of_the_original(observation)
         unchecked = (
-            not observation.restored
+            not (observation.restored or parts.is_split(status))
             and observation.batch.id is not None
             and observation.batch.duplicates_checked_time is None
         )
@@ -85,3 +87,13 @@ class Cleanup:
             notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
         ended = status.model_copy(update={"completion_time": observation.now})
         return Outcome(ended, finish=finish, after=0.0, notes=notes)
+
+    async def _finish_part(self, seen: Seen, finish: Finish) -> Outcome:
+        """End one batch of several. Its input stays at the provider until the results are stored, which name its requests."""
+        observation = seen.observation
+        if observation.stage is not Stage.CLEANUP or not finish.delete_file_ids or seen.client is None:
+            return Outcome(observation.status, finish=finish, after=0.0)
+        _, problem = await self.delete_files(seen, seen.client, finish.delete_file_ids)
+        if problem is not None and not observation.cleanup_overdue:
+            return Outcome(observation.status, problem)
+        return Outcome(observation.status, finish=finish, after=0.0)

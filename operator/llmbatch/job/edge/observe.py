@@ -12,7 +12,9 @@ from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure import facts
-from llmbatch.batch.pure.observation import FileState, Limits, Observation, Stage, memory_of, stage_of
+from llmbatch.batch.pure.observation import FileState, Limits, Observation
+from llmbatch.batch.pure.part_view import PartView
+from llmbatch.batch.pure.stage import Stage, memory_of, stage_of
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
@@ -20,6 +22,7 @@ from llmbatch.job.edge import unanswered
 from llmbatch.job.edge.observe_file import FileObserver
 from llmbatch.job.edge.observe_results import ResultsObserver
 from llmbatch.job.edge.observe_transfer import TransferObserver
+from llmbatch.job.pure import parts
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.manifest import Owner
@@ -64,13 +67,29 @@ class Observer:
         self._results = ResultsObserver(self.polls, self._transfers)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
-        """Observe a job.
+        """Observe a job; of one with several batches, what is true of the job (see `part`).
 
         Raises:
             pydantic.ValidationError: Its spec or status can't be read.
         """
-        metadata = raw["metadata"]
         spec, stored = BatchJobSpec.parse(raw["spec"]), BatchJobStatus.parse(raw.get("status") or {})
+        seen = self._seen(key, raw, spec, stored)
+        return await (self._whole(seen) if parts.is_split(stored) else self._look(seen))
+
+    async def part(self, job: Seen, view: PartView) -> Seen:
+        """Observe one of a job's several batches."""
+        whole = job.stored
+        seen = self._seen(job.key, job.raw, job.observation.spec, view.of(whole))
+        return await self._look(replace(seen, view=view, whole=whole))
+
+    async def _whole(self, seen: Seen) -> Seen:
+        """Find the gateway, by which the last of a job's files are deleted; it is in nobody's way if it can't be found."""
+        name = seen.observation.spec.gateway_ref.name
+        client = await self.gateways.use(seen.key.namespace, name, None, last_known=True)
+        return seen if isinstance(client, Problem) else replace(seen, client=client)
+
+    def _seen(self, key: Key, raw: Json, spec: BatchJobSpec, stored: BatchJobStatus) -> Seen:
+        metadata = raw["metadata"]
         annotations = metadata.get("annotations") or {}
         deleted, now = metadata.get("deletionTimestamp"), self.gateways.cluster.now()
         finalizer = FINALIZER in (metadata.get("finalizers") or [])
@@ -95,10 +114,15 @@ class Observer:
             deleted_seconds=self.deleted_seconds(metadata),
             over_seconds=self._over.seconds(memory, stage_of(stored) if stored.batches else None),
         )
-        seen = Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
-        stage = observation.stage
+        return Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
+
+    async def _look(self, seen: Seen) -> Seen:
+        """Look at what the stage of a batch is about."""
+        observation = seen.observation
+        stage, deleted = observation.stage, observation.deleted_at is not None
         if deleted and observation.finalizer:
-            seen = await self.discards.look(seen)
+            if seen.view is None:
+                seen = await self.discards.look(seen)
             if observation.out_of_time or observation.orphans:
                 # The gateway is not asked any more: it may not answer, and nothing would come of it.
                 return seen
@@ -107,12 +131,12 @@ class Observer:
         if observation.restored and (deleted or stage in (Stage.INPUT, Stage.FILE)):
             # Nothing at the provider is this object's.
             return seen
-        if stage is Stage.BATCH and not deleted and (wait := self.polls.due_in(memory)) > 0:
+        if stage is Stage.BATCH and not deleted and (wait := self.polls.due_in(observation.memory)) > 0:
             # Nothing is asked of the gateway between two polls, and what the last one met still holds.
             return self.polls.between(seen, wait)
-        gateway = Key(BATCHGATEWAY, key.namespace, spec.gateway_ref.name)
+        gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
         operation = Operation.CLEANUP if deleted else OPERATIONS.get(stage)
-        client = await self.gateways.use(gateway.namespace, gateway.name, operation, last_known=deleted is not None)
+        client = await self.gateways.use(gateway.namespace, gateway.name, operation, last_known=deleted)
         if isinstance(client, Problem):
             return seen.troubled(client)
         seen = replace(seen, client=client)
@@ -123,7 +147,8 @@ class Observer:
     async def _stage(self, seen: Seen, stage: Stage, gateway: Key) -> Seen:
         match stage:
             case Stage.INPUT:
-                problem = await self._destinations.problem(seen) if seen.observation.deleted_at is None else None
+                asks = seen.observation.deleted_at is None and seen.view is None
+                problem = await self._destinations.problem(seen) if asks else None
                 return seen.troubled(problem) if problem is not None else await self._transfers.input(seen)
             case Stage.FILE:
                 return await self._before_the_order(await self._files.observe(seen, gateway))

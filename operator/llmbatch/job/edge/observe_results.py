@@ -6,7 +6,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import late
-from llmbatch.batch.pure.observation import Stage
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.clients import Client
 from llmbatch.job.edge.observe_transfer import TransferObserver
 from llmbatch.transfer.pure import manifest

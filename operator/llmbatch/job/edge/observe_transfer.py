@@ -8,7 +8,9 @@ from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure import facts, late
 from llmbatch.gateway.pace import Operation
+from llmbatch.job.pure import parts
 from llmbatch.job.pure.trouble import placed
+from llmbatch.jsonl.cut import unpacked
 from llmbatch.transfer.pure import manifest
 from llmbatch.transfer.pure.plan import UploadPlan
 from llmbatch.transfer.pure.report import CollectReport, Problem, Report, UploadReport
@@ -43,9 +45,9 @@ class TransferObserver:
             spec,
             client.spec,
             connection,
-            part=seen.observation.part,
             attempt=seen.observation.next_attempt,
             look=self.uploads.may_be_there(seen.owner.uid),
+            batch=seen.observation.batch,
         )
         seen = replace(seen, plan=plan)
         if found is not None:
@@ -82,6 +84,8 @@ class TransferObserver:
         if isinstance(report, UploadReport):
             if problem is None:
                 self.tries.forget(seen.observation.memory, "upload")
+                if report.cuts is not None:
+                    return seen.found(status=parts.with_cuts(seen.stored, report, unpacked(report.cuts)))
                 return seen.found(status=facts.with_upload(seen.stored, report, now))
         elif isinstance(report, CollectReport):
             problem = report.problem

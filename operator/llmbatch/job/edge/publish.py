@@ -15,13 +15,13 @@ from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.writing import write_unmoved
 from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.decision import Ending, Stalled
-from llmbatch.batch.pure.observation import Stage, stage_of
+from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.common.patch import merge_patch
-from llmbatch.job.pure import next_status
+from llmbatch.job.pure import next_status, parts
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import JOBS
-from llmbatch.runtime.cache import BATCHJOB, Cache
+from llmbatch.runtime.cache import BATCHJOB, Cache, active_batches
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.runtime.watch import needs_a_look
@@ -94,9 +94,7 @@ class Publisher:
         if "batches" not in patch:
             return await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
         version = version or seen.raw["metadata"]["resourceVersion"]
-        written = await write_unmoved(
-            self.cluster, seen.key, seen.owner.uid, patch, before=seen.stored, after=after, version=version
-        )
+        written = await write_unmoved(self.cluster, seen, patch, before=seen.stored, after=after, version=version)
         if written is None:
             raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
         return written
@@ -195,6 +193,8 @@ PROGRESS = frozenset({
 })  # fmt: skip
 
 
-def _activity(status: BatchJobStatus) -> bool:
-    """Tell whether a job takes one of its gateway's places."""
+def _activity(status: BatchJobStatus) -> int:
+    """Count the places of its gateway that a job takes."""
+    if parts.is_split(status):
+        return active_batches({"status": status.dump()})
     return stage_of(status) in (Stage.BATCH, Stage.ANSWER)

@@ -13,14 +13,16 @@ from llmbatch.api import FINALIZER
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Json, Seen
-from llmbatch.batch.pure import late, remote_state
+from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
 from llmbatch.gateway.health import Health
 from llmbatch.job.edge.act import Actor
+from llmbatch.job.edge.ending import ending_of_pass
 from llmbatch.job.edge.observe import Observer
+from llmbatch.job.edge.parts_pass import PartsPass
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.pure.decide import decide
-from llmbatch.job.pure.trouble import ending_of
+from llmbatch.job.pure.parts import is_split
 from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
 from llmbatch.kube.events import Subject
 from llmbatch.kube.permissions import JOBS
@@ -58,6 +60,10 @@ class Reconciler:
     publisher: Publisher
     metrics: Metrics
     passes: Passes
+
+    def __post_init__(self) -> None:
+        """Make what passes over jobs with several batches."""
+        self.parts = PartsPass(self.observer, self.actor)
 
     async def work(self, key: Key) -> None:
         """Look at an object once, and plan the next look; a look that takes long goes on after this has returned."""
@@ -168,6 +174,19 @@ class Reconciler:
             return Wait(Reason.DELETING, "", after=0.0)
 
     async def _pass(self, seen: Seen) -> Ending:
+        return await (self._pass_over_parts(seen) if is_split(seen.stored) else self._pass_over_one(seen))
+
+    async def _pass_over_parts(self, seen: Seen) -> Ending:
+        outcome, ending, lingering = await self.parts.run(seen)
+        if outcome.stale:
+            return Wait(Reason.ACCEPTED, "", after=None)
+        await self.publisher.publish(seen, outcome, ending)
+        for part in lingering:
+            if part.plan is not None:
+                await self.actor.transfers.jobs.remove(part.owner, part.plan)
+        return Wait(Reason.CLEANING_UP, "", after=0.0) if outcome.finish is not None else ending
+
+    async def _pass_over_one(self, seen: Seen) -> Ending:
         decision = decide(seen.observation)
         ending = decision.ending
         outcome = Outcome(seen.observation.status)
@@ -183,7 +202,7 @@ class Reconciler:
             await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
         if outcome.moved:
             ending = decide(replace(seen.observation, status=outcome.status, unrecorded=False)).ending
-        ending = self._ending(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
+        ending = ending_of_pass(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
         if outcome.stale:
             # With growing delays: what refuses a write (an admission policy, say) may do so for ever.
             return Wait(Reason.ACCEPTED, "", after=None)
@@ -195,23 +214,6 @@ class Reconciler:
             return Done()
         if outcome.finish is not None:
             return Wait(Reason.CLEANING_UP, "", after=0.0)
-        return ending
-
-    def _ending(self, seen: Seen, ending: Ending, outcome: Outcome, *, uses_pod: bool) -> Ending:
-        """Say how the pass ends: as decided, unless the effect met a problem or knows a better time."""
-        observation = seen.observation
-        if outcome.finish is not None:
-            return Done()
-        if outcome.problem is not None:
-            if observation.deleted_at is not None:
-                told = f"Can't clean up yet: {outcome.problem.message}"
-                return Wait(Reason.DELETING, told, after=min(outcome.after or 5.0, max(0.1, observation.seconds_left)))
-            if late.concerns(outcome.problem, observation.stage):
-                return late.ending(outcome.problem, outcome.status, observation.limits)
-            in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
-            return ending_of(outcome.problem, observation, costly=in_pod)
-        if outcome.after is not None and isinstance(ending, Wait):
-            return replace(ending, after=outcome.after)
         return ending
 
     def _seconds_left(self, raw: Json | None) -> float:

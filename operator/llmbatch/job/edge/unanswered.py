@@ -7,7 +7,7 @@ from datetime import datetime
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.edge.seen import Json
 from llmbatch.batch.pure import facts
-from llmbatch.batch.pure.observation import Stage, stage_of
+from llmbatch.batch.pure.stage import Stage, stage_of
 
 
 @dataclass

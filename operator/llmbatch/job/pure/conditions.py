@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal, assert_never
 
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import (
     COMPLETE,
@@ -17,7 +18,7 @@ from llmbatch.api.conditions import (
 )
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Done, Ending, Finish, Stalled, Wait
-from llmbatch.job.pure import steady
+from llmbatch.job.pure import parts, steady
 
 Status = Literal["True", "False", "Unknown"]
 Stated = tuple[Status, str, str]
@@ -85,7 +86,6 @@ def _milestones(
     before: BatchJobStatus, after: BatchJobStatus, ending: Ending, finish: Finish | None
 ) -> dict[str, Stated]:
     """Say which steps are done, and of the one that is next why it isn't."""
-    batch = after.batches[0] if after.batches else None
     stated: dict[str, Stated] = {}
     if after.input is not None:
         stated[INPUT_READY] = (
@@ -93,8 +93,8 @@ def _milestones(
             Reason.INPUT_VALID,
             f"{after.input.requests} requests were checked and uploaded.",
         )
-    if batch is not None and batch.id is not None:
-        stated[SUBMITTED] = ("True", Reason.SUBMITTED, f"The batch is {batch.id}.")
+    if (made := _made(after)) is not None:
+        stated[SUBMITTED] = ("True", Reason.SUBMITTED, made)
     if after.output is not None:
         stated[RESULTS_STORED] = ("True", Reason.RESULTS_STORED, f"The results are in {after.output.location}.")
     said = finish if finish is not None and not finish.complete else None
@@ -111,6 +111,15 @@ def _milestones(
             if kept is not None and kind not in stated:
                 stated[kind] = (kept.status, kept.reason, kept.message)
     return stated
+
+
+def _made(status: BatchJobStatus) -> str | None:
+    """Say which batches there are; None while one is still to be made."""
+    if parts.is_split(status):
+        whole = all(batch.id is not None or parts.has_ended(batch) for batch in status.batches)
+        return f"The batches of {status.parts} parts were made." if whole else None
+    batch = next(iter(status.batches), Batch())
+    return None if batch.id is None else f"The batch is {batch.id}."
 
 
 def _condition(before: BatchJobStatus, kind: str, said: Stated, generation: int, now: datetime) -> Condition:

@@ -18,7 +18,8 @@ from llmbatch.batch.pure.decision import (
     RemoveFinalizer,
     Wait,
 )
-from llmbatch.batch.pure.observation import Observation, Stage
+from llmbatch.batch.pure.observation import Observation
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import OF_NO_USE
 from llmbatch.job.pure.decide_deletion import object_is_being_deleted
 from llmbatch.job.pure.decide_results import (
@@ -62,6 +63,16 @@ def decide(seen: Observation) -> Decision:
         if (decision := rule(seen)) is not None:
             return decision
     return input_is_to_be_uploaded(seen)
+
+
+def decide_whole(seen: Observation) -> Decision | None:
+    """Decide for a job with several batches what is true of the job alone; None: its batches are next."""
+    if seen.deleted_at is not None:
+        return object_is_being_deleted(seen) if not seen.finalizer else None
+    for rule in (job_has_ended, copy_is_at_its_beginning, finalizer_was_taken_away, generation_is_new):
+        if (decision := rule(seen)) is not None:
+            return decision
+    return None
 
 
 def job_has_ended(seen: Observation) -> Decision | None:

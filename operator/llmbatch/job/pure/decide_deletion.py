@@ -14,7 +14,8 @@ from llmbatch.batch.pure.decision import (
     RemoveFinalizer,
     Wait,
 )
-from llmbatch.batch.pure.observation import Observation, Stage
+from llmbatch.batch.pure.observation import Observation
+from llmbatch.batch.pure.stage import Stage
 
 
 def object_is_being_deleted(seen: Observation) -> Decision | None:

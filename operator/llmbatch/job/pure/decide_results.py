@@ -6,7 +6,8 @@ from llmbatch.api.batchjob_status import OutputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import late
 from llmbatch.batch.pure.decision import Collect, Decision, Done, Finish, Stalled, SubmitAgain, Wait
-from llmbatch.batch.pure.observation import Observation, Stage
+from llmbatch.batch.pure.observation import Observation
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.transfer.pure.report import Problem
 
 NEVER_TAKES_THEM = frozenset({Reason.OUTPUT_TOO_LARGE, Reason.OUTPUT_UNSUPPORTED})

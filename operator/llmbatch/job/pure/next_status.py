@@ -6,7 +6,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus, Trouble
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts, lifecycle
 from llmbatch.batch.pure.decision import Done, Ending, Finish, Wait
-from llmbatch.job.pure import conditions
+from llmbatch.job.pure import conditions, parts
 
 AT_UPLOAD = frozenset({Reason.UPLOADING, Reason.TRANSFER_PENDING})
 
@@ -40,6 +40,8 @@ def close(
     if found.uid is None and before.uid is not None:
         # The job begins anew, and nothing that was holds any more.
         before = BatchJobStatus()
+    if parts.is_split(found):
+        found = found.model_copy(update={"request_counts": parts.counts(found)})
     derived = conditions.derive(before, found, ending=ending, finish=finish, generation=generation, now=now)
     status = found.model_copy(
         update={
@@ -53,7 +55,11 @@ def close(
     )
     uploading = isinstance(ending, Wait) and ending.reason in AT_UPLOAD
     phase = lifecycle.phase_of(status, deleting=deleting, uploading=uploading)
-    lifecycle.check_move(before.phase, phase)
+    if parts.is_split(status) and phase in lifecycle.OF_A_BATCH:
+        # A further batch begins at the beginning, so that the least advanced one may be further back than before.
+        phase = parts.phase(status)
+    else:
+        lifecycle.check_move(before.phase, phase)
     return status.model_copy(update={"phase": phase})
 
 

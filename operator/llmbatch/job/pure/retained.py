@@ -4,7 +4,8 @@ from typing import Literal
 
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import RemoveFinalizer
-from llmbatch.batch.pure.observation import Observation, Stage
+from llmbatch.batch.pure.observation import Observation
+from llmbatch.batch.pure.stage import Stage
 
 Note = tuple[Literal["Normal", "Warning"], Reason, str]
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Stalled, Wait
-from llmbatch.batch.pure.observation import Limits, Observation, Stage
+from llmbatch.batch.pure.observation import Limits, Observation
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.transfer.pure.report import Problem
 
 # Goes away by itself, however long it takes; looked at again every recheck_seconds.

@@ -1,0 +1,54 @@
+"""What a job, or one of its batches, owes next: told from the facts in its status alone."""
+
+from enum import StrEnum
+
+from llmbatch.api.batch_status import Batch
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.pure import lifecycle
+
+
+class Stage(StrEnum):
+    """What a job owes next, from the facts in its status alone."""
+
+    INPUT = "input"
+    """The input is not uploaded yet."""
+    FILE = "file"
+    """The input is uploaded; no batch was asked for yet."""
+    ANSWER = "answer"
+    """A batch was asked for; the answer is owed."""
+    BATCH = "batch"
+    """The batch is under way."""
+    RESULTS = "results"
+    """The batch has ended; its results are not stored yet."""
+    CLEANUP = "cleanup"
+    """The results are stored; remote files may be left."""
+    ENDED = "ended"
+    """Complete or Failed."""
+
+
+def stage_of(status: BatchJobStatus) -> Stage:
+    """Tell what a job owes next."""
+    if status.holds("Complete") or status.holds("Failed"):
+        return Stage.ENDED
+    if status.output is not None:
+        return Stage.CLEANUP
+    if status.parts:
+        return _of_parts(status)
+    batch = status.batches[0] if status.batches else Batch()
+    if batch.id is not None:
+        return Stage.RESULTS if batch.status in lifecycle.ENDED else Stage.BATCH
+    if batch.submission is not None:
+        return Stage.ANSWER
+    return Stage.INPUT if batch.input_file_id is None else Stage.FILE
+
+
+def _of_parts(status: BatchJobStatus) -> Stage:
+    """Tell what a job with several batches owes next, as far as it matters for the job."""
+    if any(batch.id is not None or batch.submission is not None for batch in status.batches):
+        return Stage.BATCH
+    return Stage.FILE if any(batch.input_file_id is not None for batch in status.batches) else Stage.INPUT
+
+
+def memory_of(uid: str, batch: Batch) -> str:
+    """Give the name by which a process remembers what it knows of one of a job's batches, and of no other."""
+    return f"{uid}/{batch.part}" if batch.part else uid

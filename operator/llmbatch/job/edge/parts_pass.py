@@ -1,0 +1,300 @@
+"""One pass over a job with several batches: each is looked at and decided on as the one of a job of its own.
+
+At most one of them is acted on in a pass, but for what a deletion asks of all of them; what was found out of all is stored
+in one write at the end.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass, field, replace
+
+from llmbatch.api.batch_status import Batch
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.outcome import Note, Outcome
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.pure import facts, late
+from llmbatch.batch.pure.decision import (
+    Collect,
+    Decision,
+    Done,
+    Effect,
+    Ending,
+    FindDuplicates,
+    RemoveFinalizer,
+    Upload,
+    Wait,
+)
+from llmbatch.batch.pure.stage import Stage
+from llmbatch.gateway.pace import Operation
+from llmbatch.job.edge.act import Actor
+from llmbatch.job.edge.ending import ending_of_pass
+from llmbatch.job.edge.observe import Observer
+from llmbatch.job.pure import next_status, parts
+from llmbatch.job.pure.decide import decide, decide_whole
+from llmbatch.transfer.pure.report import Problem
+from llmbatch.transfers.transfers import Collected, Look
+
+AT_WORK = (Stage.FILE, Stage.ANSWER, Stage.BATCH)
+"""Stages of a batch that counts for spec.parallelism."""
+WAITING = Wait(Reason.WAITING_FOR_SLOT, "Other batches of this job go first (spec.parallelism).", after=math.inf)
+UPLOADS_WAIT = Wait(Reason.UPLOADING, "Another part of the input is being uploaded.", after=math.inf)
+ENDED = Wait(Reason.COLLECTING, "The batch has ended; the results of all are collected together.", after=math.inf)
+HELD = (WAITING, UPLOADS_WAIT, ENDED)
+
+
+@dataclass
+class Part:
+    """One batch in a pass."""
+
+    seen: Seen
+    decision: Decision
+    ending: Ending
+    outcome: Outcome | None = None
+
+    @property
+    def batch(self) -> Batch:
+        """Its entry."""
+        return self.seen.observation.batch
+
+    @property
+    def effect(self) -> Effect | None:
+        """What is to be done for it."""
+        return self.decision.effect
+
+    def take(self, outcome: Outcome) -> None:
+        """Take what became of the effect, and say how that ends the pass."""
+        ending = self.decision.ending
+        if outcome.moved:
+            ending = decide(replace(self.seen.observation, status=outcome.status, unrecorded=False)).ending
+        self.outcome = outcome
+        self.ending = ending_of_pass(self.seen, ending, outcome, uses_pod=isinstance(self.effect, Upload | Collect))
+
+    def closed(self, status: BatchJobStatus) -> BatchJobStatus:
+        """Put into the job's status what has become of this batch."""
+        seen, outcome, observation = self.seen, self.outcome, self.seen.observation
+        if seen.view is None:
+            return status
+        closed = next_status.close(
+            seen.stored,
+            outcome.status if outcome is not None else observation.status,
+            uid=observation.uid,
+            ending=self.ending,
+            finish=outcome.finish if outcome is not None else None,
+            generation=observation.generation,
+            deleting=observation.deleted_at is not None,
+            now=observation.now,
+        )
+        return seen.view.put(status, closed)
+
+
+@dataclass
+class PartsPass:
+    """Passes over jobs with several batches."""
+
+    observer: Observer
+    actor: Actor
+    _last: dict[str, int] = field(default_factory=dict)
+    """By uid: which batch was acted on last."""
+
+    async def run(self, job: Seen) -> tuple[Outcome, Ending, list[Seen]]:
+        """Look at all batches and act.
+
+        Answers what to store of the job, how the pass ends, and of which batches a transfer Job is to be removed once that
+        is stored.
+        """
+        found: list[Part] = []
+        outcome, ending = await self._run(job, found)
+        for part in found:
+            if part.seen.spent and part.seen.plan is not None and job.observation.deleted_at is None:
+                await self.actor.transfers.jobs.remove(job.owner, part.seen.plan)
+        if outcome.finish is not None or outcome.gone:
+            self._last.pop(job.owner.uid, None)
+        return outcome, ending, [part.seen for part in found if part.seen.lingers and not part.seen.spent]
+
+    async def _run(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
+        whole = decide_whole(job.observation)
+        if whole is not None:
+            if whole.effect is None:
+                return Outcome(job.observation.status), whole.ending
+            outcome = await self.actor.act(job, whole.effect)
+            return outcome, ending_of_pass(job, whole.ending, outcome, uses_pod=False)
+        for view in parts.to_look_at(job.stored):
+            seen = await self.observer.part(job, view)
+            decision = decide(seen.observation)
+            found.append(Part(seen, decision, decision.ending))
+        if job.observation.deleted_at is not None:
+            return await self._delete(job, found)
+        if not found:
+            return await self._finish(job)
+        if all(isinstance(part.effect, Collect) for part in found):
+            return await self._collect(job, found)
+        chosen = self._chosen(found)
+        if chosen is not None:
+            self._last[job.owner.uid] = chosen.batch.part or 0
+            await self._act(chosen)
+        return self._told(job, found)
+
+    # --- which of them is acted on -----------------------------------------------------------------------------------
+
+    def _chosen(self, found: list[Part]) -> Part | None:
+        """Choose the batch that is acted on, and have those that must wait say for what."""
+        at_work = sum(part.seen.observation.stage in AT_WORK for part in found)
+        limit = found[0].seen.observation.spec.parallelism
+        uploading = any(part.seen.observation.transferring is not None for part in found if part.batch.id is None)
+        able: list[Part] = []
+        for part in found:
+            match part.effect:
+                case None:
+                    pass
+                case Collect():
+                    part.ending = ENDED
+                case Upload() if limit and at_work >= limit:
+                    part.ending = WAITING
+                case Upload() if uploading:
+                    part.ending = UPLOADS_WAIT
+                case _:
+                    able.append(part)
+        # In turn: what one meets again and again must not keep the others from going on.
+        last = self._last.get(found[0].seen.owner.uid, -1)
+        return min(able, key=lambda part: ((part.batch.part or 0) <= last, part.batch.part or 0), default=None)
+
+    async def _act(self, part: Part) -> None:
+        if part.effect is None:
+            return
+        seen = part.seen
+        outcome = await self.actor.act(seen, part.effect)
+        if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
+            # Judged by the same rules as a final problem that was met while observing: it ends the batch.
+            observation = replace(seen.observation, status=outcome.status, trouble=outcome.problem)
+            part.seen = replace(seen, observation=observation)
+            part.decision = decide(observation)
+            if part.decision.effect is not None:
+                outcome = await self.actor.act(part.seen, part.decision.effect)
+        part.take(outcome)
+
+    # --- what is stored ----------------------------------------------------------------------------------------------
+
+    def _told(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
+        """Put what was found out of each batch into the job's status."""
+        outcome = Outcome(job.stored)
+        # A part that has not begun says nothing of where the job is, while others are at work.
+        idle = [part for part in found if part.ending in (WAITING, UPLOADS_WAIT)]
+        told = [part for part in found if part not in idle] or found
+        for part in told:
+            done = part.outcome or Outcome(job.stored)
+            if done.stale or done.gone:
+                return replace(done, status=job.stored), part.ending
+            notes: tuple[Note, ...] = tuple(
+                (kind, reason, f"Part {part.batch.part}: {message}") for kind, reason, message in done.notes
+            )
+            outcome = replace(
+                outcome,
+                status=part.closed(outcome.status),
+                notes=(*outcome.notes, *notes),
+                version=done.version or outcome.version,
+                duplicates=outcome.duplicates + done.duplicates,
+            )
+        ending = parts.ending([(part.batch, part.ending) for part in told])
+        return outcome, replace(ending, after=0.0) if self._goes_on(found) else ending
+
+    def _goes_on(self, found: list[Part]) -> bool:
+        """Tell whether there is something to do at once: the next step of the batch that was acted on, or for another one."""
+        done = [part.outcome for part in found if part.outcome is not None]
+        if any(outcome.problem is None and not outcome.after for outcome in done):
+            return True
+        return any(part.effect is not None and part.outcome is None and part.ending not in HELD for part in found)
+
+    # --- all of them -------------------------------------------------------------------------------------------------
+
+    async def _collect(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
+        """Collect the results of all batches; those that came to nothing have their requests named among the failed ones."""
+        client, observation = found[0].seen.client, job.observation
+        if client is None:
+            return self._told(job, found)
+        live = {part.seen.view: part.seen.observation for part in found}
+        batches = [
+            (live[view].status, Look.of(live[view]))
+            if view in live
+            else (view.of(job.stored), Look(accept_missing=True))
+            for view in parts.views(job.stored)
+        ]
+        collected = await self.actor.transfers.collect_here(
+            job.owner, observation.spec, batches, client.access, client.key
+        )
+        where, problem = collected.destination, collected.report.problem
+        if problem is not None or where is None:
+            return self._not_collected(job, found, collected)
+        status = facts.with_results(
+            job.stored,
+            collected.report,
+            location=where.location,
+            errors_location=where.errors_location,
+            foreign_location=where.foreign_location,
+            now=observation.now,
+        )
+        message = "The results are stored; the remote files are next."
+        return Outcome(parts.with_counts(status, collected.parts)), Wait(Reason.CLEANING_UP, message)
+
+    def _not_collected(self, job: Seen, found: list[Part], collected: Collected) -> tuple[Outcome, Ending]:
+        """Say of the batch at which it ended what is in the way."""
+        problem, at = collected.report.problem, max(0, len(collected.parts) - 1)
+        part = next((item for item in found if item.batch.part == at), found[0])
+        client, observation = part.seen.client, part.seen.observation
+        status = observation.status
+        if problem is not None and client is not None:
+            seconds = client.pace.slow_down(Operation.RESULTS, problem.retry_after_seconds)
+            problem = problem.model_copy(update={"retry_after_seconds": seconds})
+        if problem is not None and late.concerns(problem, observation.stage):
+            status = late.noted(status, observation.now)
+        for other in found:
+            other.ending = ENDED
+        part.take(Outcome(status, problem, after=5.0))
+        return self._told(job, found)
+
+    async def _finish(self, job: Seen) -> tuple[Outcome, Ending]:
+        """End a job all of whose batches have ended."""
+        observation = job.observation
+        left = parts.left_files(job.stored) if observation.spec.remote_files == "Delete" else ()
+        finish = replace(parts.verdict(job.stored), delete_file_ids=() if observation.restored else left)
+        outcome = await self.actor.act(job, finish)
+        waits = Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted.")
+        return outcome, ending_of_pass(job, waits, outcome, uses_pod=False)
+
+    async def _delete(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
+        """Cancel and delete what all batches have at the provider, at the same time; let the job go when all are done."""
+        busy = [part for part in found if not isinstance(part.effect, RemoveFinalizer)]
+        if not busy:
+            return await self._let_go(job, found)
+        able = [part for part in busy if part.effect is not None]
+        # What writes the job's status itself can't be done beside another.
+        alone = [
+            part
+            for part in able
+            if part.seen.observation.stage is Stage.ANSWER or isinstance(part.effect, FindDuplicates)
+        ]
+        await asyncio.gather(*(self._act(part) for part in able if part not in alone))
+        if alone:
+            await self._act(alone[0])
+        return self._told(job, found)
+
+    async def _let_go(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
+        observation = job.observation
+        if observation.stage is not Stage.ENDED and (problem := await self._delete_left(job)) is not None:
+            told = f"Can't clean up yet: {problem.message}"
+            return Outcome(job.stored), Wait(Reason.DELETING, told, after=min(5.0, max(0.1, observation.seconds_left)))
+        effects = [part.effect for part in found if isinstance(part.effect, RemoveFinalizer)]
+        behind = dict.fromkeys(effect.left_behind for effect in effects if effect.left_behind)
+        effect = RemoveFinalizer(", ".join(behind), as_asked=any(item.as_asked for item in effects))
+        outcome = await self.actor.act(job, effect)
+        waits = Wait(Reason.DELETING, "Nothing is left at the provider.", after=0.0)
+        return outcome, Done() if outcome.gone else ending_of_pass(job, waits, outcome, uses_pod=False)
+
+    async def _delete_left(self, job: Seen) -> Problem | None:
+        """Delete the files of batches that came to nothing, while there is time."""
+        observation = job.observation
+        left = () if observation.restored else parts.left_files(job.stored)
+        if not left or observation.spec.remote_files != "Delete" or observation.out_of_time or job.client is None:
+            return None
+        _, problem = await self.actor.cleanup.delete_files(job, job.client, left)
+        return problem
