@@ -1,4 +1,4 @@
-"""llmbatch operator | upload | collect | discard | release | crds: one image, its roles, and the generator of the CRDs."""
+"""llmbatch operator | upload | collect | merge | discard | release | crds: one image, its roles, and the generator of the CRDs."""
 
 import argparse
 import faulthandler
@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("operator", help="watch BatchJobs and run them (settings: LLMBATCH_… variables)")
     commands.add_parser("upload", help="transfer Job: validate and upload the input (plan: LLMBATCH_PLAN)")
     commands.add_parser("collect", help="transfer Job: download, join and store the results (plan: LLMBATCH_PLAN)")
+    commands.add_parser("merge", help="transfer Job: put the results of all parts together (plan: LLMBATCH_PLAN)")
     commands.add_parser("discard", help="transfer Job: delete stored results (plan: LLMBATCH_PLAN)")
     release = commands.add_parser("release", help="take the operator's finalizer off all BatchJobs, after an uninstall")
     release.add_argument("--after-pods", default="", metavar="SELECTOR", help="wait until none of these pods is left")

@@ -69,6 +69,35 @@ class State(Model):
     since_time: Time = Field(description="When the status last changed.")
 
 
+class Usage(Model):
+    """Tokens used, summed over the answers."""
+
+    input_tokens: int = Field(description="Tokens read (prompt_tokens or input_tokens).")
+    output_tokens: int = Field(description="Tokens written (completion_tokens or output_tokens).")
+    total_tokens: int = Field(description="Tokens in all.")
+
+
+class PartResults(Model):
+    """The results of one batch of several, stored by themselves in a volume until those of all are put together."""
+
+    bytes: int = Field(description="Size of the results, in bytes.")
+    requests: int = Field(description="Lines in the results.")
+    sha256: str = Field(description="SHA-256 of the results, in hexadecimal.")
+    errors_bytes: int | None = Field(None, description="Size of the failed requests, in bytes; absent without any.")
+    errors_sha256: str | None = Field(None, alias="errorsSHA256", description="SHA-256 of the failed requests.")
+    foreign_bytes: int | None = Field(None, description="Size of the lines that fit no request; absent without any.")
+    foreign_sha256: str | None = Field(None, alias="foreignSHA256", description="SHA-256 of those lines.")
+    usage: Usage | None = Field(None, description="Tokens used, summed over the answers.")
+    stored_time: Time = Field(description="When they were durably stored.")
+
+
+class Refusal(Model):
+    """Why there is nothing to collect of a part: its batch was refused, or never could be made."""
+
+    reason: str = Field(description="Why, in one word.")
+    message: str = Field(max_length=512, description="Why, for a person.")
+
+
 class Batch(Model):
     """A batch at the provider: one attempt at one part of the input."""
 
@@ -85,6 +114,12 @@ class Batch(Model):
     )
     foreign_requests: int | None = Field(
         None, description="Lines of its files that fit no request; see output.foreignRequests."
+    )
+    refusal: Refusal | None = Field(
+        None, description="Why the part has come to nothing; its requests are counted as failed."
+    )
+    results: PartResults | None = Field(
+        None, description="The part's own results, in a volume, until those of all parts are put together."
     )
     state: State | None = Field(None, description="Where the batch is; of a job with several parts.")
     create_calls: int | None = Field(None, description="Create calls begun so far.")

@@ -6,7 +6,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from llmbatch.api.base import Model, ObservedGeneration, Time
-from llmbatch.api.batch_status import Batch, RequestCounts, Summary, with_entries
+from llmbatch.api.batch_status import Batch, RequestCounts, Summary, Usage, with_entries
 from llmbatch.api.conditions import Condition, Conditions
 
 
@@ -38,14 +38,6 @@ class InputStatus(Model):
         description="True: byte-order marks, blank lines or white space at line ends were left out of what was sent."
         " Absent: nothing was; unless spec.model is set, the file that was sent is then the input itself, byte for byte.",
     )
-
-
-class Usage(Model):
-    """Tokens used, summed over the answers."""
-
-    input_tokens: int = Field(description="Tokens read (prompt_tokens or input_tokens).")
-    output_tokens: int = Field(description="Tokens written (completion_tokens or output_tokens).")
-    total_tokens: int = Field(description="Tokens in all.")
 
 
 class OutputStatus(Model):

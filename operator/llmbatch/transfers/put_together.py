@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from llmbatch.api.batch_status import RequestCounts
-from llmbatch.api.batchjob_status import Failure, Usage
+from llmbatch.api.batch_status import RequestCounts, Usage
+from llmbatch.api.batchjob_status import Failure
 from llmbatch.transfer.pure.report import CollectReport
 
 MOST_FAILURES = 10

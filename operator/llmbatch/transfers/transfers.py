@@ -27,7 +27,7 @@ from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure import naming
 from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner
-from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan, errors_path, foreign_path
+from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan, errors_path, foreign_path, part_path
 from llmbatch.transfer.pure.report import CollectReport, Problem, UploadReport
 from llmbatch.transfers.objects import settle_ownership, store, taken
 from llmbatch.transfers.put_together import PutTogether
@@ -61,7 +61,8 @@ class Look:
     @classmethod
     def of(cls, seen: Observation) -> Self:
         """Look with patience until the wait is over."""
-        return cls(patient=not late.is_over(seen), accept_missing=seen.accepts_missing)
+        nothing = seen.batch.refusal is not None
+        return cls(patient=not (nothing or late.is_over(seen)), accept_missing=nothing or seen.accepts_missing)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Transfers:
         of_part: dict[str, Any] = {}
         if source is not None:
             of_part = {"offset": source.offset, "length": source.bytes, "crc32": int(source.crc32, 16)}
-        elif job.split_policy == "Auto" and target is None:
+        elif job.split_policy == "Auto":
             of_part = {"split": True}
         return UploadPlan(
             connection=connection if volume else patient(connection),
@@ -130,6 +131,8 @@ class Transfers:
         source = job.input.persistent_volume_claim if volume is not None else None
         # Of a batch that was found again after the status was lost, only the count is known: the uploaded file tells the rest.
         counts = batch.request_counts or status.request_counts
+        source_of, uid = batch.source, status.uid or ""
+        target = volume.path if volume is not None else "results.jsonl"
         unknown = InputStatus(bytes=0, requests=counts.total if counts is not None else 0, sha256="")
         return CollectPlan(
             connection=connection if volume else patient(connection),
@@ -143,7 +146,9 @@ class Transfers:
             input_root=INPUT_ROOT if source else None,
             input_path=source.path if source else None,
             output_root=root or OUTPUT_ROOT,
-            output_path="results.jsonl" if volume is None else volume.path,
+            output_path=target if source_of is None or volume is None else part_path(target, uid, batch.part or 0),
+            offset=source_of.offset if source_of is not None else None,
+            length=source_of.bytes if source_of is not None else None,
             patient=look.patient,
             left_out=late.left_out(batch),
             accept_missing=look.accept_missing,

@@ -15,12 +15,14 @@ TRANSITIONS: dict[Phase, dict[Phase, str]] = {
     Phase.PENDING: {
         Phase.UPLOADING: "input found, gateway ready",
         Phase.SUBMITTING: "file uploaded after a pause",
+        Phase.COLLECTING: "one of several parts refused",
         Phase.FAILED: "spec or input refused",
         Phase.DELETING: "deleted",
     },
     Phase.UPLOADING: {
         Phase.PENDING: "input or gateway gone again",
         Phase.SUBMITTING: "file uploaded",
+        Phase.COLLECTING: "one of several parts refused",
         Phase.FAILED: "input refused",
         Phase.DELETING: "deleted",
     },
@@ -121,6 +123,8 @@ def phase_of(status: BatchJobStatus, *, deleting: bool, uploading: bool) -> Phas
     if status.output is not None:
         return Phase.CLEANING_UP
     batch = status.batches[0] if status.batches else Batch()
+    if batch.refusal is not None:
+        return Phase.COLLECTING
     if batch.submission is not None:
         return Phase.SUBMITTING
     if batch.input_file_id is None and batch.id is None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from llmbatch.api.batch_status import Batch, RequestCounts, State
+from llmbatch.api.batch_status import Batch, PartResults, Refusal, RequestCounts, State
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus, OutputStatus, Phase
 from llmbatch.api.conditions import (
     COMPLETE,
@@ -17,10 +17,12 @@ from llmbatch.api.conditions import (
     Condition,
 )
 from llmbatch.batch.pure import lifecycle
-from llmbatch.batch.pure.facts import bare
+from llmbatch.batch.pure.facts import bare, batch_of, with_batch
+from llmbatch.transfer.pure.report import CollectReport
 
 MOST_SAID = 512
-"""Characters of a batch's message: there may be a hundred of them in a status."""
+"""Characters of what is said of one of several batches: there may be a hundred of them in a status."""
+MOST_FAILURES = 10
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class PartView:
             phase=Phase(batch.state.phase) if batch.state is not None else None,
             start_time=whole.start_time,
             request_counts=batch.request_counts or _none_yet(batch),
-            output=whole.output and _of_part(whole.output, batch),
+            output=_of_part(whole, batch),
+            failures=whole.failures,
             input=InputStatus(bytes=batch.bytes or 0, requests=batch.requests or 0, sha256=batch.sha256 or "")
             if known
             else None,
@@ -53,15 +56,26 @@ class PartView:
         if seen.input is not None and seen.input.sha256:
             batch = batch.model_copy(update={"sha256": seen.input.sha256})
         batch = batch.model_copy(update={"state": _state(seen) or batch.state})
-        return whole.model_copy(
-            update={"batches": [*whole.batches[: self.index], batch, *whole.batches[self.index + 1 :]]}
-        )
+        batches = [*whole.batches[: self.index], batch, *whole.batches[self.index + 1 :]]
+        failures = [*whole.failures, *(item for item in seen.failures if item not in whole.failures)][:MOST_FAILURES]
+        return whole.model_copy(update={"batches": batches, "failures": failures})
 
 
-def _of_part(output: OutputStatus, batch: Batch) -> OutputStatus:
-    """Say of the results, which are stored for all parts together, what is in doubt of this one."""
-    return output.model_copy(
-        update={"missing_requests": batch.missing_requests, "foreign_requests": batch.foreign_requests}
+def _of_part(whole: BatchJobStatus, batch: Batch) -> OutputStatus | None:
+    """Say what is stored of this batch: by itself, or in the results of all; with what is in doubt of this one."""
+    doubt = {"missing_requests": batch.missing_requests, "foreign_requests": batch.foreign_requests}
+    if whole.output is not None:
+        return whole.output.model_copy(update=doubt)
+    stored = batch.results
+    if stored is None:
+        return None
+    return OutputStatus(
+        location="",
+        bytes=stored.bytes,
+        requests=stored.requests,
+        sha256=stored.sha256,
+        stored_time=stored.stored_time,
+        **doubt,
     )
 
 
@@ -116,3 +130,41 @@ def _conditions(batch: Batch, generation: int | None) -> list[Condition]:
     if kind not in {item.type for item in made}:
         made.append(condition(kind, "False", *said))
     return made
+
+
+def with_refusal(status: BatchJobStatus, reason: str, message: str) -> BatchJobStatus:
+    """Record of one of several parts that it has come to nothing: its requests are named among the failed ones."""
+    said = message if len(message) <= MOST_SAID else message[: MOST_SAID - 1] + "…"
+    told = {"refusal": Refusal(reason=reason, message=said), "submission": None}
+    return with_batch(status, batch_of(status).model_copy(update=told))
+
+
+def with_part_results(status: BatchJobStatus, report: CollectReport, now: datetime) -> BatchJobStatus:
+    """Record that the results of one of several parts are stored, by themselves."""
+    results = PartResults(
+        bytes=report.bytes,
+        requests=report.requests,
+        sha256=report.sha256,
+        errors_bytes=report.errors_bytes if report.errors_requests else None,
+        errors_sha256=(report.errors_sha256 or None) if report.errors_requests else None,
+        foreign_bytes=report.foreign_bytes or None,
+        foreign_sha256=report.foreign_sha256 if report.foreign_bytes else None,
+        usage=report.usage,
+        stored_time=now,
+    )
+    counted = with_part_counts(batch_of(status), report)
+    waited = {"late_since": None, "looked_at": None}
+    failures = [*status.failures, *report.failures][:MOST_FAILURES]
+    stored = counted.model_copy(update={"results": results, **waited})
+    return with_batch(status, stored).model_copy(update={"failures": failures, "output": _of_part(status, stored)})
+
+
+def with_part_counts(batch: Batch, report: CollectReport) -> Batch:
+    """Record of one of several parts what its own lines came to."""
+    return batch.model_copy(
+        update={
+            "request_counts": report.request_counts or batch.request_counts,
+            "missing_requests": report.missing or None,
+            "foreign_requests": report.foreign_requests or None,
+        }
+    )

@@ -35,6 +35,8 @@ def stage_of(status: BatchJobStatus) -> Stage:
     if status.parts:
         return _of_parts(status)
     batch = status.batches[0] if status.batches else Batch()
+    if batch.refusal is not None:
+        return Stage.RESULTS
     if batch.id is not None:
         return Stage.RESULTS if batch.status in lifecycle.ENDED else Stage.BATCH
     if batch.submission is not None:

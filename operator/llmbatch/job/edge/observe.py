@@ -1,5 +1,6 @@
 """Reads everything that concerns a BatchJob once, for `decide` to look at."""
 
+import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,7 +19,6 @@ from llmbatch.batch.pure.stage import Stage, memory_of, stage_of
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
-from llmbatch.job.edge import unanswered
 from llmbatch.job.edge.observe_file import FileObserver
 from llmbatch.job.edge.observe_results import ResultsObserver
 from llmbatch.job.edge.observe_transfer import TransferObserver
@@ -42,6 +42,31 @@ OPERATIONS = {
 
 
 @dataclass
+class FirstSeen:
+    """Remembers when an intent, or anything else that is waited for, was first seen, by the monotonic clock.
+
+    An intent tells its own age by the clock of the API server that was asked then. Another one may be minutes ahead or
+    behind, and a restored intent may lie in the future: what this process has seen with its own eyes counts.
+    """
+
+    _known: dict[str, tuple[object, float]] = field(default_factory=dict)
+
+    def seconds(self, uid: str, seen: object | None) -> float:
+        """Give the seconds since a job's intent (or the like) was first seen; 0 when there is none."""
+        if seen is None:
+            self.forget(uid)
+            return 0.0
+        known = self._known.get(uid)
+        if known is None or known[0] != seen:
+            known = self._known[uid] = (seen, time.monotonic())
+        return time.monotonic() - known[1]
+
+    def forget(self, uid: str) -> None:
+        """Forget a job."""
+        self._known.pop(uid, None)
+
+
+@dataclass
 class Observer:
     """Observes BatchJobs."""
 
@@ -54,10 +79,10 @@ class Observer:
     uploads: Uploads
     limits: Limits
     tries: Tries
-    _owed: unanswered.FirstSeen = field(default_factory=unanswered.FirstSeen)  # intents whose answer is owed
-    _over: unanswered.FirstSeen = field(default_factory=unanswered.FirstSeen)  # stages, once there is a batch
-    _deleted: unanswered.FirstSeen = field(default_factory=unanswered.FirstSeen)
-    _looked: unanswered.FirstSeen = field(default_factory=unanswered.FirstSeen)  # looks at late results
+    _owed: FirstSeen = field(default_factory=FirstSeen)  # intents whose answer is owed
+    _over: FirstSeen = field(default_factory=FirstSeen)  # stages, once there is a batch
+    _deleted: FirstSeen = field(default_factory=FirstSeen)
+    _looked: FirstSeen = field(default_factory=FirstSeen)  # looks at late results
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
@@ -85,6 +110,8 @@ class Observer:
     async def _whole(self, seen: Seen) -> Seen:
         """Find the gateway, by which the last of a job's files are deleted; it is in nobody's way if it can't be found."""
         name = seen.observation.spec.gateway_ref.name
+        if seen.observation.deleted_at is not None and seen.observation.finalizer:
+            seen = await self.discards.look(seen)
         client = await self.gateways.use(seen.key.namespace, name, None, last_known=True)
         return seen if isinstance(client, Problem) else replace(seen, client=client)
 
@@ -95,12 +122,12 @@ class Observer:
         finalizer = FINALIZER in (metadata.get("finalizers") or [])
         batch = facts.batch_of(stored)
         memory = memory_of(metadata["uid"], batch)
-        lost = unanswered.is_lost(stored, finalizer=finalizer)
+        lost = _is_lost(stored, finalizer=finalizer)
         observation = Observation(
             uid=metadata["uid"],
             generation=metadata["generation"],
             spec=spec,
-            status=unanswered.with_lost_answer(raw, stored, now) if lost else stored,
+            status=_with_lost_answer(raw, stored, now) if lost else stored,
             now=now,
             limits=self.limits,
             finalizer=finalizer,
@@ -195,3 +222,17 @@ class Observer:
 def _accepts_missing(batch: Batch, annotations: dict[str, str]) -> bool:
     """By the batch's id, so that one that was left over from another batch says nothing."""
     return batch.id is not None and annotations.get(ACCEPT_MISSING_ANNOTATION) == batch.id
+
+
+def _is_lost(stored: BatchJobStatus, *, finalizer: bool) -> bool:
+    """Tell whether a job has lost its status, and perhaps a batch's id with it.
+
+    The finalizer is put on after the first status, in which startTime is; so the one without the other can't be.
+    """
+    return finalizer and stored.start_time is None and stage_of(stored) is Stage.INPUT
+
+
+def _with_lost_answer(raw: Json, stored: BatchJobStatus, now: datetime) -> BatchJobStatus:
+    """Give the status of a job that may have been submitted at any time since it was made."""
+    made = raw["metadata"].get("creationTimestamp")
+    return facts.with_lost_answer(stored, datetime.fromisoformat(made) if made else now, now)

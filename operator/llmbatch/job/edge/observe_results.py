@@ -26,7 +26,8 @@ class ResultsObserver:
         client, spec, batch = seen.client, seen.observation.spec, seen.observation.batch
         if client is None:
             return seen
-        if late.was_refused(batch) and (not late.answered(batch) or late.is_over(seen.observation)):
+        nothing = batch.refusal is not None
+        if not nothing and late.was_refused(batch) and (not late.answered(batch) or late.is_over(seen.observation)):
             # The reasons are not in our status; ask once more for the message.
             return await self._asked_again(seen)
         volume = spec.output.persistent_volume_claim
@@ -39,7 +40,7 @@ class ResultsObserver:
             found = await self.transfers.job(seen)
             if found.observation != seen.observation:
                 return found
-        found = await self._late(seen)
+        found = seen if nothing else await self._late(seen)
         if volume is None:
             return found
         if found.observation != seen.observation:

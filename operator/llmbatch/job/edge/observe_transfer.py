@@ -6,7 +6,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
-from llmbatch.batch.pure import facts, late
+from llmbatch.batch.pure import facts, late, part_view
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.pure import parts
 from llmbatch.job.pure.trouble import placed
@@ -90,6 +90,8 @@ class TransferObserver:
         elif isinstance(report, CollectReport):
             problem = report.problem
             volume = seen.observation.spec.output.persistent_volume_claim
+            if problem is None and volume is not None and seen.view is not None:
+                return seen.found(status=part_view.with_part_results(seen.stored, report, now))
             if problem is None and volume is not None:
                 where = volume_destination(volume.claim_name, volume.path)
                 status = facts.with_results(

@@ -13,14 +13,15 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure import facts, late
+from llmbatch.batch.pure import facts, late, part_view
 from llmbatch.batch.pure.decision import (
     Collect,
     Decision,
-    Done,
+    Discard,
     Effect,
     Ending,
     FindDuplicates,
+    Finish,
     RemoveFinalizer,
     Upload,
     Wait,
@@ -30,17 +31,18 @@ from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.ending import ending_of_pass
 from llmbatch.job.edge.observe import Observer
+from llmbatch.job.edge.parts_end import PartsEnd
 from llmbatch.job.pure import next_status, parts
 from llmbatch.job.pure.decide import decide, decide_whole
-from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.transfers import Collected, Look
 
 AT_WORK = (Stage.FILE, Stage.ANSWER, Stage.BATCH)
 """Stages of a batch that counts for spec.parallelism."""
 WAITING = Wait(Reason.WAITING_FOR_SLOT, "Other batches of this job go first (spec.parallelism).", after=math.inf)
-UPLOADS_WAIT = Wait(Reason.UPLOADING, "Another part of the input is being uploaded.", after=math.inf)
+UPLOADS_WAIT = Wait(Reason.UPLOADING, "Another transfer of this job goes first.", after=math.inf)
+COLLECTS_WAIT = Wait(Reason.COLLECTING, "Another transfer of this job goes first.", after=math.inf)
 ENDED = Wait(Reason.COLLECTING, "The batch has ended; the results of all are collected together.", after=math.inf)
-HELD = (WAITING, UPLOADS_WAIT, ENDED)
+HELD = (WAITING, UPLOADS_WAIT, COLLECTS_WAIT, ENDED)
 
 
 @dataclass
@@ -97,6 +99,10 @@ class PartsPass:
     _last: dict[str, int] = field(default_factory=dict)
     """By uid: which batch was acted on last."""
 
+    def __post_init__(self) -> None:
+        """Make what ends such jobs."""
+        self.ends = PartsEnd(self.actor)
+
     async def run(self, job: Seen) -> tuple[Outcome, Ending, list[Seen]]:
         """Look at all batches and act.
 
@@ -126,8 +132,9 @@ class PartsPass:
         if job.observation.deleted_at is not None:
             return await self._delete(job, found)
         if not found:
-            return await self._finish(job)
-        if all(isinstance(part.effect, Collect) for part in found):
+            return await self.ends.run(job)
+        inline = job.observation.spec.output.persistent_volume_claim is None
+        if inline and all(isinstance(part.effect, Collect) for part in found):
             return await self._collect(job, found)
         chosen = self._chosen(found)
         if chosen is not None:
@@ -141,17 +148,20 @@ class PartsPass:
         """Choose the batch that is acted on, and have those that must wait say for what."""
         at_work = sum(part.seen.observation.stage in AT_WORK for part in found)
         limit = found[0].seen.observation.spec.parallelism
-        uploading = any(part.seen.observation.transferring is not None for part in found if part.batch.id is None)
+        inline = found[0].seen.observation.spec.output.persistent_volume_claim is None
+        moving = any(part.seen.observation.transferring is not None for part in found)
         able: list[Part] = []
         for part in found:
             match part.effect:
                 case None:
                     pass
-                case Collect():
+                case Collect() if inline:
                     part.ending = ENDED
+                case Collect() if moving:
+                    part.ending = COLLECTS_WAIT
                 case Upload() if limit and at_work >= limit:
                     part.ending = WAITING
-                case Upload() if uploading:
+                case Upload() if moving:
                     part.ending = UPLOADS_WAIT
                 case _:
                     able.append(part)
@@ -163,15 +173,23 @@ class PartsPass:
         if part.effect is None:
             return
         seen = part.seen
-        outcome = await self.actor.act(seen, part.effect)
+        outcome = await self._done(part)
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
             # Judged by the same rules as a final problem that was met while observing: it ends the batch.
             observation = replace(seen.observation, status=outcome.status, trouble=outcome.problem)
             part.seen = replace(seen, observation=observation)
             part.decision = decide(observation)
-            if part.decision.effect is not None:
-                outcome = await self.actor.act(part.seen, part.decision.effect)
+            outcome = await self._done(part)
         part.take(outcome)
+
+    async def _done(self, part: Part) -> Outcome:
+        seen, effect = part.seen, part.effect
+        if effect is None:
+            return Outcome(seen.observation.status)
+        if isinstance(effect, Finish) and seen.observation.stage is not Stage.CLEANUP:
+            # Its requests are still to be named among the failed ones.
+            return Outcome(part_view.with_refusal(seen.observation.status, effect.reason, effect.message), after=0.0)
+        return await self.actor.act(seen, effect)
 
     # --- what is stored ----------------------------------------------------------------------------------------------
 
@@ -252,20 +270,17 @@ class PartsPass:
         part.take(Outcome(status, problem, after=5.0))
         return self._told(job, found)
 
-    async def _finish(self, job: Seen) -> tuple[Outcome, Ending]:
-        """End a job all of whose batches have ended."""
-        observation = job.observation
-        left = parts.left_files(job.stored) if observation.spec.remote_files == "Delete" else ()
-        finish = replace(parts.verdict(job.stored), delete_file_ids=() if observation.restored else left)
-        outcome = await self.actor.act(job, finish)
-        waits = Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted.")
-        return outcome, ending_of_pass(job, waits, outcome, uses_pod=False)
-
     async def _delete(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
         """Cancel and delete what all batches have at the provider, at the same time; let the job go when all are done."""
+        if job.observation.discarding.due and not job.observation.out_of_time:
+            # First, since it goes on beside everything else.
+            outcome = await self.actor.act(job, Discard())
+            return outcome, Wait(Reason.DELETING, "The results are being deleted from their volume.", after=0.0)
         busy = [part for part in found if not isinstance(part.effect, RemoveFinalizer)]
         if not busy:
-            return await self._let_go(job, found)
+            return await self.ends.let_go(
+                job, [part.effect for part in found if isinstance(part.effect, RemoveFinalizer)]
+            )
         able = [part for part in busy if part.effect is not None]
         # What writes the job's status itself can't be done beside another.
         alone = [
@@ -277,24 +292,3 @@ class PartsPass:
         if alone:
             await self._act(alone[0])
         return self._told(job, found)
-
-    async def _let_go(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
-        observation = job.observation
-        if observation.stage is not Stage.ENDED and (problem := await self._delete_left(job)) is not None:
-            told = f"Can't clean up yet: {problem.message}"
-            return Outcome(job.stored), Wait(Reason.DELETING, told, after=min(5.0, max(0.1, observation.seconds_left)))
-        effects = [part.effect for part in found if isinstance(part.effect, RemoveFinalizer)]
-        behind = dict.fromkeys(effect.left_behind for effect in effects if effect.left_behind)
-        effect = RemoveFinalizer(", ".join(behind), as_asked=any(item.as_asked for item in effects))
-        outcome = await self.actor.act(job, effect)
-        waits = Wait(Reason.DELETING, "Nothing is left at the provider.", after=0.0)
-        return outcome, Done() if outcome.gone else ending_of_pass(job, waits, outcome, uses_pod=False)
-
-    async def _delete_left(self, job: Seen) -> Problem | None:
-        """Delete the files of batches that came to nothing, while there is time."""
-        observation = job.observation
-        left = () if observation.restored else parts.left_files(job.stored)
-        if not left or observation.spec.remote_files != "Delete" or observation.out_of_time or job.client is None:
-            return None
-        _, problem = await self.actor.cleanup.delete_files(job, job.client, left)
-        return problem

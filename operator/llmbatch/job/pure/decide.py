@@ -26,6 +26,7 @@ from llmbatch.job.pure.decide_results import (
     batch_has_ended,
     batch_was_refused,
     output_is_known_to_be_of_no_use,
+    part_came_to_nothing,
     results_are_late,
     results_are_stored,
 )
@@ -47,6 +48,7 @@ def decide(seen: Observation) -> Decision:
         copy_is_at_its_beginning,
         finalizer_was_taken_away,  # before anything else is done at the provider
         generation_is_new,  # kstatus: say at once that the new spec was seen
+        part_came_to_nothing,  # whatever else is the matter with it
         others_may_exist,  # before a batch of no use ends the job: another one may live
         news_is_unrecorded,  # a fact is stored before anything is done about it
         output_is_known_to_be_of_no_use,  # before trouble: looking again would download it all once more

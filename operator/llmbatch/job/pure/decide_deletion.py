@@ -93,7 +93,7 @@ def _wait(message: str, after: float) -> Decision:
 
 
 def _let_go(seen: Observation) -> RemoveFinalizer:
-    return RemoveFinalizer(_left_behind(seen), as_asked=seen.orphans, kept_output=_kept_output(seen))
+    return RemoveFinalizer(_left_behind(seen), as_asked=seen.orphans, kept_output=kept_output(seen))
 
 
 def _left_behind(seen: Observation) -> str:
@@ -112,7 +112,8 @@ def _left_behind(seen: Observation) -> str:
     return ", ".join(filter(None, left))
 
 
-def _kept_output(seen: Observation) -> str:
+def kept_output(seen: Observation) -> str:
+    """Say which results were to be deleted and stay."""
     output = seen.status.output
     if output is None or not (seen.discarding.due or seen.discarding.at_work):
         return seen.discarding.kept

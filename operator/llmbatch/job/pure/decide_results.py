@@ -48,7 +48,7 @@ def doubtful(seen: Observation) -> bool:
     doubt, where its counts say that every answer was read.
     """
     output, counts = seen.status.output, seen.status.request_counts
-    if output is None:
+    if output is None or seen.batch.refusal is not None:
         return False
     if output.foreign_requests:
         return True
@@ -69,11 +69,20 @@ def why_doubtful(output: OutputStatus | None) -> str:
     return "; ".join(told)
 
 
+def part_came_to_nothing(seen: Observation) -> Decision | None:
+    """Have the requests of a part that was refused named among the failed ones."""
+    if seen.stage is not Stage.RESULTS or seen.batch.refusal is None:
+        return None
+    return batch_has_ended(seen)
+
+
 COMPLETE = frozenset({Reason.SUCCEEDED, Reason.COMPLETED_WITH_FAILURES})
 
 
 def verdict(seen: Observation) -> tuple[Reason, str]:
     """Judge a job whose results are stored, by the lines and by how its batch ended."""
+    if seen.batch.refusal is not None:
+        return Reason(seen.batch.refusal.reason), seen.batch.refusal.message
     counts, output = seen.status.request_counts, seen.status.output
     total, completed = (counts.total, counts.completed) if counts is not None else (0, 0)
     told = f"{completed} of {total} requests succeeded"

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from typing import Any
 
-from llmbatch.api.batch_status import Batch, RequestCounts, Source
+from llmbatch.api.batch_status import Batch, RequestCounts, Source, Usage
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.conditions import COMPLETE, FAILED
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Ending, Finish, Stalled, Wait
-from llmbatch.batch.pure.part_view import PartView
+from llmbatch.batch.pure.part_view import PartView, with_part_counts
 from llmbatch.jsonl.cut import Cut
-from llmbatch.transfer.pure.report import CollectReport, UploadReport
+from llmbatch.transfer.pure.plan import MergePlan, StoredPart, parts_folder
+from llmbatch.transfer.pure.report import CollectReport, MergeReport, UploadReport
 
 ENDED = frozenset({Phase.COMPLETE, Phase.FAILED})
 # The least advanced of several batches says where the job is.
@@ -64,25 +65,55 @@ def _has_begun(batch: Batch) -> bool:
 
 def with_counts(status: BatchJobStatus, reports: list[CollectReport]) -> BatchJobStatus:
     """Record of each batch what its own lines came to; one report for each, in their order."""
-    counted = [
-        batch.model_copy(
-            update={
-                "request_counts": report.request_counts or batch.request_counts,
-                "missing_requests": report.missing or None,
-                "foreign_requests": report.foreign_requests or None,
-            }
-        )
-        for batch, report in zip(status.batches, reports, strict=True)
-    ]
+    counted = [with_part_counts(batch, report) for batch, report in zip(status.batches, reports, strict=True)]
     return status.model_copy(update={"batches": counted})
 
 
-def left_files(status: BatchJobStatus) -> tuple[str, ...]:
-    """Give the uploaded files of batches that came to nothing; those of the others are deleted when they end."""
-    return tuple(
-        batch.input_file_id
-        for batch in status.batches
-        if batch.input_file_id and not (batch.output_file_id or batch.error_file_id)
+def merge_plan(status: BatchJobStatus, uid: str, path: str, root: str, *, by_completion: bool) -> MergePlan:
+    """Plan how the results of all parts, each stored by itself, are put together."""
+    order = status.batches
+    if by_completion:
+        order = sorted(order, key=lambda batch: (batch.completed_at is None, batch.completed_at, batch.part))
+    stored = [
+        StoredPart(
+            part=batch.part or 0,
+            bytes=batch.results.bytes,
+            sha256=batch.results.sha256,
+            errors_bytes=batch.results.errors_bytes,
+            errors_sha256=batch.results.errors_sha256,
+            foreign_bytes=batch.results.foreign_bytes,
+            foreign_sha256=batch.results.foreign_sha256,
+        )
+        for batch in order
+        if batch.results is not None
+    ]
+    return MergePlan(root=root, path=path, folder=parts_folder(uid), parts=stored)
+
+
+def merged(status: BatchJobStatus, report: MergeReport) -> CollectReport:
+    """Report on results that were put together as if they were one batch's."""
+    found = [batch.results for batch in status.batches if batch.results is not None]
+    used = [item.usage for item in found if item.usage is not None]
+    usage = Usage(
+        input_tokens=sum(item.input_tokens for item in used),
+        output_tokens=sum(item.output_tokens for item in used),
+        total_tokens=sum(item.total_tokens for item in used),
+    )
+    total = counts(status)
+    return CollectReport(
+        bytes=report.bytes,
+        requests=sum(item.requests for item in found),
+        sha256=report.sha256,
+        errors_bytes=report.errors_bytes or 0,
+        errors_requests=total.failed,
+        errors_sha256=report.errors_sha256 or "",
+        foreign_requests=sum(batch.foreign_requests or 0 for batch in status.batches),
+        foreign_bytes=report.foreign_bytes,
+        foreign_sha256=report.foreign_sha256,
+        request_counts=total,
+        usage=usage if used else None,
+        failures=status.failures,
+        missing=sum(batch.missing_requests or 0 for batch in status.batches),
     )
 
 

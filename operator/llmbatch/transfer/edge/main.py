@@ -15,8 +15,9 @@ from llmbatch import crash
 from llmbatch.common.text import one_line
 from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.discard import discard
+from llmbatch.transfer.edge.merge import merge
 from llmbatch.transfer.edge.upload import upload
-from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, UploadPlan
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, MergePlan, UploadPlan
 from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, REPORT_PATH, Report
 
 REPORT_VARIABLE = "LLMBATCH_REPORT"
@@ -49,7 +50,7 @@ def log(event: str, **fields: object) -> None:
     sys.stdout.flush()
 
 
-def run_transfer(kind: Literal["upload", "collect", "discard"]) -> int:
+def run_transfer(kind: Literal["upload", "collect", "merge", "discard"]) -> int:
     """Run the transfer that the environment describes; 0: a report was written, 1: there was nothing to report on."""
     signal.signal(signal.SIGTERM, _terminate)
     text = os.environ.get(PLAN_VARIABLE)
@@ -60,6 +61,8 @@ def run_transfer(kind: Literal["upload", "collect", "discard"]) -> int:
     try:
         if kind == "upload":
             report = upload(UploadPlan.model_validate_json(text), None, os.environ, progress=ProgressLog())
+        elif kind == "merge":
+            report = merge(MergePlan.model_validate_json(text))
         elif kind == "discard":
             report = discard(DiscardPlan.model_validate_json(text))
         else:

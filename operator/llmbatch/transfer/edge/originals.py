@@ -1,7 +1,7 @@
 """The custom_ids of the input as it was sent, for the order of the results and the names of what is missing."""
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -13,6 +13,7 @@ from llmbatch.transfer.edge import volume
 from llmbatch.transfer.edge.fetch import BrokenOffError, fetch
 from llmbatch.transfer.edge.problem import ProblemError
 from llmbatch.transfer.edge.spool import Spool
+from llmbatch.transfer.edge.volume import Source
 from llmbatch.transfer.pure.plan import CollectPlan
 
 Json = dict[str, Any]
@@ -24,7 +25,7 @@ MOST_INPUT_BYTES = 2_000_000_000
 class Originals:
     """The lines of the input in a file of ours or, while it is unchanged, the user's."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Source) -> None:
         """Hold an open file."""
         self._file = file
 
@@ -103,14 +104,15 @@ def _most(plan: CollectPlan) -> int:
     return 4 * plan.input.bytes + 1024 * plan.input.requests + 65536 if plan.input.bytes else MOST_INPUT_BYTES
 
 
-def _mounted(plan: CollectPlan, held: Spool) -> BinaryIO | None:
+def _mounted(plan: CollectPlan, held: Spool) -> Source | None:
     if plan.input_root is None or plan.input_path is None:
         return None
     try:
         parts, name = volume.split_path(plan.input_path, "input")
         with volume.folder(plan.input_root, parts, "input") as folder:
-            file = folder.open(name)
-        held.keep(file)
+            whole = folder.open(name)
+        held.keep(whole)
+        file = volume.window(whole, plan.offset, plan.length)
         found = sending.identity(volume.chunks(file), plan.model, MOST_LINE_BYTES)
     except (ProblemError, OSError):
         return None

@@ -105,6 +105,13 @@ class Sheet:
         self.bytes += len(line) + 1
         self.lines += 1
 
+    def write(self, chunk: bytes) -> None:
+        """Write whole lines as they are."""
+        self._digest.update(chunk)
+        self._file.write(chunk)
+        self.bytes += len(chunk)
+        self.lines += chunk.count(b"\n")
+
     @property
     def identity(self) -> tuple[int, str]:
         """Size in bytes and SHA-256 in hexadecimal."""

@@ -1,6 +1,7 @@
 """The upload transfer: validate the whole input, then stream it. Nothing is sent of an input that isn't valid."""
 
 import io
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from llmbatch.provider.edge.outcome import Answered, Failure, Refused, Unreachab
 from llmbatch.provider.edge.pace import Bounds
 from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
 from llmbatch.provider.edge.uploaded import Search, search
-from llmbatch.transfer.edge import lookout, volume
+from llmbatch.transfer.edge import volume
 from llmbatch.transfer.edge.problem import ProblemError, of_failure, of_os_error
+from llmbatch.transfer.edge.spool import exists
 from llmbatch.transfer.edge.validate import Checked, validate
-from llmbatch.transfer.edge.volume import Source
-from llmbatch.transfer.pure.plan import UploadPlan
-from llmbatch.transfer.pure.report import UploadReport
+from llmbatch.transfer.edge.volume import Folder, Source
+from llmbatch.transfer.pure.plan import UploadPlan, errors_path, foreign_path
+from llmbatch.transfer.pure.report import Problem, UploadReport
 
 _BLOCK_BYTES = 512 * 1024
 """Size of what is given to the socket at once."""
@@ -43,7 +45,7 @@ def upload(
     checker = LineChecker(plan.endpoint, plan.model, plan.max_requests, plan.max_line_bytes)
     checked = None
     try:
-        if (problem := lookout.look(plan)) is not None:
+        if (problem := look_out(plan)) is not None:
             # Before the input is read: results that can't be stored are not ordered.
             return UploadReport(problem=problem)
         route = resolve(plan.connection, environ, material)
@@ -209,3 +211,39 @@ def _source(plan: UploadPlan, data: bytes | None) -> Iterator[Source]:
     parts, name = volume.split_path(plan.path, "input")
     with volume.folder(plan.root, parts, "input") as folder, folder.open(name) as file:
         yield volume.window(file, plan.offset, plan.length)
+
+
+# --- the place for the results, which the upload's pod mounts already ---------------------------------------------------
+
+
+def look_out(plan: UploadPlan) -> Problem | None:
+    """Say what keeps results from being stored where they are to go, as far as it shows; None: nothing, or it isn't mounted."""
+    if plan.output_root is None or plan.output_path is None:
+        return None
+    try:
+        _look(plan.output_root, plan.output_path)
+    except ProblemError as error:
+        problem = error.problem
+    except OSError as error:
+        problem = of_os_error(error, "output", plan.output_path).problem
+    else:
+        return None
+    return problem.model_copy(update={"side": "output"})
+
+
+def _look(root: str, path: str) -> None:
+    parts, name = volume.split_path(path, "output")
+    there = next(n for n in range(len(parts), -1, -1) if n == 0 or os.path.lexists(os.path.join(root, *parts[:n])))  # noqa: PTH118 - as the volume is walked
+    with volume.folder(root, parts[:there], "output") as folder:
+        if there == len(parts):
+            for wanted in (name, errors_path(name), foreign_path(name)):
+                folder.check(wanted)
+                if folder.has(wanted):
+                    raise exists(folder.shown(wanted))
+        _writable(folder, path)
+
+
+def _writable(folder: Folder, path: str) -> None:
+    code = folder.why_unwritable()
+    if code:
+        raise of_os_error(OSError(code, os.strerror(code)), "output", path)

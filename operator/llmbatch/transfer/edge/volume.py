@@ -157,6 +157,14 @@ class Folder:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._descriptor)
 
+    def remove_folder(self, name: str) -> None:
+        """Remove a folder in here if it is there and nothing is in it."""
+        try:
+            os.rmdir(name, dir_fd=self._descriptor)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
     def remove_all(self, prefix: str, *, but: Collection[str] = ()) -> None:
         """Remove the files whose names begin so, but those."""
         for name in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now

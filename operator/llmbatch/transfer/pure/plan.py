@@ -64,6 +64,10 @@ class CollectPlan(Model):
     input_root: str | None = None
     input_path: str | None = None
     """The input in a volume, where it is mounted; used only while its size and SHA-256 are still those of `input`."""
+    offset: int | None = None
+    """Where the part begins in the input."""
+    length: int | None = None
+    """How many bytes of the input the part is; None: all of it."""
     output_root: str
     output_path: str
     """Where the results go; the failed ones go beside it, see errors_path()."""
@@ -75,6 +79,34 @@ class CollectPlan(Model):
     """Files that are gone or can't be read are done without."""
     max_output_bytes: int | None = None
     """Most that the destination can hold, results and errors together; None: no limit."""
+
+
+class StoredPart(Model):
+    """The results of one batch of several, as they were stored by themselves."""
+
+    part: int
+    bytes: int
+    sha256: str
+    errors_bytes: int | None = None
+    """None: no request of it failed."""
+    errors_sha256: str | None = None
+    foreign_bytes: int | None = None
+    foreign_sha256: str | None = None
+
+
+class MergePlan(Model):
+    """Put the results of several batches together, in the order given."""
+
+    kind: Literal["merge"] = "merge"
+    root: str
+    """Folder where the volume is mounted."""
+    path: str
+    """Where the results go, below root; the failed ones go beside them."""
+    folder: str
+    """The folder beside the results in which those of the parts are, see part_path()."""
+    parts: list[StoredPart] = []
+    sweep: bool | None = None
+    """They were put together: the folder is removed, and nothing else is done."""
 
 
 class DiscardPlan(Model):
@@ -95,7 +127,23 @@ class DiscardPlan(Model):
     foreign_sha256: str | None = None
 
 
-Plan = UploadPlan | CollectPlan | DiscardPlan
+Plan = UploadPlan | CollectPlan | MergePlan | DiscardPlan
+
+
+def part_name(part: int) -> str:
+    """Name the file with a part's results."""
+    return f"{part:05d}.jsonl"
+
+
+def parts_folder(uid: str) -> str:
+    """Name the folder, beside the results, in which those of a job's parts are until they are put together."""
+    return f".llmbatch-{uid}"
+
+
+def part_path(path: str, uid: str, part: int) -> str:
+    """Say where a part's results go, below the volume's root, until they are put together."""
+    beside, _, _ = path.rpartition("/")
+    return "/".join(filter(None, (beside, parts_folder(uid), part_name(part))))
 
 
 def errors_path(path: str) -> str:

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from llmbatch.api.base import Model
-from llmbatch.api.batch_status import RequestCounts
-from llmbatch.api.batchjob_status import Failure, InputStatus, Usage
+from llmbatch.api.batch_status import RequestCounts, Usage
+from llmbatch.api.batchjob_status import Failure, InputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl.lines import LineError
 
@@ -73,6 +73,19 @@ class CollectReport(Model):
     problem: Problem | None = None
 
 
+class MergeReport(Model):
+    """What became of results that were put together."""
+
+    kind: Literal["merge"] = "merge"
+    bytes: int = 0
+    sha256: str = ""
+    errors_bytes: int | None = None
+    errors_sha256: str | None = None
+    foreign_bytes: int | None = None
+    foreign_sha256: str | None = None
+    problem: Problem | None = None
+
+
 class DiscardReport(Model):
     """What became of results that were to be deleted."""
 
@@ -82,4 +95,4 @@ class DiscardReport(Model):
     problem: Problem | None = None
 
 
-Report = UploadReport | CollectReport | DiscardReport
+Report = UploadReport | CollectReport | MergeReport | DiscardReport

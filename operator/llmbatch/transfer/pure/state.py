@@ -14,13 +14,21 @@ from pydantic import ValidationError
 
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.pure import naming, suspension
-from llmbatch.transfer.pure.report import CollectReport, DiscardReport, Problem, Report, UploadReport
+from llmbatch.transfer.pure.report import CollectReport, DiscardReport, MergeReport, Problem, Report, UploadReport
 
 Json = dict[str, Any]
-REPORTS: dict[str, type[Report]] = {"upload": UploadReport, "collect": CollectReport, "discard": DiscardReport}
+REPORTS: dict[str, type[Report]] = {
+    "upload": UploadReport,
+    "collect": CollectReport,
+    "merge": MergeReport,
+    "discard": DiscardReport,
+}
 RUNNING = {
     "upload": Problem(reason=Reason.UPLOADING, message="The transfer Job is checking and uploading the input."),
     "collect": Problem(reason=Reason.COLLECTING, message="The transfer Job is downloading and writing the results."),
+    "merge": Problem(
+        reason=Reason.COLLECTING, message="The transfer Job is putting the results of all parts together."
+    ),
     "discard": Problem(reason=Reason.DELETING, message="The transfer Job is deleting the results."),
 }
 
