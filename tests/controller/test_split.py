@@ -12,6 +12,7 @@ from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_ambiguity import counted
 from tests.controller.test_duplicates import LATER, cancels, states
+from tests.controller.test_restored import restore
 from tests.controller.test_strays import left
 from tests.emulator.client import Instance
 from tests.support import build
@@ -286,3 +287,40 @@ async def test_an_input_that_changes_after_it_was_cut_is_not_mixed_with_what_was
     kong.advance(3600)
     await operator.until_ended()
     assert stored(api) == IDS
+
+
+async def test_a_status_that_was_lost_is_no_reason_to_order_anything_twice(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    async with Operator(api, tmp_path / "first").running() as first:
+        await begun(first, api, kong)
+        await first.quiet()
+        job = first.job()
+    api.put("batchjobs", {name: value for name, value in job.items() if name != "status"})
+    async with Operator(api, tmp_path / "second", settle_seconds=1).running() as second:
+        await second.until_reason(Reason.SUBMISSION_UNKNOWN)
+        ready = second.status().condition("Ready")
+        assert ready is not None
+        assert all(batch["id"] in ready.message for batch in kong.batches())
+        api.put("batchjobs", job)
+        await succeeds(second, api, kong)
+    assert len(kong.batches()) == 3
+
+
+async def test_a_copy_collects_what_was_ordered_and_orders_nothing(
+    operator: Operator, api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    await begun(operator, api, kong, batches=1, parallelism=1)
+    await operator.quiet()
+    backup = operator.job()
+    async with ApiServer().serve() as elsewhere, Operator(elsewhere, tmp_path / "elsewhere").running() as other:
+        restore(elsewhere, kong, backup)
+        kong.advance(3600)
+        await other.until_reason(Reason.RESTORED)
+        assert len(kong.calls("batches.create")) == len(kong.batches()) + 0
+        before = len(kong.calls("batches.create"))
+        await other.quiet()
+        assert len(kong.calls("batches.create")) == before
+        elsewhere.remove("batchjobs", "job")
+        await other.until_gone()
+    assert cancels(kong) == []

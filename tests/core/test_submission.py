@@ -65,6 +65,11 @@ def test_which_batch_is_ours(batch: RemoteBatch, ours: bool) -> None:
     assert matches(batch, "file-in", build.UID, 0, horizon(build.NOW)) == ours
 
 
+def test_of_a_job_whose_parts_are_not_known_every_part_is_ours() -> None:
+    other = remote(metadata={"llmbatch_uid": build.UID, "llmbatch_part": "1"})
+    assert matches(other, "file-in", build.UID, None, horizon(build.NOW))
+
+
 def test_without_a_file_only_the_uid_counts() -> None:
     assert not matches(remote(), None, build.UID, 0, horizon(build.NOW))
 

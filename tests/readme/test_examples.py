@@ -47,7 +47,7 @@ def custom_ids(lines: str | None) -> list[str]:
 def test_all_together_as_they_are(default: Kube, release: Release) -> None:
     for path in EXAMPLES:
         default.run("apply", "-f", str(path))
-    for name in ("product-descriptions", "catalogue", "support-tickets", "reviews"):
+    for name in ("product-descriptions", "catalogue", "catalogue-in-parts", "support-tickets", "reviews"):
         default.wait_for(name, "Complete", seconds=120)
     assert custom_ids(objects.stored(default, "secret", "product-descriptions", "results.jsonl")) == FIVE
     tickets = ["ticket-1041", "ticket-1042", "ticket-1043"]
@@ -56,7 +56,8 @@ def test_all_together_as_they_are(default: Kube, release: Release) -> None:
     kept = objects.stored(default, "secret", "reviews-judged", "results.jsonl")
     assert custom_ids(kept) == ["review-1", "review-2"], "its deletionPolicy keeps them"
     assert custom_ids(file_in_volume(default, release, "batch-data", "out/batched-response.jsonl")) == FIVE
-    for name in ("kong", "kong-openai", "kong-key-auth"):
+    assert custom_ids(file_in_volume(default, release, "batch-data", "out/catalogue-in-parts.jsonl")) == FIVE
+    for name in ("kong", "kong-small-files", "kong-openai", "kong-key-auth"):
         wait_for_gateway(default, name, "GatewayReady")
     # Nothing is at its URL; what it does where something is, is below.
     wait_for_gateway(default, "kong-private-ca", "GatewayUnreachable")

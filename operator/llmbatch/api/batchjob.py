@@ -169,8 +169,7 @@ class BatchJobSpec(Model):
     split_policy: Literal["Auto", "Never"] = Field(
         "Never",
         description="Auto: an input that is too large for one batch (limits.maxRequestsPerFile and limits.maxFileBytes of the"
-        " BatchGateway) is cut into up to 100 parts, each a batch of its own, and the results are put together; only with"
-        " spec.output a Secret or a ConfigMap as yet. Never: it is InvalidInput. Immutable.",
+        " BatchGateway) is cut into up to 100 parts, each a batch of its own, and the results are put together. Never: it is InvalidInput. Immutable.",
         json_schema_extra=IMMUTABLE,
     )
     parallelism: int = Field(

@@ -21,6 +21,7 @@ from pydantic_core import from_json
 from llmbatch.api.base import Model
 from llmbatch.common.text import one_line
 from llmbatch.jsonl import scan
+from llmbatch.jsonl.ids import FirstLines
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Longest line accepted unless the gateway's maxLineBytes says otherwise. To parse one takes several times its size."""
@@ -90,10 +91,10 @@ class LineChecker:
         self._endpoint = endpoint
         self._override = None if model_override is None else json.dumps(model_override, ensure_ascii=False).encode()
         self._max_requests = max_requests
-        self._too_many = "; split the input into several BatchJobs"
+        self._too_many = "; make a BatchJob with splitPolicy: Auto, which makes several batches of it"
         self._max_line_bytes = max_line_bytes
         self._line = 0
-        self._seen: dict[bytes, int] = {}
+        self._seen = FirstLines()
         self._model: str | None = None
         self.requests = 0
         self.errors: list[LineError] = []
@@ -217,7 +218,7 @@ class LineChecker:
             return
         if len(custom_id) > MAX_CUSTOM_ID:
             self._add("custom_id", f"is longer than {MAX_CUSTOM_ID} characters; shorten it")
-        first = self._seen.setdefault(digest(custom_id), self._line)
+        first = self._seen.first(custom_id, self._line)
         if first != self._line:
             name = one_line(custom_id, 64)
             self._add("custom_id", f'"{name}" is already on line {first}; give every line a custom_id of its own')

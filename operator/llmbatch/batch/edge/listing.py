@@ -33,7 +33,9 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
 
     A list that breaks off after some of them were found still tells of these.
     """
-    uid, part, input_file_id, refused = seen.status_uid, seen.part, seen.batch.input_file_id, seen.batch.refused_ids
+    uid, input_file_id, refused = seen.status_uid, seen.batch.input_file_id, seen.batch.refused_ids
+    # Whether a job that has lost its status had several is not known.
+    part = seen.part if seen.batch.source is not None else None
     found: dict[str, RemoteBatch] = {}
     following = Following(oldest, MOST_PAGES)
     unusable, goes_on = False, True

@@ -15,7 +15,7 @@ from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.submit import Submitter
 from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.stage import Stage
-from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt
+from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt, is_of_several
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.pure import next_status
@@ -64,6 +64,8 @@ class Finder:
         if not found.batches:
             return _none_found(seen, submission, whole=found.whole)
         ours = found.batches
+        if seen.view is None and (several := [batch.id for batch in ours if is_of_several(batch)]):
+            return Outcome(seen.stored, _of_several(several))
         if len(ours) > 1 or any(is_of_another_attempt(batch, submission.attempt) for batch in ours):
             fresh = await self._fresh(seen, client, ours)
             if not isinstance(fresh, tuple):
@@ -249,6 +251,15 @@ def _refused(seen: Seen, refusal: str) -> Outcome:
     if seen.observation.deleted_at is not None:
         return Outcome(status, after=0.0)
     return Outcome(status, Problem(reason=Reason.REQUEST_REFUSED, message=refusal, final=True))
+
+
+def _of_several(ids: list[str]) -> Problem:
+    message = (
+        "The status of this job was lost, whose input was split: without it nobody can tell which of its batches are missing."
+        f" Those that the gateway lists are {', '.join(ids[:10])}{' and more' if len(ids) > 10 else ''}. Bring the status back"
+        " from a backup; or cancel them at the provider, delete the BatchJob and apply it again."
+    )
+    return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
 
 
 def _unusable() -> Problem:

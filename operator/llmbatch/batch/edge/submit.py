@@ -104,7 +104,9 @@ class Submitter:
             observation.batch.input_file_id or "",
             observation.spec.endpoint,
             observation.spec.completion_window,
-            naming.batch_metadata(observation.uid, observation.part, attempt, observation.spec.metadata),
+            naming.batch_metadata(
+                observation.uid, observation.part, attempt, observation.spec.metadata, parts=seen.whole.parts
+            ),
             lambda: self.stopwatch.since(began) <= FENCE_SECONDS + CONNECT_SECONDS and self.leads(),
         )
         if isinstance(answer, NotMade) and answer.lacks_file and observation.file_overdue:

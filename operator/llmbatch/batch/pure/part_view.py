@@ -43,6 +43,7 @@ class PartView:
             request_counts=batch.request_counts or _none_yet(batch),
             output=_of_part(whole, batch),
             failures=whole.failures,
+            trouble=whole.trouble,
             input=InputStatus(bytes=batch.bytes or 0, requests=batch.requests or 0, sha256=batch.sha256 or "")
             if known
             else None,

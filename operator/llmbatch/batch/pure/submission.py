@@ -13,6 +13,7 @@ __all__ = [
     "horizon",
     "is_newest_first",
     "is_of_another_attempt",
+    "is_of_several",
     "is_over",
     "is_unclear",
     "matches",
@@ -30,11 +31,11 @@ def horizon(moment: datetime) -> datetime:
     return moment - CLOCK_MARGIN
 
 
-def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, part: int, oldest: datetime) -> bool:
+def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, part: int | None, oldest: datetime) -> bool:
     """Tell whether a batch is ours: made of our file, which nobody else knows, or with our uid in its metadata.
 
     A gateway may lose the metadata, so that either is enough. The file's id is unique to us, whatever the clocks say; our
-    uid counts only in batches that are not older than the intent, and of the same part. What names somebody else's uid is
+    uid counts only in batches that are not older than the intent, and of the same part, of a job with several. What names somebody else's uid is
     theirs in any case.
     """
     named = batch.metadata.get("llmbatch_uid", "")
@@ -44,7 +45,13 @@ def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, part: int, 
         return True
     if batch.created_at is not None and batch.created_at < oldest:
         return False
-    return named == uid and batch.metadata.get("llmbatch_part", str(part)) in ("", str(part))
+    said = batch.metadata.get("llmbatch_part") or None
+    return named == uid and (part is None or said is None or said == str(part))
+
+
+def is_of_several(batch: RemoteBatch) -> bool:
+    """Tell whether a batch says that its job has several."""
+    return bool(batch.metadata.get("llmbatch_parts"))
 
 
 def is_unclear(batch: RemoteBatch, oldest: datetime) -> bool:

@@ -15,6 +15,7 @@ from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts, late, part_view
 from llmbatch.batch.pure.decision import (
+    BeginAnew,
     Collect,
     Decision,
     Discard,
@@ -23,6 +24,7 @@ from llmbatch.batch.pure.decision import (
     FindDuplicates,
     Finish,
     RemoveFinalizer,
+    Stalled,
     Upload,
     Wait,
 )
@@ -42,7 +44,12 @@ WAITING = Wait(Reason.WAITING_FOR_SLOT, "Other batches of this job go first (spe
 UPLOADS_WAIT = Wait(Reason.UPLOADING, "Another transfer of this job goes first.", after=math.inf)
 COLLECTS_WAIT = Wait(Reason.COLLECTING, "Another transfer of this job goes first.", after=math.inf)
 ENDED = Wait(Reason.COLLECTING, "The batch has ended; the results of all are collected together.", after=math.inf)
-HELD = (WAITING, UPLOADS_WAIT, COLLECTS_WAIT, ENDED)
+OF_A_COPY = Stalled(
+    Reason.RESTORED,
+    "This is a copy of another BatchJob, which may order this part itself: only what was ordered when it was copied is"
+    " collected. Delete the copy, and apply the BatchJob anew if the original is gone.",
+)
+HELD = (OF_A_COPY, WAITING, UPLOADS_WAIT, COLLECTS_WAIT, ENDED)
 
 
 @dataclass
@@ -104,11 +111,7 @@ class PartsPass:
         self.ends = PartsEnd(self.actor)
 
     async def run(self, job: Seen) -> tuple[Outcome, Ending, list[Seen]]:
-        """Look at all batches and act.
-
-        Answers what to store of the job, how the pass ends, and of which batches a transfer Job is to be removed once that
-        is stored.
-        """
+        """Look at all batches and act; answers what to store, how the pass ends, and whose transfer Jobs to remove then."""
         found: list[Part] = []
         outcome, ending = await self._run(job, found)
         for part in found:
@@ -155,6 +158,8 @@ class PartsPass:
             match part.effect:
                 case None:
                     pass
+                case BeginAnew():
+                    part.ending = OF_A_COPY
                 case Collect() if inline:
                     part.ending = ENDED
                 case Collect() if moving:

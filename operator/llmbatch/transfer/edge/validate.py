@@ -110,10 +110,12 @@ def _cuts(cutter: Cutter, plan: UploadPlan, status: InputStatus, *, ended: bool)
 
 
 def _too_large(size: int, most: int, parts: int) -> ProblemError:
-    files = f", and {parts} files are the most" if parts > 1 else ""
+    remedy = "make a BatchJob with splitPolicy: Auto, which makes several batches of it"
+    if parts > 1:
+        remedy = f"{parts} files are the most, so split the input into several BatchJobs"
     return ProblemError(
         Reason.INVALID_INPUT,
-        f"the input has {size} bytes, the gateway's maxFileBytes is {most}{files}; split the input into several BatchJobs",
+        f"the input has {size} bytes, the gateway's maxFileBytes is {most}; {remedy}",
         final=True,
     )
 

@@ -42,6 +42,9 @@ def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
     return f"{job_name[:40].rstrip('-.').replace('.', '-')}-{plan.kind}-{digest}"
 
 
-def batch_metadata(uid: str, part: int, attempt: int, given: dict[str, str]) -> dict[str, str]:
-    """Make the metadata of a batch: the user's, and ours to find it again."""
-    return {**given, "llmbatch_uid": uid, "llmbatch_part": str(part), "llmbatch_attempt": str(attempt)}
+def batch_metadata(
+    uid: str, part: int, attempt: int, given: dict[str, str], *, parts: int | None = None
+) -> dict[str, str]:
+    """Make the metadata of a batch: the user's, and ours to find it again; `parts` when the job has several batches."""
+    ours = {"llmbatch_uid": uid, "llmbatch_part": str(part), "llmbatch_attempt": str(attempt)}
+    return {**given, **ours, **({"llmbatch_parts": str(parts)} if parts else {})}

@@ -1,0 +1,155 @@
+"""A job with several batches: what is true of all of them, and how one is seen as the only one of a job."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from llmbatch.api.batch_status import Batch
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.conditions import COMPLETE
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure.decision import Done, Stalled, Wait
+from llmbatch.batch.pure.part_view import PartView
+from llmbatch.batch.pure.stage import Stage, stage_of
+from llmbatch.job.pure import next_status, parts
+from llmbatch.jsonl.cut import MOST_PARTS, Cut
+from tests.support import build
+from tests.support.apistore import Json
+
+
+def cut(count: int = 3) -> BatchJobStatus:
+    """Make the status of a job that was just cut."""
+    report = build.upload_report(input={**build.INPUT, "requests": 2 * count})
+    begun = build.status(uid=build.UID, startTime="2026-03-01T11:00:00Z")
+    return parts.with_cuts(begun, report, [Cut(2, 100, 110, 7)] * count)
+
+
+def entry(whole: BatchJobStatus, index: int, **told: object) -> BatchJobStatus:
+    batches = list(whole.batches)
+    batches[index] = batches[index].model_copy(update=told)
+    return whole.model_copy(update={"batches": batches})
+
+
+def state(phase: str, reason: str = "InProgress", status: str = "Unknown") -> Json:
+    return {"phase": phase, "status": status, "reason": reason, "message": "Told.", "sinceTime": "2026-03-01T11:00:00Z"}
+
+
+def test_each_part_begins_where_the_one_before_it_ends() -> None:
+    status = cut()
+    assert [(batch.part, batch.first_request, batch.source and batch.source.offset) for batch in status.batches] == [
+        (0, 0, 0),
+        (1, 2, 110),
+        (2, 4, 220),
+    ]
+    assert status.request_counts is not None
+    assert (status.parts, status.request_counts.total) == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("told", "stage"),
+    [
+        pytest.param({}, Stage.INPUT, id="not begun"),
+        pytest.param({"inputFileID": "file-1"}, Stage.FILE, id="uploaded"),
+        pytest.param({"inputFileID": "file-1", "submission": {"attempt": 1, "intentTime": "2026-03-01T12:00:00Z"}}, Stage.ANSWER, id="asked for"),
+        pytest.param({"id": "batch-1", "status": "in_progress"}, Stage.BATCH, id="under way"),
+        pytest.param({"id": "batch-1", "status": "completed"}, Stage.RESULTS, id="over"),
+        pytest.param({"refusal": {"reason": "BatchFailed", "message": "No."}}, Stage.RESULTS, id="refused"),
+        pytest.param({"id": "batch-1", "results": {"bytes": 1, "requests": 1, "sha256": "a", "storedTime": "2026-03-01T12:00:00Z"}}, Stage.CLEANUP, id="stored"),
+        pytest.param({"state": state("Complete", "Succeeded", "True")}, Stage.ENDED, id="ended well"),
+        pytest.param({"state": state("Failed", "BatchFailed", "False")}, Stage.ENDED, id="ended badly"),
+    ],
+)  # fmt: skip
+def test_one_of_several_is_seen_as_the_only_one(told: Json, stage: Stage) -> None:
+    whole = cut()
+    batches = [whole.batches[0], Batch.parse({**whole.batches[1].dump(), **told}), whole.batches[2]]
+    whole = whole.model_copy(update={"batches": batches})
+    view = PartView(1)
+    seen = view.of(whole)
+    assert stage_of(seen) is stage
+    assert [batch.part for batch in seen.batches] == [1]
+    assert view.put(whole, seen).batches[1] == whole.batches[1], "what is seen and put back is as it was"
+    assert view.put(whole, seen).batches[0] == whole.batches[0]
+
+
+def test_a_state_comes_back_as_the_conditions_it_was_made_of() -> None:
+    whole, view = cut(), PartView(1)
+    waits = Wait(Reason.QUOTA_EXCEEDED, "Wait for it.", aspect="InputReady")
+    closed = next_status.close(
+        view.of(whole),
+        view.of(whole),
+        uid=build.UID,
+        ending=waits,
+        finish=None,
+        generation=1,
+        deleting=False,
+        now=build.NOW,
+    )
+    again = view.of(view.put(whole, closed))
+    ready, aspect = again.condition("Ready"), again.condition("InputReady")
+    assert ready is not None
+    assert aspect is not None
+    assert (ready.reason, ready.message, ready.last_transition_time) == ("QuotaExceeded", "Wait for it.", build.NOW)
+    assert (aspect.status, aspect.reason) == ("False", "QuotaExceeded")
+    assert again.holds("Reconciling")
+
+
+def test_the_least_advanced_batch_says_where_the_job_is_and_one_that_needs_a_person_is_named_first() -> None:
+    whole = cut()
+    whole = entry(whole, 0, state=Batch.parse({"state": state("InProgress")}).state)
+    whole = entry(whole, 1, state=Batch.parse({"state": state("Validating", "Validating")}).state)
+    assert parts.phase(whole) == "Validating"
+    running = Wait(Reason.IN_PROGRESS, "Running.", after=30)
+    validating = Wait(Reason.VALIDATING, "Validating.", after=60)
+    ending = parts.ending([(whole.batches[0], running), (whole.batches[1], validating)])
+    assert (ending.reason, ending.message, ending.after) == (Reason.VALIDATING, "Part 1: Validating.", 30)
+    asks = Stalled(Reason.SUBMISSION_UNKNOWN, "Look.", after=None)
+    ending = parts.ending([(whole.batches[1], validating), (whole.batches[0], asks), (whole.batches[2], Done())])
+    assert isinstance(ending, Stalled)
+    assert (ending.message, ending.after) == ("Part 0: Look.", 60)
+
+
+def test_the_next_part_begins_only_when_the_one_before_it_has_its_batch() -> None:
+    whole = cut()
+    assert [view.index for view in parts.to_look_at(whole)] == [0]
+    whole = entry(whole, 0, input_file_id="file-1")
+    assert [view.index for view in parts.to_look_at(whole)] == [0]
+    whole = entry(whole, 0, id="batch-1")
+    assert [view.index for view in parts.to_look_at(whole)] == [0, 1]
+    whole = entry(whole, 0, state=Batch.parse({"state": state("Complete", "Succeeded", "True")}).state)
+    assert [view.index for view in parts.to_look_at(whole)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("completed", "reason", "complete"),
+    [(6, Reason.SUCCEEDED, True), (1, Reason.COMPLETED_WITH_FAILURES, True), (0, Reason.ALL_REQUESTS_FAILED, False)],
+)
+def test_one_success_is_enough(completed: int, reason: Reason, complete: bool) -> None:
+    whole = cut(1).model_copy(update={"parts": 2, "output": build.stored().output})
+    counts = {"total": 2, "completed": min(completed, 2), "failed": 2 - min(completed, 2)}
+    whole = entry(whole, 0, request_counts=Batch.parse({"requestCounts": counts}).request_counts)
+    finish = parts.verdict(whole)
+    assert (finish.reason, finish.complete) == (reason, complete)
+
+
+def test_a_status_of_a_hundred_parts_stays_below_128_kib() -> None:
+    whole = cut(MOST_PARTS)
+    late = build.NOW + timedelta(days=1)
+    for index in range(MOST_PARTS):
+        whole = entry(
+            whole,
+            index,
+            id=f"batch_{'x' * 40}",
+            input_file_id=f"file-{'x' * 40}",
+            output_file_id=f"file-{'x' * 40}",
+            error_file_id=f"file-{'x' * 40}",
+            status="completed",
+            request_counts=build.stored().request_counts,
+            sha256="ab" * 32,
+            results=Batch.parse({"results": {"bytes": 10**9, "requests": 10**5, "sha256": "ab" * 32, "errorsBytes": 10**6, "errorsSHA256": "ab" * 32, "storedTime": "2026-03-01T12:00:00Z"}}).results,
+            state=Batch.parse({"state": state("Complete", "CompletedWithFailures", "True")}).state,
+            create_calls=1,
+            **dict.fromkeys(("created_at", "in_progress_at", "finalizing_at", "completed_at", "expires_at", "uploaded_time", "submission_time", "recorded_time", "duplicates_checked_time"), late),
+        )  # fmt: skip
+    assert len(json.dumps(whole.dump(), separators=(",", ":"))) < 128 * 1024
+    assert not whole.holds(COMPLETE)
