@@ -55,18 +55,29 @@ def to_look_at(status: BatchJobStatus) -> list[PartView]:
     live = [view for view in views(status) if not has_ended(status.batches[view.index])]
     waiting = [view for view in live if not _has_begun(status.batches[view.index])]
     # A file is uploaded when its batch is about to be made, and not before the one before it has its batch.
-    held = any(_has_begun(batch) and batch.id is None and not has_ended(batch) for batch in status.batches)
+    held = any(
+        _has_begun(batch) and batch.id is None and batch.refusal is None and not has_ended(batch)
+        for batch in status.batches
+    )
     return [view for view in live if view not in (waiting if held else waiting[1:])]
 
 
 def _has_begun(batch: Batch) -> bool:
-    return bool(batch.input_file_id or batch.id or batch.submission)
+    return bool(batch.input_file_id or batch.id or batch.submission or batch.refusal)
 
 
 def with_counts(status: BatchJobStatus, reports: list[CollectReport]) -> BatchJobStatus:
     """Record of each batch what its own lines came to; one report for each, in their order."""
     counted = [with_part_counts(batch, report) for batch, report in zip(status.batches, reports, strict=True)]
-    return status.model_copy(update={"batches": counted})
+    return status.model_copy(update={"batches": [_cleaning_up(batch) for batch in counted]})
+
+
+def _cleaning_up(batch: Batch) -> Batch:
+    """Have a batch go on from where its results are stored, which is said of all of them at once."""
+    state = batch.state
+    if state is None or has_ended(batch):
+        return batch
+    return batch.model_copy(update={"state": state.model_copy(update={"phase": str(Phase.CLEANING_UP)})})
 
 
 def merge_plan(status: BatchJobStatus, uid: str, path: str, root: str, *, by_completion: bool) -> MergePlan:

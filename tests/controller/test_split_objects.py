@@ -1,0 +1,90 @@
+"""Jobs with several batches whose object is deleted, lost, copied, or whose input changes under way."""
+
+from pathlib import Path
+
+import pytest
+
+from llmbatch.api.reasons import Reason
+from tests.controller.conftest import FIVE, jsonl
+from tests.controller.test_duplicates import cancels, states
+from tests.controller.test_restored import restore
+from tests.controller.test_split import IDS, begun, made, stored, succeeds
+from tests.controller.test_strays import left
+from tests.emulator.client import Instance
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import Operator
+
+
+@pytest.mark.parametrize("batches", [0, 1, 3])
+async def test_its_deletion_cancels_every_batch_and_leaves_no_file(
+    operator: Operator, api: ApiServer, kong: Instance, batches: int
+) -> None:
+    if batches == 0:
+        kong.fault("status", "batches.create", status=503, times=-1)
+    await begun(operator, api, kong, batches=batches)
+    await operator.until(lambda: operator.status().batches)
+    ids = set(made(operator))
+    api.remove("batchjobs", "job")
+    await operator.until(lambda: set(cancels(kong)) >= ids)
+    kong.advance(60)
+    await operator.until_gone()
+    assert set(states(kong).values()) <= {"cancelled"}
+    assert left(kong) == []
+
+
+async def test_an_input_that_changes_after_it_was_cut_is_not_mixed_with_what_was_sent(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    await begun(operator, api, kong, batches=1, parallelism=1)
+    changed = jsonl("one", "two", "drei", "vier", "fünf")
+    api.edit("configmaps", "prompts", {"data": {"batch.jsonl": changed.decode()}})
+    kong.advance(3600)
+    await operator.until_reason(Reason.INPUT_CHANGED)
+    ready = operator.status().condition("Ready")
+    assert ready is not None
+    assert "put it back as it was" in ready.message
+    assert len(kong.batches()) == 1
+    api.edit("configmaps", "prompts", {"data": {"batch.jsonl": FIVE.decode()}})
+    await operator.until(lambda: len(made(operator)) == 2)
+    kong.advance(3600)
+    await operator.until(lambda: len(made(operator)) == 3)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert stored(api) == IDS
+
+
+async def test_a_status_that_was_lost_is_no_reason_to_order_anything_twice(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    async with Operator(api, tmp_path / "first").running() as first:
+        await begun(first, api, kong)
+        await first.quiet()
+        job = first.job()
+    api.put("batchjobs", {name: value for name, value in job.items() if name != "status"})
+    async with Operator(api, tmp_path / "second", settle_seconds=1).running() as second:
+        await second.until_reason(Reason.SUBMISSION_UNKNOWN)
+        ready = second.status().condition("Ready")
+        assert ready is not None
+        assert all(batch["id"] in ready.message for batch in kong.batches())
+        api.put("batchjobs", job)
+        await succeeds(second, api, kong)
+    assert len(kong.batches()) == 3
+
+
+async def test_a_copy_collects_what_was_ordered_and_orders_nothing(
+    operator: Operator, api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    await begun(operator, api, kong, batches=1, parallelism=1)
+    await operator.quiet()
+    backup = operator.job()
+    async with ApiServer().serve() as elsewhere, Operator(elsewhere, tmp_path / "elsewhere").running() as other:
+        restore(elsewhere, kong, backup)
+        kong.advance(3600)
+        await other.until_reason(Reason.RESTORED)
+        assert len(kong.calls("batches.create")) == len(kong.batches()) + 0
+        before = len(kong.calls("batches.create"))
+        await other.quiet()
+        assert len(kong.calls("batches.create")) == before
+        elsewhere.remove("batchjobs", "job")
+        await other.until_gone()
+    assert cancels(kong) == []
