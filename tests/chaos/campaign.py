@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests.chaos.evidence import collect
-from tests.chaos.kinds import CLAIM, KINDS, MODEL, Kind
+from tests.chaos.kinds import CLAIM, KINDS, MODEL, PART, SMALL_FILES, Kind
 from tests.chaos.troubles import FAULTS
 from tests.chaos.verdict import Evidence, Made, Verdict, judge
 from tests.chaos.victims import NothingToKillError, Victim, victims
@@ -78,6 +78,8 @@ class Campaign:
         self._tenant, self._kube = tenant, tenant.kube
         self._kong = Instance(_reachable(self._release), tenant.kong.name)
         volume = Volume(tenant.kube, CLAIM, self._release.cluster.operator_image)
+        small = {**tenant.gateway(limits={"maxRequestsPerFile": PART}), "metadata": {"name": SMALL_FILES}}
+        tenant.kube.apply(small)
         for kind in KINDS:
             self._give_input(kind, volume)
         self._say(f"seed {self.seed}: {self._wanted} kills in namespace {tenant.kube.namespace}")

@@ -12,6 +12,9 @@ PARTLY = ("one", "two--status-400", "three", "four--content-filter", "five", "si
 FAILING = ("one--status-500", "two--status-400", "three--status-429")
 CLAIM = "data"
 MODEL = "gpt-4o"
+SMALL_FILES = "kong-small-files"
+"""Name of the BatchGateway to the same emulator that takes PART requests in a file."""
+PART = 2
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Kind:
     valid: bool = True
     emulate: str = ""
     """What its batch asks of the emulator: late-ids, expires, late-quota."""
+    split: bool = False
+    """Its gateway takes two requests in a file, so that it has several batches."""
 
     @property
     def good(self) -> set[str]:
@@ -48,9 +53,16 @@ class Kind:
             "volume": objects.in_volume(CLAIM, f"out/{name}.jsonl"),
         }
         spec: Json = {"model": self.model} if self.model != MODEL else {}
+        if self.split:
+            spec["gatewayRef"] = {"name": SMALL_FILES}
         if self.emulate:
             spec["metadata"] = {"emulate": self.emulate}
         return objects.job(name, places[self.source], targets[self.target], **spec)
+
+    @property
+    def parts(self) -> int:
+        """Batches that it takes."""
+        return -(-len(self.custom_ids) // PART) if self.split else 1
 
     def text(self) -> str:
         """Make the input."""
@@ -94,5 +106,8 @@ KINDS = (
     Kind("late-ids", PARTLY, 2, emulate="late-ids"),
     Kind("volume-late-ids", PARTLY, 1, source="volume", target="volume", emulate="late-ids"),
     Kind("expired", PARTLY, 2, emulate="expires"),
+    Kind("split", GOOD, 2, split=True),
+    Kind("split-partly", PARTLY, 3, source="volume", target="volume", split=True),
+    Kind("deleted-split", GOOD, 2, source="volume", target="volume", fate="delete", split=True),
     Kind("volume-expired", PARTLY, 1, source="volume", target="volume", emulate="expires"),
 )

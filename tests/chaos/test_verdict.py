@@ -18,7 +18,9 @@ MADE = [Made("partly-0", PARTLY, uid="uid-0"), Made("partly-1", PARTLY, uid="uid
 
 
 def text(custom_ids: set[str]) -> str:
-    return "".join(json.dumps({"custom_id": custom_id}) + "\n" for custom_id in sorted(custom_ids))
+    return "".join(
+        json.dumps({"custom_id": custom_id}) + "\n" for custom_id in PARTLY.custom_ids if custom_id in custom_ids
+    )
 
 
 def batch(number: int, status: str = "completed") -> Json:
@@ -117,3 +119,43 @@ def test_what_an_expired_batch_had_answered_is_to_be_there(good: set[str], bad: 
     seen = Evidence({"e": found}, [expired], [], {"e": (text(good), text(bad))})
     complaints = judge([Made("e", EXPIRED, uid="uid-0")], seen).complaints
     assert [complaint.startswith(told) for complaint in complaints] == ([True] if told else [])
+
+
+# --- jobs with several batches ---------------------------------------------------------------------------------------
+
+SPLIT = next(kind for kind in KINDS if kind.name == "split")
+
+
+def split_evidence() -> Evidence:
+    stored: dict[str, tuple[str | None, str | None]] = {
+        "split-0": ("".join(json.dumps({"custom_id": name}) + "\n" for name in SPLIT.custom_ids), None)
+    }
+    batches = [
+        {**batch(0), "id": f"batch-{part}", "metadata": {"llmbatch_uid": "uid-0", "llmbatch_part": str(part)}}
+        for part in range(SPLIT.parts)
+    ]
+    return Evidence({"split-0": job(reason="Succeeded")}, batches, [], stored)
+
+
+def judged(seen: Evidence) -> list[str]:
+    return [line.split(":")[0] for line in judge([Made("split-0", SPLIT, uid="uid-0")], seen).complaints]
+
+
+def test_one_batch_of_each_part_is_nothing_to_say() -> None:
+    assert judged(split_evidence()) == []
+
+
+def test_two_of_one_part_are_a_duplicate() -> None:
+    seen = split_evidence()
+    seen.batches.append({**seen.batches[1], "id": "batch-9"})
+    assert "duplicate" in judged(seen)
+
+
+def test_a_part_without_a_batch_and_results_in_another_order_are_wrong() -> None:
+    seen = split_evidence()
+    seen.batches.pop()
+    assert "wrong" in judged(seen)
+    seen = split_evidence()
+    lines = (seen.stored["split-0"][0] or "").splitlines(keepends=True)
+    seen.stored["split-0"] = ("".join(reversed(lines)), None)
+    assert judged(seen) == ["wrong"]

@@ -70,11 +70,20 @@ def judge(made: list[Made], seen: Evidence) -> Verdict:
     ]
     for job in made:
         batches = [batch for batch in by_uid.get(job.uid, []) if not _was_short_of_quota(batch)]
-        if len(batches) > 1:
-            found.duplicates.append(f"{job.name}: {len(batches)} batches: {[batch['id'] for batch in batches]}")
+        for part, count in Counter(_part(batch) for batch in batches).items():
+            if count > 1:
+                found.duplicates.append(
+                    f"{job.name}: {count} batches of part {part}: {[item['id'] for item in batches]}"
+                )
+        if any(int(_part(batch)) >= job.kind.parts for batch in batches):
+            found.wrong.append(f"{job.name}: batches of parts that it does not have: {batches}")
         _judge_one(job, batches, seen, found)
     found.left += [f"{file['filename'] or file['id']}" for file in seen.files if not file["deleted"]]
     return found
+
+
+def _part(batch: Json) -> str:
+    return str((batch.get("metadata") or {}).get("llmbatch_part") or "0")
 
 
 def _was_short_of_quota(batch: Json) -> bool:
@@ -85,13 +94,14 @@ def _was_short_of_quota(batch: Json) -> bool:
 
 
 def _judge_one(job: Made, batches: list[Json], seen: Evidence, found: Verdict) -> None:
-    status = batches[0]["object"]["status"] if batches else None
+    statuses = {batch["object"]["status"] for batch in batches}
+    status = min(statuses, default=None)
     there = seen.jobs.get(job.name)
     if job.deleted:
         if there is not None:
             found.stuck.append(f"{job.name}: deleted, and still there: {_conditions(there)}")
-        elif status not in (None, "completed", "cancelled", "failed"):
-            found.wrong.append(f"{job.name}: deleted, and its batch is {status}")
+        elif not statuses <= {"completed", "cancelled", "failed"}:
+            found.wrong.append(f"{job.name}: deleted, and its batches are {statuses}")
         return
     if there is None:
         found.lost.append(f"{job.name}: the BatchJob is gone")
@@ -100,6 +110,8 @@ def _judge_one(job: Made, batches: list[Json], seen: Evidence, found: Verdict) -
     if not {"Complete", "Failed"} & said.keys() or there["metadata"].get("finalizers"):
         found.stuck.append(f"{job.name}: {said} {there['status'].get('phase')}")
         return
+    if len(statuses) > 1 or (statuses == {"completed"} and len(batches) != job.kind.parts):
+        found.wrong.append(f"{job.name}: {len(batches)} of {job.kind.parts} batches, which are {statuses}")
     kind, reason = job.kind.verdict(status)
     if said.get(kind) != reason:
         found.wrong.append(f"{job.name}: its batch is {status}, so it should be {kind}/{reason}; it is {said}")
@@ -114,6 +126,9 @@ def _judge_results(job: Made, seen: Evidence, found: Verdict) -> None:
     expected = Counter(job.kind.good), Counter(set(job.kind.custom_ids) - job.kind.good)
     for what, text, wanted in (("results", good, expected[0]), ("errors", bad, expected[1])):
         got = _custom_ids(text)
+        in_order = [custom_id for custom_id in job.kind.custom_ids if custom_id in wanted]
+        if got == wanted and list(got) != in_order:
+            found.wrong.append(f"{job.name}: {what} are in the order {list(got)}, not {in_order}")
         if got != wanted:
             found.lost.append(f"{job.name}: {what} have {dict(got)}, not {dict(wanted)}")
 

@@ -167,7 +167,7 @@ class BatchJobSpec(Model):
         description="Where the results are stored. Exactly one place. May be changed until they are, for example when they turn out too large."
     )
     split_policy: Literal["Auto", "Never"] = Field(
-        "Never",
+        "Auto",
         description="Auto: an input that is too large for one batch (limits.maxRequestsPerFile and limits.maxFileBytes of the"
         " BatchGateway) is cut into up to 100 parts, each a batch of its own, and the results are put together. Never: it is InvalidInput. Immutable.",
         json_schema_extra=IMMUTABLE,

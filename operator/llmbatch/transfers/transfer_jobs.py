@@ -146,10 +146,11 @@ def _name(owner: Owner, plan: Plan) -> str:
 
 
 def _as_planned_by(other: Plan, plan: Plan) -> Plan:
-    """Leave out of a plan what another version, which did not look at the output before an upload, did not put in."""
-    if isinstance(other, UploadPlan) and isinstance(plan, UploadPlan) and other.output_root is None:
-        return plan.model_copy(update={"output_root": None, "output_path": None})
-    return plan
+    """Leave out of a plan what another version, which did not look at the output before an upload or split an input, left out."""
+    if not (isinstance(other, UploadPlan) and isinstance(plan, UploadPlan)):
+        return plan
+    unknown = {"output_root": None, "output_path": None} if other.output_root is None else {}
+    return plan.model_copy(update={**unknown, "split": other.split})
 
 
 def _plan_of(job: Json, kind: type[Plan]) -> Plan | None:
