@@ -98,7 +98,7 @@ def _left(seen: Evidence) -> None:
     pytest.param(_held, "stuck: partly-0", id="a job that keeps its finalizer"),
     pytest.param(_undeleted, "stuck: partly-1: deleted, and still there", id="a deleted job that is still there"),
     pytest.param(_praised, "wrong: partly-0", id="a wrong verdict"),
-    pytest.param(_running, "wrong: partly-1: deleted, and its batch is in_progress", id="a batch that runs on"),
+    pytest.param(_running, "wrong: partly-1: deleted, and its batches are", id="a batch that runs on"),
     pytest.param(_left, "left: uid-0-0-1.jsonl", id="a file that is left"),
 ])  # fmt: skip
 def test_each_fault_is_seen(harm: Callable[[Evidence], None], told: str) -> None:

@@ -88,11 +88,9 @@ def _milestones(
     """Say which steps are done, and of the one that is next why it isn't."""
     stated: dict[str, Stated] = {}
     if after.input is not None:
-        stated[INPUT_READY] = (
-            "True",
-            Reason.INPUT_VALID,
-            f"{after.input.requests} requests were checked and uploaded.",
-        )
+        came_of_it = f"cut into {after.parts} parts" if parts.is_split(after) else "uploaded"
+        message = f"{after.input.requests} requests were checked and {came_of_it}."
+        stated[INPUT_READY] = ("True", Reason.INPUT_VALID, message)
     if (made := _made(after)) is not None:
         stated[SUBMITTED] = ("True", Reason.SUBMITTED, made)
     if after.output is not None:
