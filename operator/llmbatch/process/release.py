@@ -9,7 +9,7 @@ from llmbatch.api import FINALIZER
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Json
 from llmbatch.batch.pure import remote_state
-from llmbatch.job.edge.finalizers import Finalizers
+from llmbatch.job.edge.cleanup import Finalizers
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import JOBS, PODS

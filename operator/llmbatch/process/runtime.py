@@ -22,7 +22,7 @@ from llmbatch.gateway.credentials import Credentials
 from llmbatch.gateway.health import AGAIN_SECONDS, Health
 from llmbatch.gateway.slots import Slots
 from llmbatch.job.edge.act import Actor
-from llmbatch.job.edge.finalizers import Finalizers
+from llmbatch.job.edge.cleanup import Finalizers
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.edge.reconcile import Reconciler

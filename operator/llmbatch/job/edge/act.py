@@ -32,8 +32,7 @@ from llmbatch.batch.pure.decision import (
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.edge.cleanup import Cleanup
-from llmbatch.job.edge.finalizers import Finalizers
+from llmbatch.job.edge.cleanup import Cleanup, Finalizers
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.pure import retained
 from llmbatch.kube.events import Recorder, Subject

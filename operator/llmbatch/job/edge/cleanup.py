@@ -1,13 +1,15 @@
-"""The end of a job: its remote files deleted as far as patience goes, and what is left behind told."""
+"""The end of a job: its remote files deleted as far as patience goes, what is left behind told, our finalizer taken off."""
 
 from dataclasses import dataclass
 
+from llmbatch import crash
+from llmbatch.api import FINALIZER
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.lost_uploads import LostUploads
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.polls import Polls
-from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.decision import Finish
 from llmbatch.batch.pure.stage import Stage
@@ -15,6 +17,8 @@ from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.pure import parts, retained
 from llmbatch.job.pure.decide_results import doubtful, why_doubtful
+from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.permissions import JOBS
 from llmbatch.provider.edge.outcome import Answered, NotFound
 from llmbatch.runtime.cache import BATCHGATEWAY
 from llmbatch.runtime.queue import Key
@@ -97,3 +101,36 @@ class Cleanup:
         if problem is not None and not observation.cleanup_overdue:
             return Outcome(observation.status, problem)
         return Outcome(observation.status, finish=finish, after=0.0)
+
+
+@dataclass
+class Finalizers:
+    """Changes finalizers, unless the object has changed or gone since it was read; answers whether that was done."""
+
+    cluster: Cluster
+
+    async def add(self, key: Key, raw: Json) -> bool:
+        """Put ours on."""
+        return await self._set(key, raw, [*_others(raw), FINALIZER], crash.Effect.ADD_FINALIZER)
+
+    async def remove(self, key: Key, raw: Json) -> bool:
+        """Take ours off, and leave those of others."""
+        return await self._set(key, raw, _others(raw), crash.Effect.REMOVE_FINALIZER)
+
+    async def _set(self, key: Key, raw: Json, finalizers: list[str], effect: crash.Effect) -> bool:
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
+            {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
+        ]
+        try:
+            with crash.around(effect):
+                await self.cluster.patch(JOBS, key.namespace, key.name, patch)
+        except ClusterError as error:
+            if error.status in (404, 409, 422):
+                return False
+            raise
+        return True
+
+
+def _others(raw: Json) -> list[str]:
+    return [item for item in raw["metadata"].get("finalizers") or [] if item != FINALIZER]

@@ -5,11 +5,8 @@ in one write at the end.
 """
 
 import asyncio
-import math
 from dataclasses import dataclass, field, replace
 
-from llmbatch.api.batch_status import Batch
-from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
@@ -17,84 +14,30 @@ from llmbatch.batch.pure import facts, late, part_view
 from llmbatch.batch.pure.decision import (
     BeginAnew,
     Collect,
-    Decision,
     Discard,
-    Effect,
     Ending,
     FindDuplicates,
     Finish,
     RemoveFinalizer,
-    Stalled,
     Upload,
     Wait,
 )
+from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.ending import ending_of_pass
 from llmbatch.job.edge.observe import Observer
+from llmbatch.job.edge.part import COLLECTS_WAIT, ENDED, HELD, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
 from llmbatch.job.edge.parts_end import PartsEnd
-from llmbatch.job.pure import next_status, parts
+from llmbatch.job.pure import parts
 from llmbatch.job.pure.decide import decide, decide_whole
 from llmbatch.transfers.transfers import Collected, Look
 
+LOOKS = 20
+"""Batches of one job that are looked at at the same time."""
 AT_WORK = (Stage.FILE, Stage.ANSWER, Stage.BATCH)
 """Stages of a batch that counts for spec.parallelism."""
-WAITING = Wait(Reason.WAITING_FOR_SLOT, "Other batches of this job go first (spec.parallelism).", after=math.inf)
-UPLOADS_WAIT = Wait(Reason.UPLOADING, "Another transfer of this job goes first.", after=math.inf)
-COLLECTS_WAIT = Wait(Reason.COLLECTING, "Another transfer of this job goes first.", after=math.inf)
-ENDED = Wait(Reason.COLLECTING, "The batch has ended; the results of all are collected together.", after=math.inf)
-OF_A_COPY = Stalled(
-    Reason.RESTORED,
-    "This is a copy of another BatchJob, which may order this part itself: only what was ordered when it was copied is"
-    " collected. Delete the copy, and apply the BatchJob anew if the original is gone.",
-)
-HELD = (OF_A_COPY, WAITING, UPLOADS_WAIT, COLLECTS_WAIT, ENDED)
-
-
-@dataclass
-class Part:
-    """One batch in a pass."""
-
-    seen: Seen
-    decision: Decision
-    ending: Ending
-    outcome: Outcome | None = None
-
-    @property
-    def batch(self) -> Batch:
-        """Its entry."""
-        return self.seen.observation.batch
-
-    @property
-    def effect(self) -> Effect | None:
-        """What is to be done for it."""
-        return self.decision.effect
-
-    def take(self, outcome: Outcome) -> None:
-        """Take what became of the effect, and say how that ends the pass."""
-        ending = self.decision.ending
-        if outcome.moved:
-            ending = decide(replace(self.seen.observation, status=outcome.status, unrecorded=False)).ending
-        self.outcome = outcome
-        self.ending = ending_of_pass(self.seen, ending, outcome, uses_pod=isinstance(self.effect, Upload | Collect))
-
-    def closed(self, status: BatchJobStatus) -> BatchJobStatus:
-        """Put into the job's status what has become of this batch."""
-        seen, outcome, observation = self.seen, self.outcome, self.seen.observation
-        if seen.view is None:
-            return status
-        closed = next_status.close(
-            seen.stored,
-            outcome.status if outcome is not None else observation.status,
-            uid=observation.uid,
-            ending=self.ending,
-            finish=outcome.finish if outcome is not None else None,
-            generation=observation.generation,
-            deleting=observation.deleted_at is not None,
-            now=observation.now,
-        )
-        return seen.view.put(status, closed)
 
 
 @dataclass
@@ -128,10 +71,16 @@ class PartsPass:
                 return Outcome(job.observation.status), whole.ending
             outcome = await self.actor.act(job, whole.effect)
             return outcome, ending_of_pass(job, whole.ending, outcome, uses_pod=False)
-        for view in parts.to_look_at(job.stored):
-            seen = await self.observer.part(job, view)
+        # Beside each other: one after the other, a hundred polls of a gateway that hangs would take hours.
+        looking = asyncio.Semaphore(LOOKS)
+
+        async def look(view: PartView) -> Part:
+            async with looking:
+                seen = await self.observer.part(job, view)
             decision = decide(seen.observation)
-            found.append(Part(seen, decision, decision.ending))
+            return Part(seen, decision, decision.ending)
+
+        found += await asyncio.gather(*(look(view) for view in parts.to_look_at(job.stored)))
         if job.observation.deleted_at is not None:
             return await self._delete(job, found)
         if not found:

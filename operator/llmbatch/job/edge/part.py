@@ -1,0 +1,70 @@
+"""One batch of a job with several, in a pass: what was seen of it, decided, done, and what it waits for."""
+
+import math
+from dataclasses import dataclass, replace
+
+from llmbatch.api.batch_status import Batch
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.outcome import Outcome
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.pure.decision import Collect, Decision, Effect, Ending, Stalled, Upload, Wait
+from llmbatch.job.edge.ending import ending_of_pass
+from llmbatch.job.pure import next_status
+from llmbatch.job.pure.decide import decide
+
+WAITING = Wait(Reason.WAITING_FOR_SLOT, "Other batches of this job go first (spec.parallelism).", after=math.inf)
+UPLOADS_WAIT = Wait(Reason.UPLOADING, "Another transfer of this job goes first.", after=math.inf)
+COLLECTS_WAIT = Wait(Reason.COLLECTING, "Another transfer of this job goes first.", after=math.inf)
+ENDED = Wait(Reason.COLLECTING, "The batch has ended; the results of all are collected together.", after=math.inf)
+OF_A_COPY = Stalled(
+    Reason.RESTORED,
+    "This is a copy of another BatchJob, which may order this part itself: only what was ordered when it was copied is"
+    " collected. Delete the copy, and apply the BatchJob anew if the original is gone.",
+)
+HELD = (OF_A_COPY, WAITING, UPLOADS_WAIT, COLLECTS_WAIT, ENDED)
+
+
+@dataclass
+class Part:
+    """One batch in a pass."""
+
+    seen: Seen
+    decision: Decision
+    ending: Ending
+    outcome: Outcome | None = None
+
+    @property
+    def batch(self) -> Batch:
+        """Its entry."""
+        return self.seen.observation.batch
+
+    @property
+    def effect(self) -> Effect | None:
+        """What is to be done for it."""
+        return self.decision.effect
+
+    def take(self, outcome: Outcome) -> None:
+        """Take what became of the effect, and say how that ends the pass."""
+        ending = self.decision.ending
+        if outcome.moved:
+            ending = decide(replace(self.seen.observation, status=outcome.status, unrecorded=False)).ending
+        self.outcome = outcome
+        self.ending = ending_of_pass(self.seen, ending, outcome, uses_pod=isinstance(self.effect, Upload | Collect))
+
+    def closed(self, status: BatchJobStatus) -> BatchJobStatus:
+        """Put into the job's status what has become of this batch."""
+        seen, outcome, observation = self.seen, self.outcome, self.seen.observation
+        if seen.view is None:
+            return status
+        closed = next_status.close(
+            seen.stored,
+            outcome.status if outcome is not None else observation.status,
+            uid=observation.uid,
+            ending=self.ending,
+            finish=outcome.finish if outcome is not None else None,
+            generation=observation.generation,
+            deleting=observation.deleted_at is not None,
+            now=observation.now,
+        )
+        return seen.view.put(status, closed)
