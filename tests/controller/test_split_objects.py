@@ -8,11 +8,12 @@ from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_duplicates import cancels, states
 from tests.controller.test_restored import restore
-from tests.controller.test_split import IDS, begun, made, stored, succeeds
+from tests.controller.test_split import IDS, SMALL, begun, made, split_job, stored, succeeds
 from tests.controller.test_strays import left
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator
+from tests.support.apistore import Json
+from tests.support.inprocess import Operator, apply_all
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3])
@@ -88,3 +89,26 @@ async def test_a_copy_collects_what_was_ordered_and_orders_nothing(
         elsewhere.remove("batchjobs", "job")
         await other.until_gone()
     assert cancels(kong) == []
+
+
+async def test_a_writer_that_was_held_up_takes_nothing_from_the_other_batches(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    def withdraws(body: Json) -> bool:
+        status = body.get("status") or {}
+        return {"submission", "attempts"} <= status.keys() and status["submission"] is None
+
+    kong.fault("status", "batches.create", skip=1, status=429, retry_after=60)
+    late = api.fault("hold", "patch", "batchjobs", "status", where=withdraws)
+    apply_all(api, kong, FIVE, split_job(), **SMALL)
+    await operator.until(lambda: late.times == 0, None)
+    job = operator.job()
+    # What somebody else has found out meanwhile.
+    job["status"]["batches"][0]["refusedIDs"] = ["batch-of-before"]
+    api.put("batchjobs", job)
+    late.released.set()
+    await operator.until(lambda: operator.status().batches[1].submission is None, None)
+    await operator.quiet()
+    first, second, _ = operator.status().batches
+    assert first.refused_ids == ["batch-of-before"]
+    assert (second.submission, second.id) == (None, None)

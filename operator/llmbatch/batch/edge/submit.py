@@ -234,15 +234,15 @@ class Submitter:
                 if error.status == 409:
                     # Somebody has edited the object meanwhile; or another leader has an intent of its own there.
                     try:
-                        found = await self._version_with(seen, before)
+                        found = await self._with_intent(seen, before)
                     except ClusterError as unread:
                         failures += 1
                         await self._not_yet(seen, unread, failures)
                         continue
                     if found is None:
                         return False
-                    if found != version:
-                        version = found
+                    if found.raw["metadata"]["resourceVersion"] != version:
+                        seen, version = found, str(found.raw["metadata"]["resourceVersion"])
                         continue
                 if error.status == 404:
                     return True
@@ -256,16 +256,17 @@ class Submitter:
             self.refusals.tell(seen.key, seen.owner.uid, error)
         await self._pause(next_delay(failures, 0.5, first=0.2, longest=LONGEST_SECONDS))
 
-    async def _version_with(self, seen: Seen, intent: BatchJobStatus) -> str | None:
-        """Give the version of the object if its intent is still this one."""
+    async def _with_intent(self, seen: Seen, intent: BatchJobStatus) -> Seen | None:
+        """Read the object again, with what other batches have come to meanwhile, if its intent is still this one."""
         found = await self.cluster.get(JOBS, seen.key.namespace, seen.key.name)
         if found is None or found["metadata"]["uid"] != seen.owner.uid:
             return None
         stored = found.get("status") or {}
-        held = standing.holds_intent(
-            stored if seen.view is None else seen.view.of(BatchJobStatus.parse(stored)).dump(), intent
-        )
-        return str(found["metadata"]["resourceVersion"]) if held else None
+        if seen.view is None:
+            return replace(seen, raw=found) if standing.holds_intent(stored, intent) else None
+        whole = BatchJobStatus.parse(stored)
+        is_there = seen.view.index < len(whole.batches) and standing.holds_intent(seen.view.of(whole).dump(), intent)
+        return replace(seen, raw=found, whole=whole) if is_there else None
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not for long any more once the process is about to end."""

@@ -58,6 +58,9 @@ async def write_unmoved(
             patch = {name: value for name, value in patch.items() if name not in OF_BATCHES}
         elif not standing.is_unmoved(stored, before, after):
             return None
+        elif after.parts is not None and not standing.is_known(stored, before, after):
+            # Something was found out of one of its batches meanwhile, which must not be lost.
+            return None
         version = found["metadata"]["resourceVersion"]
         if conflicts + 1 >= EDITORS:
             try:

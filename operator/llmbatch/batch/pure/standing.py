@@ -30,6 +30,15 @@ def is_unmoved(found: Json, before: BatchJobStatus, after: BatchJobStatus) -> bo
     return ids != set() or intents != set() or files <= {*_files(before.dump()), *_files(after.dump())}
 
 
+def is_known(found: Json, before: BatchJobStatus, after: BatchJobStatus) -> bool:
+    """Tell whether each of a job's several batches stands there as the writer has seen it, or is about to write it."""
+    there = entries(found)
+    known = [[batch.dump() for batch in status.batches] for status in (before, after)]
+    return all(len(there) == len(batches) for batches in known) and all(
+        entry in either for entry, *either in zip(there, *known, strict=True)
+    )
+
+
 def is_there(found: Json, after: BatchJobStatus) -> bool:
     """Tell whether the batch that is to be recorded is recorded already: the answer to the write was lost."""
     ids = _ids(after.dump())
