@@ -57,9 +57,17 @@ class PartView:
         if seen.input is not None and seen.input.sha256:
             batch = batch.model_copy(update={"sha256": seen.input.sha256})
         batch = batch.model_copy(update={"state": _state(seen) or batch.state})
+        if seen.holds(COMPLETE) or seen.holds(FAILED):
+            batch = _thinned(batch)
         batches = [*whole.batches[: self.index], batch, *whole.batches[self.index + 1 :]]
         failures = [*whole.failures, *(item for item in seen.failures if item not in whole.failures)][:MOST_FAILURES]
         return whole.model_copy(update={"batches": batches, "failures": failures})
+
+
+def _thinned(batch: Batch) -> Batch:
+    """Leave of a batch that has ended what is still needed: there may be hundreds in one status."""
+    spent = ("source", "recorded_time", "uploaded_time", "in_progress_at", "finalizing_at", "expires_at", "sha256")
+    return batch.model_copy(update={**dict.fromkeys(spent), "refused_ids": []})
 
 
 def _of_part(whole: BatchJobStatus, batch: Batch) -> OutputStatus | None:
