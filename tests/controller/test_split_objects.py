@@ -112,3 +112,22 @@ async def test_a_writer_that_was_held_up_takes_nothing_from_the_other_batches(
     first, second, _ = operator.status().batches
     assert first.refused_ids == ["batch-of-before"]
     assert (second.submission, second.id) == (None, None)
+
+
+async def test_a_create_call_that_took_long_takes_nothing_from_the_other_batches(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    def records_the_second(body: Json) -> bool:
+        ids = [batch.get("id") for batch in (body.get("status") or {}).get("batches") or []]
+        return len(ids) == 3 and bool(ids[1])
+
+    late = api.fault("hold", "patch", "batchjobs", "status", where=records_the_second)
+    apply_all(api, kong, FIVE, split_job(), **SMALL)
+    await operator.until(lambda: late.times == 0, None)
+    job = operator.job()
+    job["status"]["batches"][0]["refusedIDs"] = ["batch-of-before"]
+    api.put("batchjobs", job)
+    late.released.set()
+    await operator.until(lambda: len(made(operator)) == 3)
+    assert operator.status().batches[0].refused_ids == ["batch-of-before"]
+    assert len(kong.batches()) == 3

@@ -119,7 +119,7 @@ class Submitter:
                 log.warning(
                     "a create call was answered with another batch", extra={"object": str(seen.key), "batch": batch.id}
                 )
-                return Outcome(facts.with_doubt(intent, foreign=True), after=0.0)
+                return Outcome(facts.with_doubt(intent, foreign=True), after=0.0, version=version)
             case Made(batch):
                 status = facts.recorded(facts.with_remote(intent, batch, self.cluster.now()), self.cluster.now())
                 outcome = await self.record(seen, intent, status, version=version)
@@ -137,7 +137,7 @@ class Submitter:
                 return await self.record(seen, intent, facts.with_unusable_answer(intent), version=version)
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
-                return Outcome(intent, after=0.0)
+                return Outcome(intent, after=0.0, version=version)
 
     async def _not_made(
         self, seen: Seen, client: Client, answer: NotMade, intent: BatchJobStatus, version: str
@@ -147,9 +147,9 @@ class Submitter:
         if final and self.gateways.lists_batches(client.key):
             # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has had time
             # to show what came of it; see Finder.look_up.
-            return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0)
+            return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0, version=version)
         if (answer.lacks_file or answer.reason in USED_UP) and await self._was_made(seen, client, intent):
-            return Outcome(intent, after=0.0)
+            return Outcome(intent, after=0.0, version=version)
         await self.gateways.suspect(client.key)
         told = with_moment(answer.message, retry_after, self.cluster.now())
         problem = Problem(reason=answer.reason, message=told, final=final, retry_after_seconds=retry_after)
@@ -171,9 +171,10 @@ class Submitter:
         """Record that an intent made no batch, unless there is another one in its place by now."""
         status = facts.without_intent(intent, made_none=True)
         with crash.around(crash.Effect.WITHDRAW_INTENT):
-            if not await self._withdraw_until_it_lands(seen, intent, status, version):
-                return Outcome(seen.stored, stale=True)
-        return Outcome(status, problem, after=0.0 if problem is None else None)
+            stored = await self._withdraw_until_it_lands(seen, intent, status, version)
+        if stored is None:
+            return Outcome(seen.stored, stale=True)
+        return Outcome(status, problem, after=0.0 if problem is None else None, version=stored or None)
 
     async def record(
         self, seen: Seen, before: BatchJobStatus, status: BatchJobStatus, *, version: str | None = None
@@ -201,7 +202,12 @@ class Submitter:
         while True:
             try:
                 written = await write_unmoved(self.cluster, seen, patch, before=before, after=after, version=version)
-                return None if written is None else str(written["metadata"]["resourceVersion"])
+                if written is None:
+                    return None
+                if seen.view is not None and not seen.view.others_are_as_in(written.get("status") or {}, seen.whole):
+                    # More is known of other batches than this pass has seen: what it writes next is to be compared.
+                    return version
+                return str(written["metadata"]["resourceVersion"])
             except ClusterError as error:
                 if error.status == 404:
                     return ""
@@ -220,16 +226,17 @@ class Submitter:
 
     async def _withdraw_until_it_lands(
         self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str
-    ) -> bool:
+    ) -> str | None:
         """Write again and again for as long as the intent in status is `before`'s own.
 
-        Answers whether it was written, or there is nothing left to write to.
+        Answers the resourceVersion then, "" when nothing may be written after it, None when this may not be written.
         """
-        failures = 0
+        failures, moved = 0, False
         while True:
             try:
-                await self._write(seen, before, after, resource_version=version)
-                return True
+                written = await self._write(seen, before, after, resource_version=version)
+                # Of the other batches more may be known by now than this pass has seen.
+                return "" if moved and seen.view is not None else written
             except ClusterError as error:
                 if error.status == 409:
                     # Somebody has edited the object meanwhile; or another leader has an intent of its own there.
@@ -240,12 +247,12 @@ class Submitter:
                         await self._not_yet(seen, unread, failures)
                         continue
                     if found is None:
-                        return False
+                        return None
                     if found.raw["metadata"]["resourceVersion"] != version:
-                        seen, version = found, str(found.raw["metadata"]["resourceVersion"])
+                        seen, version, moved = found, str(found.raw["metadata"]["resourceVersion"]), True
                         continue
                 if error.status == 404:
-                    return True
+                    return ""
                 failures += 1
                 await self._not_yet(seen, error, failures)
 

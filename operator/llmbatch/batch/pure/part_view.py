@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from llmbatch.api.batch_status import Batch, PartResults, Refusal, RequestCounts, State
+from llmbatch.api.batch_status import Batch, PartResults, Refusal, RequestCounts, State, entries
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus, OutputStatus, Phase
 from llmbatch.api.conditions import (
     COMPLETE,
@@ -50,6 +51,11 @@ class PartView:
             batches=[batch],
             conditions=_conditions(batch, whole.observed_generation),
         )
+
+    def others_are_as_in(self, found: dict[str, Any], whole: BatchJobStatus) -> bool:
+        """Tell whether the other batches stand in a stored status as they do in this one."""
+        there = [entry for index, entry in enumerate(entries(found)) if index != self.index]
+        return there == [batch.dump() for index, batch in enumerate(whole.batches) if index != self.index]
 
     def put(self, whole: BatchJobStatus, seen: BatchJobStatus) -> BatchJobStatus:
         """Give the job's status with what has been found out of this batch; what is told of the job stays."""
