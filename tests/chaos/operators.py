@@ -18,7 +18,7 @@ QUICK = {
     "LLMBATCH_RECHECK_SECONDS": "0.2",
     "LLMBATCH_CLEANUP_TIMEOUT_SECONDS": "90",
     # On a busy machine a renewal may well take a second.
-    "LLMBATCH_LEASE_SECONDS": "3",
+    "LLMBATCH_LEASE_SECONDS": "4",
     "LLMBATCH_RENEW_SECONDS": "2.7",
     "LLMBATCH_RETRY_SECONDS": "0.1",
     "LLMBATCH_WORKERS": "4",

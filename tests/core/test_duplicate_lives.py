@@ -1,4 +1,4 @@
-"""Lives of a BatchJob whose create call somebody on the way has repeated: two batches, of which one is kept."""
+"""Lives of a BatchJob whose create call somebody on the way has repeated, or whose batch was found after its end."""
 
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.api.reasons import Reason
@@ -85,3 +85,14 @@ def test_a_deleted_job_cancels_both_batches_of_one_call() -> None:
     world.remote["batch-2"] = "cancelled"
     world.until(lambda it: it.gone)
     assert (world.remote["batch-1"], world.told.count("FindDuplicates")) == ("cancelling", 1)
+
+
+def test_a_batch_that_was_adopted_after_its_end_by_one_who_died_before_saying_so_has_its_results_stored() -> None:
+    world = World()
+    world.until(lambda it: it.status.phase is Phase.SUBMITTING)
+    world.look(Answers(create="lost after"))
+    world.provider_says("completed")
+    world.look(Answers(crash="before the status"))
+    assert (world.status.phase, world.status.batches[0].status) == (Phase.SUBMITTING, "completed")
+    finish(world)
+    assert world.creates == 1

@@ -32,6 +32,8 @@ TRANSITIONS: dict[Phase, dict[Phase, str]] = {
         Phase.FINALIZING: "adopted while finalizing",
         Phase.CANCELLING: "adopted while cancelling",
         Phase.COLLECTING: "adopted after its end",
+        # Whoever has adopted it died before the status said so.
+        Phase.CLEANING_UP: "adopted after its end, results stored",
         Phase.FAILED: "file or batch refused",
         Phase.DELETING: "deleted",
     },
