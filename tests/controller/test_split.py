@@ -24,7 +24,9 @@ IDS = [json.loads(line)["custom_id"] for line in FIVE.splitlines()]
 
 
 def split_job(**given: Any) -> Json:
-    return build.batchjob(splitPolicy="Auto", **given)
+    """Make a job that waits for its clean-up however busy the machine is."""
+    policy = {"cleanupTimeoutSeconds": 120, **given.pop("deletionPolicy", {})}
+    return build.batchjob(splitPolicy="Auto", deletionPolicy=policy, **given)
 
 
 def made(operator: Operator) -> list[str]:
