@@ -40,6 +40,13 @@ async def begun(operator: Operator, api: ApiServer, kong: Instance, *, batches: 
     await operator.until(lambda: len(made(operator)) >= batches)
 
 
+async def second_is_cancelled(operator: Operator, kong: Instance) -> None:
+    """Have a person cancel the second batch at the provider."""
+    second = operator.status().batches[1].id
+    async with httpx.AsyncClient() as person:
+        (await person.post(f"{kong.url}/batches/{second}/cancel")).raise_for_status()
+
+
 def stored(api: ApiServer, suffix: str = "") -> list[str]:
     """Give the custom_ids of the stored lines."""
     lines = api.data("secrets", "results", f"r.jsonl{suffix}").splitlines()
@@ -221,9 +228,7 @@ async def test_a_batch_that_expires_or_is_cancelled_keeps_what_it_has_answered(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     await begun(operator, api, kong)
-    second = operator.status().batches[1].id
-    async with httpx.AsyncClient() as person:
-        (await person.post(f"{kong.url}/batches/{second}/cancel")).raise_for_status()
+    await second_is_cancelled(operator, kong)
     kong.advance(3600)
     status = await operator.until_ended()
     assert operator.reason() == Reason.COMPLETED_WITH_FAILURES

@@ -1,5 +1,6 @@
 """Jobs with several batches whose object is deleted, lost, copied, or whose input changes under way."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ async def test_a_copy_collects_what_was_ordered_and_orders_nothing(
     assert cancels(kong) == []
 
 
+async def held_up(operator: Operator, api: ApiServer, kong: Instance, where: Callable[[Json], bool]) -> None:
+    """Hold a write of the status up until somebody else has found something out about the first batch."""
+    late = api.fault("hold", "patch", "batchjobs", "status", where=where)
+    apply_all(api, kong, FIVE, split_job(), **SMALL)
+    await operator.until(lambda: late.times == 0, None)
+    job = operator.job()
+    job["status"]["batches"][0]["refusedIDs"] = ["batch-of-before"]
+    api.put("batchjobs", job)
+    late.released.set()
+
+
 async def test_a_writer_that_was_held_up_takes_nothing_from_the_other_batches(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
@@ -99,14 +111,7 @@ async def test_a_writer_that_was_held_up_takes_nothing_from_the_other_batches(
         return {"submission", "attempts"} <= status.keys() and status["submission"] is None
 
     kong.fault("status", "batches.create", skip=1, status=429, retry_after=60)
-    late = api.fault("hold", "patch", "batchjobs", "status", where=withdraws)
-    apply_all(api, kong, FIVE, split_job(), **SMALL)
-    await operator.until(lambda: late.times == 0, None)
-    job = operator.job()
-    # What somebody else has found out meanwhile.
-    job["status"]["batches"][0]["refusedIDs"] = ["batch-of-before"]
-    api.put("batchjobs", job)
-    late.released.set()
+    await held_up(operator, api, kong, withdraws)
     await operator.until(lambda: operator.status().batches[1].submission is None, None)
     await operator.quiet()
     first, second, _ = operator.status().batches
@@ -121,13 +126,7 @@ async def test_a_create_call_that_took_long_takes_nothing_from_the_other_batches
         ids = [batch.get("id") for batch in (body.get("status") or {}).get("batches") or []]
         return len(ids) == 3 and bool(ids[1])
 
-    late = api.fault("hold", "patch", "batchjobs", "status", where=records_the_second)
-    apply_all(api, kong, FIVE, split_job(), **SMALL)
-    await operator.until(lambda: late.times == 0, None)
-    job = operator.job()
-    job["status"]["batches"][0]["refusedIDs"] = ["batch-of-before"]
-    api.put("batchjobs", job)
-    late.released.set()
+    await held_up(operator, api, kong, records_the_second)
     await operator.until(lambda: len(made(operator)) == 3)
     assert operator.status().batches[0].refused_ids == ["batch-of-before"]
     assert len(kong.batches()) == 3

@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.crash import AT, MARK
 from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_duplicates import cancels, states
-from tests.controller.test_split import IDS, SMALL, made, split_job
+from tests.controller.test_split import IDS, SMALL, made, second_is_cancelled, split_job
 from tests.controller.test_strays import left
 from tests.emulator.client import Instance
 from tests.support import build
@@ -121,9 +120,7 @@ async def test_what_a_cancelled_batch_has_answered_is_stored(
     operator: Operator, api: ApiServer, kong: Instance, volume: Path
 ) -> None:
     await begun(operator, api, kong)
-    second = operator.status().batches[1].id
-    async with httpx.AsyncClient() as person:
-        (await person.post(f"{kong.url}/batches/{second}/cancel")).raise_for_status()
+    await second_is_cancelled(operator, kong)
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == Reason.COMPLETED_WITH_FAILURES

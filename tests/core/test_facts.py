@@ -9,6 +9,7 @@ from llmbatch.api.batch_status import RequestCounts
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts
 from llmbatch.provider.pure.wire import BatchError, Counts, RemoteBatch
+from llmbatch.transfer.pure.destination import Destination
 from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 
@@ -77,12 +78,12 @@ def test_a_batch_that_has_ended_has_an_end() -> None:
 
 
 def test_results_replace_the_providers_counts() -> None:
-    where = {"location": "l", "errors_location": "e", "now": build.NOW}
-    status = facts.with_results(build.submitted("completed"), build.collect_report(5, 3), **where)  # type: ignore[arg-type]
+    where = Destination("l", "e", "")
+    status = facts.with_results(build.submitted("completed"), build.collect_report(5, 3), where, now=build.NOW)
     assert status.request_counts == RequestCounts(total=5, completed=3, failed=2)
     assert status.output is not None
     assert (status.output.location, status.output.errors_location, status.output.requests) == ("l", "e", 3)
-    whole = facts.with_results(build.submitted("completed"), build.collect_report(), **where)  # type: ignore[arg-type]
+    whole = facts.with_results(build.submitted("completed"), build.collect_report(), where, now=build.NOW)
     assert whole.output is not None
     assert whole.output.errors_location is None
 

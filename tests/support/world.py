@@ -34,6 +34,7 @@ from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.job.pure import next_status
 from llmbatch.job.pure.decide import decide
 from llmbatch.job.pure.trouble import ending_for
+from llmbatch.transfer.pure.destination import Destination
 from llmbatch.transfer.pure.report import Problem
 from tests.support import build
 from tests.support.answers import QUIET, Answers, CrashError, remote_batch
@@ -296,4 +297,4 @@ class World:
         assert "file-out" in self.files, "the results were deleted before they were stored"
         self.destination = answers.completed
         report = build.collect_report(5, answers.completed)
-        return facts.with_results(status, report, location="secret/r", errors_location="secret/e", now=self.now), None
+        return facts.with_results(status, report, Destination("secret/r", "secret/e", ""), now=self.now), None

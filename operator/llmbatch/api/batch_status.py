@@ -1,5 +1,6 @@
 """What a BatchJob's status says of each of its batches."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -75,6 +76,18 @@ class Usage(Model):
     input_tokens: int = Field(description="Tokens read (prompt_tokens or input_tokens).")
     output_tokens: int = Field(description="Tokens written (completion_tokens or output_tokens).")
     total_tokens: int = Field(description="Tokens in all.")
+
+    @classmethod
+    def sum(cls, told: Iterable[Self | None]) -> Self | None:
+        """Add up what was told; None when nothing was."""
+        known = [item for item in told if item is not None]
+        if not known:
+            return None
+        return cls(
+            input_tokens=sum(item.input_tokens for item in known),
+            output_tokens=sum(item.output_tokens for item in known),
+            total_tokens=sum(item.total_tokens for item in known),
+        )
 
 
 class PartResults(Model):

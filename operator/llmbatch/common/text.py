@@ -16,6 +16,11 @@ def one_line(text: str, limit: int = 256) -> str:
     return short[: limit - 1].rstrip() + "…"
 
 
+def cut(text: str, limit: int) -> str:
+    """Cut a text of ours to `limit` characters, ending in an ellipsis; its lines stay."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def folded(text: str) -> str:
     """Fold white space and control characters into single blanks."""
     return _UNFIT.sub(" ", text).strip()

@@ -6,9 +6,9 @@ from hashlib import sha256
 
 from llmbatch.api.batch_status import RequestCounts, Usage
 from llmbatch.api.batchjob_status import Failure
+from llmbatch.jsonl.results import MAX_FAILURES
 from llmbatch.transfer.pure.report import CollectReport
 
-MOST_FAILURES = 10
 RESULTS, ERRORS, FOREIGN = "", ".errors", ".foreign"
 """Suffixes of the keys."""
 
@@ -56,7 +56,7 @@ class PutTogether:
             foreign_bytes=len(made[FOREIGN]) if FOREIGN in made else None,
             foreign_sha256=digests.get(FOREIGN),
             request_counts=self._counts(),
-            usage=self._usage(),
+            usage=Usage.sum(item.usage for item in self.reports),
             failures=self._failures(),
             missing=self._sum(lambda item: item.missing),
             malformed_lines=self._sum(lambda item: item.malformed_lines),
@@ -74,18 +74,8 @@ class PutTogether:
             failed=sum(item.failed for item in told),
         )
 
-    def _usage(self) -> Usage | None:
-        told = [item.usage for item in self.reports if item.usage is not None]
-        if not told:
-            return None
-        return Usage(
-            input_tokens=sum(item.input_tokens for item in told),
-            output_tokens=sum(item.output_tokens for item in told),
-            total_tokens=sum(item.total_tokens for item in told),
-        )
-
     def _failures(self) -> list[Failure]:
         """Give examples: the first of each batch, then the second of each, and so on."""
         turns = range(max((len(item.failures) for item in self.reports), default=0))
         found = [item.failures[turn] for turn in turns for item in self.reports if turn < len(item.failures)]
-        return found[:MOST_FAILURES]
+        return found[:MAX_FAILURES]

@@ -15,7 +15,7 @@ from llmbatch.kube.permissions import EVENTS, KUBERNETES_JOBS, PODS
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure import manifest, naming, state
 from llmbatch.transfer.pure.manifest import Owner
-from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, Plan, UploadPlan
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE, Plan, UploadPlan
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, TransferState, Working
 
@@ -41,9 +41,9 @@ class TransferJobs:
         """By the name that a Job would have today: its own, which another version of the operator has given it."""
 
     async def start(
-        self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec, plan: UploadPlan | CollectPlan
+        self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan
     ) -> Problem | None:
-        """Start the transfer Job; one that is there already is the same one."""
+        """Start the transfer Job; one that is there already is the same one. Answers why it can't be made."""
         try:
             await self.create(owner, job, gateway, plan)
         except ClusterError as error:

@@ -26,6 +26,7 @@ from llmbatch.settings import Settings
 from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure import naming
+from llmbatch.transfer.pure.destination import Destination
 from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner
 from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan, errors_path, foreign_path, part_path
 from llmbatch.transfer.pure.report import CollectReport, Problem, UploadReport
@@ -40,15 +41,6 @@ INLINE_WHOLE_SECONDS = 120.0
 """For a whole transfer in the operator, and for each megabyte of it another minute."""
 ROOM_FOR_KEYS = 2048
 """What a Secret's or ConfigMap's keys may take of its 1 MiB."""
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where results went, in words."""
-
-    location: str
-    errors_location: str
-    foreign_location: str
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Puts what was found out into a BatchJob's status."""
 
 from datetime import datetime
+from typing import Any
 
 from llmbatch.api.batch_status import MOST_REFUSED, Batch, RequestCounts, Submission
 from llmbatch.api.batchjob_status import BatchJobStatus, OutputStatus
@@ -8,6 +9,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import lifecycle
 from llmbatch.provider.pure import words
 from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.transfer.pure.destination import Destination
 from llmbatch.transfer.pure.report import CollectReport, Problem, UploadReport
 
 FULL_TEXT = (
@@ -199,37 +201,36 @@ def _counts(remote: RemoteBatch, old: RequestCounts | None) -> RequestCounts | N
     return RequestCounts(total=told.total or 0, completed=told.completed or 0, failed=told.failed or 0)
 
 
-def with_results(
-    status: BatchJobStatus,
-    report: CollectReport,
-    *,
-    location: str,
-    errors_location: str,
-    foreign_location: str = "",
-    now: datetime,
-) -> BatchJobStatus:
+def stored(report: CollectReport, now: datetime) -> dict[str, Any]:
+    """Give what a status says of stored results, wherever they are; nothing of what there isn't."""
+    return {
+        "bytes": report.bytes,
+        "requests": report.requests,
+        "sha256": report.sha256,
+        "errors_bytes": report.errors_bytes if report.errors_requests else None,
+        "errors_sha256": (report.errors_sha256 or None) if report.errors_requests else None,
+        "foreign_bytes": report.foreign_bytes or None,
+        "foreign_sha256": report.foreign_sha256 if report.foreign_bytes else None,
+        "stored_time": now,
+    }
+
+
+def with_results(status: BatchJobStatus, report: CollectReport, where: Destination, *, now: datetime) -> BatchJobStatus:
     """Record that the results are durably stored; the lines' own counts replace the provider's."""
-    stored = OutputStatus(
-        location=location,
-        errors_location=errors_location if report.errors_requests else None,
-        bytes=report.bytes,
-        requests=report.requests,
-        sha256=report.sha256,
-        errors_bytes=report.errors_bytes if report.errors_requests else None,
-        errors_sha256=(report.errors_sha256 or None) if report.errors_requests else None,
+    output = OutputStatus(
+        location=where.location,
+        errors_location=where.errors_location if report.errors_requests else None,
         missing_requests=report.missing or None,
         foreign_requests=report.foreign_requests or None,
-        foreign_location=foreign_location if report.foreign_bytes else None,
-        foreign_bytes=report.foreign_bytes or None,
-        foreign_sha256=report.foreign_sha256 if report.foreign_bytes else None,
-        stored_time=now,
+        foreign_location=where.foreign_location if report.foreign_bytes else None,
+        **stored(report, now),
     )
     waited = {"late_since": None, "looked_at": None}
     batches = [batch.model_copy(update=waited) for batch in status.batches]
     return status.model_copy(
         update={
             "batches": batches,
-            "output": stored,
+            "output": output,
             "request_counts": report.request_counts or status.request_counts,
             "usage": report.usage,
             "failures": report.failures,

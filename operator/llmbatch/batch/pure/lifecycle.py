@@ -85,16 +85,9 @@ for _before in (Phase.VALIDATING, Phase.IN_PROGRESS, Phase.FINALIZING, Phase.CAN
         if _after is not _before:
             TRANSITIONS[_before].setdefault(_after, "the provider says so")
 
-OF_A_BATCH = frozenset({
-    Phase.PENDING,
-    Phase.UPLOADING,
-    Phase.SUBMITTING,
-    Phase.VALIDATING,
-    Phase.IN_PROGRESS,
-    Phase.FINALIZING,
-    Phase.CANCELLING,
-    Phase.COLLECTING,
-})  # fmt: skip
+ORDER = (Phase.DELETING, *(phase for phase in TRANSITIONS if phase is not Phase.DELETING))
+"""From the least advanced to the most."""
+OF_A_BATCH = frozenset(TRANSITIONS) - TERMINAL - {Phase.CLEANING_UP, Phase.DELETING}
 """What a job with several batches goes through with each of them."""
 RUNNING = {
     "validating": Phase.VALIDATING,

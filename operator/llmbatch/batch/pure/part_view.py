@@ -17,13 +17,14 @@ from llmbatch.api.conditions import (
     SUBMITTED,
     Condition,
 )
-from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure import facts, lifecycle
 from llmbatch.batch.pure.facts import bare, batch_of, with_batch
+from llmbatch.common.text import cut
+from llmbatch.jsonl.results import MAX_FAILURES
 from llmbatch.transfer.pure.report import CollectReport
 
 MOST_SAID = 512
 """Characters of what is said of one of several batches: there may be a hundred of them in a status."""
-MOST_FAILURES = 10
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class PartView:
         if seen.holds(COMPLETE) or seen.holds(FAILED):
             batch = _thinned(batch)
         batches = [*whole.batches[: self.index], batch, *whole.batches[self.index + 1 :]]
-        failures = [*whole.failures, *(item for item in seen.failures if item not in whole.failures)][:MOST_FAILURES]
+        failures = [*whole.failures, *(item for item in seen.failures if item not in whole.failures)][:MAX_FAILURES]
         return whole.model_copy(update={"batches": batches, "failures": failures})
 
 
@@ -106,7 +107,7 @@ def _state(seen: BatchJobStatus) -> State | None:
         phase=seen.phase,
         status=ready.status,
         reason=ready.reason,
-        message=ready.message if len(ready.message) <= MOST_SAID else ready.message[: MOST_SAID - 1] + "…",
+        message=cut(ready.message, MOST_SAID),
         since_time=ready.last_transition_time,
     )
 
@@ -131,7 +132,7 @@ def _conditions(batch: Batch, generation: int | None) -> list[Condition]:
 
     said = (state.reason, state.message, state.since_time)
     made = [condition(READY, state.status, *said)]
-    if state.phase in (Phase.COMPLETE, Phase.FAILED):
+    if state.phase in lifecycle.TERMINAL:
         made.append(condition(COMPLETE if state.phase == Phase.COMPLETE else FAILED, "True", *said))
     if state.status != "True":
         made.append(condition(STALLED if state.status == "False" else RECONCILING, "True", *said))
@@ -149,27 +150,16 @@ def _conditions(batch: Batch, generation: int | None) -> list[Condition]:
 
 def with_refusal(status: BatchJobStatus, reason: str, message: str) -> BatchJobStatus:
     """Record of one of several parts that it has come to nothing: its requests are named among the failed ones."""
-    said = message if len(message) <= MOST_SAID else message[: MOST_SAID - 1] + "…"
-    told = {"refusal": Refusal(reason=reason, message=said), "submission": None}
+    told = {"refusal": Refusal(reason=reason, message=cut(message, MOST_SAID)), "submission": None}
     return with_batch(status, batch_of(status).model_copy(update=told))
 
 
 def with_part_results(status: BatchJobStatus, report: CollectReport, now: datetime) -> BatchJobStatus:
     """Record that the results of one of several parts are stored, by themselves."""
-    results = PartResults(
-        bytes=report.bytes,
-        requests=report.requests,
-        sha256=report.sha256,
-        errors_bytes=report.errors_bytes if report.errors_requests else None,
-        errors_sha256=(report.errors_sha256 or None) if report.errors_requests else None,
-        foreign_bytes=report.foreign_bytes or None,
-        foreign_sha256=report.foreign_sha256 if report.foreign_bytes else None,
-        usage=report.usage,
-        stored_time=now,
-    )
+    results = PartResults(usage=report.usage, **facts.stored(report, now))
     counted = with_part_counts(batch_of(status), report)
     waited = {"late_since": None, "looked_at": None}
-    failures = [*status.failures, *report.failures][:MOST_FAILURES]
+    failures = [*status.failures, *report.failures][:MAX_FAILURES]
     stored = counted.model_copy(update={"results": results, **waited})
     return with_batch(status, stored).model_copy(update={"failures": failures, "output": _of_part(status, stored)})
 

@@ -188,19 +188,22 @@ class Actor:
         )
         report, destination = collected.report, collected.destination
         if report.problem is not None or destination is None:
-            status = observation.status
-            if report.problem is not None and late.concerns(report.problem, observation.stage):
-                status = late.noted(status, observation.now)
-            return await self._after_transfer(client, status, report.problem, Operation.RESULTS)
+            return await self.not_collected(seen, report.problem)
         status = facts.with_results(
             observation.status,
             report,
-            location=destination.location,
-            errors_location=destination.errors_location,
-            foreign_location=destination.foreign_location,
+            destination,
             now=observation.now,
         )
         return Outcome(status, after=0.0)
+
+    async def not_collected(self, seen: Seen, problem: Problem | None) -> Outcome:
+        """Say what keeps a batch's results from being stored."""
+        observation = seen.observation
+        status = observation.status
+        if problem is not None and late.concerns(problem, observation.stage):
+            status = late.noted(status, observation.now)
+        return await self._after_transfer(_client(seen), status, problem, Operation.RESULTS)
 
     async def _after_transfer(
         self, client: Client, status: BatchJobStatus, problem: Problem | None, operation: Operation

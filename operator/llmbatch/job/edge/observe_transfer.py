@@ -97,9 +97,7 @@ class TransferObserver:
                 status = facts.with_results(
                     seen.stored,
                     report,
-                    location=where.location,
-                    errors_location=where.errors_location,
-                    foreign_location=where.foreign_location,
+                    where,
                     now=now,
                 )
                 return seen.found(status=status)

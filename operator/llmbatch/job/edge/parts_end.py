@@ -13,12 +13,10 @@ from llmbatch.job.edge.ending import ending_of_pass
 from llmbatch.job.pure import parts
 from llmbatch.job.pure.decide_deletion import kept_output
 from llmbatch.job.pure.trouble import ending_of, placed
-from llmbatch.kube.client import ClusterError
 from llmbatch.transfer.pure.manifest import OUTPUT_ROOT
-from llmbatch.transfer.pure.plan import MergePlan
+from llmbatch.transfer.pure.plan import MergePlan, parts_folder
 from llmbatch.transfer.pure.report import MergeReport, Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, Working
-from llmbatch.transfers.transfer_jobs import REFUSED
 from llmbatch.transfers.transfers import volume_destination
 
 TOGETHER = Wait(
@@ -64,9 +62,7 @@ class PartsEnd:
         status = facts.with_results(
             job.stored,
             parts.merged(job.stored, report),
-            location=where.location,
-            errors_location=where.errors_location,
-            foreign_location=where.foreign_location,
+            where,
             now=job.observation.now,
         )
         return Outcome(status), Wait(
@@ -79,7 +75,7 @@ class PartsEnd:
         outcome = Outcome(job.stored)
         match await jobs.state(job.owner, observation.spec, None, plan):
             case None:
-                problem = await self._start(job, plan)
+                problem = await jobs.start(job.owner, observation.spec, None, plan)
                 outcome = replace(outcome, problem=problem)
                 return None, outcome, at_work if problem is None else ending_of(problem, observation, costly=True)
             case Working(told):
@@ -96,15 +92,6 @@ class PartsEnd:
                 told = placed(told, observation.spec, uploads=False)
                 return None, outcome, ending_of(told, observation, costly=True)
         raise AssertionError("all states are named")
-
-    async def _start(self, job: Seen, plan: MergePlan) -> Problem | None:
-        try:
-            await self.actor.transfers.jobs.create(job.owner, job.observation.spec, None, plan)
-        except ClusterError as error:
-            if error.status not in REFUSED:
-                raise
-            return Problem(reason=Reason.TRANSFER_REFUSED, message=f"The transfer Job can't be made: {error}")
-        return None
 
     async def _finish(self, job: Seen) -> tuple[Outcome, Ending]:
         outcome = await self.actor.act(job, parts.verdict(job.stored))
@@ -131,7 +118,7 @@ def _kept_parts(job: Seen) -> str:
     count = sum(batch.results is not None for batch in stored.batches)
     if volume is None or stored.output is not None or not count:
         return ""
-    folder = parts.merge_plan(stored, stored.uid or job.owner.uid, volume.path, "", by_completion=False).folder
+    folder = parts_folder(stored.uid or job.owner.uid)
     return (
         f"persistentvolumeclaim/{volume.claim_name} folder {folder} beside {volume.path}: the results of {count} parts"
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure import facts, late, part_view
+from llmbatch.batch.pure import facts, part_view
 from llmbatch.batch.pure.decision import (
     BeginAnew,
     Collect,
@@ -24,7 +24,6 @@ from llmbatch.batch.pure.decision import (
 )
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import Stage
-from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.ending import ending_of_pass
 from llmbatch.job.edge.observe import Observer
@@ -196,32 +195,23 @@ class PartsPass:
         )
         where, problem = collected.destination, collected.report.problem
         if problem is not None or where is None:
-            return self._not_collected(job, found, collected)
+            return await self._not_collected(job, found, collected)
         status = facts.with_results(
             job.stored,
             collected.report,
-            location=where.location,
-            errors_location=where.errors_location,
-            foreign_location=where.foreign_location,
+            where,
             now=observation.now,
         )
         message = "The results are stored; the remote files are next."
         return Outcome(parts.with_counts(status, collected.parts)), Wait(Reason.CLEANING_UP, message)
 
-    def _not_collected(self, job: Seen, found: list[Part], collected: Collected) -> tuple[Outcome, Ending]:
+    async def _not_collected(self, job: Seen, found: list[Part], collected: Collected) -> tuple[Outcome, Ending]:
         """Say of the batch at which it ended what is in the way."""
-        problem, at = collected.report.problem, max(0, len(collected.parts) - 1)
+        at = max(0, len(collected.parts) - 1)
         part = next((item for item in found if item.batch.part == at), found[0])
-        client, observation = part.seen.client, part.seen.observation
-        status = observation.status
-        if problem is not None and client is not None:
-            seconds = client.pace.slow_down(Operation.RESULTS, problem.retry_after_seconds)
-            problem = problem.model_copy(update={"retry_after_seconds": seconds})
-        if problem is not None and late.concerns(problem, observation.stage):
-            status = late.noted(status, observation.now)
         for other in found:
             other.ending = ENDED
-        part.take(Outcome(status, problem, after=5.0))
+        part.take(await self.actor.not_collected(part.seen, collected.report.problem))
         return self._told(job, found)
 
     async def _delete(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:

@@ -17,7 +17,7 @@ from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.decision import Ending, Stalled
 from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.common.patch import merge_patch
-from llmbatch.job.pure import next_status, parts
+from llmbatch.job.pure import next_status
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import JOBS
@@ -66,7 +66,6 @@ class Publisher:
         patch = merge_patch(seen.raw.get("status") or {}, after.dump())
         if not patch:
             return
-        active = _activity(before), _activity(after)
         try:
             with crash.around(crash.Effect.WRITE_STATUS):
                 written = await self._write(seen, patch, outcome.version, after)
@@ -81,7 +80,7 @@ class Publisher:
         self.metrics.recorded(before, after)
         self.metrics.duplicates.inc(outcome.duplicates)
         self._tell(subject, before, after)
-        if active[0] != active[1]:
+        if active_batches(seen.raw) != active_batches(written):
             # The gateway's status shows how many batches are active.
             await self.queue.add(Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name))
 
@@ -191,10 +190,3 @@ PROGRESS = frozenset({
     Reason.TRANSFER_PENDING,
     Reason.WAITING_FOR_SLOT,
 })  # fmt: skip
-
-
-def _activity(status: BatchJobStatus) -> int:
-    """Count the places of its gateway that a job takes."""
-    if parts.is_split(status):
-        return active_batches({"status": status.dump()})
-    return stage_of(status) in (Stage.BATCH, Stage.ANSWER)

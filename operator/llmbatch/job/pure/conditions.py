@@ -18,6 +18,7 @@ from llmbatch.api.conditions import (
 )
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Done, Ending, Finish, Stalled, Wait
+from llmbatch.common.text import cut
 from llmbatch.job.pure import parts, steady
 
 Status = Literal["True", "False", "Unknown"]
@@ -131,5 +132,5 @@ def _condition(before: BatchJobStatus, kind: str, said: Stated, generation: int,
         observed_generation=generation,
         last_transition_time=now if changed or old is None else old.last_transition_time,
         reason=str(reason),
-        message=message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…",
+        message=cut(message, MESSAGE_LIMIT),
     )

@@ -5,30 +5,13 @@ from typing import Any
 
 from llmbatch.api.batch_status import Batch, RequestCounts, Source, Usage
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
-from llmbatch.api.conditions import COMPLETE, FAILED
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure import lifecycle
 from llmbatch.batch.pure.decision import Ending, Finish, Stalled, Wait
 from llmbatch.batch.pure.part_view import PartView, with_part_counts
 from llmbatch.jsonl.cut import Cut
 from llmbatch.transfer.pure.plan import MergePlan, StoredPart, parts_folder
 from llmbatch.transfer.pure.report import CollectReport, MergeReport, UploadReport
-
-ENDED = frozenset({Phase.COMPLETE, Phase.FAILED})
-# The least advanced of several batches says where the job is.
-ORDER = (
-    Phase.DELETING,
-    Phase.PENDING,
-    Phase.UPLOADING,
-    Phase.SUBMITTING,
-    Phase.VALIDATING,
-    Phase.IN_PROGRESS,
-    Phase.FINALIZING,
-    Phase.CANCELLING,
-    Phase.COLLECTING,
-    Phase.CLEANING_UP,
-    Phase.COMPLETE,
-    Phase.FAILED,
-)
 
 
 def with_cuts(status: BatchJobStatus, report: UploadReport, cuts: Iterable[Cut]) -> BatchJobStatus:
@@ -86,15 +69,7 @@ def merge_plan(status: BatchJobStatus, uid: str, path: str, root: str, *, by_com
     if by_completion:
         order = sorted(order, key=lambda batch: (batch.completed_at is None, batch.completed_at, batch.part))
     stored = [
-        StoredPart(
-            part=batch.part or 0,
-            bytes=batch.results.bytes,
-            sha256=batch.results.sha256,
-            errors_bytes=batch.results.errors_bytes,
-            errors_sha256=batch.results.errors_sha256,
-            foreign_bytes=batch.results.foreign_bytes,
-            foreign_sha256=batch.results.foreign_sha256,
-        )
+        StoredPart(part=batch.part or 0, **batch.results.model_dump(include=StoredPart.model_fields.keys() - {"part"}))
         for batch in order
         if batch.results is not None
     ]
@@ -104,12 +79,6 @@ def merge_plan(status: BatchJobStatus, uid: str, path: str, root: str, *, by_com
 def merged(status: BatchJobStatus, report: MergeReport) -> CollectReport:
     """Report on results that were put together as if they were one batch's."""
     found = [batch.results for batch in status.batches if batch.results is not None]
-    used = [item.usage for item in found if item.usage is not None]
-    usage = Usage(
-        input_tokens=sum(item.input_tokens for item in used),
-        output_tokens=sum(item.output_tokens for item in used),
-        total_tokens=sum(item.total_tokens for item in used),
-    )
     total = counts(status)
     return CollectReport(
         bytes=report.bytes,
@@ -122,7 +91,7 @@ def merged(status: BatchJobStatus, report: MergeReport) -> CollectReport:
         foreign_bytes=report.foreign_bytes,
         foreign_sha256=report.foreign_sha256,
         request_counts=total,
-        usage=usage if used else None,
+        usage=Usage.sum(item.usage for item in found),
         failures=status.failures,
         missing=sum(batch.missing_requests or 0 for batch in status.batches),
     )
@@ -135,7 +104,7 @@ def views(status: BatchJobStatus) -> list[PartView]:
 
 def has_ended(batch: Batch) -> bool:
     """Tell whether nothing is left to do for a batch."""
-    return batch.state is not None and batch.state.phase in ENDED
+    return batch.state is not None and batch.state.phase in lifecycle.TERMINAL
 
 
 def counts(status: BatchJobStatus) -> RequestCounts:
@@ -151,8 +120,8 @@ def counts(status: BatchJobStatus) -> RequestCounts:
 def phase(status: BatchJobStatus) -> Phase:
     """Give the phase of the least advanced batch."""
     found = [Phase(batch.state.phase) for batch in status.batches if batch.state is not None]
-    least = min(found, key=ORDER.index, default=Phase.PENDING)
-    return Phase.COLLECTING if least in ENDED else least
+    least = min(found, key=lifecycle.ORDER.index, default=Phase.PENDING)
+    return Phase.COLLECTING if least in lifecycle.TERMINAL else least
 
 
 def ending(endings: list[tuple[Batch, Ending]]) -> Wait | Stalled:
@@ -169,7 +138,7 @@ def ending(endings: list[tuple[Batch, Ending]]) -> Wait | Stalled:
 
 
 def _rank(batch: Batch) -> int:
-    return ORDER.index(Phase(batch.state.phase)) if batch.state is not None else 0
+    return lifecycle.ORDER.index(Phase(batch.state.phase)) if batch.state is not None else 0
 
 
 def _soonest(waits: Iterable[float | None]) -> float | None:
@@ -197,8 +166,3 @@ def verdict(status: BatchJobStatus) -> Finish:
     return Finish(
         Reason.SUCCEEDED, f"All {total.total} requests succeeded, in {status.parts} parts.", complete=output is not None
     )
-
-
-def is_over(status: BatchJobStatus) -> bool:
-    """Tell whether a job has its verdict."""
-    return status.holds(COMPLETE) or status.holds(FAILED)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, MOST_KEY, BatchJobSpec, Output
 from llmbatch.transfer.pure.plan import errors_path, foreign_path
@@ -14,6 +15,15 @@ LEAST_RESULT_BYTES = {"embeddings": 2500}
 """By the last word of the endpoint: a result line is hardly ever smaller."""
 LEAST_BYTES = 250
 """The same, of all other endpoints."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where results went, in words."""
+
+    location: str
+    errors_location: str
+    foreign_location: str
 
 
 def flaw(spec: BatchJobSpec) -> str | None:
