@@ -262,9 +262,10 @@ async def test_a_deleted_job_cancels_the_repeat_of_its_batch_too(
     await operator.until_gone()
     kong.advance(60)
     assert set(states(kong).values()) == {"cancelled"}
-    # A call whose answer is late is made again, which changes nothing.
     assert set(cancels(kong)) == set(states(kong))
     assert len(states(kong)) == 2
+    # A pass that began before the watch told of the deletion is given up once, perhaps after it has cancelled the batch.
+    assert len(cancels(kong)) in (2, 3)
     assert all(file["deleted"] for file in kong.files())
 
 
