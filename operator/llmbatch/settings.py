@@ -37,6 +37,8 @@ class Settings(BaseModel):
     cleanup_timeout_seconds: float = Field(300, gt=0)
     stall_after_seconds: float = Field(120, ge=0)
     """How long what often passes by itself (a missing Secret, a pod that no node takes yet) is Reconciling before it is Stalled."""
+    request_retry_seconds: float = Field(60, gt=0)
+    """Before requests that failed in a way that may pass are sent again; it doubles with each attempt."""
     ca_file: str = ""
     """File with PEM certificates of authorities that are trusted besides the system's, here and in transfer pods."""
     lease_name: str = "llmbatch"

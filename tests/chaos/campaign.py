@@ -31,6 +31,7 @@ VALUES = {
     "leaderElection.retrySeconds": "1",
     "operator.settleSeconds": "5",
     "operator.recheckSeconds": "1",
+    "operator.requestRetrySeconds": "1",
     # Long: a deletion that ran out of time because nobody was alive to clean up is no fault.
     "operator.cleanupTimeoutSeconds": "300",
 }

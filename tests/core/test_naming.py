@@ -49,6 +49,6 @@ def test_what_may_change_while_a_job_is_at_work_gives_it_no_other_name(
 
 
 def test_a_batch_tells_whose_it_is() -> None:
-    assert naming.upload_filename("u", 0, 2) == "u-0-2.jsonl"
-    metadata = naming.batch_metadata("u", 0, 2, {"team": "a", "llmbatch_uid": "forged"})
+    assert naming.upload_filename("u", "0", 2) == "u-0-2.jsonl"
+    metadata = naming.batch_metadata("u", "0", 2, {"team": "a", "llmbatch_uid": "forged"})
     assert metadata == {"team": "a", "llmbatch_uid": "u", "llmbatch_part": "0", "llmbatch_attempt": "2"}

@@ -62,7 +62,7 @@ def remote(created: datetime | None = build.NOW, **given: Any) -> RemoteBatch:
     ],
 )
 def test_which_batch_is_ours(batch: RemoteBatch, ours: bool) -> None:
-    assert matches(batch, "file-in", build.UID, 0, horizon(build.NOW)) == ours
+    assert matches(batch, "file-in", build.UID, "0", horizon(build.NOW)) == ours
 
 
 def test_of_a_job_whose_parts_are_not_known_every_part_is_ours() -> None:
@@ -71,7 +71,7 @@ def test_of_a_job_whose_parts_are_not_known_every_part_is_ours() -> None:
 
 
 def test_without_a_file_only_the_uid_counts() -> None:
-    assert not matches(remote(), None, build.UID, 0, horizon(build.NOW))
+    assert not matches(remote(), None, build.UID, "0", horizon(build.NOW))
 
 
 TEN = list(range(10))

@@ -15,6 +15,7 @@ from tests.emulator.config import Config
 from tests.emulator.faults import Faults
 from tests.emulator.records import BatchRecord, FileRecord
 from tests.emulator.store import Store
+from tests.emulator.tries import Tries
 
 DEFAULT = "default"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -31,6 +32,7 @@ class Instance:
         self.config, self._clock_offset = self.store.settings() or (Config(), 0.0)
         self.files: dict[str, FileRecord] = {record.id: record for record in self.store.files()}
         self.batches: dict[str, BatchRecord] = {record.id: record for record in self.store.batches()}
+        self.tries = Tries(self.store.tries)
 
     def now(self) -> float:
         return time.time() + self._clock_offset + self.config.clock_offset_seconds
@@ -47,6 +49,7 @@ class Instance:
         self.store.clear()
         self.files, self.batches = {}, {}
         self.calls, self.faults = Calls(), Faults()
+        self.tries = Tries(self.store.tries)
         self.locks.clear()
         self._clock_offset = 0.0
         self.configure(config)

@@ -8,7 +8,7 @@ import re
 _MARKER = re.compile(
     r"--(?:status-(?P<status>\d+)|large-(?P<large>\d+)"
     r"|(?P<word>content-filter|filtered-completion|missing|duplicate|malformed|expired|cancelled|echo"
-    r"|stranger|trimmed|twice))"
+    r"|stranger|trimmed|twice))(?:-times-(?P<times>\d+))?"
 )
 
 
@@ -17,6 +17,7 @@ class Marker:
     status: int | None = None
     large_bytes: int | None = None
     word: str | None = None
+    times: int | None = None  # so often, in one batch after the other; then it succeeds
 
     @property
     def fails(self) -> bool:
@@ -30,7 +31,10 @@ PLAIN = Marker()
 def of(custom_id: object) -> Marker:
     if not isinstance(custom_id, str) or (found := _MARKER.search(custom_id)) is None:
         return PLAIN
-    status, large, word = found.group("status", "large", "word")
+    status, large, word, times = found.group("status", "large", "word", "times")
     return Marker(
-        status=None if status is None else int(status), large_bytes=None if large is None else int(large), word=word
+        status=None if status is None else int(status),
+        large_bytes=None if large is None else int(large),
+        word=word,
+        times=None if times is None else int(times),
     )

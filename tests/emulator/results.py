@@ -15,6 +15,7 @@ from tests.emulator import completions, markers, texts
 from tests.emulator.config import Config
 from tests.emulator.markers import Marker
 from tests.emulator.records import BatchRecord
+from tests.emulator.tries import Tries
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)  # json.dumps would make one for every line
 
@@ -53,7 +54,9 @@ class Line:
     output_tokens: int = 0
 
 
-def write(source: Path, targets: Targets, batch: BatchRecord, config: Config, created: int) -> Written:
+def write(
+    source: Path, targets: Targets, batch: BatchRecord, config: Config, created: int, tries: Tries
+) -> Written:
     """The first `batch.done` lines of the order were processed; what becomes of the rest depends on how it ended."""
     written = Written()
     maker = _Maker(batch, config, created)
@@ -69,13 +72,14 @@ def write(source: Path, targets: Targets, batch: BatchRecord, config: Config, cr
             for position, index in enumerate(order):
                 content.seek(starts[index])
                 request = json.loads(content.readline())
+                passes = position < done and tries.passes(request["custom_id"], batch.id)
                 if position < done:
-                    line = maker.line(request, index)
+                    line = maker.line(request, index, passes=passes)
                 elif unprocessed is not None:
                     line = maker.never_ran(request, unprocessed, index)
                 else:
                     continue
-                _put(line, _fate(request, index, config), good if line.ok else bad, written)
+                _put(line, None if passes else _fate(request, index, config), good if line.ok else bad, written)
         written.output_bytes, written.error_bytes = good.tell(), bad.tell()
     return written
 
@@ -147,8 +151,8 @@ class _Maker:
         self._config = config
         self._created = created
 
-    def line(self, request: dict[str, Any], index: int) -> Line:
-        marker = markers.of(request["custom_id"])
+    def line(self, request: dict[str, Any], index: int, *, passes: bool) -> Line:
+        marker = markers.PLAIN if passes else markers.of(request["custom_id"])
         token = self._token(index)
         if marker.word in ("expired", "cancelled"):
             return self.never_ran(request, f"batch_{marker.word}", index)

@@ -25,6 +25,7 @@ class Store:
         self._batches = folder / "batches"
         self._uploads = folder / "uploads"
         self._settings = folder / "instance.json"
+        self.tries = folder / "tries.json"
 
     def open(self) -> None:
         for folder in (self._contents, self._files, self._batches):

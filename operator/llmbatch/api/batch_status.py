@@ -17,6 +17,10 @@ class RequestCounts(Model):
     total: int = Field(description="Requests in the input.")
     completed: int = Field(description="Requests that succeeded (status_code 200 and no error).")
     failed: int = Field(description="Requests that failed; one without a result line counts as failed.")
+    retried: int | None = Field(
+        None,
+        description="Requests that were sent again at least once, see spec.backoffLimitPerRequest; absent without any.",
+    )
 
 
 class UploadTries(Model):
@@ -111,11 +115,31 @@ class Refusal(Model):
     message: str = Field(max_length=512, description="Why, for a person.")
 
 
-class Batch(Model):
-    """A batch at the provider: one attempt at one part of the input."""
+class Unfinished(Model):
+    """Requests of a batch that failed in a way that may pass, as spec.requestFailurePolicy says."""
 
-    part: int | None = Field(None, description="Number of the part of the input, from 0.")
+    requests: int = Field(description="How many they are.")
+    missing: int | None = Field(None, description="Of them, those without a result line that can be read.")
+    bytes: int = Field(0, description="Size of their lines of the input, in bytes.")
+    crc32: str = Field("", description="CRC-32 of these lines in hexadecimal.")
+    since_time: Time = Field(description="Since when they are known; the delay before the next attempt begins then.")
+
+
+class Batch(Model):
+    """A batch at the provider: one attempt at one part of the input, or at what is unfinished of several."""
+
+    part: int | None = Field(
+        None, description="Number of the part of the input, from 0; the first of them, of several."
+    )
     attempt: int | None = Field(None, description="Number of the attempt at the part's requests, from 1.")
+    parts: list[int] = Field(
+        default=[], description="From the second attempt on: the parts whose unfinished requests it sends again."
+    )
+    unfinished: Unfinished | None = Field(
+        None,
+        description="Requests that failed in a way that may pass; present once its results were looked at, of a job with"
+        " backoffLimitPerRequest or requestFailurePolicy.",
+    )
 
     first_request: int | None = Field(None, description="Number of the part's first request in the input, from 0.")
     requests: int | None = Field(None, description="Requests of the batch.")
@@ -165,6 +189,16 @@ class Batch(Model):
         None, description="Since when results are waited for that the ended batch owes; absent once they are stored."
     )
     looked_at: Time | None = Field(None, description="When they were last looked for; the delays grow.")
+
+    @property
+    def label(self) -> str:
+        """Name the batch among those of its job: by its part, and from the second attempt on by that too."""
+        return f"{self.part or 0}" if (self.attempt or 1) == 1 else f"{self.part or 0}.{self.attempt}"
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Tell whether its job has parts, though perhaps only one."""
+        return self.source is not None or (self.attempt or 1) > 1
 
 
 class Summary(Model):

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from llmbatch.api.base import JsonDict, Key, Model, Name
 from llmbatch.api.deletion import DeletionPolicy
+from llmbatch.api.request_policy import MOST_RETRIES, RequestFailurePolicy, SuccessPolicy
 from llmbatch.api.transfer import Transfer
 
 MAX_OBJECT_BYTES = 1_048_576
@@ -117,13 +118,21 @@ def _elsewhere(place: str, *parts: str) -> tuple[str, str]:
     return f"{given} || {differ}", f"spec.output.{place} must not be what spec.input names: it would be overwritten"
 
 
+def _fixed(name: str) -> tuple[str, str]:
+    """Make the rule that keeps an optional field as it is; a rule of the field's own would not see it come and go."""
+    same = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
+    return same, f"spec.{name} is immutable: make a new BatchJob instead"
+
+
 class BatchJobSpec(Model):
     """What is to be done. What costs money (gateway, endpoint, input, model) can't change once the job exists."""
 
     rules = (
+        *(_fixed(name) for name in ("model", "requestFailurePolicy", "successPolicy")),
         (
-            "has(self.model) == has(oldSelf.model) && (!has(self.model) || self.model == oldSelf.model)",
-            "spec.model is immutable: make a new BatchJob instead",
+            "!has(self.requestFailurePolicy) || !self.requestFailurePolicy.rules.exists(rule, rule.action == 'Retry') ||"
+            " (has(self.backoffLimitPerRequest) && self.backoffLimitPerRequest > 0)",
+            "a rule of spec.requestFailurePolicy says Retry: set spec.backoffLimitPerRequest to 1 or more",
         ),
         *(_elsewhere(place, *parts) for place, *parts in PLACES),
     )
@@ -178,6 +187,21 @@ class BatchJobSpec(Model):
         description="Batches of this job that may be at the provider at one time, when its input is split; 0: as many as the"
         " gateway's limits allow.",
     )
+    backoff_limit_per_request: int = Field(
+        0,
+        ge=0,
+        le=MOST_RETRIES,
+        description="Further attempts at a request that failed in a way that may pass, see requestFailurePolicy: such requests"
+        " are sent again together, in a batch of their own, after 60 seconds, doubling with each attempt, at most an hour. Immutable.",
+        json_schema_extra=IMMUTABLE,
+    )
+    request_failure_policy: RequestFailurePolicy | None = Field(
+        None, description="Which failed requests are tried again, which are not, and which end the job. Immutable."
+    )
+    success_policy: SuccessPolicy | None = Field(
+        None,
+        description="How many requests must succeed; absent: one. Immutable.",
+    )
     remote_files: Literal["Delete", "Retain"] = Field(
         "Delete", description="What becomes of the provider's files (input, output, error) once the results are stored."
     )
@@ -190,3 +214,8 @@ class BatchJobSpec(Model):
     def uses_volume(self) -> bool:
         """Tell whether data is moved by transfer Jobs."""
         return self.input.persistent_volume_claim is not None or self.output.persistent_volume_claim is not None
+
+    @property
+    def judges_requests(self) -> bool:
+        """Tell whether failed requests decide about more than their own place among the results."""
+        return self.backoff_limit_per_request > 0 or self.request_failure_policy is not None

@@ -88,6 +88,15 @@ class Trouble(Model):
     since_time: Time = Field(description="Since when it has been in the way.")
 
 
+class Stopped(Model):
+    """Why nothing more is sent: a request failed in a way for which spec.requestFailurePolicy says FailJob."""
+
+    custom_id: str = Field(alias="customID", description="The first such request's custom_id.")
+    code: str = Field(description="The provider's error code, or the HTTP status of the request.")
+    part: int = Field(description="The part of the input that it is in.")
+    time: Time = Field(description="When it was found.")
+
+
 class BatchJobStatus(Model):
     """What the operator has done and found out."""
 
@@ -103,9 +112,17 @@ class BatchJobStatus(Model):
     start_time: Time | None = Field(None, description="When the operator first worked on the job.")
     completion_time: Time | None = Field(None, description="When the job ended, well or not.")
     input: InputStatus | None = Field(None, description="The input as it was sent.")
-    parts: int | None = Field(None, description="Parts that the input was cut into; absent when it is one.")
+    parts: int | None = Field(
+        None,
+        description="Parts that the input was cut into; absent when it is one, unless single requests are judged (backoffLimitPerRequest, requestFailurePolicy).",
+    )
     batches: list[Batch] = Field(
-        default=[], max_length=512, description="The provider's batches, one per part of the input."
+        default=[],
+        max_length=1024,
+        description="The provider's batches: one per part of the input, then those that send unfinished requests again.",
+    )
+    stopped: Stopped | None = Field(
+        None, description="Present once a request failed in a way for which spec.requestFailurePolicy says FailJob."
     )
     usage: Usage | None = Field(None, description="Tokens used, summed over the answers.")
     output: OutputStatus | None = Field(None, description="The results as they were stored.")

@@ -39,7 +39,7 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
         if len(options) == 1:
             return _structural({**options[0], **rest}, definitions)
-        # The one union in the API is a quantity: 1 or "100m".
+        # The unions in the API are quantities, 1 or "100m", and percentages.
         return {**_kept(rest), "x-kubernetes-int-or-string": True}
     if "const" in schema:
         schema = {**schema, "type": "string", "enum": [schema["const"]]}

@@ -37,6 +37,9 @@ class Reason(StrEnum):
     WAITING_FOR_SLOT = "WaitingForSlot"
     """The gateway's maxActiveBatches is reached; the job goes on when another one ends."""
 
+    WAITING_TO_RETRY = "WaitingToRetry"
+    """Requests failed in a way that may pass; they are sent again after a delay, see spec.backoffLimitPerRequest."""
+
     # --- input -----------------------------------------------------------------------------------------------------
     INPUT_VALID = "InputValid"
     """Every line of the input was checked; the input has been uploaded."""
@@ -153,6 +156,10 @@ class Reason(StrEnum):
     """The batch completed, some requests succeeded and some failed; both are stored. Terminal."""
     ALL_REQUESTS_FAILED = "AllRequestsFailed"
     """The batch ended and no request succeeded. Terminal."""
+    SUCCESS_POLICY_NOT_MET = "SuccessPolicyNotMet"
+    """Fewer requests succeeded than spec.successPolicy asks for; those that did are stored. Terminal."""
+    REQUEST_FAILURE_POLICY = "RequestFailurePolicy"
+    """A request failed in a way for which spec.requestFailurePolicy says FailJob; what was answered is stored. Terminal."""
     BATCH_FAILED = "BatchFailed"
     """The provider refused the batch, for example in its own validation. Terminal."""
     BATCH_EXPIRED = "BatchExpired"

@@ -22,7 +22,7 @@ class FirstLines:
 
     def first(self, custom_id: str, line: int) -> int:
         """Give the line on which a custom_id was first; that given, from 1, when it is new."""
-        key = int.from_bytes(blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+        key = _key(custom_id)
         slot = self._slot(key)
         if known := self._lines[slot]:
             return known
@@ -31,6 +31,10 @@ class FirstLines:
         if self._count > _FULL * len(self._keys):
             self._grow()
         return line
+
+    def find(self, custom_id: str) -> int:
+        """Give the line on which a custom_id was first; 0 when it is new."""
+        return self._lines[self._slot(_key(custom_id))]
 
     def _slot(self, key: int) -> int:
         """Find the slot of a key, or the free one that it is to have."""
@@ -52,3 +56,7 @@ class FirstLines:
             if line:
                 slot = self._slot(key)
                 self._keys[slot], self._lines[slot] = key, line
+
+
+def _key(custom_id: str) -> int:
+    return int.from_bytes(blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=8).digest())

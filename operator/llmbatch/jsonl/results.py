@@ -46,6 +46,7 @@ class ResultLine:
     code: str = ""  # empty when succeeded
     message: str = ""
     usage: tuple[int, int, int] | None = None  # input, output, total tokens
+    status: int | None = None  # the answer's HTTP status, of a failed request that has one
 
 
 UNREADABLE = ResultLine(None, succeeded=False, code=MALFORMED, message="the result line can't be read")
@@ -78,7 +79,7 @@ def judge(line: bytes | bytearray, *, long: int = LONG_LINE) -> ResultLine:
     long_answer = len(line) > long and bool(set(answer) - {"usage"})
     if long_answer or (answer and repeats(message, answer)):
         message = QUOTES_ANSWER
-    return ResultLine(custom_id, succeeded=False, code=code, message=message)
+    return ResultLine(custom_id, succeeded=False, code=code, message=message, status=_status(status))
 
 
 def missing_line(custom_id: str) -> bytes:
@@ -212,6 +213,16 @@ def _tokens(usage: dict[str, Any], *names: str) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOKENS:
             return value
     return 0
+
+
+def _status(status: object) -> int | None:
+    if isinstance(status, bool):
+        return None
+    if isinstance(status, int):
+        return status
+    return (
+        int(status) if isinstance(status, str) and status.isascii() and status.isdigit() and len(status) < 4 else None
+    )
 
 
 def _reason(error: object, status: object) -> tuple[str, str]:

@@ -102,6 +102,7 @@ class Runtime:
             settings.recheck_seconds,
             settings.cleanup_timeout_seconds,
             settings.stall_after_seconds,
+            settings.request_retry_seconds,
         )
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)

@@ -35,7 +35,7 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
     """
     uid, input_file_id, refused = seen.status_uid, seen.batch.input_file_id, seen.batch.refused_ids
     # Whether a job that has lost its status had several is not known.
-    part = seen.part if seen.batch.source is not None else None
+    part = seen.batch.label if seen.batch.is_one_of_several else None
     found: dict[str, RemoteBatch] = {}
     following = Following(oldest, MOST_PAGES)
     unusable, goes_on = False, True

@@ -105,7 +105,7 @@ class Submitter:
             observation.spec.endpoint,
             observation.spec.completion_window,
             naming.batch_metadata(
-                observation.uid, observation.part, attempt, observation.spec.metadata, parts=seen.whole.parts
+                observation.uid, observation.batch.label, attempt, observation.spec.metadata, parts=seen.whole.parts
             ),
             lambda: self.stopwatch.since(began) <= FENCE_SECONDS + CONNECT_SECONDS and self.leads(),
         )

@@ -31,7 +31,7 @@ def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
 def bare(batch: Batch, **told: object) -> Batch:
     """Give an entry without what is known of its file and its batch: what it is for, and what was begun for it."""
     kept = (
-        *("part", "attempt", "first_request", "requests", "bytes", "sha256", "source"),
+        *("part", "attempt", "parts", "first_request", "requests", "bytes", "sha256", "source"),
         *("refusal", "state", "create_calls"),
     )
     return Batch(**{name: getattr(batch, name) for name in kept}).model_copy(update=told)
@@ -48,7 +48,7 @@ def with_upload(status: BatchJobStatus, report: UploadReport, now: datetime | No
         old,
         part=old.part or 0,
         attempt=old.attempt or 1,
-        first_request=old.first_request or 0,
+        first_request=None if old.parts else old.first_request or 0,
         requests=sent.requests if sent is not None else old.requests,
         bytes=sent.bytes if sent is not None else old.bytes,
         input_file_id=report.file_id,
@@ -186,7 +186,7 @@ def with_other(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> Ba
 def recorded(status: BatchJobStatus, now: datetime) -> BatchJobStatus:
     """Record when a batch's id came to be known, by our clock; of a job with one batch, its condition tells."""
     batch = batch_of(status)
-    return _told(status, recorded_time=batch.recorded_time or now) if batch.source is not None else status
+    return _told(status, recorded_time=batch.recorded_time or now) if batch.is_one_of_several else status
 
 
 def checked(status: BatchJobStatus, moment: datetime | None) -> BatchJobStatus:

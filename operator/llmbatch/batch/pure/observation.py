@@ -39,6 +39,9 @@ class Limits:
     stall_after_seconds: float = 120.0
     """How long what often passes by itself may last before a person is asked."""
 
+    retry_seconds: float = 60.0
+    """Before requests that failed in a way that may pass are sent again; it doubles with each attempt."""
+
     @property
     def late_seconds(self) -> float:
         """How long results that an ended batch owes are waited for: five minutes, with recheck_seconds as it is."""
@@ -118,11 +121,6 @@ class Observation:
         return self.status.batches[0] if self.status.batches else Batch()
 
     @property
-    def part(self) -> int:
-        """Number of the batch's part of the input."""
-        return self.batch.part or 0
-
-    @property
     def memory(self) -> str:
         """The name by which this process remembers what it knows of the batch."""
         return memory_of(self.uid, self.batch)
@@ -156,8 +154,8 @@ class Observation:
 
     @property
     def next_call(self) -> str:
-        """Name of the next create call, for the resubmit annotation: its number, after that of a job's part."""
-        return str(self.next_attempt) if self.batch.source is None else f"{self.part}-{self.next_attempt}"
+        """Name of the next create call, for the resubmit annotation: its number, after the batch's among those of its job."""
+        return f"{self.batch.label}-{self.next_attempt}" if self.batch.is_one_of_several else str(self.next_attempt)
 
     @property
     def file_overdue(self) -> bool:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from llmbatch.api.batch_status import Batch, PartResults, Refusal, RequestCounts, State, entries
-from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus, OutputStatus, Phase
+from llmbatch.api.batch_status import Batch, PartResults, Refusal, RequestCounts, State, Unfinished, entries
+from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus, OutputStatus, Phase, Stopped
 from llmbatch.api.conditions import (
     COMPLETE,
     FAILED,
@@ -45,6 +45,7 @@ class PartView:
             request_counts=batch.request_counts or _none_yet(batch),
             output=_of_part(whole, batch),
             failures=whole.failures,
+            stopped=whole.stopped,
             trouble=whole.trouble,
             input=InputStatus(bytes=batch.bytes or 0, requests=batch.requests or 0, sha256=batch.sha256 or "")
             if known
@@ -68,7 +69,8 @@ class PartView:
             batch = _thinned(batch)
         batches = [*whole.batches[: self.index], batch, *whole.batches[self.index + 1 :]]
         failures = [*whole.failures, *(item for item in seen.failures if item not in whole.failures)][:MAX_FAILURES]
-        return whole.model_copy(update={"batches": batches, "failures": failures})
+        stopped = whole.stopped or seen.stopped
+        return whole.model_copy(update={"batches": batches, "failures": failures, "stopped": stopped})
 
 
 def _thinned(batch: Batch) -> Batch:
@@ -154,14 +156,47 @@ def with_refusal(status: BatchJobStatus, reason: str, message: str) -> BatchJobS
     return with_batch(status, batch_of(status).model_copy(update=told))
 
 
-def with_part_results(status: BatchJobStatus, report: CollectReport, now: datetime) -> BatchJobStatus:
+def with_part_results(
+    status: BatchJobStatus, report: CollectReport, now: datetime, *, may_retry: bool = False
+) -> BatchJobStatus:
     """Record that the results of one of several parts are stored, by themselves."""
     results = PartResults(usage=report.usage, **facts.stored(report, now))
-    counted = with_part_counts(batch_of(status), report)
+    judged = with_judgement(status, report, now, may_retry=may_retry)
     waited = {"late_since": None, "looked_at": None}
-    failures = [*status.failures, *report.failures][:MAX_FAILURES]
-    stored = counted.model_copy(update={"results": results, **waited})
-    return with_batch(status, stored).model_copy(update={"failures": failures, "output": _of_part(status, stored)})
+    stored = batch_of(judged).model_copy(update={"results": results, **waited})
+    return with_batch(judged, stored).model_copy(update={"output": _of_part(status, stored)})
+
+
+def with_judgement(status: BatchJobStatus, report: CollectReport, now: datetime, *, may_retry: bool) -> BatchJobStatus:
+    """Record what one batch's lines came to, and which of its requests may be tried again.
+
+    Args:
+        status: That of a job with this batch alone.
+        report: What was found in its files.
+        now: The moment.
+        may_retry: There may be another attempt, so that what is missing may come yet.
+    """
+    counted = with_part_counts(_judged(batch_of(status), report, now), report)
+    if may_retry and report.unfinished_missing:
+        counted = counted.model_copy(update={"missing_requests": report.missing - report.unfinished_missing or None})
+    update: dict[str, Any] = {"failures": [*status.failures, *report.failures][:MAX_FAILURES]}
+    if report.stopping is not None and status.stopped is None:
+        first = report.stopping
+        update["stopped"] = Stopped(custom_id=first.custom_id, code=first.code, part=counted.part or 0, time=now)
+    return with_batch(status, counted).model_copy(update=update)
+
+
+def _judged(batch: Batch, report: CollectReport, now: datetime) -> Batch:
+    if report.unfinished is None or batch.unfinished is not None:
+        return batch
+    rest = Unfinished(
+        requests=report.unfinished,
+        missing=report.unfinished_missing,
+        bytes=report.unfinished_bytes or 0,
+        crc32=f"{report.unfinished_crc32 or 0:08x}",
+        since_time=now,
+    )
+    return batch.model_copy(update={"unfinished": rest})
 
 
 def with_part_counts(batch: Batch, report: CollectReport) -> Batch:

@@ -53,4 +53,4 @@ def _of_parts(status: BatchJobStatus) -> Stage:
 
 def memory_of(uid: str, batch: Batch) -> str:
     """Give the name by which a process remembers what it knows of one of a job's batches, and of no other."""
-    return f"{uid}/{batch.part}" if batch.part else uid
+    return f"{uid}/{batch.label}" if batch.label != "0" else uid

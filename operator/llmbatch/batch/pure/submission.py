@@ -31,11 +31,12 @@ def horizon(moment: datetime) -> datetime:
     return moment - CLOCK_MARGIN
 
 
-def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, part: int | None, oldest: datetime) -> bool:
+def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, part: str | None, oldest: datetime) -> bool:
     """Tell whether a batch is ours: made of our file, which nobody else knows, or with our uid in its metadata.
 
     A gateway may lose the metadata, so that either is enough. The file's id is unique to us, whatever the clocks say; our
-    uid counts only in batches that are not older than the intent, and of the same part, of a job with several. What names somebody else's uid is
+    uid counts only in batches that are not older than the intent, and of the same part and attempt (Batch.label), of a job with
+    several. What names somebody else's uid is
     theirs in any case.
     """
     named = batch.metadata.get("llmbatch_uid", "")
@@ -46,7 +47,7 @@ def matches(batch: RemoteBatch, input_file_id: str | None, uid: str, part: int |
     if batch.created_at is not None and batch.created_at < oldest:
         return False
     said = batch.metadata.get("llmbatch_part") or None
-    return named == uid and (part is None or said is None or said == str(part))
+    return named == uid and (part is None or said is None or said == part)
 
 
 def is_of_several(batch: RemoteBatch) -> bool:

@@ -43,7 +43,8 @@ from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure import destination
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.discards import Discards
-from llmbatch.transfers.transfers import Look, Transfers
+from llmbatch.transfers.plans import Look
+from llmbatch.transfers.transfers import Transfers
 
 
 class NoClientError(Exception):
@@ -171,7 +172,7 @@ class Actor:
         if seen.data is None:
             problem = await self.transfers.jobs.start(seen.owner, seen.observation.spec, client.spec, plan)
             return Outcome(seen.observation.status, problem, after=0.5)
-        report = await self.transfers.upload_here(plan, seen.data, client.access, client.key)
+        report = await self.transfers.here.upload(plan, seen.data, client.access, client.key)
         found = self.observer.absorb(seen, report).observation
         outcome = await self._after_transfer(client, found.status, report.problem, Operation.UPLOAD)
         return replace(outcome, problem=found.trouble, after=None if found.trouble else 0.0)
@@ -183,7 +184,7 @@ class Actor:
                 raise NoClientError("a collection without a plan")
             problem = await self.transfers.jobs.start(seen.owner, observation.spec, client.spec, seen.plan)
             return Outcome(observation.status, problem, after=0.5)
-        collected = await self.transfers.collect_here(
+        collected = await self.transfers.here.collect(
             seen.owner, observation.spec, [(observation.status, Look.of(observation))], client.access, client.key
         )
         report, destination = collected.report, collected.destination

@@ -95,7 +95,8 @@ class Cleanup:
     async def _finish_part(self, seen: Seen, finish: Finish) -> Outcome:
         """End one batch of several. Its input stays at the provider until the results are stored, which name its requests."""
         observation = seen.observation
-        if observation.stage is not Stage.CLEANUP or not finish.delete_file_ids or seen.client is None:
+        kept = observation.stage is not Stage.CLEANUP and not observation.batch.parts
+        if kept or not finish.delete_file_ids or seen.client is None:
             return Outcome(observation.status, finish=finish, after=0.0)
         _, problem = await self.delete_files(seen, seen.client, finish.delete_file_ids)
         if problem is not None and not observation.cleanup_overdue:

@@ -158,7 +158,9 @@ class Observer:
         if observation.restored and (deleted or stage in (Stage.INPUT, Stage.FILE)):
             # Nothing at the provider is this object's.
             return seen
-        if stage is Stage.BATCH and not deleted and (wait := self.polls.due_in(observation.memory)) > 0:
+        stops = observation.status.stopped is not None and observation.batch.status != "cancelling"
+        waits = stage is Stage.BATCH and not deleted and not stops
+        if waits and (wait := self.polls.due_in(observation.memory)) > 0:
             # Nothing is asked of the gateway between two polls, and what the last one met still holds.
             return self.polls.between(seen, wait)
         gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)

@@ -8,10 +8,10 @@ from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import late
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.clients import Client
-from llmbatch.job.edge.observe_transfer import TransferObserver
+from llmbatch.job.edge.observe_transfer import TransferObserver, rests_of
 from llmbatch.transfer.pure import manifest
 from llmbatch.transfer.pure.report import Problem
-from llmbatch.transfers.transfers import Look
+from llmbatch.transfers.plans import Look, collect_plan
 
 
 @dataclass
@@ -27,6 +27,8 @@ class ResultsObserver:
         if client is None:
             return seen
         nothing = batch.refusal is not None
+        if nothing and batch.parts:
+            return seen
         if not nothing and late.was_refused(batch) and (not late.answered(batch) or late.is_over(seen.observation)):
             # The reasons are not in our status; ask once more for the message.
             return await self._asked_again(seen)
@@ -53,8 +55,8 @@ class ResultsObserver:
     def _planned(self, seen: Seen, client: Client) -> Seen:
         observation = seen.observation
         connection = manifest.pod_connection(client.spec, client.access.authorities)
-        plan = self.transfers.transfers.collect_plan(
-            observation.spec, observation.status, connection, Look.of(observation)
+        plan = collect_plan(
+            observation.spec, observation.status, connection, Look.of(observation), rests=rests_of(seen)
         )
         return replace(seen, plan=plan)
 

@@ -7,15 +7,23 @@ from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure import facts, late, part_view
+from llmbatch.batch.pure.part_view import PartView
+from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.pure import parts
+from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.trouble import placed
 from llmbatch.jsonl.cut import unpacked
 from llmbatch.transfer.pure import manifest
-from llmbatch.transfer.pure.plan import UploadPlan
+from llmbatch.transfer.pure.plan import Rests, UploadPlan
 from llmbatch.transfer.pure.report import CollectReport, Problem, Report, UploadReport
 from llmbatch.transfer.pure.state import Blocked, Ended, Working
-from llmbatch.transfers.transfers import Transfers, volume_destination
+from llmbatch.transfers.plans import upload_plan, volume_destination
+from llmbatch.transfers.transfers import Transfers
+
+
+def rests_of(seen: Seen) -> Rests | None:
+    """Say which stored files a later attempt sends; None: it is the first."""
+    return retries.rests(seen.whole, seen.observation.batch, seen.observation.status_uid)
 
 
 @dataclass
@@ -31,16 +39,22 @@ class TransferObserver:
         client, spec = seen.client, seen.observation.spec
         if client is None:
             return seen
-        found = await self.transfers.read_input(seen.key.namespace, spec)
+        rests = rests_of(seen)
+        held = self.tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
+        if rests is None:
+            found = await self.transfers.read_input(seen.key.namespace, spec)
+        elif held is not None and spec.output.persistent_volume_claim is None:
+            return seen.troubled(held)
+        else:
+            found = await self._rest(seen, client)
         if isinstance(found, Problem):
             return seen.troubled(found)
         seen = replace(seen, data=found)
-        held = self.tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
         if held is not None and found is not None:
             return seen.troubled(held)
         pods = manifest.pod_connection(client.spec, client.access.authorities)
         connection = client.access.connection if found is not None else pods
-        plan = self.transfers.upload_plan(
+        plan = upload_plan(
             seen.owner,
             spec,
             client.spec,
@@ -48,6 +62,7 @@ class TransferObserver:
             attempt=seen.observation.next_attempt,
             look=self.uploads.may_be_there(seen.owner.uid),
             batch=seen.observation.batch,
+            rests=rests,
         )
         seen = replace(seen, plan=plan)
         if found is not None:
@@ -55,6 +70,15 @@ class TransferObserver:
         looked = await self.job(seen)
         # A Job that is there is heard first.
         return seen.troubled(held) if held is not None and looked is seen else looked
+
+    async def _rest(self, seen: Seen, client: Client) -> bytes | Problem | None:
+        """Read what a later attempt sends; None when it is in a volume, whose claim exists."""
+        spec = seen.observation.spec
+        if (volume := spec.output.persistent_volume_claim) is not None:
+            return await self.transfers.claim_problem(seen.key.namespace, volume.claim_name, "spec.output")
+        whole, sent = seen.whole, seen.observation.batch
+        views = [PartView(whole.batches.index(batch)) for batch in retries.followed(whole, sent)]
+        return await self.transfers.here.rest(spec, [view.of(whole) for view in views], client.access, client.key)
 
     async def job(self, seen: Seen) -> Seen:
         """Look at the transfer Job, and take its report into the status."""
@@ -84,14 +108,19 @@ class TransferObserver:
         if isinstance(report, UploadReport):
             if problem is None:
                 self.tries.forget(seen.observation.memory, "upload")
+                status = seen.stored
                 if report.cuts is not None:
-                    return seen.found(status=parts.with_cuts(seen.stored, report, unpacked(report.cuts)))
-                return seen.found(status=facts.with_upload(seen.stored, report, now))
+                    status = parts.with_cuts(status, report, unpacked(report.cuts))
+                if report.file_id is not None:
+                    status = facts.with_upload(status, report, now)
+                return seen.found(status=status)
         elif isinstance(report, CollectReport):
             problem = report.problem
             volume = seen.observation.spec.output.persistent_volume_claim
             if problem is None and volume is not None and seen.view is not None:
-                return seen.found(status=part_view.with_part_results(seen.stored, report, now))
+                may_retry = retries.is_open(seen.whole, seen.observation.batch, seen.observation.spec)
+                status = part_view.with_part_results(seen.stored, report, now, may_retry=may_retry)
+                return seen.found(status=status)
             if problem is None and volume is not None:
                 where = volume_destination(volume.claim_name, volume.path)
                 status = facts.with_results(

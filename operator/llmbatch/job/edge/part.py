@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.edge.outcome import Outcome
+from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Collect, Decision, Effect, Ending, Stalled, Upload, Wait
 from llmbatch.job.edge.ending import ending_of_pass
-from llmbatch.job.pure import next_status
+from llmbatch.job.pure import next_status, parts
 from llmbatch.job.pure.decide import decide
 
 WAITING = Wait(Reason.WAITING_FOR_SLOT, "Other batches of this job go first (spec.parallelism).", after=math.inf)
@@ -38,6 +38,11 @@ class Part:
     def batch(self) -> Batch:
         """Its entry."""
         return self.seen.observation.batch
+
+    @property
+    def index(self) -> int:
+        """Its place among the job's batches."""
+        return self.seen.view.index if self.seen.view is not None else 0
 
     @property
     def effect(self) -> Effect | None:
@@ -68,3 +73,36 @@ class Part:
             now=observation.now,
         )
         return seen.view.put(status, closed)
+
+
+def told(job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
+    """Put what was found out of each batch into the job's status, and say how the pass ends."""
+    outcome = Outcome(job.stored)
+    # A part that has not begun says nothing of where the job is, while others are at work.
+    idle = [part for part in found if part.ending in (WAITING, UPLOADS_WAIT)]
+    speaking = [part for part in found if part not in idle] or found
+    for part in speaking:
+        done = part.outcome or Outcome(job.stored)
+        if done.stale or done.gone:
+            return replace(done, status=job.stored), part.ending
+        named = parts.name(job.stored, part.batch)
+        notes: tuple[Note, ...] = tuple(
+            (kind, reason, f"{named}: {message}" if named else message) for kind, reason, message in done.notes
+        )
+        outcome = replace(
+            outcome,
+            status=part.closed(outcome.status),
+            notes=(*outcome.notes, *notes),
+            version=done.version or outcome.version,
+            duplicates=outcome.duplicates + done.duplicates,
+        )
+    ending = parts.ending(job.stored, [(part.batch, part.ending) for part in speaking])
+    return outcome, replace(ending, after=0.0) if _goes_on(found) else ending
+
+
+def _goes_on(found: list[Part]) -> bool:
+    """Tell whether there is something to do at once: the next step of the batch that was acted on, or for another one."""
+    done = [part.outcome for part in found if part.outcome is not None]
+    if any(outcome.problem is None and not outcome.after for outcome in done):
+        return True
+    return any(part.effect is not None and part.outcome is None and part.ending not in HELD for part in found)

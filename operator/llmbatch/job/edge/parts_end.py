@@ -17,7 +17,7 @@ from llmbatch.transfer.pure.manifest import OUTPUT_ROOT
 from llmbatch.transfer.pure.plan import MergePlan, parts_folder
 from llmbatch.transfer.pure.report import MergeReport, Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, Working
-from llmbatch.transfers.transfers import volume_destination
+from llmbatch.transfers.plans import volume_destination
 
 TOGETHER = Wait(
     Reason.COLLECTING, "The results of all parts are being put together.", after=0.5, aspect="ResultsStored"
@@ -37,11 +37,7 @@ class PartsEnd:
         if volume is None:
             return await self._finish(job)
         plan = parts.merge_plan(
-            job.stored,
-            job.stored.uid or job.owner.uid,
-            volume.path,
-            OUTPUT_ROOT,
-            by_completion=job.observation.spec.output.order == "Completion",
+            job.stored, job.observation.spec, job.stored.uid or job.owner.uid, volume.path, OUTPUT_ROOT
         )
         if job.stored.output is None:
             return await self._merge(job, plan)
@@ -94,7 +90,7 @@ class PartsEnd:
         raise AssertionError("all states are named")
 
     async def _finish(self, job: Seen) -> tuple[Outcome, Ending]:
-        outcome = await self.actor.act(job, parts.verdict(job.stored))
+        outcome = await self.actor.act(job, parts.verdict(job.stored, job.observation.spec))
         waits = Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted.")
         return outcome, ending_of_pass(job, waits, outcome, uses_pod=False)
 

@@ -7,10 +7,11 @@ in one write at the end.
 import asyncio
 from dataclasses import dataclass, field, replace
 
+from llmbatch.api.batchgateway import GatewayLimits
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.edge.outcome import Note, Outcome
+from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure import facts, part_view
+from llmbatch.batch.pure import part_view
 from llmbatch.batch.pure.decision import (
     BeginAnew,
     Collect,
@@ -27,11 +28,11 @@ from llmbatch.batch.pure.stage import Stage
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.ending import ending_of_pass
 from llmbatch.job.edge.observe import Observer
-from llmbatch.job.edge.part import COLLECTS_WAIT, ENDED, HELD, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
+from llmbatch.job.edge.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part, told
+from llmbatch.job.edge.parts_collect import PartsCollector
 from llmbatch.job.edge.parts_end import PartsEnd
-from llmbatch.job.pure import parts
+from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.decide import decide, decide_whole
-from llmbatch.transfers.transfers import Collected, Look
 
 LOOKS = 20
 """Batches of one job that are looked at at the same time."""
@@ -51,6 +52,7 @@ class PartsPass:
     def __post_init__(self) -> None:
         """Make what ends such jobs."""
         self.ends = PartsEnd(self.actor)
+        self.collector = PartsCollector(self.actor)
 
     async def run(self, job: Seen) -> tuple[Outcome, Ending, list[Seen]]:
         """Look at all batches and act; answers what to store, how the pass ends, and whose transfer Jobs to remove then."""
@@ -79,19 +81,31 @@ class PartsPass:
             decision = decide(seen.observation)
             return Part(seen, decision, decision.ending)
 
+        terms = retries.Terms.of(
+            job.observation.spec,
+            job.client.spec.limits if job.client is not None else GatewayLimits(),
+            job.observation.limits.retry_seconds,
+        )
+        goes_on = not job.observation.restored and job.observation.deleted_at is None
+        if goes_on and job.client is not None:
+            grown = retries.with_followers(job.stored, terms, job.observation.now)
+            if grown is not None:
+                # Stored before anything of it is sent.
+                return Outcome(grown), Wait(Reason.SUBMITTING, "Requests that failed are sent again.", after=0.0)
         found += await asyncio.gather(*(look(view) for view in parts.to_look_at(job.stored)))
         if job.observation.deleted_at is not None:
             return await self._delete(job, found)
+        owed = retries.wait(job.stored, terms, job.observation.now) if goes_on else None
         if not found:
-            return await self.ends.run(job)
-        inline = job.observation.spec.output.persistent_volume_claim is None
-        if inline and all(isinstance(part.effect, Collect) for part in found):
-            return await self._collect(job, found)
+            return (Outcome(job.stored), owed) if owed is not None else await self.ends.run(job)
+        if owed is None and self.collector.is_due(job, found):
+            return await self.collector.collect(job, found)
         chosen = self._chosen(found)
         if chosen is not None:
-            self._last[job.owner.uid] = chosen.batch.part or 0
+            self._last[job.owner.uid] = chosen.index
             await self._act(chosen)
-        return self._told(job, found)
+        outcome, ending = told(job, found)
+        return outcome, parts.sooner(ending, owed, alone=all(part.ending is ENDED for part in found))
 
     # --- which of them is acted on -----------------------------------------------------------------------------------
 
@@ -108,9 +122,9 @@ class PartsPass:
                     pass
                 case BeginAnew():
                     part.ending = OF_A_COPY
-                case Collect() if inline:
+                case Collect() if inline and not self.collector.is_to_be_judged(part):
                     part.ending = ENDED
-                case Collect() if moving:
+                case Collect() if moving and not inline:
                     part.ending = COLLECTS_WAIT
                 case Upload() if limit and at_work >= limit:
                     part.ending = WAITING
@@ -120,7 +134,7 @@ class PartsPass:
                     able.append(part)
         # In turn: what one meets again and again must not keep the others from going on.
         last = self._last.get(found[0].seen.owner.uid, -1)
-        return min(able, key=lambda part: ((part.batch.part or 0) <= last, part.batch.part or 0), default=None)
+        return min(able, key=lambda part: (part.index <= last, part.index), default=None)
 
     async def _act(self, part: Part) -> None:
         if part.effect is None:
@@ -139,80 +153,15 @@ class PartsPass:
         seen, effect = part.seen, part.effect
         if effect is None:
             return Outcome(seen.observation.status)
-        if isinstance(effect, Finish) and seen.observation.stage is not Stage.CLEANUP:
+        if isinstance(effect, Collect) and self.collector.is_to_be_judged(part):
+            return await self.collector.judge(part)
+        ends = isinstance(effect, Finish) and seen.observation.stage is not Stage.CLEANUP
+        if isinstance(effect, Finish) and ends and seen.observation.batch.refusal is None:
             # Its requests are still to be named among the failed ones.
             return Outcome(part_view.with_refusal(seen.observation.status, effect.reason, effect.message), after=0.0)
         return await self.actor.act(seen, effect)
 
-    # --- what is stored ----------------------------------------------------------------------------------------------
-
-    def _told(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
-        """Put what was found out of each batch into the job's status."""
-        outcome = Outcome(job.stored)
-        # A part that has not begun says nothing of where the job is, while others are at work.
-        idle = [part for part in found if part.ending in (WAITING, UPLOADS_WAIT)]
-        told = [part for part in found if part not in idle] or found
-        for part in told:
-            done = part.outcome or Outcome(job.stored)
-            if done.stale or done.gone:
-                return replace(done, status=job.stored), part.ending
-            notes: tuple[Note, ...] = tuple(
-                (kind, reason, f"Part {part.batch.part}: {message}") for kind, reason, message in done.notes
-            )
-            outcome = replace(
-                outcome,
-                status=part.closed(outcome.status),
-                notes=(*outcome.notes, *notes),
-                version=done.version or outcome.version,
-                duplicates=outcome.duplicates + done.duplicates,
-            )
-        ending = parts.ending([(part.batch, part.ending) for part in told])
-        return outcome, replace(ending, after=0.0) if self._goes_on(found) else ending
-
-    def _goes_on(self, found: list[Part]) -> bool:
-        """Tell whether there is something to do at once: the next step of the batch that was acted on, or for another one."""
-        done = [part.outcome for part in found if part.outcome is not None]
-        if any(outcome.problem is None and not outcome.after for outcome in done):
-            return True
-        return any(part.effect is not None and part.outcome is None and part.ending not in HELD for part in found)
-
     # --- all of them -------------------------------------------------------------------------------------------------
-
-    async def _collect(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
-        """Collect the results of all batches; those that came to nothing have their requests named among the failed ones."""
-        client, observation = found[0].seen.client, job.observation
-        if client is None:
-            return self._told(job, found)
-        live = {part.seen.view: part.seen.observation for part in found}
-        batches = [
-            (live[view].status, Look.of(live[view]))
-            if view in live
-            else (view.of(job.stored), Look(accept_missing=True))
-            for view in parts.views(job.stored)
-        ]
-        collected = await self.actor.transfers.collect_here(
-            job.owner, observation.spec, batches, client.access, client.key
-        )
-        where, problem = collected.destination, collected.report.problem
-        if problem is not None or where is None:
-            return await self._not_collected(job, found, collected)
-        status = facts.with_results(
-            job.stored,
-            collected.report,
-            where,
-            now=observation.now,
-        )
-        message = "The results are stored; the remote files are next."
-        return Outcome(parts.with_counts(status, collected.parts)), Wait(Reason.CLEANING_UP, message)
-
-    async def _not_collected(self, job: Seen, found: list[Part], collected: Collected) -> tuple[Outcome, Ending]:
-        """Say of the batch at which it ended what is in the way."""
-        at = max(0, len(collected.parts) - 1)
-        part = next((item for item in found if item.batch.part == at), found[0])
-        for other in found:
-            other.ending = ENDED
-        part.take(await self.actor.not_collected(part.seen, collected.report.problem))
-        return self._told(job, found)
 
     async def _delete(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
         """Cancel and delete what all batches have at the provider, at the same time; let the job go when all are done."""
@@ -235,4 +184,4 @@ class PartsPass:
         await asyncio.gather(*(self._act(part) for part in able if part not in alone))
         if alone:
             await self._act(alone[0])
-        return self._told(job, found)
+        return told(job, found)

@@ -89,7 +89,7 @@ def _milestones(
     """Say which steps are done, and of the one that is next why it isn't."""
     stated: dict[str, Stated] = {}
     if after.input is not None:
-        came_of_it = f"cut into {after.parts} parts" if parts.is_split(after) else "uploaded"
+        came_of_it = f"cut into {after.parts} parts" if (after.parts or 0) > 1 else "uploaded"
         message = f"{after.input.requests} requests were checked and {came_of_it}."
         stated[INPUT_READY] = ("True", Reason.INPUT_VALID, message)
     if (made := _made(after)) is not None:
@@ -115,8 +115,11 @@ def _milestones(
 def _made(status: BatchJobStatus) -> str | None:
     """Say which batches there are; None while one is still to be made."""
     if parts.is_split(status):
-        whole = all(batch.id is not None or parts.has_ended(batch) for batch in status.batches)
-        return f"The batches of {status.parts} parts were made." if whole else None
+        # What is sent again comes later, and takes nothing of that back.
+        first = [batch for batch in status.batches if not batch.parts]
+        whole = all(batch.id is not None or parts.has_ended(batch) for batch in first)
+        if len(first) != 1:
+            return f"The batches of {status.parts} parts were made." if whole else None
     batch = next(iter(status.batches), Batch())
     return None if batch.id is None else f"The batch is {batch.id}."
 

@@ -11,6 +11,7 @@ from llmbatch.batch.pure.decide_submission import (
 from llmbatch.batch.pure.decision import (
     AddFinalizer,
     BeginAnew,
+    Cancel,
     Decision,
     Done,
     FindDuplicates,
@@ -48,6 +49,7 @@ def decide(seen: Observation) -> Decision:
         copy_is_at_its_beginning,
         finalizer_was_taken_away,  # before anything else is done at the provider
         generation_is_new,  # kstatus: say at once that the new spec was seen
+        job_is_stopped,  # before anything more is begun
         part_came_to_nothing,  # whatever else is the matter with it
         others_may_exist,  # before a batch of no use ends the job: another one may live
         news_is_unrecorded,  # a fact is stored before anything is done about it
@@ -105,6 +107,20 @@ def generation_is_new(seen: Observation) -> Decision | None:
     if seen.acknowledged:
         return None
     return Decision(Wait(Reason.ACCEPTED, "The job has been seen."))
+
+
+def job_is_stopped(seen: Observation) -> Decision | None:
+    """Cancel what is under way and begin nothing more, once a request has failed so that the whole job is to fail."""
+    if seen.status.stopped is None or seen.restored:
+        return None
+    why = f"Request {seen.status.stopped.custom_id} failed with {seen.status.stopped.code}, for which a rule of spec.requestFailurePolicy says FailJob"
+    match seen.stage:
+        case Stage.INPUT | Stage.FILE if seen.transferring is None:
+            message = f"{why}; these requests were not sent."
+            return Decision(Done(), Finish(Reason.REQUEST_FAILURE_POLICY, message, complete=False))
+        case Stage.BATCH if seen.trouble is None and seen.batch.id is not None and seen.batch.status != "cancelling":
+            return Decision(Wait(Reason.CANCELLING, f"{why}; the batch is being cancelled."), Cancel(seen.batch.id))
+    return None
 
 
 NEWS = {

@@ -8,6 +8,7 @@ from llmbatch.batch.pure import late
 from llmbatch.batch.pure.decision import Collect, Decision, Done, Finish, Stalled, SubmitAgain, Wait
 from llmbatch.batch.pure.observation import Observation
 from llmbatch.batch.pure.stage import Stage
+from llmbatch.job.pure.success import shortfall
 from llmbatch.transfer.pure.report import Problem
 
 NEVER_TAKES_THEM = frozenset({Reason.OUTPUT_TOO_LARGE, Reason.OUTPUT_UNSUPPORTED})
@@ -71,9 +72,16 @@ def why_doubtful(output: OutputStatus | None) -> str:
 
 def part_came_to_nothing(seen: Observation) -> Decision | None:
     """Have the requests of a part that was refused named among the failed ones."""
-    if seen.stage is not Stage.RESULTS or seen.batch.refusal is None:
+    refusal = seen.batch.refusal
+    if seen.stage is not Stage.RESULTS or refusal is None:
         return None
-    return batch_has_ended(seen)
+    if not seen.batch.parts:
+        return batch_has_ended(seen)
+    if seen.trouble is not None:
+        return None
+    # Its requests have their lines from the attempt before.
+    files = seen.own_file_ids if seen.spec.remote_files == "Delete" else ()
+    return Decision(Done(), Finish(Reason(refusal.reason), refusal.message, complete=False, delete_file_ids=files))
 
 
 COMPLETE = frozenset({Reason.SUCCEEDED, Reason.COMPLETED_WITH_FAILURES})
@@ -90,6 +98,12 @@ def verdict(seen: Observation) -> tuple[Reason, str]:
         told += f"; the failed ones are in {output.errors_location}"
     if doubtful(seen):
         told += f"; {why_doubtful(output)}; the provider's files are kept"
+    if seen.spec.success_policy is not None and counts is not None:
+        if (short := shortfall(seen.spec, counts)) is not None:
+            ended = "" if seen.batch.status == "completed" else f"; the provider ended the batch as {seen.batch.status}"
+            return Reason.SUCCESS_POLICY_NOT_MET, f"{short}: {told}{ended}."
+        if completed < total:
+            return Reason.COMPLETED_WITH_FAILURES, f"{told}."
     if seen.batch.status == "expired":
         return Reason.BATCH_EXPIRED, f"The batch was not done within its completion window: {told}."
     if seen.batch.status == "cancelled":

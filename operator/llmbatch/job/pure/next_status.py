@@ -40,7 +40,7 @@ def close(
     if found.uid is None and before.uid is not None:
         # The job begins anew, and nothing that was holds any more.
         before = BatchJobStatus()
-    if parts.is_split(found):
+    if parts.is_split(found) and found.output is None:
         found = found.model_copy(update={"request_counts": parts.counts(found)})
     derived = conditions.derive(before, found, ending=ending, finish=finish, generation=generation, now=now)
     status = found.model_copy(

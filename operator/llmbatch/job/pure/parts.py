@@ -1,17 +1,23 @@
 """A job whose input was cut into parts: what is true of all its batches together."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from llmbatch.api.batch_status import Batch, RequestCounts, Source, Usage
+from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure import lifecycle, part_view
 from llmbatch.batch.pure.decision import Ending, Finish, Stalled, Wait
-from llmbatch.batch.pure.part_view import PartView, with_part_counts
+from llmbatch.batch.pure.part_view import PartView
+from llmbatch.job.pure.success import shortfall
 from llmbatch.jsonl.cut import Cut
 from llmbatch.transfer.pure.plan import MergePlan, StoredPart, parts_folder
 from llmbatch.transfer.pure.report import CollectReport, MergeReport, UploadReport
+
+SECOND = 2
 
 
 def with_cuts(status: BatchJobStatus, report: UploadReport, cuts: Iterable[Cut]) -> BatchJobStatus:
@@ -29,8 +35,8 @@ def with_cuts(status: BatchJobStatus, report: UploadReport, cuts: Iterable[Cut])
 
 
 def is_split(status: BatchJobStatus) -> bool:
-    """Tell whether a job has several parts."""
-    return (status.parts or 0) > 1
+    """Tell whether a job has parts: several, or one that is judged by its requests and may have several batches."""
+    return status.parts is not None
 
 
 def to_look_at(status: BatchJobStatus) -> list[PartView]:
@@ -49,10 +55,37 @@ def _has_begun(batch: Batch) -> bool:
     return bool(batch.input_file_id or batch.id or batch.submission or batch.refusal)
 
 
-def with_counts(status: BatchJobStatus, reports: list[CollectReport]) -> BatchJobStatus:
-    """Record of each batch what its own lines came to; one report for each, in their order."""
-    counted = [with_part_counts(batch, report) for batch, report in zip(status.batches, reports, strict=True)]
-    return status.model_copy(update={"batches": [_cleaning_up(batch) for batch in counted]})
+def name(status: BatchJobStatus, batch: Batch) -> str:
+    """Name a batch to a person, where its job has others."""
+    told = [f"part {batch.part or 0}"] if (status.parts or 0) > 1 else []
+    if (batch.attempt or 1) > 1:
+        told = [f"parts {batch.parts[0]} to {batch.parts[-1]}"] if len(batch.parts) > 1 else told
+        told.append(f"attempt {batch.attempt}")
+    text = ", ".join(told)
+    return text[:1].upper() + text[1:]
+
+
+def follower(status: BatchJobStatus, batch: Batch) -> Batch | None:
+    """Give the batch that sends another one's unfinished requests again."""
+    attempt, part = (batch.attempt or 1) + 1, batch.part or 0
+    return next((item for item in status.batches if item.attempt == attempt and part in item.parts), None)
+
+
+def with_reports(status: BatchJobStatus, reports: list[CollectReport], now: datetime) -> BatchJobStatus:
+    """Record what each batch's results came to; one report for each that has lines of its own, in their order."""
+    made = status
+    told = [view for view in views(status) if not is_void(status.batches[view.index])]
+    for view, report in zip(told, reports, strict=True):
+        again = follower(status, status.batches[view.index]) is not None
+        found = part_view.with_part_results(view.of(made), report, now, may_retry=again)
+        made = view.put(made, found)
+    return made
+
+
+def collected(status: BatchJobStatus) -> BatchJobStatus:
+    """Have all batches go on from where their results are stored together."""
+    batches = [_cleaning_up(batch.model_copy(update={"results": None})) for batch in status.batches]
+    return status.model_copy(update={"batches": batches})
 
 
 def _cleaning_up(batch: Batch) -> Batch:
@@ -63,36 +96,57 @@ def _cleaning_up(batch: Batch) -> Batch:
     return batch.model_copy(update={"state": state.model_copy(update={"phase": str(Phase.CLEANING_UP)})})
 
 
-def merge_plan(status: BatchJobStatus, uid: str, path: str, root: str, *, by_completion: bool) -> MergePlan:
-    """Plan how the results of all parts, each stored by itself, are put together."""
+IDENTITY = StoredPart.model_fields.keys() - {"part", "attempt", "parts", "rest"}
+"""What a plan takes of results as they were stored."""
+
+
+def merge_plan(status: BatchJobStatus, spec: BatchJobSpec, uid: str, path: str, root: str) -> MergePlan:
+    """Plan how the results of all batches, each stored by itself, are put together."""
     order = status.batches
-    if by_completion:
-        order = sorted(order, key=lambda batch: (batch.completed_at is None, batch.completed_at, batch.part))
+    if spec.output.order == "Completion":
+        order = sorted(
+            order,
+            key=lambda batch: (batch.completed_at is None, batch.completed_at, batch.attempt or 1, batch.part or 0),
+        )
     stored = [
-        StoredPart(part=batch.part or 0, **batch.results.model_dump(include=StoredPart.model_fields.keys() - {"part"}))
+        StoredPart(
+            part=batch.part or 0,
+            attempt=batch.attempt if batch.parts else None,
+            parts=batch.parts or None,
+            rest=bool(batch.unfinished and batch.unfinished.requests) or None,
+            **batch.results.model_dump(include=IDENTITY),
+        )
         for batch in order
         if batch.results is not None
     ]
-    return MergePlan(root=root, path=path, folder=parts_folder(uid), parts=stored)
+    judged = {"judged": True, "order": spec.output.order} if spec.judges_requests else {}
+    return MergePlan(root=root, path=path, folder=parts_folder(uid), parts=stored, **judged)
 
 
 def merged(status: BatchJobStatus, report: MergeReport) -> CollectReport:
     """Report on results that were put together as if they were one batch's."""
     found = [batch.results for batch in status.batches if batch.results is not None]
     total = counts(status)
+    failures = status.failures
+    if report.succeeded is not None:
+        # Some requests of which nobody knows the names have no line at all.
+        told = {"completed": report.succeeded, "failed": max(report.failed or 0, total.total - report.succeeded)}
+        total = total.model_copy(update=told)
+        known = {(item.custom_id, item.code): item for item in failures}
+        failures = [known.get((item.custom_id, item.code), item) for item in report.failures]
     return CollectReport(
         bytes=report.bytes,
-        requests=sum(item.requests for item in found),
+        requests=sum(item.requests for item in found) if report.succeeded is None else report.succeeded,
         sha256=report.sha256,
         errors_bytes=report.errors_bytes or 0,
-        errors_requests=total.failed,
+        errors_requests=total.failed if report.failed is None else report.failed,
         errors_sha256=report.errors_sha256 or "",
         foreign_requests=sum(batch.foreign_requests or 0 for batch in status.batches),
         foreign_bytes=report.foreign_bytes,
         foreign_sha256=report.foreign_sha256,
         request_counts=total,
         usage=Usage.sum(item.usage for item in found),
-        failures=status.failures,
+        failures=failures,
         missing=sum(batch.missing_requests or 0 for batch in status.batches),
     )
 
@@ -107,13 +161,23 @@ def has_ended(batch: Batch) -> bool:
     return batch.state is not None and batch.state.phase in lifecycle.TERMINAL
 
 
+def is_void(batch: Batch) -> bool:
+    """Tell whether a later attempt has come to nothing: its requests keep the lines that they have."""
+    return bool(batch.parts) and batch.refusal is not None
+
+
 def counts(status: BatchJobStatus) -> RequestCounts:
-    """Add the requests of all parts up."""
+    """Add the requests of all parts up. One that is sent again has not failed for as long as it isn't answered anew."""
     told = [batch.request_counts for batch in status.batches]
+    failed = sum(item.failed for item in told if item is not None)
+    again = [batch for batch in status.batches if batch.parts]
+    # Those of a batch that came to nothing stay failed.
+    failed -= sum(batch.requests or 0 for batch in again if not is_void(batch))
     return RequestCounts(
-        total=sum(batch.requests or 0 for batch in status.batches),
+        total=sum(batch.requests or 0 for batch in status.batches if not batch.parts),
         completed=sum(item.completed for item in told if item is not None),
-        failed=sum(item.failed for item in told if item is not None),
+        failed=max(0, failed),
+        retried=sum(batch.requests or 0 for batch in again if batch.attempt == SECOND) or None,
     )
 
 
@@ -124,7 +188,7 @@ def phase(status: BatchJobStatus) -> Phase:
     return Phase.COLLECTING if least in lifecycle.TERMINAL else least
 
 
-def ending(endings: list[tuple[Batch, Ending]]) -> Wait | Stalled:
+def ending(status: BatchJobStatus, endings: list[tuple[Batch, Ending]]) -> Wait | Stalled:
     """Say how a pass ends, by how it ends for each batch that has not ended: what needs a person first, then the least advanced."""
     said = [(batch, item) for batch, item in endings if isinstance(item, Wait | Stalled)]
     if not said:
@@ -132,9 +196,19 @@ def ending(endings: list[tuple[Batch, Ending]]) -> Wait | Stalled:
     batch, first = min(said, key=lambda item: (not isinstance(item[1], Stalled), _rank(item[0])))
     alike = sum(item.reason == first.reason for _, item in said)
     more = f" (and {alike - 1} more)" if alike > 1 else ""
-    message = f"Part {batch.part}{more}: {first.message}"
+    named = f"{name(status, batch)}{more}"
+    message = f"{named}: {first.message}" if named else first.message
     after = _soonest(item.after for _, item in said)
     return type(first)(first.reason, message, after=after, aspect=first.aspect, since=first.since)
+
+
+def sooner(ending: Ending, owed: Wait | None, *, alone: bool) -> Ending:
+    """Say how a pass ends when requests are to be sent again later: that is all there is to say, or it ends sooner for it."""
+    if owed is None or not isinstance(ending, Wait | Stalled):
+        return ending
+    if alone:
+        return owed
+    return replace(ending, after=_soonest((ending.after, owed.after)))
 
 
 def _rank(batch: Batch) -> int:
@@ -147,22 +221,32 @@ def _soonest(waits: Iterable[float | None]) -> float | None:
     return min(told) if told else None
 
 
-def verdict(status: BatchJobStatus) -> Finish:
+def verdict(status: BatchJobStatus, spec: BatchJobSpec) -> Finish:
     """Judge a job all of whose batches have ended, and whose results are stored if there are any."""
-    total = counts(status)
-    told = f"{total.completed} of {total.total} requests succeeded, in {status.parts} parts"
+    total = status.request_counts if status.output is not None and status.request_counts is not None else counts(status)
+    in_parts = f", in {status.parts} parts" if (status.parts or 0) > 1 else ""
+    told = f"{total.completed} of {total.total} requests succeeded{in_parts}"
+    if total.retried:
+        told += f"; {total.retried} were tried again"
     output = status.output
     if output is not None and output.errors_location is not None:
         told += f"; the failed ones are in {output.errors_location}"
     failed = [batch for batch in status.batches if batch.state is not None and batch.state.phase == Phase.FAILED]
     if failed and failed[0].state is not None:
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        told += f"; part {failed[0].part}{more}: {failed[0].state.reason}: {failed[0].state.message}"
+        named = f"{name(status, failed[0]) or 'the batch'}{more}"
+        told += f"; {named[:1].lower()}{named[1:]}: {failed[0].state.reason}: {failed[0].state.message}"
     told = told.rstrip(".")
+    if status.stopped is not None:
+        why = f"request {status.stopped.custom_id} failed with {status.stopped.code}, for which a rule says FailJob"
+        return Finish(Reason.REQUEST_FAILURE_POLICY, f"Stopped, since {why}: {told}.", complete=False)
+    if (short := shortfall(spec, total)) is not None:
+        return Finish(Reason.SUCCESS_POLICY_NOT_MET, f"{short}: {told}.", complete=False)
     if total.completed == 0:
         return Finish(Reason.ALL_REQUESTS_FAILED, f"No request succeeded: {told}.", complete=False)
     if total.completed < total.total:
         return Finish(Reason.COMPLETED_WITH_FAILURES, f"{told}.", complete=output is not None)
+    again = f"; {total.retried} were tried again" if total.retried else ""
     return Finish(
-        Reason.SUCCEEDED, f"All {total.total} requests succeeded, in {status.parts} parts.", complete=output is not None
+        Reason.SUCCEEDED, f"All {total.total} requests succeeded{in_parts}{again}.", complete=output is not None
     )

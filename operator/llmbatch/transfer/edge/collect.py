@@ -21,6 +21,7 @@ from llmbatch.provider.pure import quotes
 from llmbatch.transfer.edge import spool, volume
 from llmbatch.transfer.edge.fetch import LOST, fetch, too_large
 from llmbatch.transfer.edge.originals import Originals, originals
+from llmbatch.transfer.edge.pages import Pages
 from llmbatch.transfer.edge.problem import ProblemError, of_os_error
 from llmbatch.transfer.edge.spool import Sheet, Spool
 from llmbatch.transfer.edge.volume import Folder
@@ -106,16 +107,15 @@ class _Collection:
             strange = f"{join.foreign} name a custom_id that is none of the input's"
             message = f"the provider's files hold no result line that can be read ({strange}); they are kept there and read again"
             raise ProblemError(Reason.RESULTS_UNREADABLE, message)
-        good, bad = Sheet(self._held, "results"), Sheet(self._held, "errors")
-        self._write(good, bad, known if short > 0 else None, max(short, 0))
+        pages = Pages(self._held, self._tally, plan, known)
+        self._write(pages, known if short > 0 else None, max(short, 0))
         failures = self._examples(known)
-        errors_name = errors_path(name)
-        sheets = [(bad, errors_name)] if bad.lines else []
-        foreign = self._kept_foreign(good, bad)
+        sheets = pages.finish(name)
+        foreign = self._kept_foreign(pages)
         if foreign is not None:
             sheets.append((foreign, foreign_path(name)))
-        spool.publish(self._folder, self._held, [*sheets, (good, name)])
-        return self._report(good, bad, foreign, failures)
+        spool.publish(self._folder, self._held, [*sheets, (pages.good, name)])
+        return self._report(pages, foreign, failures)
 
     def _take(self, file_id: str | None, kind: str) -> None:
         """Download one of the provider's files and note which line of it belongs to whom.
@@ -182,10 +182,10 @@ class _Collection:
     def _line(self, place: Place) -> bytes:
         return os.pread(self._sources[place.file].fileno(), place.length, place.offset)
 
-    def _kept_foreign(self, good: Sheet, bad: Sheet) -> Sheet | None:
+    def _kept_foreign(self, pages: Pages) -> Sheet | None:
         """Give the lines that fit no request, if the destination has room for them beside the results."""
         foreign, most = self._foreign, self._plan.max_output_bytes
-        if foreign is None or (most is not None and good.bytes + bad.bytes + foreign.bytes > most):
+        if foreign is None or (most is not None and pages.size + foreign.bytes > most):
             return None
         return foreign
 
@@ -218,7 +218,7 @@ class _Collection:
         )
         raise ProblemError(Reason.RESULTS_PENDING, message)
 
-    def _write(self, good: Sheet, bad: Sheet, known: Originals | None, short: int) -> None:
+    def _write(self, pages: Pages, known: Originals | None, short: int) -> None:
         """Write every request's line to where it belongs; the missing ones get one of ours."""
         names: dict[int, str] = {}
         strays: list[str] = []
@@ -231,30 +231,24 @@ class _Collection:
         for place in self._join.places(by_completion=self._plan.order == "Completion"):
             if place.length < 0:
                 if place.slot in names:
-                    self._miss(bad, names[place.slot])
+                    pages.miss(names[place.slot])
                     named += 1
                 continue
             line = self._line(place)
             if place.succeeded:
-                good.add(line)
+                pages.succeed(line)
             else:
-                result = results.judge(line)
-                self._tally.add_failure(result.custom_id or "", result.code, result.message)
-                bad.add(line)
-            self._check_room(good, bad)
+                pages.fail(line)
+            self._check_room(pages)
         for custom_id in strays:
-            self._miss(bad, custom_id)
+            pages.miss(custom_id)
             named += 1
-        self._check_room(good, bad)
+        self._check_room(pages)
         self._tally.add_nameless_failures(short - named)
 
-    def _miss(self, bad: Sheet, custom_id: str) -> None:
-        bad.add(results.missing_line(custom_id))
-        self._tally.add_failure(custom_id, results.MISSING, results.MISSING_MESSAGE)
-
-    def _check_room(self, good: Sheet, bad: Sheet) -> None:
-        most, size = self._plan.max_output_bytes, good.bytes + bad.bytes
-        if most is not None and size > most:
+    def _check_room(self, pages: Pages) -> None:
+        most = self._plan.max_output_bytes
+        if most is not None and pages.size > most:
             raise too_large(None, most)
 
     def _examples(self, known: Originals | None) -> list[Failure]:
@@ -268,18 +262,10 @@ class _Collection:
                     shown[place] = quotes.checked(failure, request)
         return shown
 
-    def _report(self, good: Sheet, bad: Sheet, foreign: Sheet | None, failures: list[Failure]) -> CollectReport:
+    def _report(self, pages: Pages, foreign: Sheet | None, failures: list[Failure]) -> CollectReport:
         tally = self._tally
-        size, digest = good.identity
-        errors_bytes, errors_digest = bad.identity
         foreign_bytes, foreign_digest = foreign.identity if foreign is not None else (None, None)
-        return CollectReport(
-            bytes=size,
-            requests=good.lines,
-            sha256=digest,
-            errors_bytes=errors_bytes,
-            errors_requests=bad.lines,
-            errors_sha256=errors_digest if bad.lines else "",
+        report = CollectReport(
             foreign_requests=self._foreign_count,
             foreign_bytes=foreign_bytes,
             foreign_sha256=foreign_digest,
@@ -292,6 +278,7 @@ class _Collection:
             malformed_lines=self._join.malformed,
             foreign_lines=self._join.foreign,
         )
+        return report.model_copy(update=pages.report())
 
 
 def _key(plan: CollectPlan) -> str:

@@ -9,12 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from llmbatch import crash
-from llmbatch.api.reasons import Reason
+from llmbatch.jsonl.results import Tally
+from llmbatch.provider.pure import quotes
 from llmbatch.transfer.edge import spool, volume
+from llmbatch.transfer.edge.fold import changed, fold
 from llmbatch.transfer.edge.problem import ProblemError, of_os_error
 from llmbatch.transfer.edge.spool import Sheet, Spool
 from llmbatch.transfer.edge.volume import Folder
-from llmbatch.transfer.pure.plan import MergePlan, errors_path, foreign_path, part_name
+from llmbatch.transfer.pure.plan import MergePlan, errors_path, foreign_path, part_name, rest_path
 from llmbatch.transfer.pure.report import MergeReport
 
 _Copies = list[tuple[str, int, str]]
@@ -40,6 +42,8 @@ def merge(plan: MergePlan) -> MergeReport:
 
 
 def _merge(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spool) -> MergeReport:
+    if plan.judged:
+        return _fold(plan, name, folder, stored, held)
     made: list[tuple[Sheet, str]] = []
     identities: list[tuple[int | None, str | None]] = []
     for target, kind, copies in _sheets(plan, name):
@@ -64,6 +68,34 @@ def _merge(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spo
     )
 
 
+def _fold(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spool) -> MergeReport:
+    good, bad, tally = Sheet(held, "results"), Sheet(held, "errors"), Tally()
+    fold(plan, stored, good, bad, tally)
+    beside = [(bad, errors_path(name))] if bad.lines else []
+    foreign = None
+    if copies := _foreign(plan):
+        foreign = Sheet(held, "foreign")
+        for copy in copies:
+            _copy(stored, copy, foreign)
+        beside.append((foreign, foreign_path(name)))
+    spool.publish(folder, held, [*beside, (good, name)])
+    size, digest = good.identity
+    errors_bytes, errors_sha256 = bad.identity if bad.lines else (None, None)
+    foreign_bytes, foreign_sha256 = foreign.identity if foreign is not None else (None, None)
+    return MergeReport(
+        bytes=size,
+        sha256=digest,
+        errors_bytes=errors_bytes,
+        errors_sha256=errors_sha256,
+        foreign_bytes=foreign_bytes,
+        foreign_sha256=foreign_sha256,
+        succeeded=good.lines,
+        failed=bad.lines,
+        # The requests, with which a message could be compared, aren't at hand.
+        failures=[quotes.unchecked(failure) for _, failure in tally.failures()],
+    )
+
+
 def _sheets(plan: MergePlan, name: str) -> list[tuple[str, str, _Copies]]:
     """Give what is to be made: its name, what it is, and of which files."""
     results: _Copies = [(part_name(part.part), part.bytes, part.sha256) for part in plan.parts]
@@ -72,12 +104,19 @@ def _sheets(plan: MergePlan, name: str) -> list[tuple[str, str, _Copies]]:
         for part in plan.parts
         if part.errors_bytes is not None
     ]
-    foreign: _Copies = [
-        (foreign_path(part_name(part.part)), part.foreign_bytes, part.foreign_sha256 or "")
+    return [
+        (name, "results", results),
+        (errors_path(name), "errors", errors),
+        (foreign_path(name), "foreign", _foreign(plan)),
+    ]
+
+
+def _foreign(plan: MergePlan) -> _Copies:
+    return [
+        (foreign_path(part_name(part.part, part.attempt)), part.foreign_bytes, part.foreign_sha256 or "")
         for part in plan.parts
         if part.foreign_bytes is not None
     ]
-    return [(name, "results", results), (errors_path(name), "errors", errors), (foreign_path(name), "foreign", foreign)]
 
 
 def _copy(stored: Folder, copy: tuple[str, int, str], sheet: Sheet) -> None:
@@ -94,8 +133,7 @@ def _copy(stored: Folder, copy: tuple[str, int, str], sheet: Sheet) -> None:
             size += len(chunk)
             sheet.write(chunk)
     if [size, digest.hexdigest()] != identity:
-        told = f"{stored.shown(file)}: is not what was stored there; bring it back, or delete the BatchJob and apply it again"
-        raise ProblemError(Reason.OUTPUT_INVALID, told)
+        raise changed(stored, file)
 
 
 def _sweep(plan: MergePlan, parts: list[str]) -> MergeReport:
@@ -103,8 +141,8 @@ def _sweep(plan: MergePlan, parts: list[str]) -> MergeReport:
         return MergeReport()
     with volume.folder(plan.root, [*parts, plan.folder], "output") as stored:
         for part in plan.parts:
-            name = part_name(part.part)
-            for file in (name, errors_path(name), foreign_path(name)):
+            name = part_name(part.part, part.attempt)
+            for file in (name, errors_path(name), foreign_path(name), rest_path(name)):
                 with crash.around(crash.Effect.DISCARD_FILE):
                     if stored.has(file):
                         stored.remove(file)

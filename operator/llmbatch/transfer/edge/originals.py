@@ -12,9 +12,10 @@ from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.transfer.edge import volume
 from llmbatch.transfer.edge.fetch import BrokenOffError, fetch
 from llmbatch.transfer.edge.problem import ProblemError
+from llmbatch.transfer.edge.rests import opened
 from llmbatch.transfer.edge.spool import Spool
 from llmbatch.transfer.edge.volume import Source
-from llmbatch.transfer.pure.plan import CollectPlan
+from llmbatch.transfer.pure.plan import CollectPlan, Rests
 
 Json = dict[str, Any]
 
@@ -49,7 +50,16 @@ class Originals:
                 if not left:
                     return
 
+    def lines(self, wanted: set[bytes]) -> Iterator[bytes]:
+        """Read the lines, without line feeds, of the requests with these digests of their custom_ids, in their order."""
+        for line, custom_id, _ in self._read():
+            if digest(custom_id) in wanted:
+                yield line
+
     def _requests(self) -> Iterator[tuple[str, Json | None]]:
+        return ((custom_id, request) for _, custom_id, request in self._read())
+
+    def _read(self) -> Iterator[tuple[bytes, str, Json | None]]:
         self._file.seek(0)
         for line in sending.lines(volume.chunks(self._file), MOST_LINE_BYTES):
             if isinstance(line, split.Overlong) or not (kept := clean(line)):
@@ -60,7 +70,7 @@ class Originals:
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue  # no line of an input that was validated
             if isinstance(custom_id, str):
-                yield custom_id, request if len(kept) <= MAX_LINE_BYTES else None
+                yield kept, custom_id, request if len(kept) <= MAX_LINE_BYTES else None
 
 
 def _read(line: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
@@ -79,7 +89,7 @@ def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress |
         ProblemError: The gateway can't be asked just now.
         OSError: The downloaded input can't be written.
     """
-    file = _mounted(plan, held)
+    file = _mounted(plan, held) if plan.rests is None else _of_rests(plan, plan.rests, held)
     if file is not None:
         return Originals(file)
     if plan.input_file_id is None:
@@ -102,6 +112,23 @@ def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress |
 def _most(plan: CollectPlan) -> int:
     """Give what the input can have at the most: with a longer model on each line it may be larger than it was."""
     return 4 * plan.input.bytes + 1024 * plan.input.requests + 65536 if plan.input.bytes else MOST_INPUT_BYTES
+
+
+def _of_rests(plan: CollectPlan, rests: Rests, held: Spool) -> Source | None:
+    """Open what a later attempt has sent, if all of it still is what was stored."""
+    try:
+        file = held.within(opened(plan.output_root, _results_of(plan), rests))
+        found = sending.identity(volume.chunks(file), plan.model, MOST_LINE_BYTES)
+    except (ProblemError, OSError):
+        return None
+    return file if found == (plan.input.bytes, plan.input.sha256) else None
+
+
+def _results_of(plan: CollectPlan) -> str:
+    """Say where the results of all are to go, beside which the folder is that these go into."""
+    folder, _, name = plan.output_path.rpartition("/")
+    beside, _, _ = folder.rpartition("/")
+    return "/".join(filter(None, (beside, name)))
 
 
 def _mounted(plan: CollectPlan, held: Spool) -> Source | None:

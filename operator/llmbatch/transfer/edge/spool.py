@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from hashlib import sha256
 from typing import BinaryIO
 
@@ -10,7 +10,7 @@ from llmbatch import crash
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.edge import placement
 from llmbatch.transfer.edge.problem import ProblemError
-from llmbatch.transfer.edge.volume import Folder
+from llmbatch.transfer.edge.volume import Folder, Source
 
 _CLAIM = ".claim"
 
@@ -26,6 +26,7 @@ class Spool:
         # has, so that the first fails, but never have its own half-written file published by it.
         self._own = f"{self._prefix}{os.urandom(4).hex()}"
         self._open: list[BinaryIO] = []
+        self._within = ExitStack()
         self.claimed: set[str] = set()
         """Names under which an earlier try may have left something half-made."""
         self.settled: set[str] = set()
@@ -45,6 +46,10 @@ class Spool:
         """Close somebody else's file together with our own."""
         self._open.append(file)
 
+    def within(self, opened: AbstractContextManager[Source]) -> Source:
+        """Open something that is closed together with our own files."""
+        return self._within.enter_context(opened)
+
     def recover(self) -> None:
         """Find out what an earlier try has left, then remove it."""
         self.claimed = set(self._folder.claimed(self._prefix, _CLAIM).values())
@@ -56,6 +61,8 @@ class Spool:
 
     def clear(self) -> None:
         """Close and remove every temporary file of this collect, those of earlier tries too."""
+        with suppress(OSError):
+            self._within.close()
         for file in self._open:
             with suppress(OSError):  # what could not be flushed is not wanted any more
                 file.close()

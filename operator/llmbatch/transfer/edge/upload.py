@@ -18,6 +18,7 @@ from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resol
 from llmbatch.provider.edge.uploaded import Search, search
 from llmbatch.transfer.edge import volume
 from llmbatch.transfer.edge.problem import ProblemError, of_failure, of_os_error
+from llmbatch.transfer.edge.rests import opened
 from llmbatch.transfer.edge.spool import exists
 from llmbatch.transfer.edge.validate import Checked, validate
 from llmbatch.transfer.edge.volume import Folder, Source
@@ -51,9 +52,10 @@ def upload(
         route = resolve(plan.connection, environ, material)
         with _source(plan, data) as source, Files(route, bounds) as files:
             checked = validate(source, checker, plan, progress)
-            if checked.cuts is not None:
+            if checked.parts > 1:
                 return UploadReport(input=checked.status, cuts=checked.cuts)
-            return _Sending(plan, files, source, checker, checked, progress).run()
+            report = _Sending(plan, files, source, checker, checked, progress).run()
+            return report.model_copy(update={"cuts": checked.cuts if report.file_id is not None else None})
     except ProblemError as error:
         problem = error.problem
     except ConnectionInvalidError as error:
@@ -205,6 +207,10 @@ def _counted(blocks: Iterator[bytes], length: int, progress: Progress | None) ->
 
 @contextmanager
 def _source(plan: UploadPlan, data: bytes | None) -> Iterator[Source]:
+    if plan.rests is not None and plan.output_root is not None and plan.output_path is not None:
+        with opened(plan.output_root, plan.output_path, plan.rests) as rest:
+            yield rest
+        return
     if plan.root is None or plan.path is None:
         yield volume.window(io.BytesIO(data or b""), plan.offset, plan.length)
         return

@@ -8,7 +8,7 @@ from zlib import crc32
 from llmbatch.api.batchjob_status import InputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import sending, split
-from llmbatch.jsonl.cut import MOST_PARTS, Cutter, packed
+from llmbatch.jsonl.cut import MOST_PARTS, Cut, Cutter, packed
 from llmbatch.jsonl.lines import LineChecker, LineError, clean, why_no_text
 from llmbatch.provider.edge.files import Progress
 from llmbatch.transfer.edge import volume
@@ -25,7 +25,8 @@ class Checked:
     length: int  # of what is sent
     checksum: int  # CRC-32 of the input: tells a change during the upload, at a fraction of SHA-256's time
     as_it_is: bool  # the input is sent byte for byte
-    cuts: str | None = None  # its parts, when it is too large for one file
+    parts: int = 1  # more than one when it is too large for one file
+    cuts: str | None = None  # the parts, if there are several or they are asked for
 
 
 def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: Progress | None = None) -> Checked:
@@ -60,18 +61,7 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
 
     sent = sending.Sent(rewritten=plan.model is not None)
     for line in sending.lines(sent.watched(read()), plan.max_line_bytes):
-        if isinstance(line, split.Overlong):
-            checker.too_long()
-            continue
-        kept = clean(line)
-        checker.check(kept)
-        if not checker.error_count:
-            made = checker.rewrite(kept) if kept else kept
-            sent.add(line, kept, made)
-            if cutter is not None:
-                if len(made) + 1 > plan.max_bytes:
-                    checker.too_large(len(made) + 1, plan.max_bytes)
-                cutter.add(line, len(made) + 1 if made else 0)
+        _take(line, checker, sent, cutter, plan.max_bytes)
     checker.finish()
     sent.finish()
     if progress is not None:
@@ -82,14 +72,42 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
         raise ProblemError(Reason.INPUT_CHANGED, message)
     if checker.error_count:
         raise _invalid(checker)
+    if checker.requests < (plan.min_requests or 0):
+        raise _too_few(checker.requests, plan.min_requests or 0)
     status = InputStatus(bytes=sent.length, requests=checker.requests, sha256=sent.sha256, cleaned=sent.cleaned or None)
     cuts = _cuts(cutter, plan, status, ended=sent.ended) if cutter is not None else None
     if cuts is None and sent.length > plan.max_bytes:
         raise _too_large(sent.length, plan.max_bytes, parts)
-    return Checked(status=status, length=sent.length, checksum=checksum, as_it_is=sent.as_it_is, cuts=cuts)
+    if cuts is None and plan.cut_always:
+        cuts = [Cut(status.requests, status.bytes, size, checksum)]
+    told = (len(cuts), packed(cuts)) if cuts is not None else (1, None)
+    return Checked(status, sent.length, checksum, sent.as_it_is, *told)
 
 
-def _cuts(cutter: Cutter, plan: UploadPlan, status: InputStatus, *, ended: bool) -> str | None:
+def _take(
+    line: bytes | split.Overlong,
+    checker: LineChecker,
+    sent: sending.Sent,
+    cutter: Cutter | None,
+    most: int,
+) -> None:
+    """Check a line, and count what is sent of it."""
+    if isinstance(line, split.Overlong):
+        checker.too_long()
+        return
+    kept = clean(line)
+    checker.check(kept)
+    if checker.error_count:
+        return
+    made = checker.rewrite(kept) if kept else kept
+    sent.add(line, kept, made)
+    if cutter is not None:
+        if len(made) + 1 > most:
+            checker.too_large(len(made) + 1, most)
+        cutter.add(line, len(made) + 1 if made else 0)
+
+
+def _cuts(cutter: Cutter, plan: UploadPlan, status: InputStatus, *, ended: bool) -> list[Cut] | None:
     """Give the parts of an input that is too large for one file.
 
     Raises:
@@ -106,7 +124,16 @@ def _cuts(cutter: Cutter, plan: UploadPlan, status: InputStatus, *, ended: bool)
             " most; split the input into several BatchJobs",
             final=True,
         )
-    return packed(cuts)
+    return cuts
+
+
+def _too_few(requests: int, least: int) -> ProblemError:
+    return ProblemError(
+        Reason.INVALID_INPUT,
+        f"the input has {requests} requests, of which {least} must succeed (spec.successPolicy.minSucceeded): that can't be;"
+        " make the BatchJob anew with a smaller number or a percentage",
+        final=True,
+    )
 
 
 def _too_large(size: int, most: int, parts: int) -> ProblemError:

@@ -18,8 +18,8 @@ PASSING = {
 """By kind: what may change of a plan while its Job is at work, whose report is then still to be found."""
 
 
-def upload_filename(uid: str, part: int, attempt: int) -> str:
-    """Name an uploaded file, so that the file of a lost answer can be recognised."""
+def upload_filename(uid: str, part: str, attempt: int) -> str:
+    """Name an uploaded file, so that the file of a lost answer can be recognised; `part` is the label of its batch."""
     return f"{uid}-{part}-{attempt}.jsonl"
 
 
@@ -43,8 +43,16 @@ def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
 
 
 def batch_metadata(
-    uid: str, part: int, attempt: int, given: dict[str, str], *, parts: int | None = None
+    uid: str, part: str, attempt: int, given: dict[str, str], *, parts: int | None = None
 ) -> dict[str, str]:
-    """Make the metadata of a batch: the user's, and ours to find it again; `parts` when the job has several batches."""
-    ours = {"llmbatch_uid": uid, "llmbatch_part": str(part), "llmbatch_attempt": str(attempt)}
+    """Make the metadata of a batch: the user's, and ours to find it again.
+
+    Args:
+        uid: The BatchJob's.
+        part: Which of its batches (Batch.label): "3" is the first attempt at part 3, "3.2" the second.
+        attempt: Number of the create call.
+        given: The user's.
+        parts: Parts of the input, of a job that has them.
+    """
+    ours = {"llmbatch_uid": uid, "llmbatch_part": part, "llmbatch_attempt": str(attempt)}
     return {**given, **ours, **({"llmbatch_parts": str(parts)} if parts else {})}

@@ -8,9 +8,27 @@ from typing import Literal
 
 from llmbatch.api.base import Model
 from llmbatch.api.batchjob_status import InputStatus
+from llmbatch.api.request_policy import RequestFailurePolicy
 from llmbatch.provider.pure.connection import Connection
 
 PLAN_VARIABLE = "LLMBATCH_PLAN"
+
+
+class StoredRest(Model):
+    """The lines of a batch's unfinished requests, as they were stored beside its results."""
+
+    name: str
+    """Of the file, in the folder of the parts."""
+    bytes: int
+    crc32: int
+
+
+class Rests(Model):
+    """What is sent again: the unfinished requests of several batches, one after the other."""
+
+    folder: str
+    """The folder beside the results in which they are."""
+    files: list[StoredRest]
 
 
 class UploadPlan(Model):
@@ -42,9 +60,22 @@ class UploadPlan(Model):
     """How many bytes of the input the part is; None: all of it."""
     crc32: int | None = None
     """CRC-32 of these bytes when the input was cut."""
+    cut_always: bool | None = None
+    """The one part of an input that is not too large is reported too."""
+    min_requests: int | None = None
+    """An input with fewer requests is refused: the job could never succeed."""
+    rests: Rests | None = None
+    """What is sent in place of the input; in the volume of the results."""
     look: bool = False
     """An earlier try may have sent the file: it is looked for by its name first. Says nothing about what is to be done,
     so that it makes no other Job."""
+
+
+class Judging(Model):
+    """What is done about failed requests. The results are stored for ourselves: see jsonl.outcomes."""
+
+    policy: RequestFailurePolicy | None = None
+    """None: what is tried again where no rule matches."""
 
 
 class CollectPlan(Model):
@@ -77,6 +108,10 @@ class CollectPlan(Model):
     """So many lines are all there will be, though they are fewer than the requests; None: one for each request."""
     accept_missing: bool = False
     """Files that are gone or can't be read are done without."""
+    judging: Judging | None = None
+    """Single requests are judged: those that may be tried again are told apart."""
+    rests: Rests | None = None
+    """The input is these, in the volume of the results."""
     max_output_bytes: int | None = None
     """Most that the destination can hold, results and errors together; None: no limit."""
 
@@ -85,6 +120,12 @@ class StoredPart(Model):
     """The results of one batch of several, as they were stored by themselves."""
 
     part: int
+    attempt: int | None = None
+    """From 2 on; None: 1."""
+    parts: list[int] | None = None
+    """The parts whose unfinished requests it sent again; None: it is the first attempt."""
+    rest: bool | None = None
+    """There is a file with its unfinished requests."""
     bytes: int
     sha256: str
     errors_bytes: int | None = None
@@ -105,6 +146,10 @@ class MergePlan(Model):
     folder: str
     """The folder beside the results in which those of the parts are, see part_path()."""
     parts: list[StoredPart] = []
+    judged: bool | None = None
+    """Single requests were judged: of each, the first success counts, else the last failure."""
+    order: Literal["Input", "Completion"] | None = None
+    """Of judged results; in that of completion, `parts` are in it already."""
     sweep: bool | None = None
     """They were put together: the folder is removed, and nothing else is done."""
 
@@ -130,9 +175,9 @@ class DiscardPlan(Model):
 Plan = UploadPlan | CollectPlan | MergePlan | DiscardPlan
 
 
-def part_name(part: int) -> str:
-    """Name the file with a part's results."""
-    return f"{part:05d}.jsonl"
+def part_name(part: int, attempt: int | None = None) -> str:
+    """Name the file with the results of one attempt at a part."""
+    return f"{part:05d}.jsonl" if (attempt or 1) == 1 else f"{part:05d}-{attempt}.jsonl"
 
 
 def parts_folder(uid: str) -> str:
@@ -140,16 +185,22 @@ def parts_folder(uid: str) -> str:
     return f".llmbatch-{uid}"
 
 
-def part_path(path: str, uid: str, part: int) -> str:
+def part_path(path: str, uid: str, part: int, attempt: int | None = None) -> str:
     """Say where a part's results go, below the volume's root, until they are put together."""
     beside, _, _ = path.rpartition("/")
-    return "/".join(filter(None, (beside, parts_folder(uid), part_name(part))))
+    return "/".join(filter(None, (beside, parts_folder(uid), part_name(part, attempt))))
 
 
 def errors_path(path: str) -> str:
     """Say where the failed requests go, beside the results: out/a.jsonl gives out/a.errors.jsonl."""
     stem = path.removesuffix(".jsonl")
     return f"{stem}.errors.jsonl"
+
+
+def rest_path(path: str) -> str:
+    """Say where the lines of unfinished requests go, beside the results: out/a.jsonl gives out/a.rest.jsonl."""
+    stem = path.removesuffix(".jsonl")
+    return f"{stem}.rest.jsonl"
 
 
 def foreign_path(path: str) -> str:

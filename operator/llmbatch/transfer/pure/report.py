@@ -34,7 +34,7 @@ class UploadReport(Model):
     file_id: str | None = Field(None, alias="fileID")
     input: InputStatus | None = None
     cuts: str | None = None
-    """The parts of an input that is too large for one file, see jsonl.cut.packed; nothing was sent."""
+    """The parts of the input, see jsonl.cut.packed; without a file, it is too large for one and nothing was sent."""
     line_errors: list[LineError] = []
     """The first ten."""
     line_error_count: int = 0
@@ -66,6 +66,15 @@ class CollectReport(Model):
     foreign_sha256: str | None = None
     missing: int = 0
     """Requests for which the provider's files have no line that can be read."""
+    unfinished: int | None = None
+    """Failed requests that may be tried again, where single requests are judged; they are among the failed ones too."""
+    unfinished_missing: int | None = None
+    """Of them, those without a result line; they are among the missing ones too."""
+    unfinished_bytes: int | None = None
+    """Size of their lines of the input."""
+    unfinished_crc32: int | None = None
+    stopping: Failure | None = None
+    """The first request that failed in a way for which the whole job is to fail."""
     malformed_lines: int = 0
     """Result lines that could not be read; their requests count as having no result."""
     foreign_lines: int = 0
@@ -83,6 +92,11 @@ class MergeReport(Model):
     errors_sha256: str | None = None
     foreign_bytes: int | None = None
     foreign_sha256: str | None = None
+    succeeded: int | None = None
+    """Requests that succeeded, and those that failed, where single requests were judged."""
+    failed: int | None = None
+    failures: list[Failure] = []
+    """Examples of these."""
     problem: Problem | None = None
 
 

@@ -1,0 +1,190 @@
+"""The transfers that need no pod: inputs and results in Secrets and ConfigMaps, moved by threads of the operator's own."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from llmbatch import crash
+from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from llmbatch.gateway.credentials import Access
+from llmbatch.kube.client import Cluster
+from llmbatch.kube.permissions import CONFIGMAPS, SECRETS
+from llmbatch.provider.edge.pace import Bounds
+from llmbatch.runtime.lanes import Lanes
+from llmbatch.runtime.queue import Key
+from llmbatch.transfer.edge.collect import collect
+from llmbatch.transfer.edge.fetch import too_large
+from llmbatch.transfer.edge.merge import merge
+from llmbatch.transfer.edge.upload import upload
+from llmbatch.transfer.pure.destination import Destination
+from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.plan import CollectPlan, MergePlan, UploadPlan, errors_path, foreign_path, rest_path
+from llmbatch.transfer.pure.report import CollectReport, MergeReport, Problem, UploadReport
+from llmbatch.transfers.objects import store, taken
+from llmbatch.transfers.plans import RESULTS_FILE, ROOM_FOR_KEYS, Look, collect_plan
+
+INLINE_WHOLE_SECONDS = 120.0
+"""For a whole transfer in the operator, and for each megabyte of it another minute."""
+MOST_BYTES = MAX_OBJECT_BYTES - ROOM_FOR_KEYS
+RESULTS, ERRORS, FOREIGN = "", ".errors", ".foreign"
+"""Suffixes of the keys."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What became of a collection into a Secret or ConfigMap."""
+
+    report: CollectReport
+    """On all of it, or on the batch at which it ended."""
+    destination: Destination | None = None
+    parts: list[CollectReport] = field(default_factory=list)
+    """On each batch, up to the one at which it ended."""
+
+
+class Several(Protocol):
+    """How the results of several batches are put together."""
+
+    def plan(self, reports: list[CollectReport], path: str, root: str) -> MergePlan:
+        """Plan it, from what became of each batch in turn."""
+
+    def report(self, reports: list[CollectReport], made: MergeReport) -> CollectReport:
+        """Report on all of it as if it were one batch's."""
+
+
+class Here:
+    """Moves data that needs no pod."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Prepare the threads."""
+        self._cluster = cluster
+        self._lanes = Lanes()
+
+    async def upload(self, plan: UploadPlan, data: bytes, access: Access, gateway: Key) -> UploadReport:
+        """Upload data that is in memory."""
+        bounds = Bounds(gateway.namespace, _whole_seconds(len(data)))
+        return await self._lanes.run(gateway, partial(upload, plan, data, access.environ, bounds=bounds))
+
+    async def collect(
+        self,
+        owner: Owner,
+        job: BatchJobSpec,
+        batches: Sequence[tuple[BatchJobStatus, Look]],
+        access: Access,
+        gateway: Key,
+        *,
+        several: Several | None = None,
+    ) -> Collected:
+        """Collect the results of batches into one Secret or ConfigMap.
+
+        Args:
+            owner: The BatchJob.
+            job: Its spec.
+            batches: Its batches, as the statuses of jobs with one each, and how their results are looked at.
+            access: To its gateway.
+            gateway: Which that is.
+            several: The job has several batches, whose results are put together.
+        """
+        place: KeyInObject | None = job.output.secret or job.output.config_map
+        if place is None:
+            raise ValueError("spec.output names no Secret or ConfigMap")
+        resource = SECRETS if job.output.secret else CONFIGMAPS
+        if (problem := await taken(self._cluster, resource, owner, place.name)) is not None:
+            return Collected(CollectReport(problem=problem))
+        reports: list[CollectReport] = []
+        with tempfile.TemporaryDirectory(prefix="collect-") as folder:
+            path, left = RESULTS_FILE, MOST_BYTES
+            for status, look in batches:
+                plan = collect_plan(job, status, access.connection, look, root=folder)
+                report = await self._fetch(plan, access, gateway, most=left)
+                reports.append(report)
+                if report.problem is not None:
+                    return Collected(report, parts=reports)
+                # What is sent again is there several times; so that only all together is compared with what there is room for.
+                left -= 0 if job.judges_requests else report.bytes + report.errors_bytes
+            report = reports[0]
+            if several is not None:
+                made = await self._lanes.run(gateway, merge, several.plan(reports, path, folder))
+                report = several.report(reports, made)
+            data = await asyncio.to_thread(_read, folder, path, report) if report.problem is None else {}
+        if report.problem is None and sum(map(len, data.values())) > MOST_BYTES:
+            report = report.model_copy(update={"problem": too_large(None, MOST_BYTES).problem})
+        if report.problem is not None:
+            return Collected(report, parts=reports)
+        stored = {f"{place.key}{suffix}": part for suffix, part in data.items()}
+        with crash.around(crash.Effect.STORE_RESULTS):
+            problem = await store(self._cluster, resource, owner, place.name, stored, owned=goes_with_job(job))
+        where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
+        destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors", f"{where} {place.key}.foreign")
+        return Collected(report.model_copy(update={"problem": problem}), destination, reports)
+
+    async def judge(
+        self, job: BatchJobSpec, status: BatchJobStatus, look: Look, access: Access, gateway: Key
+    ) -> CollectReport:
+        """Look at the results of one of several batches, without storing them."""
+        with tempfile.TemporaryDirectory(prefix="judge-") as folder:
+            plan = collect_plan(job, status, access.connection, look, root=folder)
+            return await self._fetch(plan, access, gateway, most=MOST_BYTES)
+
+    async def rest(
+        self, job: BatchJobSpec, statuses: Sequence[BatchJobStatus], access: Access, gateway: Key
+    ) -> bytes | Problem:
+        """Read the lines of requests that are to be sent again, from what their batches have left at the provider.
+
+        Args:
+            job: The BatchJob's spec.
+            statuses: Of jobs with one of these batches each.
+            access: To its gateway.
+            gateway: Which that is.
+        """
+        lines: list[bytes] = []
+        with tempfile.TemporaryDirectory(prefix="rest-") as folder:
+            for status in statuses:
+                known = status.batches[0].unfinished
+                look = Look(accept_missing=bool(known is not None and known.missing))
+                plan = collect_plan(job, status, access.connection, look, root=folder)
+                report = await self._fetch(plan, access, gateway, most=MOST_BYTES)
+                if report.problem is not None:
+                    return report.problem
+                if known is None or (report.unfinished or 0) > known.requests:
+                    # To send by it would be to pay again for what was answered.
+                    message = f"fewer requests of batch {status.batches[0].id} have an answer than before; it is looked at again"
+                    return Problem(reason=Reason.RESULTS_UNREADABLE, message=message)
+                if report.unfinished:
+                    lines.append(await asyncio.to_thread(Path(folder, rest_path(plan.output_path)).read_bytes))
+        return b"".join(lines)
+
+    async def _fetch(self, plan: CollectPlan, access: Access, gateway: Key, *, most: int) -> CollectReport:
+        """Collect the results of a batch into a folder of our own."""
+        plan = plan.model_copy(update={"max_output_bytes": most})
+        # Results and failed requests may repeat lines, and the input is fetched for its order.
+        bounds = Bounds(gateway.namespace, _whole_seconds(8 * MAX_OBJECT_BYTES + plan.input.bytes))
+        return await self._lanes.run(gateway, partial(collect, plan, access.environ, bounds=bounds))
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._lanes.close()
+
+
+def goes_with_job(job: BatchJobSpec) -> bool:
+    """Tell whether results in a Secret or ConfigMap are deleted together with their BatchJob."""
+    return job.deletion_policy.output == "Delete"
+
+
+def _whole_seconds(size: int) -> float:
+    return INLINE_WHOLE_SECONDS + 60 * size / MAX_OBJECT_BYTES
+
+
+def _read(folder: str, path: str, report: CollectReport) -> dict[str, bytes]:
+    """Read back what was written, by the suffix of its key."""
+    there = {RESULTS: path}
+    if report.errors_requests:
+        there[ERRORS] = errors_path(path)
+    if report.foreign_bytes:
+        there[FOREIGN] = foreign_path(path)
+    return {suffix: Path(folder, name).read_bytes() for suffix, name in there.items()}
