@@ -1,7 +1,7 @@
 """Requests that failed in a way that may pass are sent again, in batches of their own; one result of all attempts."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import pytest
 from llmbatch.api.batch_status import RequestCounts
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import jsonl
-from tests.controller.test_duplicates import cancels, states
 from tests.controller.test_split import made, split_job
 from tests.controller.test_split_volumes import IN, OUT, files
 from tests.controller.test_strays import left
@@ -72,11 +71,21 @@ def place(request: pytest.FixtureRequest, api: ApiServer, kubelet: Kubelet) -> P
     return Place(api, folder, *request.param.split("-"))
 
 
-def begin(api: ApiServer, kong: Instance, place: Place, *names: str, limits: Json | None = None, **given: Any) -> None:
+def begin(
+    api: ApiServer,
+    kong: Instance,
+    place: Place,
+    *names: str,
+    limits: Json | None = None,
+    emulate: str = "",
+    **given: Any,
+) -> None:
     content = jsonl(*names)
     place.put(content)
-    retries = {"backoffLimitPerRequest": 2, **place.spec, **given}
-    apply_all(api, kong, content, split_job(**retries), **(limits or {}))
+    job = split_job(**{"backoffLimitPerRequest": 2, **place.spec, **given})
+    if emulate:
+        job["spec"]["metadata"] = {"emulate": emulate}
+    apply_all(api, kong, content, job, **(limits or {}))
 
 
 async def ended(operator: Operator, kong: Instance, batches: int) -> RequestCounts:
@@ -139,7 +148,8 @@ async def test_what_fails_for_good_or_too_often_is_among_the_failed_in_the_order
 async def test_results_in_the_order_of_completion_have_each_request_once(
     operator: Operator, api: ApiServer, kong: Instance, place: Place
 ) -> None:
-    output = {**place.spec.get("output", build.spec_json()["output"]), "order": "Completion"}
+    target: Json = place.spec.get("output") or build.spec_json()["output"]
+    output = {**target, "order": "Completion"}
     begin(api, kong, place, *NAMES, "six--status-400", output=output)
     counts = await ended(operator, kong, 3)
     assert sorted(place.ids()) == sorted(NAMES)

@@ -110,7 +110,7 @@ async def _make_results(instance: Instance, batch: BatchRecord, at: float) -> No
     config, store = instance.config, instance.store
     targets = results.Targets(store.new_path(), store.new_path())
     source = store.content(batch.input_file_id)
-    written = await asyncio.to_thread(results.write, source, targets, batch, config, int(at), instance.tries)
+    written = await asyncio.to_thread(results.write, source, targets, batch, config, int(at), tries=instance.tries)
     instance.tries.keep()
     batch.completed, batch.failed, batch.usage = written.completed, written.failed, written.usage
     keep_empty = config.quirks.error_file == "empty_file" and batch.status == "completed"

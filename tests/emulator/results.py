@@ -54,9 +54,7 @@ class Line:
     output_tokens: int = 0
 
 
-def write(
-    source: Path, targets: Targets, batch: BatchRecord, config: Config, created: int, tries: Tries
-) -> Written:
+def write(source: Path, targets: Targets, batch: BatchRecord, config: Config, created: int, *, tries: Tries) -> Written:
     """The first `batch.done` lines of the order were processed; what becomes of the rest depends on how it ended."""
     written = Written()
     maker = _Maker(batch, config, created)

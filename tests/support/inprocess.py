@@ -60,7 +60,13 @@ class Operator:
         """Put the parts together; settings are short, so that no test waits."""
         self.api = api
         self.cluster = cluster_of(api)
-        given = {"settle_seconds": 0.3, "recheck_seconds": 0.05, "request_retry_seconds": 0.3, "cleanup_timeout_seconds": 5, "workers": 4}
+        given = {
+            "settle_seconds": 0.3,
+            "recheck_seconds": 0.05,
+            "request_retry_seconds": 0.3,
+            "cleanup_timeout_seconds": 5,
+            "workers": 4,
+        }
         given |= {"stall_after_seconds": 0}
         self.runtime = Runtime(Settings.model_validate(given | settings), self.cluster, folder)
         self._changes: asyncio.Queue[tuple[str, Key, Json]] = asyncio.Queue()

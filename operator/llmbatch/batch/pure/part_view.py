@@ -17,7 +17,7 @@ from llmbatch.api.conditions import (
     SUBMITTED,
     Condition,
 )
-from llmbatch.batch.pure import facts, lifecycle
+from llmbatch.batch.pure import facts, late, lifecycle
 from llmbatch.batch.pure.facts import bare, batch_of, with_batch
 from llmbatch.common.text import cut
 from llmbatch.jsonl.results import MAX_FAILURES
@@ -176,8 +176,8 @@ def with_judgement(status: BatchJobStatus, report: CollectReport, now: datetime,
         now: The moment.
         may_retry: There may be another attempt, so that what is missing may come yet.
     """
-    counted = with_part_counts(_judged(batch_of(status), report, now), report)
-    if may_retry and report.unfinished_missing:
+    counted = _judged(with_part_counts(batch_of(status), report), report, now)
+    if may_retry and report.unfinished_missing and counted.missing_requests:
         counted = counted.model_copy(update={"missing_requests": report.missing - report.unfinished_missing or None})
     update: dict[str, Any] = {"failures": [*status.failures, *report.failures][:MAX_FAILURES]}
     if report.stopping is not None and status.stopped is None:
@@ -201,10 +201,16 @@ def _judged(batch: Batch, report: CollectReport, now: datetime) -> Batch:
 
 def with_part_counts(batch: Batch, report: CollectReport) -> Batch:
     """Record of one of several parts what its own lines came to."""
+    counts = report.request_counts or batch.request_counts
+    # By the provider's own counts, which the lines' take the place of: what a cancelled batch never ran is in no doubt.
+    never_ran = counts is not None and late.left_out(batch) == counts.total - report.missing
+    if batch.unfinished is not None and batch.status == "cancelled":
+        # Looked at before, when the provider's counts still stood there.
+        never_ran = batch.missing_requests is None
     return batch.model_copy(
         update={
-            "request_counts": report.request_counts or batch.request_counts,
-            "missing_requests": report.missing or None,
+            "request_counts": counts,
+            "missing_requests": (report.missing or None) if not never_ran else None,
             "foreign_requests": report.foreign_requests or None,
         }
     )

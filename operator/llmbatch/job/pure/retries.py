@@ -126,9 +126,7 @@ def with_followers(status: BatchJobStatus, terms: Terms, now: datetime) -> Batch
             # A moment more, and they go together.
             continue
         groups = _groups([batch for batch in ready if batch not in late], terms)
-        made += [
-            _follower(group, attempt + 1, terms) for group in groups if not under_way or _is_full(group, terms)
-        ]
+        made += [_follower(group, attempt + 1, terms) for group in groups if not under_way or _is_full(group, terms)]
     return status.model_copy(update={"batches": [*status.batches, *made]}) if made else None
 
 
