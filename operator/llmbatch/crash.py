@@ -15,6 +15,8 @@ AT = "LLMBATCH_CRASH_AT"
 """Where to die: "<before or after> <effect>"."""
 MARK = "LLMBATCH_CRASH_MARK"
 """A file that is made by dying; while it is there nobody dies again."""
+SKIP = "LLMBATCH_CRASH_SKIP"
+"""How often the place is passed first, by whichever process."""
 HOW = "LLMBATCH_CRASH_HOW"
 """How to die: "exit", or "stop" to stand still until a SIGCONT, as in a virtual machine that is paused."""
 EXIT_CODE = 137
@@ -64,6 +66,8 @@ def around(effect: Effect) -> Iterator[None]:
 def _place(side: Side, effect: Effect) -> None:
     if AT not in os.environ or os.environ[AT] != f"{side} {effect}":
         return
+    if not _is_due(int(os.environ.get(SKIP, "0"))):
+        return
     try:
         Path(os.environ[MARK]).touch(exist_ok=False)
     except FileExistsError:
@@ -72,3 +76,12 @@ def _place(side: Side, effect: Effect) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
         return
     os._exit(EXIT_CODE)
+
+
+def _is_due(skipped: int) -> bool:
+    """Count the times that the place was passed, in a file beside the mark."""
+    if not skipped:
+        return True
+    with Path(f"{os.environ[MARK]}.passed").open("ab") as passed:
+        passed.write(b".")
+        return passed.tell() > skipped

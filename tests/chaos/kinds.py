@@ -10,6 +10,7 @@ Json = dict[str, Any]
 GOOD = ("one", "two", "three", "four", "five", "six")
 PARTLY = ("one", "two--status-400", "three", "four--content-filter", "five", "six")
 FAILING = ("one--status-500", "two--status-400", "three--status-429")
+PASSING = ("one", "two--status-429-times-1", "three--status-400", "four", "five--missing-times-2", "six--expired-times-1")
 CLAIM = "data"
 MODEL = "gpt-4o"
 SMALL_FILES = "kong-small-files"
@@ -34,11 +35,18 @@ class Kind:
     """What its batch asks of the emulator: late-ids, expires, late-quota."""
     split: bool = False
     """Its gateway takes two requests in a file, so that it has several batches."""
+    retries: int = 0
+    """Further attempts at a request that failed."""
 
     @property
     def good(self) -> set[str]:
-        """Requests that succeed."""
-        return {custom_id for custom_id in self.custom_ids if "--" not in custom_id}
+        """Requests that succeed, perhaps after some tries."""
+        return {custom_id for custom_id in self.custom_ids if "--" not in custom_id or "-times-" in custom_id}
+
+    def sent_again(self, attempt: int) -> int:
+        """Count the requests of an attempt from the second on."""
+        times = [int(custom_id.rpartition("-times-")[2]) for custom_id in self.custom_ids if "-times-" in custom_id]
+        return sum(failures >= attempt - 1 for failures in times) if attempt <= 1 + self.retries else 0
 
     def job(self, name: str) -> Json:
         """Make a BatchJob."""
@@ -55,6 +63,8 @@ class Kind:
         spec: Json = {"model": self.model} if self.model != MODEL else {}
         if self.split:
             spec["gatewayRef"] = {"name": SMALL_FILES}
+        if self.retries:
+            spec["backoffLimitPerRequest"] = self.retries
         if self.emulate:
             spec["metadata"] = {"emulate": self.emulate}
         return objects.job(name, places[self.source], targets[self.target], **spec)
@@ -108,6 +118,10 @@ KINDS = (
     Kind("expired", PARTLY, 2, emulate="expires"),
     Kind("split", GOOD, 2, split=True),
     Kind("split-partly", PARTLY, 3, source="volume", target="volume", split=True),
+    Kind("retry", PASSING, 3, retries=2),
+    Kind("retry-split", PASSING, 4, source="volume", target="volume", split=True, retries=2),
+    Kind("retry-split-secret", PASSING, 2, split=True, retries=2),
+    Kind("deleted-retry", PASSING, 2, source="volume", target="volume", fate="delete", split=True, retries=2),
     Kind("deleted-split", GOOD, 2, source="volume", target="volume", fate="delete", split=True),
     Kind("volume-expired", PARTLY, 1, source="volume", target="volume", emulate="expires"),
 )

@@ -23,6 +23,7 @@ Who = Literal["operator", "transfer"]
 PATIENCE_SECONDS = 150.0
 LONG_SECONDS = 600
 CUSTOM_IDS = ("one", "two--status-400", "three", "four", "five")
+RETRIED_IDS = ("one", "two--status-400", "three--status-429-times-1", "four", "five--missing-times-2")
 INPUT = {"persistentVolumeClaim": {"claimName": "data", "path": "in/batch.jsonl"}}
 OUTPUT = {"persistentVolumeClaim": {"claimName": "data", "path": "out/results.jsonl"}}
 
@@ -41,7 +42,19 @@ class Life:
     """The job is deleted after its end, and its results with it."""
     filling: bool = False
     """The provider's files grow for a while after the batch has ended."""
+    retried: bool = False
+    """Requests fail and are sent again, some of them twice."""
     spec: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def custom_ids(self) -> tuple[str, ...]:
+        """Give the requests."""
+        return RETRIED_IDS if self.retried else CUSTOM_IDS
+
+    @property
+    def batches(self) -> int:
+        """Give how many batches are wanted."""
+        return 3 if self.retried else 1
 
     def job(self) -> Json:
         """Make the BatchJob."""
@@ -63,6 +76,9 @@ DISCARDED = Life(
 FILLING = Life("a job whose results are still being filled", filling=True)
 FILLING_VOLUMES = Life("a job whose results for a volume are still being filled", volumes=True, filling=True)
 DELETED = Life("a job that is deleted under way", deleted=True)
+AGAIN = (("backoffLimitPerRequest", 2),)
+RETRIED = Life("a job whose requests are sent again", retried=True, spec=AGAIN)
+RETRIED_VOLUMES = Life("a job in volumes whose requests are sent again", volumes=True, retried=True, spec=AGAIN)
 
 # Where each effect is met.
 LIVES: dict[tuple[Who, Effect], Life] = {
@@ -108,11 +124,14 @@ class Death:
     effect: Effect
     within: Life | None = None
     """Instead of the life in which the effect is usually met."""
+    skip: int = 0
+    """How often the place is passed first."""
 
     def __str__(self) -> str:
         """Give the test's name."""
         told = f" of {self.within.name}" if self.within is not None else ""
-        return f"{self.who}: {self.side} {self.effect}{told}"
+        number = f" no. {self.skip + 1}" if self.skip else ""
+        return f"{self.who}: {self.side} {self.effect}{number}{told}"
 
     @property
     def life(self) -> Life:
@@ -136,12 +155,34 @@ WAITING: tuple[tuple[Who, Effect, Life], ...] = (
 DEATHS += [Death(who, side, effect, life) for who, effect, life in WAITING for side in SIDES]
 
 
-def jsonl() -> bytes:
+# In a later attempt: what it sends, its intent, its batch, its results, and what is made of all of them.
+LATER: tuple[tuple[Who, Effect, Life, int], ...] = (
+    ("operator", Effect.WRITE_STATUS, RETRIED, 9),
+    ("operator", Effect.UPLOAD_FILE, RETRIED, 1),
+    ("operator", Effect.WRITE_INTENT, RETRIED, 1),
+    ("operator", Effect.SEND_CREATE, RETRIED, 1),
+    ("operator", Effect.WRITE_FACT, RETRIED, 1),
+    ("operator", Effect.CREATE_BATCH, RETRIED, 2),
+    ("operator", Effect.DOWNLOAD_FILE, RETRIED, 4),
+    ("operator", Effect.STORE_RESULTS, RETRIED, 0),
+    ("operator", Effect.START_TRANSFER, RETRIED_VOLUMES, 2),
+    ("operator", Effect.WRITE_STATUS, RETRIED_VOLUMES, 12),
+    ("operator", Effect.SEND_CREATE, RETRIED_VOLUMES, 1),
+    ("transfer", Effect.UPLOAD_FILE, RETRIED_VOLUMES, 1),
+    ("transfer", Effect.PUBLISH_FILE, RETRIED_VOLUMES, 1),
+    ("transfer", Effect.PUBLISH_FILE, RETRIED_VOLUMES, 3),
+    ("transfer", Effect.WRITE_REPORT, RETRIED_VOLUMES, 3),
+    ("transfer", Effect.DISCARD_FILE, RETRIED_VOLUMES, 1),
+)
+DEATHS += [Death(who, side, effect, life, skip) for who, effect, life, skip in LATER for side in SIDES]
+
+
+def jsonl(custom_ids: tuple[str, ...] = CUSTOM_IDS) -> bytes:
     """Make the input."""
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello."}]}
     lines = [
         {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
-        for custom_id in CUSTOM_IDS
+        for custom_id in custom_ids
     ]
     return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
 
@@ -157,7 +198,11 @@ class Play:
     async def run(self) -> None:
         """Play it to its end, and judge."""
         async with ApiServer().serve() as api:
-            dies = {crash.AT: f"{self.death.side} {self.death.effect}", crash.MARK: str(self.mark)}
+            dies = {
+                crash.AT: f"{self.death.side} {self.death.effect}",
+                crash.MARK: str(self.mark),
+                crash.SKIP: str(self.death.skip),
+            }
             removal = {crash.AT: "before write report", crash.MARK: str(self.folder / "transfer-died")}
             of_transfer = removal if self.death.effect is Effect.REMOVE_TRANSFER else {}
             kubelet = Kubelet(api, self.folder, dies if self.death.who == "transfer" else of_transfer)
@@ -179,7 +224,7 @@ class Play:
         if self.life.volumes:
             volume = kubelet.volume("data")
             (volume / "in").mkdir()
-            (volume / "in" / "batch.jsonl").write_bytes(jsonl())
+            (volume / "in" / "batch.jsonl").write_bytes(jsonl(self.life.custom_ids))
         if self.life.lost:
             given: dict[str, dict[str, Any]] = {"status": {"status": 429, "retry_after": 1}, "repeat": {"seconds": 1.1}}
             details = given.get(self.life.lost, {})
@@ -192,7 +237,7 @@ class Play:
         if self.life.deleted:
             self.kong.configure(in_progress_seconds=LONG_SECONDS)
         await operator.start()
-        apply_all(api, self.kong, jsonl(), self.life.job())
+        apply_all(api, self.kong, jsonl(self.life.custom_ids), self.life.job())
         if self.life.deleted:
             await self._until(lambda: _phase(api) in ("Validating", "InProgress"), api, operator)
             api.remove("batchjobs", "job")
@@ -236,7 +281,7 @@ class Play:
             batches = [batch for batch in batches if batch not in dead]
             # What a duplicate had answered before it was cancelled stays at the provider.
             files = [file for file in files if not file["filename"].startswith(dead[0]["id"])]
-        assert len(batches) == 1, f"{len(batches)} batches for one that was wanted"
+        assert len(batches) == self.life.batches, f"{len(batches)} batches for {self.life.batches} that were wanted"
         left = [file["filename"] for file in files if not file["deleted"]]
         assert left == [], f"left at the provider: {left}"
         if self.life.deleted:
@@ -251,10 +296,13 @@ class Play:
             assert sorted(path.name for path in out.iterdir()) == ["results.errors.jsonl", "results.jsonl"]
         else:
             good, bad = api.data("secrets", "results", "r.jsonl"), api.data("secrets", "results", "r.jsonl.errors")
-        assert [json.loads(line)["custom_id"] for line in good.splitlines()] == ["one", "three", "four", "five"]
-        assert [json.loads(line)["custom_id"] for line in bad.splitlines()] == ["two--status-400"]
+        fails = "two--status-400"
+        succeeding = [custom_id for custom_id in self.life.custom_ids if custom_id != fails]
+        assert [json.loads(line)["custom_id"] for line in good.splitlines()] == succeeding
+        assert [json.loads(line)["custom_id"] for line in bad.splitlines()] == [fails]
         job = api.get("batchjobs", "job") or {}
-        assert job["status"]["requestCounts"] == {"total": 5, "completed": 4, "failed": 1}
+        retried = {"retried": 2} if self.life.retried else {}
+        assert job["status"]["requestCounts"] == {"total": 5, "completed": 4, "failed": 1, **retried}
         ready = next(item for item in job["status"]["conditions"] if item["type"] == "Ready")
         assert (ready["status"], ready["reason"]) == ("True", "CompletedWithFailures")
 

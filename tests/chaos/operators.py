@@ -16,6 +16,7 @@ QUICK = {
     "LLMBATCH_METRICS_PORT": "0",
     "LLMBATCH_SETTLE_SECONDS": "1.5",
     "LLMBATCH_RECHECK_SECONDS": "0.2",
+    "LLMBATCH_REQUEST_RETRY_SECONDS": "0.3",
     "LLMBATCH_CLEANUP_TIMEOUT_SECONDS": "90",
     # On a busy machine a renewal may well take a second.
     "LLMBATCH_LEASE_SECONDS": "4",

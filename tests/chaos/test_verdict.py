@@ -159,3 +159,42 @@ def test_a_part_without_a_batch_and_results_in_another_order_are_wrong() -> None
     lines = (seen.stored["split-0"][0] or "").splitlines(keepends=True)
     seen.stored["split-0"] = ("".join(reversed(lines)), None)
     assert judged(seen) == ["wrong"]
+
+
+# --- jobs whose requests are sent again ------------------------------------------------------------------------------
+
+RETRY = next(kind for kind in KINDS if kind.name == "retry")
+
+
+def retry_evidence(*sent: int) -> Evidence:
+    """Give the evidence of a job that has sent so many requests in its attempts."""
+    bad = {"three--status-400"}
+
+    def text(*names: str) -> str:
+        return "".join(json.dumps({"custom_id": name}) + "\n" for name in names)
+
+    good = [name for name in RETRY.custom_ids if name not in bad]
+    batches = []
+    for attempt, count in enumerate(sent, 1):
+        label = "0" if attempt == 1 else f"0.{attempt}"
+        made = {**batch(0), "id": f"batch-{attempt}", "metadata": {"llmbatch_uid": "uid-0", "llmbatch_part": label}}
+        batches.append({**made, "object": {"status": "completed", "request_counts": {"total": count}}})
+    said = job(reason="CompletedWithFailures")
+    return Evidence({"retry-0": said}, batches, [], {"retry-0": (text(*good), text(*bad))})
+
+
+def of_retry(seen: Evidence) -> list[str]:
+    return [line.split(":")[0] for line in judge([Made("retry-0", RETRY, uid="uid-0")], seen).complaints]
+
+
+def test_each_attempt_with_what_failed_before_is_nothing_to_say() -> None:
+    assert of_retry(retry_evidence(6, 3, 1)) == []
+
+
+def test_requests_that_are_sent_again_though_they_were_answered_are_duplicates() -> None:
+    assert of_retry(retry_evidence(6, 4, 1)) == ["duplicate"]
+    assert of_retry(retry_evidence(6, 3, 1, 1)) == ["duplicate"]
+
+
+def test_an_attempt_that_was_not_made_is_told() -> None:
+    assert of_retry(retry_evidence(6, 3)) == ["duplicate"]

@@ -75,7 +75,7 @@ def judge(made: list[Made], seen: Evidence) -> Verdict:
                 found.duplicates.append(
                     f"{job.name}: {count} batches of part {part}: {[item['id'] for item in batches]}"
                 )
-        if any(int(_part(batch)) >= job.kind.parts for batch in batches):
+        if any(int(_part(batch).partition(".")[0]) >= job.kind.parts for batch in batches):
             found.wrong.append(f"{job.name}: batches of parts that it does not have: {batches}")
         _judge_one(job, batches, seen, found)
     found.left += [f"{file['filename'] or file['id']}" for file in seen.files if not file["deleted"]]
@@ -84,6 +84,22 @@ def judge(made: list[Made], seen: Evidence) -> Verdict:
 
 def _part(batch: Json) -> str:
     return str((batch.get("metadata") or {}).get("llmbatch_part") or "0")
+
+
+def _attempt(batch: Json) -> int:
+    return int(_part(batch).partition(".")[2] or 1)
+
+
+def _judge_attempts(job: Made, batches: list[Json], found: Verdict) -> None:
+    """Judge how many requests were sent again: none that was answered, and none twice in one attempt."""
+    sent: Counter[int] = Counter()
+    for batch in batches:
+        if _attempt(batch) > 1:
+            sent[_attempt(batch)] += batch["object"]["request_counts"]["total"]
+    for attempt in range(2, max([*sent, job.kind.retries + 1]) + 1):
+        if sent[attempt] != job.kind.sent_again(attempt):
+            wanted = job.kind.sent_again(attempt)
+            found.duplicates.append(f"{job.name}: {sent[attempt]} requests in attempt {attempt}, not {wanted}")
 
 
 def _was_short_of_quota(batch: Json) -> bool:
@@ -110,7 +126,9 @@ def _judge_one(job: Made, batches: list[Json], seen: Evidence, found: Verdict) -
     if not {"Complete", "Failed"} & said.keys() or there["metadata"].get("finalizers"):
         found.stuck.append(f"{job.name}: {said} {there['status'].get('phase')}")
         return
-    if len(statuses) > 1 or (statuses == {"completed"} and len(batches) != job.kind.parts):
+    first = [batch for batch in batches if _attempt(batch) == 1]
+    _judge_attempts(job, batches, found)
+    if len(statuses) > 1 or (statuses == {"completed"} and len(first) != job.kind.parts):
         found.wrong.append(f"{job.name}: {len(batches)} of {job.kind.parts} batches, which are {statuses}")
     kind, reason = job.kind.verdict(status)
     if said.get(kind) != reason:

@@ -255,7 +255,7 @@ def _refused(seen: Seen, refusal: str) -> Outcome:
 
 def _of_several(ids: list[str]) -> Problem:
     message = (
-        "The status of this job was lost, whose input was split: without it nobody can tell which of its batches are missing."
+        "The status of this job was lost, which has several batches: without it nobody can tell which of them are missing."
         f" Those that the gateway lists are {', '.join(ids[:10])}{' and more' if len(ids) > 10 else ''}. Bring the status back"
         " from a backup; or cancel them at the provider, delete the BatchJob and apply it again."
     )
