@@ -10,7 +10,14 @@ Json = dict[str, Any]
 GOOD = ("one", "two", "three", "four", "five", "six")
 PARTLY = ("one", "two--status-400", "three", "four--content-filter", "five", "six")
 FAILING = ("one--status-500", "two--status-400", "three--status-429")
-PASSING = ("one", "two--status-429-times-1", "three--status-400", "four", "five--missing-times-2", "six--expired-times-1")
+PASSING = (
+    "one",
+    "two--status-429-times-1",
+    "three--status-400",
+    "four",
+    "five--missing-times-2",
+    "six--expired-times-1",
+)
 CLAIM = "data"
 MODEL = "gpt-4o"
 SMALL_FILES = "kong-small-files"

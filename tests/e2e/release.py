@@ -68,6 +68,7 @@ class Release:
             "emulator.image.tag": emulator[2],
             **QUICK_LEASE,
             "operator.recheckSeconds": "2",
+            "operator.requestRetrySeconds": "2",
             "operator.stallAfterSeconds": "0",
             "operator.settleSeconds": str(SETTLE_SECONDS),
             "operator.cleanupTimeoutSeconds": str(CLEANUP_SECONDS),

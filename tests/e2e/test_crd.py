@@ -13,6 +13,19 @@ from tests.support import kstatus
 CONFIG_MAP, SECRET = objects.in_config_map("prompts"), objects.in_secret("out", "results")
 
 
+FAIL = {"action": "Fail", "onStatusCodes": {"operator": "In", "values": [400]}}
+RETRY = {**FAIL, "action": "Retry"}
+BOTH = {**FAIL, "onErrorCodes": {"operator": "In", "values": ["content_filter"]}}
+
+
+def least(value: object) -> objects.Json:
+    return {"successPolicy": {"minSucceeded": value}}
+
+
+def policy(*rules: objects.Json, **further: object) -> objects.Json:
+    return {"requestFailurePolicy": {"rules": list(rules)}, **further}
+
+
 @pytest.mark.parametrize(
     ("source", "target", "spec", "told"),
     [
@@ -25,6 +38,18 @@ CONFIG_MAP, SECRET = objects.in_config_map("prompts"), objects.in_secret("out", 
             objects.in_volume("data", "../etc/passwd"), SECRET, {}, "path must be relative to the volume", id=".. in a path"
         ),
         pytest.param(objects.in_volume("data", "/abs"), SECRET, {}, "path must be relative to the volume", id="absolute path"),
+        *(
+            pytest.param(CONFIG_MAP, SECRET, least(value), "must be a number from 1, or a percentage from 1% to 100%", id=f"minSucceeded {value}")
+            for value in (0, -1, "0%", "101%", "95", "95.5%", "-1%", "", "x%", "095%")
+        ),
+        pytest.param(CONFIG_MAP, SECRET, policy(RETRY), "set spec.backoffLimitPerRequest to 1 or more", id="Retry without retries"),
+        pytest.param(CONFIG_MAP, SECRET, policy(RETRY, backoffLimitPerRequest=0), "set spec.backoffLimitPerRequest to 1 or more", id="Retry with no retries"),
+        pytest.param(CONFIG_MAP, SECRET, policy(BOTH), "exactly one of onStatusCodes, onErrorCodes must be set", id="a rule on both"),
+        pytest.param(CONFIG_MAP, SECRET, policy({"action": "Fail"}), "exactly one of onStatusCodes, onErrorCodes must be set", id="a rule on nothing"),
+        pytest.param(CONFIG_MAP, SECRET, policy({**FAIL, "action": "Ignore"}), "supported values", id="an action nobody knows"),
+        pytest.param(CONFIG_MAP, SECRET, policy(), "should have at least 1 items", id="no rules"),
+        pytest.param(CONFIG_MAP, SECRET, {"backoffLimitPerRequest": 6}, "less than or equal to 5", id="six retries"),
+        pytest.param(CONFIG_MAP, SECRET, {"backoffLimitPerRequest": -1}, "greater than or equal to 0", id="fewer than no retries"),
         pytest.param(CONFIG_MAP, SECRET, {"completionWindow": "12h"}, 'supported values: "24h"', id="another window"),
         pytest.param(
             objects.in_volume("data", "a.jsonl"), objects.in_volume("data", "a.jsonl"), {},
@@ -50,6 +75,9 @@ def test_a_job_that_makes_no_sense_is_refused(
         pytest.param({"endpoint": "/v1/responses"}, id="endpoint"),
         pytest.param({"input": {"configMap": {"name": "others"}}}, id="input"),
         pytest.param({"model": "another"}, id="model"),
+        pytest.param({"backoffLimitPerRequest": 1}, id="backoffLimitPerRequest"),
+        pytest.param({"successPolicy": {"minSucceeded": "95%"}}, id="successPolicy"),
+        pytest.param({"requestFailurePolicy": {"rules": [FAIL]}}, id="requestFailurePolicy"),
     ],
 )
 def test_what_costs_money_cannot_be_changed(tenant: Tenant, change: objects.Json) -> None:

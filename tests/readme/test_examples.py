@@ -47,8 +47,12 @@ def custom_ids(lines: str | None) -> list[str]:
 def test_all_together_as_they_are(default: Kube, release: Release) -> None:
     for path in EXAMPLES:
         default.run("apply", "-f", str(path))
-    for name in ("product-descriptions", "catalogue", "catalogue-in-parts", "support-tickets", "reviews"):
+    for name in ("product-descriptions", "catalogue", "catalogue-in-parts", "greetings-with-retries"):
         default.wait_for(name, "Complete", seconds=120)
+    for name in ("support-tickets", "reviews"):
+        default.wait_for(name, "Complete", seconds=120)
+    counts = default.get("batchjob", "greetings-with-retries")["status"]["requestCounts"]
+    assert counts == {"total": 3, "completed": 3, "failed": 0, "retried": 1}
     assert custom_ids(objects.stored(default, "secret", "product-descriptions", "results.jsonl")) == FIVE
     tickets = ["ticket-1041", "ticket-1042", "ticket-1043"]
     assert custom_ids(objects.stored(default, "configmap", "support-tickets-answers", "answers.jsonl")) == tickets
