@@ -41,22 +41,22 @@ TOO_BIG = {"error": {"message": "max_tokens\nis too large", "type": "invalid_req
         pytest.param(line(body='[{"usage": {"prompt_tokens": 1}}]'), ResultLine("a", succeeded=True), id="a list as text"),
         pytest.param(
             line(400, json.dumps(TOO_BIG)),
-            ResultLine("a", succeeded=False, code="400", message="max_tokens is too large"),
+            ResultLine("a", succeeded=False, code="400", message="max_tokens is too large", status=400),
             id="an error as text",
         ),
         pytest.param(line() + b"\r", ResultLine("a", succeeded=True), id="a carriage return is white space"),
         pytest.param(
-            line(0), ResultLine("a", succeeded=False, code="0", message="HTTP status 0"), id="status 0 told as completed"
+            line(0), ResultLine("a", succeeded=False, code="0", message="HTTP status 0", status=0), id="status 0 told as completed"
         ),
         pytest.param(line(True), ResultLine("a", succeeded=False, code="unknown", message="the result has neither an answer nor an error"), id="true is no status"),
         pytest.param(
             line(400, FILTERED),
-            ResultLine("a", succeeded=False, code="content_filter", message="The response was filtered"),
+            ResultLine("a", succeeded=False, code="content_filter", message="The response was filtered", status=400),
             id="content filter",
         ),
         pytest.param(
             line(400, TOO_BIG),
-            ResultLine("a", succeeded=False, code="400", message="max_tokens is too large"),
+            ResultLine("a", succeeded=False, code="400", message="max_tokens is too large", status=400),
             id="without a code the HTTP status",
         ),
         pytest.param(

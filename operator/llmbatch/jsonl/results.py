@@ -33,6 +33,8 @@ MOST_TOKENS = 2**40
 
 ANSWER = "answer"
 """Stands for all members of a skimmed body that are not read."""
+HTTP_OK = 200
+MOST_DIGITS = 3
 LONG_LINE = 4 * 1024 * 1024
 """From this size on a line is skimmed, not parsed (embeddings): the tree would take ten times its size in memory."""
 
@@ -216,13 +218,10 @@ def _tokens(usage: dict[str, Any], *names: str) -> int:
 
 
 def _status(status: object) -> int | None:
-    if isinstance(status, bool):
-        return None
-    if isinstance(status, int):
-        return status
-    return (
-        int(status) if isinstance(status, str) and status.isascii() and status.isdigit() and len(status) < 4 else None
-    )
+    """Read the HTTP status of a request that failed; 200 says nothing of why."""
+    if isinstance(status, str) and status.isascii() and status.isdigit() and len(status) <= MOST_DIGITS:
+        status = int(status)
+    return status if isinstance(status, int) and not isinstance(status, bool) and status != HTTP_OK else None
 
 
 def _reason(error: object, status: object) -> tuple[str, str]:

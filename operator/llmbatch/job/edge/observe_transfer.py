@@ -40,16 +40,15 @@ class TransferObserver:
         if client is None:
             return seen
         rests = rests_of(seen)
-        held = self.tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
-        if rests is None:
-            found = await self.transfers.read_input(seen.key.namespace, spec)
-        elif held is not None and spec.output.persistent_volume_claim is None:
-            return seen.troubled(held)
-        else:
-            found = await self._rest(seen, client)
+        if rests is not None and spec.output.persistent_volume_claim is None and (wait := self._held(seen, client)):
+            # It takes downloads to find out what is to be sent.
+            return seen.troubled(wait)
+        reads = self.transfers.read_input(seen.key.namespace, spec) if rests is None else self._rest(seen, client)
+        found = await reads
         if isinstance(found, Problem):
             return seen.troubled(found)
         seen = replace(seen, data=found)
+        held = self._held(seen, client)
         if held is not None and found is not None:
             return seen.troubled(held)
         pods = manifest.pod_connection(client.spec, client.access.authorities)
@@ -70,6 +69,10 @@ class TransferObserver:
         looked = await self.job(seen)
         # A Job that is there is heard first.
         return seen.troubled(held) if held is not None and looked is seen else looked
+
+    def _held(self, seen: Seen, client: Client) -> Problem | None:
+        """Give what failed before, while it is too early to send again."""
+        return self.tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
 
     async def _rest(self, seen: Seen, client: Client) -> bytes | Problem | None:
         """Read what a later attempt sends; None when it is in a volume, whose claim exists."""
