@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from llmbatch.crash import Effect
-from tests.chaos.lives import DEATHS, LIVES, Death, Play
+from tests.chaos.lives import DEATHS, LIVES, Death
+from tests.chaos.play import Play
 from tests.emulator.server import EmulatorServer
 
 AT_THE_SAME_TIME = 6

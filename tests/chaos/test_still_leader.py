@@ -11,8 +11,9 @@ import pytest
 
 from llmbatch import crash
 from llmbatch.crash import Effect
-from tests.chaos.lives import CUSTOM_IDS, PATIENCE_SECONDS, jsonl
+from tests.chaos.lives import CUSTOM_IDS, PATIENCE_SECONDS
 from tests.chaos.operators import QUICK, OperatorProcess
+from tests.chaos.play import jsonl
 from tests.controller.test_duplicates import states
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
