@@ -161,7 +161,12 @@ def test_requests_that_are_sent_again_have_not_failed_until_they_are_answered_an
 
     first = entry(0, request_counts=counts(6, 4), **rest(3))
     told = parts.counts(job(first))
-    assert (told.total, told.completed, told.failed, told.retried) == (10, 6, 4, None)
+    assert (told.total, told.completed, told.failed, told.retried) == (10, 6, 4, None), "there is no attempt left"
+    waiting = first.model_copy(
+        update={"unfinished": first.unfinished and first.unfinished.model_copy(update={"again": True})}
+    )
+    told = parts.counts(job(waiting))
+    assert (told.total, told.completed, told.failed, told.retried) == (10, 6, 1, None)
     again = entry(0, 2, [0], requests=3)
     told = parts.counts(job(first, again))
     assert (told.total, told.completed, told.failed, told.retried) == (10, 6, 1, 3)

@@ -70,7 +70,7 @@ def write(source: Path, targets: Targets, batch: BatchRecord, config: Config, cr
             for position, index in enumerate(order):
                 content.seek(starts[index])
                 request = json.loads(content.readline())
-                passes = position < done and tries.passes(request["custom_id"], batch.id)
+                passes = position < done and tries.passes(request["custom_id"], batch)
                 if position < done:
                     line = maker.line(request, index, passes=passes)
                 elif unprocessed is not None:

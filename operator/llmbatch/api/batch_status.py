@@ -122,6 +122,7 @@ class Unfinished(Model):
     missing: int | None = Field(None, description="Of them, those without a result line that can be read.")
     bytes: int = Field(0, description="Size of their lines of the input, in bytes.")
     crc32: str = Field("", description="CRC-32 of these lines in hexadecimal.")
+    again: bool | None = Field(None, description="True: they are to be sent again; absent: there is no attempt left.")
     since_time: Time = Field(description="Since when they are known; the delay before the next attempt begins then.")
 
 

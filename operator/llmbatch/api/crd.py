@@ -23,6 +23,9 @@ KEPT = (
 
 RULES = "x-kubernetes-validations"
 STORED = "has(oldSelf.status) && has(oldSelf.status.output)"
+PARTS_STORED = (
+    "has(oldSelf.status) && has(oldSelf.status.batches) && oldSelf.status.batches.exists(batch, has(batch.results))"
+)
 READY = '.status.conditions[?(@.type=="Ready")]'
 
 
@@ -174,6 +177,10 @@ def batchjob() -> Schema:
             {
                 "rule": f"!({STORED}) || self.spec.output == oldSelf.spec.output",
                 "message": "spec.output can't change any more: the results are stored at status.output.location",
+            },
+            {
+                "rule": f"!({PARTS_STORED}) || self.spec.output == oldSelf.spec.output",
+                "message": "spec.output can't change any more: results of some parts are stored beside it",
             },
             {
                 "rule": f"!({STORED}) || {_output_policy('self')} == {_output_policy('oldSelf')}",

@@ -1,6 +1,7 @@
 """The transfer Jobs of a BatchJob: made, looked at, replaced and removed."""
 
 import os
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -41,18 +42,40 @@ class TransferJobs:
         """By the name that a Job would have today: its own, which another version of the operator has given it."""
 
     async def start(
-        self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan
+        self,
+        owner: Owner,
+        job: BatchJobSpec,
+        gateway: BatchGatewaySpec | None,
+        plan: Plan,
+        *,
+        beside: Collection[Plan] = (),
     ) -> Problem | None:
-        """Start the transfer Job; one that is there already is the same one. Answers why it can't be made."""
+        """Start the transfer Job; one that is there already is the same one. Answers why it can't be made.
+
+        Args:
+            owner: The BatchJob.
+            job: Its spec.
+            gateway: Its gateway's.
+            plan: What is to be done.
+            beside: What other Jobs of the BatchJob are at work on; all but these are of an earlier plan.
+        """
         try:
-            await self.create(owner, job, gateway, plan)
+            await self.create(owner, job, gateway, plan, beside=beside)
         except ClusterError as error:
             if error.status not in REFUSED:
                 raise
             return Problem(reason=Reason.TRANSFER_REFUSED, message=f"The transfer Job can't be made: {error}")
         return None
 
-    async def create(self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan) -> None:
+    async def create(
+        self,
+        owner: Owner,
+        job: BatchJobSpec,
+        gateway: BatchGatewaySpec | None,
+        plan: Plan,
+        *,
+        beside: Collection[Plan] = (),
+    ) -> None:
         """Make the transfer Job, if it is not there yet; without a gateway for a plan that calls none.
 
         Raises:
@@ -60,7 +83,9 @@ class TransferJobs:
         """
         body = manifest.manifest(owner, job, gateway, plan, self._settings, proxies=self._proxies)
         # Of an earlier plan (another output, another gateway): nobody would read what they report.
-        await self.remove_others(owner, body["metadata"]["name"])
+        kept = {_name(owner, other) for other in beside}
+        kept |= {self._named[name] for name in kept if name in self._named}
+        await self.remove_others(owner, body["metadata"]["name"], *kept)
         try:
             with crash.around(crash.Effect.START_TRANSFER):
                 await self._cluster.create(KUBERNETES_JOBS, owner.namespace, body)
@@ -126,14 +151,14 @@ class TransferJobs:
             if (other := self._named.pop(name, None)) is not None:
                 await self._cluster.delete(KUBERNETES_JOBS, owner.namespace, other)
 
-    async def remove_others(self, owner: Owner, name: str = "") -> None:
-        """Remove the BatchJob's transfer Jobs that have not ended, but the one of that name.
+    async def remove_others(self, owner: Owner, *names: str) -> None:
+        """Remove the BatchJob's transfer Jobs that have not ended, but those of these names.
 
         Of a Job whose report is taken another container may keep the pod alive for ever.
         """
         for job in await self._all(owner):
             metadata = job["metadata"]
-            if metadata["name"] == name or "deletionTimestamp" in metadata or _is_finished(job):
+            if metadata["name"] in names or "deletionTimestamp" in metadata or _is_finished(job):
                 continue
             state = await self._read(owner, job)
             # One that has ended and is about to be told so keeps its log.

@@ -12,6 +12,12 @@ from llmbatch.transfers.here import Here, goes_with_job
 from llmbatch.transfers.objects import settle_ownership, taken
 from llmbatch.transfers.transfer_jobs import TransferJobs
 
+AT_ONCE = 4
+"""Transfer Jobs of one BatchJob that are at work at the same time, where its volumes can be on several nodes."""
+WRITTEN_BY_MANY = frozenset({"ReadWriteMany"})
+READ_BY_MANY = WRITTEN_BY_MANY | {"ReadOnlyMany"}
+"""Access modes of claims."""
+
 
 class Transfers:
     """Runs uploads and collections."""
@@ -75,6 +81,19 @@ class Transfers:
             message = f"{told} can't be written (accessModes ReadOnlyMany); name another one, and the job goes on."
             return Problem(reason=unfit, message=message)
         return None
+
+    async def at_once(self, namespace: str, job: BatchJobSpec) -> int:
+        """Say how many transfer Jobs of a BatchJob may be at work at one time: pods on several nodes need a volume for many."""
+        source, target = job.input.persistent_volume_claim, job.output.persistent_volume_claim
+        if not job.uses_volume:
+            return 1
+        for volume, modes in ((source, READ_BY_MANY), (target, WRITTEN_BY_MANY)):
+            if volume is None:
+                continue
+            found = await self._cluster.get(CLAIMS, namespace, volume.claim_name)
+            if found is None or not modes & set((found.get("spec") or {}).get("accessModes") or []):
+                return 1
+        return AT_ONCE
 
     async def claim_exists(self, namespace: str, claim: str) -> bool:
         """Tell whether there is a PersistentVolumeClaim of that name."""

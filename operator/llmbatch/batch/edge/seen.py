@@ -36,6 +36,8 @@ class Seen:
     lingers: bool = False
     """The plan's Job has reported and does not end: it is to be removed once the report is stored."""
 
+    beside: tuple[UploadPlan | CollectPlan, ...] = field(default=(), repr=False)
+    """What other transfer Jobs of the same BatchJob are at work on."""
     view: PartView | None = None
     """Which of a job's several batches this is about; None: the job."""
     whole: BatchJobStatus = field(default_factory=BatchJobStatus, repr=False)

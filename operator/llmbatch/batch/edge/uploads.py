@@ -17,8 +17,8 @@ class Uploads:
     """uids of jobs of which this process knows every upload."""
     _begun: set[str] = field(default_factory=set)
     """uids of jobs of which it has begun an upload."""
-    _open: set[str] = field(default_factory=set)
-    """uids of jobs with an upload under way."""
+    _open: dict[str, set[str]] = field(default_factory=dict)
+    """By uid: the batches (Observation.memory) with an upload under way."""
     _until: dict[str, float] = field(default_factory=dict)
     """By uid: when the last doubtful upload must have shown, by the monotonic clock."""
 
@@ -26,18 +26,18 @@ class Uploads:
         """Note that nothing was uploaded for a job before."""
         self._own.add(uid)
 
-    def begun(self, uid: str) -> None:
-        """Note that an upload begins."""
-        self._open.add(uid)
+    def begun(self, uid: str, batch: str) -> None:
+        """Note that the upload for a batch begins."""
+        self._open.setdefault(uid, set()).add(batch)
         self._begun.add(uid)
 
     def may_be_there(self, uid: str) -> bool:
         """Tell whether an earlier upload may have left the file at the provider."""
         return uid in self._begun or uid not in self._own
 
-    def ended(self, uid: str, *, known: bool) -> None:
-        """Note that an upload has ended; with an answer, or without one."""
-        self._open.discard(uid)
+    def ended(self, uid: str, batch: str, *, known: bool) -> None:
+        """Note that the upload for a batch has ended; with an answer, or without one."""
+        self._open.get(uid, set()).discard(batch)
         if not known:
             self._until[uid] = time.monotonic() + self.settle_seconds
 
@@ -48,8 +48,8 @@ class Uploads:
             uid: The job's.
             uploaded: Its file's id is known, so that an earlier process has left no upload unanswered but long ago.
         """
-        if uid in self._open or (not uploaded and uid not in self._own):
-            self.ended(uid, known=False)
+        if self._open.pop(uid, None) or (not uploaded and uid not in self._own):
+            self._until[uid] = time.monotonic() + self.settle_seconds
             self._own.add(uid)
         return max(0.0, self._until.get(uid, 0.0) - time.monotonic())
 
@@ -61,5 +61,5 @@ class Uploads:
         """Forget a job that is gone or has ended."""
         self._own.discard(uid)
         self._begun.discard(uid)
-        self._open.discard(uid)
+        self._open.pop(uid, None)
         self._until.pop(uid, None)

@@ -176,7 +176,7 @@ def with_judgement(status: BatchJobStatus, report: CollectReport, now: datetime,
         now: The moment.
         may_retry: There may be another attempt, so that what is missing may come yet.
     """
-    counted = _judged(with_part_counts(batch_of(status), report), report, now)
+    counted = _judged(with_part_counts(batch_of(status), report), report, now, may_retry=may_retry)
     if may_retry and report.unfinished_missing and counted.missing_requests:
         counted = counted.model_copy(update={"missing_requests": report.missing - report.unfinished_missing or None})
     update: dict[str, Any] = {"failures": [*status.failures, *report.failures][:MAX_FAILURES]}
@@ -186,7 +186,7 @@ def with_judgement(status: BatchJobStatus, report: CollectReport, now: datetime,
     return with_batch(status, counted).model_copy(update=update)
 
 
-def _judged(batch: Batch, report: CollectReport, now: datetime) -> Batch:
+def _judged(batch: Batch, report: CollectReport, now: datetime, *, may_retry: bool) -> Batch:
     if report.unfinished is None or batch.unfinished is not None:
         return batch
     rest = Unfinished(
@@ -194,6 +194,7 @@ def _judged(batch: Batch, report: CollectReport, now: datetime) -> Batch:
         missing=report.unfinished_missing,
         bytes=report.unfinished_bytes or 0,
         crc32=f"{report.unfinished_crc32 or 0:08x}",
+        again=(may_retry and report.unfinished > 0) or None,
         since_time=now,
     )
     return batch.model_copy(update={"unfinished": rest})

@@ -168,9 +168,11 @@ class Actor:
         plan, client = seen.plan, _client(seen)
         if plan is None or plan.kind != "upload":
             raise NoClientError("an upload without a plan")
-        self.lost_uploads.uploads.begun(seen.owner.uid)
+        self.lost_uploads.uploads.begun(seen.owner.uid, seen.observation.memory)
         if seen.data is None:
-            problem = await self.transfers.jobs.start(seen.owner, seen.observation.spec, client.spec, plan)
+            problem = await self.transfers.jobs.start(
+                seen.owner, seen.observation.spec, client.spec, plan, beside=seen.beside
+            )
             return Outcome(seen.observation.status, problem, after=0.5)
         report = await self.transfers.here.upload(plan, seen.data, client.access, client.key)
         found = self.observer.absorb(seen, report).observation
@@ -182,7 +184,9 @@ class Actor:
         if observation.spec.output.persistent_volume_claim is not None:
             if seen.plan is None:
                 raise NoClientError("a collection without a plan")
-            problem = await self.transfers.jobs.start(seen.owner, observation.spec, client.spec, seen.plan)
+            problem = await self.transfers.jobs.start(
+                seen.owner, observation.spec, client.spec, seen.plan, beside=seen.beside
+            )
             return Outcome(observation.status, problem, after=0.5)
         collected = await self.transfers.here.collect(
             seen.owner, observation.spec, [(observation.status, Look.of(observation))], client.access, client.key

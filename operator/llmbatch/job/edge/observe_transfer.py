@@ -107,7 +107,7 @@ class TransferObserver:
             unknown = problem is not None and (
                 sent or problem.reason in (Reason.GATEWAY_UNREACHABLE, Reason.TRANSFER_FAILED)
             )
-            self.uploads.ended(seen.owner.uid, known=not unknown)
+            self.uploads.ended(seen.owner.uid, seen.observation.memory, known=not unknown)
         if isinstance(report, UploadReport):
             if problem is None:
                 self.tries.forget(seen.observation.memory, "upload")

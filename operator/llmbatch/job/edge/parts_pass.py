@@ -48,6 +48,8 @@ class PartsPass:
     actor: Actor
     _last: dict[str, int] = field(default_factory=dict)
     """By uid: which batch was acted on last."""
+    _most: dict[str, int] = field(default_factory=dict)
+    """By uid: how many transfers may be at work at one time."""
 
     def __post_init__(self) -> None:
         """Make what ends such jobs."""
@@ -63,6 +65,7 @@ class PartsPass:
                 await self.actor.transfers.jobs.remove(job.owner, part.seen.plan)
         if outcome.finish is not None or outcome.gone:
             self._last.pop(job.owner.uid, None)
+            self._most.pop(job.owner.uid, None)
         return outcome, ending, [part.seen for part in found if part.seen.lingers and not part.seen.spent]
 
     async def _run(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
@@ -92,7 +95,9 @@ class PartsPass:
             if grown is not None:
                 # Stored before anything of it is sent.
                 return Outcome(grown), Wait(Reason.SUBMITTING, "Requests that failed are sent again.", after=0.0)
-        found += await asyncio.gather(*(look(view) for view in parts.to_look_at(job.stored)))
+        at_once = await self._at_once(job)
+        uploads = at_once if job.observation.spec.input.persistent_volume_claim is not None else 1
+        found += await asyncio.gather(*(look(view) for view in parts.to_look_at(job.stored, uploads)))
         if job.observation.deleted_at is not None:
             return await self._delete(job, found)
         owed = retries.wait(job.stored, terms, job.observation.now) if goes_on else None
@@ -100,7 +105,7 @@ class PartsPass:
             return (Outcome(job.stored), owed) if owed is not None else await self.ends.run(job)
         if owed is None and self.collector.is_due(job, found):
             return await self.collector.collect(job, found)
-        chosen = self._chosen(found)
+        chosen = self._chosen(found, at_once)
         if chosen is not None:
             self._last[job.owner.uid] = chosen.index
             await self._act(chosen)
@@ -109,12 +114,24 @@ class PartsPass:
 
     # --- which of them is acted on -----------------------------------------------------------------------------------
 
-    def _chosen(self, found: list[Part]) -> Part | None:
-        """Choose the batch that is acted on, and have those that must wait say for what."""
+    async def _at_once(self, job: Seen) -> int:
+        """Say how many transfers of a job may be at work at one time; that never changes."""
+        if job.owner.uid not in self._most:
+            self._most[job.owner.uid] = await self.actor.transfers.at_once(job.key.namespace, job.observation.spec)
+        return self._most[job.owner.uid]
+
+    def _chosen(self, found: list[Part], at_once: int) -> Part | None:
+        """Choose the batch that is acted on, and have those that must wait say for what.
+
+        Args:
+            found: What was seen of each.
+            at_once: How many transfers may be at work at one time.
+        """
         at_work = sum(part.seen.observation.stage in AT_WORK for part in found)
         limit = found[0].seen.observation.spec.parallelism
         inline = found[0].seen.observation.spec.output.persistent_volume_claim is None
-        moving = any(part.seen.observation.transferring is not None for part in found)
+        at_work_on = [part.seen.plan for part in found if part.seen.observation.transferring is not None]
+        moving = len(at_work_on) >= at_once
         able: list[Part] = []
         for part in found:
             match part.effect:
@@ -134,7 +151,10 @@ class PartsPass:
                     able.append(part)
         # In turn: what one meets again and again must not keep the others from going on.
         last = self._last.get(found[0].seen.owner.uid, -1)
-        return min(able, key=lambda part: (part.index <= last, part.index), default=None)
+        chosen = min(able, key=lambda part: (part.index <= last, part.index), default=None)
+        if chosen is not None:
+            chosen.seen = replace(chosen.seen, beside=tuple(plan for plan in at_work_on if plan is not None))
+        return chosen
 
     async def _act(self, part: Part) -> None:
         if part.effect is None:

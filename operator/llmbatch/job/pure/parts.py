@@ -39,16 +39,21 @@ def is_split(status: BatchJobStatus) -> bool:
     return status.parts is not None
 
 
-def to_look_at(status: BatchJobStatus) -> list[PartView]:
-    """Give a view of each batch that is to be looked at: all that have begun and not ended, and the next that is to begin."""
+def to_look_at(status: BatchJobStatus, at_once: int = 1) -> list[PartView]:
+    """Give a view of each batch that is to be looked at: all that have begun and not ended, and the next that are to begin.
+
+    Args:
+        status: The job's.
+        at_once: How many may be uploaded at the same time.
+    """
     live = [view for view in views(status) if not has_ended(status.batches[view.index])]
     waiting = [view for view in live if not _has_begun(status.batches[view.index])]
     # A file is uploaded when its batch is about to be made, and not before the one before it has its batch.
-    held = any(
+    held = sum(
         _has_begun(batch) and batch.id is None and batch.refusal is None and not has_ended(batch)
         for batch in status.batches
     )
-    return [view for view in live if view not in (waiting if held else waiting[1:])]
+    return [view for view in live if view not in waiting[max(0, at_once - held) :]]
 
 
 def _has_begun(batch: Batch) -> bool:
@@ -173,6 +178,7 @@ def counts(status: BatchJobStatus) -> RequestCounts:
     again = [batch for batch in status.batches if batch.parts]
     # Those of a batch that came to nothing stay failed.
     failed -= sum(batch.requests or 0 for batch in again if not is_void(batch))
+    failed -= sum(_waiting(status, batch) for batch in status.batches)
     return RequestCounts(
         total=sum(batch.requests or 0 for batch in status.batches if not batch.parts),
         completed=sum(item.completed for item in told if item is not None),
@@ -209,6 +215,13 @@ def sooner(ending: Ending, owed: Wait | None, *, alone: bool) -> Ending:
     if alone:
         return owed
     return replace(ending, after=_soonest((ending.after, owed.after)))
+
+
+def _waiting(status: BatchJobStatus, batch: Batch) -> int:
+    """Count the requests of a batch that are to be sent again, and are in no other batch yet."""
+    rest = batch.unfinished
+    waits = rest is not None and rest.again and status.stopped is None and follower(status, batch) is None
+    return rest.requests if rest is not None and waits else 0
 
 
 def _rank(batch: Batch) -> int:
