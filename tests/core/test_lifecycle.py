@@ -1,4 +1,4 @@
-"""The lifecycle: one table, from which the README's diagram is made."""
+"""The lifecycles: a table for a batch and one for a job with several, from which the README's diagrams are made."""
 
 import itertools
 
@@ -6,6 +6,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.batch.pure import lifecycle
+from llmbatch.job.pure import lifecycle as of_job
 from tests.support import build, diagram
 
 MOVES = [(before, after) for before, moves in lifecycle.TRANSITIONS.items() for after in moves]
@@ -91,3 +92,35 @@ def test_the_phase_follows_from_the_facts(status: BatchJobStatus, expected: Phas
 def test_an_upload_under_way_shows_only_until_its_answer_is_known() -> None:
     assert lifecycle.phase_of(build.status(), deleting=False, uploading=True) == Phase.UPLOADING
     assert lifecycle.phase_of(build.uploaded(), deleting=False, uploading=True) == Phase.SUBMITTING
+
+
+# --- of a job with several batches ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(Phase, Phase)))
+def test_a_job_with_parts_is_anywhere_its_least_advanced_batch_is_until_all_results_are_stored(
+    before: Phase, after: Phase
+) -> None:
+    of_batches = before in lifecycle.OF_A_BATCH and after in lifecycle.OF_A_BATCH
+    further = {
+        (Phase.COLLECTING, Phase.CLEANING_UP),
+        (Phase.CLEANING_UP, Phase.COMPLETE),
+        (Phase.CLEANING_UP, Phase.FAILED),
+    }
+    deleted = after is Phase.DELETING
+    if before == after or of_batches or deleted or (before, after) in further:
+        of_job.check_move(before, after)
+    else:
+        with pytest.raises(lifecycle.IllegalMoveError, match=f"with parts can't go from {before} to {after}"):
+            of_job.check_move(before, after)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_restored_job_with_parts_may_start_anywhere(phase: Phase) -> None:
+    of_job.check_move(None, phase)
+
+
+def test_both_lifecycles_are_drawn() -> None:
+    drawn = of_job.diagram()
+    assert all(str(phase) in drawn for phase in Phase if phase is not Phase.DELETING)
+    assert drawn in diagram.README.read_text(encoding="utf-8")

@@ -1,10 +1,11 @@
-"""Puts the diagram of the lifecycle into the README: python -m tests.support.diagram [--check]."""
+"""Puts the diagrams of the lifecycles into the README: python -m tests.support.diagram [--check]."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure import lifecycle as of_batch
+from llmbatch.job.pure import lifecycle as of_job
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- lifecycle:begin -->\n"
@@ -12,12 +13,14 @@ END = "<!-- lifecycle:end -->"
 
 
 def with_diagram(text: str) -> str:
-    """Give a text with the current diagram between the two marks."""
+    """Give a text with the current diagrams between the two marks."""
     before, found, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not found or not ended:
         raise ValueError("the marks lifecycle:begin and lifecycle:end are missing")
-    return f"{before}{BEGIN}```mermaid\n{lifecycle.diagram()}\n```\n{END}{after}"
+    of_one = f"A batch, and so a job with one:\n\n```mermaid\n{of_batch.diagram()}\n```\n"
+    of_several = f"A job with several:\n\n```mermaid\n{of_job.diagram()}\n```\n"
+    return f"{before}{BEGIN}\n{of_one}\n{of_several}\n{END}{after}"
 
 
 def main(arguments: list[str] | None = None) -> int:

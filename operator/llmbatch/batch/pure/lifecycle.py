@@ -1,6 +1,6 @@
-"""The lifecycle of a BatchJob.
+"""The lifecycle of a batch, and so of a BatchJob with one; job.pure.lifecycle has that of a job with several.
 
-Rule 1: every phase, and every move between phases, is in this file.
+Rule 1: every phase of a batch, and every move between phases, is in this file.
 Rule 2: this file knows nothing of Kubernetes or HTTP.
 """
 

@@ -7,6 +7,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts, lifecycle
 from llmbatch.batch.pure.decision import Done, Ending, Finish, Wait
 from llmbatch.job.pure import conditions, parts
+from llmbatch.job.pure import lifecycle as of_parts
 
 AT_UPLOAD = frozenset({Reason.UPLOADING, Reason.TRANSFER_PENDING})
 
@@ -55,9 +56,10 @@ def close(
     )
     uploading = isinstance(ending, Wait) and ending.reason in AT_UPLOAD
     phase = lifecycle.phase_of(status, deleting=deleting, uploading=uploading)
-    if parts.is_split(status) and phase in lifecycle.OF_A_BATCH:
+    if parts.is_split(status):
         # A further batch begins at the beginning, so that the least advanced one may be further back than before.
-        phase = parts.phase(status)
+        phase = parts.phase(status) if phase in lifecycle.OF_A_BATCH else phase
+        of_parts.check_move(before.phase, phase)
     else:
         lifecycle.check_move(before.phase, phase)
     return status.model_copy(update={"phase": phase})

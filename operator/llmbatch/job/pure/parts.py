@@ -191,7 +191,8 @@ def phase(status: BatchJobStatus) -> Phase:
     """Give the phase of the least advanced batch."""
     found = [Phase(batch.state.phase) for batch in status.batches if batch.state is not None]
     least = min(found, key=lifecycle.ORDER.index, default=Phase.PENDING)
-    return Phase.COLLECTING if least in lifecycle.TERMINAL else least
+    # What is done for one batch, be it all, is a step on the way to the results of all.
+    return least if least in lifecycle.OF_A_BATCH else Phase.COLLECTING
 
 
 def ending(status: BatchJobStatus, endings: list[tuple[Batch, Ending]]) -> Wait | Stalled:
