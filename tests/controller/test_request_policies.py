@@ -98,6 +98,8 @@ async def test_a_request_that_is_to_fail_the_job_cancels_what_runs_and_sends_not
     assert set(states(kong).values()) == {"completed", "cancelled"}
     assert len(kong.batches()) < 4
     assert place.ids() == ["b"], "what was answered is stored"
+    if not place.is_far:
+        assert place.ids(".errors") == [name for name in names if name != "b"], "what was never sent is named"
     assert status.request_counts is not None
     assert (status.request_counts.total, status.request_counts.completed) == (7, 1)
     assert status.stopped is not None

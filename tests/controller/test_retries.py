@@ -42,6 +42,8 @@ class Place:
         if target == "volume":
             self.spec["output"] = OUT
         self._target = target
+        self.is_far = source == "volume" and target != "volume"
+        """The results are stored by the operator, which can't read the input."""
 
     def put(self, content: bytes) -> None:
         (self.volume / "in" / "batch.jsonl").write_bytes(content)

@@ -50,3 +50,22 @@ def test_a_job_in_which_too_few_requests_succeed_has_failed_and_keeps_what_did(t
     job: Json = tenant.kube.wait_for("job", "Failed", seconds=240)
     assert condition(job, "Ready")["reason"] == "SuccessPolicyNotMet"
     assert ids(objects.stored(tenant.kube, "secret", "out", "results")) == NAMES
+
+
+def test_a_request_that_fails_the_job_ends_it_and_what_was_never_sent_is_named(tenant: Tenant) -> None:
+    names = ["a--status-400", "b", "c", "d", "e", "f"]
+    volume = objects.Volume(tenant.kube, "data", tenant.release.cluster.operator_image)
+    policy = {"rules": [{"action": "FailJob", "onStatusCodes": {"operator": "In", "values": [400]}}]}
+    source, target = objects.in_config_map("prompts"), objects.in_volume("data", "out/results.jsonl")
+    tenant.kube.apply(
+        tenant.gateway(limits={"maxRequestsPerFile": 2, "maxActiveBatches": 1}),
+        objects.config_map("prompts", {"batch.jsonl": objects.requests(*names)}),
+        objects.job("job", source, target, requestFailurePolicy=policy, parallelism=1),
+    )
+    job: Json = tenant.kube.wait_for("job", "Failed", seconds=240)
+    assert condition(job, "Ready")["reason"] == "RequestFailurePolicy"
+    results, errors = ids(volume.read("out/results.jsonl")), ids(volume.read("out/results.errors.jsonl"))
+    assert "b" in results
+    assert sorted([*results, *errors]) == sorted(names)
+    assert tenant.creates() < 3
+    assert [file for file in tenant.kong.files() if not file["deleted"]] == []

@@ -88,16 +88,28 @@ class Kubelet:
         }
         self._api.put("pods", pod)
 
+    def _mount(self, volume: Json) -> Path | None:
+        """Give the folder of a volume: a claim's, or one with what is in a ConfigMap or Secret."""
+        if "persistentVolumeClaim" in volume:
+            return self.volume(volume["persistentVolumeClaim"]["claimName"])
+        folder = self._folder / f"mount-{os.urandom(4).hex()}"
+        for plural, told in (("configmaps", volume.get("configMap")), ("secrets", volume.get("secret"))):
+            if told is None:
+                continue
+            folder.mkdir(parents=True)
+            found = self._api.get(plural, told.get("name") or told["secretName"]) or {}
+            for item in told.get("items", []):
+                if (value := found.get("data", {}).get(item["key"])) is not None:
+                    content = value.encode() if plural == "configmaps" else base64.b64decode(value)
+                    (folder / item["path"]).write_bytes(content)
+        return folder if folder.exists() else None
+
     def _env(self, spec: Json, container: Json) -> dict[str, str]:
-        claims = {
-            volume["name"]: volume["persistentVolumeClaim"]["claimName"]
-            for volume in spec["volumes"]
-            if "persistentVolumeClaim" in volume
-        }
+        folders = {volume["name"]: self._mount(volume) for volume in spec["volumes"]}
         mounts = {
-            mount["mountPath"]: str(self.volume(claims[mount["name"]]))
+            mount["mountPath"]: str(folder)
             for mount in container["volumeMounts"]
-            if mount["name"] in claims
+            if (folder := folders[mount["name"]]) is not None
         }
         made: dict[str, str] = {}
         for item in container["env"]:

@@ -24,7 +24,15 @@ from llmbatch.transfer.edge.merge import merge
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.destination import Destination
 from llmbatch.transfer.pure.manifest import Owner
-from llmbatch.transfer.pure.plan import CollectPlan, MergePlan, UploadPlan, errors_path, foreign_path, rest_path
+from llmbatch.transfer.pure.plan import (
+    OBJECTS_FILE,
+    CollectPlan,
+    MergePlan,
+    UploadPlan,
+    errors_path,
+    foreign_path,
+    rest_path,
+)
 from llmbatch.transfer.pure.report import CollectReport, MergeReport, Problem, UploadReport
 from llmbatch.transfers.objects import store, taken
 from llmbatch.transfers.plans import RESULTS_FILE, ROOM_FOR_KEYS, Look, collect_plan
@@ -79,6 +87,7 @@ class Here:
         gateway: Key,
         *,
         several: Several | None = None,
+        source: bytes | None = None,
     ) -> Collected:
         """Collect the results of batches into one Secret or ConfigMap.
 
@@ -89,6 +98,7 @@ class Here:
             access: To its gateway.
             gateway: Which that is.
             several: The job has several batches, whose results are put together.
+            source: The input, where it takes that to name the requests of parts that were never sent.
         """
         place: KeyInObject | None = job.output.secret or job.output.config_map
         if place is None:
@@ -99,6 +109,8 @@ class Here:
         reports: list[CollectReport] = []
         with tempfile.TemporaryDirectory(prefix="collect-") as folder:
             path, left = RESULTS_FILE, MOST_BYTES
+            if source is not None:
+                await asyncio.to_thread(Path(folder, OBJECTS_FILE).write_bytes, source)
             for status, look in batches:
                 plan = collect_plan(job, status, access.connection, look, root=folder)
                 report = await self._fetch(plan, access, gateway, most=left)

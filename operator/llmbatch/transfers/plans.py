@@ -13,7 +13,16 @@ from llmbatch.provider.pure.connection import Connection
 from llmbatch.transfer.pure import naming
 from llmbatch.transfer.pure.destination import Destination
 from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner
-from llmbatch.transfer.pure.plan import CollectPlan, Judging, Rests, UploadPlan, errors_path, foreign_path, part_path
+from llmbatch.transfer.pure.plan import (
+    OBJECTS_FILE,
+    CollectPlan,
+    Judging,
+    Rests,
+    UploadPlan,
+    errors_path,
+    foreign_path,
+    part_path,
+)
 
 INLINE_SECONDS = 60
 RESULTS_FILE = "results.jsonl"
@@ -104,7 +113,6 @@ def collect_plan(
 ) -> CollectPlan:
     """Plan a collection, into the output volume or (with `root`) into a folder of our own."""
     batch, volume = status.batches[0], job.output.persistent_volume_claim
-    source = job.input.persistent_volume_claim if volume is not None else None
     # Of a batch that was found again after the status was lost, only the count is known: the uploaded file tells the rest.
     counts = batch.request_counts or status.request_counts
     uid = status.uid or ""
@@ -120,8 +128,7 @@ def collect_plan(
         model=job.model,
         order=job.output.order,
         input=status.input or unknown,
-        input_root=INPUT_ROOT if source and rests is None else None,
-        input_path=source.path if source and rests is None else None,
+        **_input_of(job, batch, root=root, rests=rests),
         output_root=root or OUTPUT_ROOT,
         output_path=part_path(target, uid, batch.part or 0, batch.attempt) if of_part else target,
         offset=batch.source.offset if batch.source is not None else None,
@@ -133,6 +140,23 @@ def collect_plan(
         accept_missing=look.accept_missing,
         max_output_bytes=MAX_OBJECT_BYTES - ROOM_FOR_KEYS if volume is None else None,
     )
+
+
+def is_unsent(batch: Batch) -> bool:
+    """Tell whether a part has come to nothing before its file was sent, so that only the input names its requests."""
+    return batch.source is not None and batch.refusal is not None and batch.input_file_id is None
+
+
+def _input_of(job: BatchJobSpec, batch: Batch, *, root: str | None, rests: Rests | None) -> dict[str, Any]:
+    """Say where a collection finds the input, besides at the provider."""
+    volume, is_pod = job.input.persistent_volume_claim, job.output.persistent_volume_claim is not None
+    if rests is not None:
+        return {}
+    told: dict[str, Any] = {"input_root": INPUT_ROOT, "input_path": volume.path if volume else OBJECTS_FILE}
+    if batch.source is not None and is_unsent(batch) and (is_pod or volume is None):
+        told["crc32"] = int(batch.source.crc32, 16)
+        return told if is_pod else {**told, "input_root": root}
+    return told if is_pod and volume is not None else {}
 
 
 def patient(connection: Connection) -> Connection:

@@ -16,7 +16,7 @@ from llmbatch.job.edge.part import ENDED, Part, told
 from llmbatch.job.pure import parts, retries
 from llmbatch.transfer.pure.plan import MergePlan
 from llmbatch.transfer.pure.report import CollectReport, MergeReport
-from llmbatch.transfers.plans import Look
+from llmbatch.transfers.plans import Look, is_unsent
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,13 @@ class PartsCollector:
         ]
         several = Together(job.stored, observation.spec, observation.status_uid, observation.now)
         collected = await self.actor.transfers.here.collect(
-            job.owner, observation.spec, batches, client.access, client.key, several=several
+            job.owner,
+            observation.spec,
+            batches,
+            client.access,
+            client.key,
+            several=several,
+            source=await self._input(job) if any(is_unsent(status.batches[0]) for status, _ in batches) else None,
         )
         where, problem = collected.destination, collected.report.problem
         if problem is not None or where is None:
@@ -104,6 +110,11 @@ class PartsCollector:
         )
         message = "The results are stored; the remote files are next."
         return Outcome(parts.collected(status)), Wait(Reason.CLEANING_UP, message)
+
+    async def _input(self, job: Seen) -> bytes | None:
+        """Read the input; what isn't there any more names no requests."""
+        found = await self.actor.transfers.read_input(job.key.namespace, job.observation.spec)
+        return found if isinstance(found, bytes) else None
 
     async def _not_collected(
         self, job: Seen, found: list[Part], report: CollectReport, at: PartView

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from zlib import crc32
 
 from pydantic_core import from_json
 
@@ -131,6 +132,13 @@ def _results_of(plan: CollectPlan) -> str:
     return "/".join(filter(None, (beside, name)))
 
 
+def _checksum(file: Source) -> int:
+    checksum = 0
+    for chunk in volume.chunks(file):
+        checksum = crc32(chunk, checksum)
+    return checksum
+
+
 def _mounted(plan: CollectPlan, held: Spool) -> Source | None:
     if plan.input_root is None or plan.input_path is None:
         return None
@@ -140,6 +148,8 @@ def _mounted(plan: CollectPlan, held: Spool) -> Source | None:
             whole = folder.open(name)
         held.keep(whole)
         file = volume.window(whole, plan.offset, plan.length)
+        if plan.crc32 is not None:
+            return file if _checksum(file) == plan.crc32 else None
         found = sending.identity(volume.chunks(file), plan.model, MOST_LINE_BYTES)
     except (ProblemError, OSError):
         return None

@@ -14,7 +14,7 @@ from llmbatch.api.transfer import Transfer
 from llmbatch.provider.pure.connection import Connection, Setting
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure import naming, pod_template
-from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, Plan, UploadPlan
+from llmbatch.transfer.pure.plan import OBJECTS_FILE, PLAN_VARIABLE, CollectPlan, DiscardPlan, Plan, UploadPlan
 
 Json = dict[str, Any]
 
@@ -248,6 +248,9 @@ def _volumes(
     if source is not None and reads:
         claims[source.claim_name] = "input"
         mounts.append({"name": "input", "mountPath": INPUT_ROOT, "readOnly": True})
+    elif reads and isinstance(plan, CollectPlan):
+        volumes.append({"name": "input", **_input_object(job, mode)})
+        mounts.append({"name": "input", "mountPath": INPUT_ROOT, "readOnly": True})
     if target is not None and writes:
         # One claim twice is one volume with two mounts.
         volume = claims.setdefault(target.claim_name, "output")
@@ -262,6 +265,17 @@ def _volumes(
         volumes.append({"name": "client", "secret": {"secretName": client.secret_name, "defaultMode": mode}})
         mounts.append({"name": "client", "mountPath": CLIENT_ROOT, "readOnly": True})
     return volumes, mounts
+
+
+def _input_object(job: BatchJobSpec, mode: int) -> Json:
+    """Give the volume with what is in a ConfigMap or Secret, whose requests were never sent."""
+    place, kind = (job.input.config_map, "configMap") if job.input.config_map else (job.input.secret, "secret")
+    if place is None:
+        raise ValueError("spec.input names no place")
+    name = {"configMap": "name", "secret": "secretName"}[kind]
+    # It may be gone: the results are stored all the same.
+    told = {name: place.name, "items": [{"key": place.key, "path": OBJECTS_FILE}], "optional": True}
+    return {kind: {**told, "defaultMode": mode}}
 
 
 def _ca_source(config_map: Any, secret: Any, mode: int) -> Json:  # noqa: ANN401 - either kind of key reference

@@ -12,6 +12,8 @@ from llmbatch.api.request_policy import RequestFailurePolicy
 from llmbatch.provider.pure.connection import Connection
 
 PLAN_VARIABLE = "LLMBATCH_PLAN"
+OBJECTS_FILE = "input.jsonl"
+"""Name of the file with what a ConfigMap or Secret holds, where one is mounted."""
 
 
 class StoredRest(Model):
@@ -99,6 +101,8 @@ class CollectPlan(Model):
     """Where the part begins in the input."""
     length: int | None = None
     """How many bytes of the input the part is; None: all of it."""
+    crc32: int | None = None
+    """CRC-32 of the part when the input was cut: of one that was never sent nothing else is known."""
     output_root: str
     output_path: str
     """Where the results go; the failed ones go beside it, see errors_path()."""
