@@ -1,13 +1,14 @@
 """Which custom_ids an input has had so far, in 12 bytes each: there may be ten million of them.
 
-A table with open addressing in two arrays. Eight bytes of a digest stand for a custom_id; that two of ten million differ
-and have the same is less likely than one in 300,000, and then the input is refused with both lines named.
+A table with open addressing in two arrays. Python's own hash of eight bytes stands for a custom_id; that two of ten million
+differ and have the same is less likely than one in 300,000, and then the input is refused with both lines named. The hash is
+keyed anew in each process, so that nobody can choose custom_ids that collide, and trying again helps.
 """
 
 from array import array
-from hashlib import blake2b
 
 _LEAST_SLOTS = 1 << 12
+_MOST_KEY = (1 << 64) - 1
 _FULL = 0.6
 """Share of the slots in use from which on looking for a free one takes too long."""
 
@@ -22,19 +23,23 @@ class FirstLines:
 
     def first(self, custom_id: str, line: int) -> int:
         """Give the line on which a custom_id was first; that given, from 1, when it is new."""
-        key = _key(custom_id)
-        slot = self._slot(key)
-        if known := self._lines[slot]:
-            return known
-        self._keys[slot], self._lines[slot] = key, line
+        # As in _slot: a call more would take as long as all the rest.
+        keys, lines, mask = self._keys, self._lines, self._mask
+        key = hash(custom_id) & _MOST_KEY
+        slot = key & mask
+        while known := lines[slot]:
+            if keys[slot] == key:
+                return known
+            slot = (slot + 1) & mask
+        keys[slot], lines[slot] = key, line
         self._count += 1
-        if self._count > _FULL * len(self._keys):
+        if self._count > _FULL * len(keys):
             self._grow()
         return line
 
     def find(self, custom_id: str) -> int:
         """Give the line on which a custom_id was first; 0 when it is new."""
-        return self._lines[self._slot(_key(custom_id))]
+        return self._lines[self._slot(hash(custom_id) & _MOST_KEY)]
 
     def _slot(self, key: int) -> int:
         """Find the slot of a key, or the free one that it is to have."""
@@ -56,7 +61,3 @@ class FirstLines:
             if line:
                 slot = self._slot(key)
                 self._keys[slot], self._lines[slot] = key, line
-
-
-def _key(custom_id: str) -> int:
-    return int.from_bytes(blake2b(custom_id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
