@@ -55,6 +55,19 @@ class Cutter:
         self._held.append(line)
         self._held_bytes += len(line)
 
+    def add_all(self, lines: list[bytes]) -> bool:
+        """Take lines that are sent as they are, many at once, if the part has room for all of them; tell whether it had."""
+        size = sum(map(len, lines)) + len(lines)
+        if self._bytes + size > self.max_bytes or self._requests + len(lines) > self.max_requests:
+            return False
+        if self._held:
+            self._count(ended=True)
+        self._requests += len(lines)
+        self._bytes += size
+        self._held += lines
+        self._held_bytes += size
+        return True
+
     def finish(self, *, ended: bool) -> list[Cut]:
         """Give the parts, when all lines were taken; what holds no request belongs to the part before it, or the first.
 

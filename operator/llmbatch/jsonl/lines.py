@@ -13,6 +13,7 @@ No message quotes a line: it may hold a prompt. Only custom_ids are named.
 
 import json
 import re
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -117,6 +118,35 @@ class LineChecker:
             self._request(request)
         return True
 
+    def check_all(self, lines: Iterable[bytes]) -> None:
+        """Check lines that are clean and not blank, many at once; those that are as they should be take the short way."""
+        first, most = self._seen.first, self._max_line_bytes
+        for line in lines:
+            if len(line) > most or self.requests >= self._max_requests:
+                self.check(line)
+                continue
+            try:
+                request = from_json(line, allow_inf_nan=False, cache_strings="keys")
+            except ValueError:
+                request = None
+            if not isinstance(request, dict) or not self._is_well_made(request):
+                self.check(line)
+                continue
+            self._line += 1
+            self.requests += 1
+            custom_id = request["custom_id"]
+            if (known := first(custom_id, self._line)) != self._line:
+                self._repeated(custom_id, known)
+
+    def _is_well_made(self, request: dict[str, Any]) -> bool:
+        """Tell whether a request is like those before; one that isn't may be in order all the same."""
+        custom_id, body = request.get("custom_id"), request.get("body")
+        if not (isinstance(custom_id, str) and 0 < len(custom_id) <= MAX_CUSTOM_ID and isinstance(body, dict)):
+            return False
+        if request.get("method") != "POST" or request.get("url") != self._endpoint or body.get("stream"):
+            return False
+        return self._override is not None or (self._model is not None and body.get("model") == self._model)
+
     def allow(self, parts: int) -> None:
         """Have as many requests as so many files can take."""
         self._too_many = f", which is all that {parts} files take; split the input into several BatchJobs"
@@ -220,8 +250,11 @@ class LineChecker:
             self._add("custom_id", f"is longer than {MAX_CUSTOM_ID} characters; shorten it")
         first = self._seen.first(custom_id, self._line)
         if first != self._line:
-            name = one_line(custom_id, 64)
-            self._add("custom_id", f'"{name}" is already on line {first}; give every line a custom_id of its own')
+            self._repeated(custom_id, first)
+
+    def _repeated(self, custom_id: str, first: int) -> None:
+        name = one_line(custom_id, 64)
+        self._add("custom_id", f'"{name}" is already on line {first}; give every line a custom_id of its own')
 
     def _names_none(self, body: dict[str, Any]) -> bool:
         """Tell whether a request may leave the model out: the endpoint has a default, or the path or a prompt names it."""

@@ -1,7 +1,9 @@
 """What is sent of an input: every line with a request, clean and for the model that the job names, and nothing else."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
+from typing import NamedTuple, TypeGuard, cast
+from zlib import crc32
 
 from llmbatch.jsonl import split
 from llmbatch.jsonl.lines import LineChecker, clean
@@ -13,9 +15,24 @@ _SLACK = 4096
 
 def lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | split.Overlong]:
     """Cut an input into its lines as they are. One that is a little longer than `limit` comes whole: it may be so by white space."""
+    for sheaf in sheaves(chunks, limit):
+        yield from sheaf
+
+
+def sheaves(chunks: Iterable[bytes], limit: int) -> Iterator[list[bytes | split.Overlong]]:
+    """Cut an input into the same lines, many at once; only the first of each may be Overlong."""
     # What is kept of a line must be more than a chunk.
-    for line in split.lines(chunks, max(limit, _LEAST_KEPT) + _SLACK):
-        yield line if isinstance(line, split.Overlong) else bytes(line)
+    for sheaf in split.sheaves(chunks, max(limit, _LEAST_KEPT) + _SLACK):
+        if isinstance(sheaf[0], bytearray):
+            sheaf[0] = bytes(sheaf[0])
+        yield cast(list[bytes | split.Overlong], sheaf)
+
+
+def are_plain(sheaf: list[bytes | split.Overlong]) -> TypeGuard[list[bytes]]:
+    """Tell whether all lines begin and end as objects do: then there is nothing to be left out of them."""
+    if isinstance(sheaf[0], split.Overlong):
+        return False
+    return all(line[:1] == b"{" and line[-1:] == b"}" for line in cast(list[bytes], sheaf))
 
 
 def made(lines: Iterable[bytes | split.Overlong], checker: LineChecker) -> Iterator[bytes]:
@@ -74,6 +91,13 @@ class Sent:
         self._begun = True
         self._feed(made)
 
+    def add_all(self, lines: list[bytes]) -> None:
+        """Take lines that are plain and sent as they are, many at once."""
+        if self._begun:
+            self._feed(b"\n")
+        self._begun = True
+        self._feed(b"\n".join(lines))
+
     def finish(self) -> None:
         """Take note that there are no more lines."""
         # What needs no cleaning is sent as it is, down to the line feed that it hasn't.
@@ -85,11 +109,48 @@ class Sent:
         self.length += len(part)
 
 
-def identity(chunks: Iterable[bytes], model: str | None, limit: int) -> tuple[int, str] | None:
-    """Give size and SHA-256 of what would be sent of an input; None: it is none that was found valid."""
+class Plain(NamedTuple):
+    """An input that is sent byte for byte."""
+
+    bytes: int
+    sha256: str
+    requests: int
+    crc32: int
+
+
+def plain(chunks: Iterable[bytes]) -> Plain | None:
+    """Add up an input by what stands around its line feeds; None: they aren't all between two objects, so look at each line."""
+    digest, length, checksum, feeds, seams = sha256(), 0, 0, 0, 0
+    before = b"}\n"  # as if another line came before the first one
+    for chunk in chunks:
+        digest.update(chunk)
+        checksum = crc32(chunk, checksum)
+        length += len(chunk)
+        around = before + chunk
+        feeds += chunk.count(b"\n")
+        seams += around.count(b"}\n{")
+        before = around[-2:]
+    ended = before.endswith(b"\n")
+    if not before.startswith(b"}") if ended else not before.endswith(b"}"):
+        return None
+    if not length or seams != feeds + (not ended):
+        return None
+    return Plain(length, digest.hexdigest(), seams, checksum)
+
+
+def identity(read: Callable[[], Iterable[bytes]], model: str | None, limit: int) -> tuple[int, str] | None:
+    """Give size and SHA-256 of what would be sent of an input; None: it is none that was found valid.
+
+    Args:
+        read: Reads it from its beginning, anew each time.
+        model: What the job names.
+        limit: Longest line.
+    """
+    if model is None and (found := plain(read())) is not None:
+        return found.bytes, found.sha256
     checker, sent = LineChecker("", model, 0), Sent(rewritten=model is not None)
     try:
-        for line in lines(sent.watched(chunks), limit):
+        for line in lines(sent.watched(read()), limit):
             if isinstance(line, split.Overlong):
                 return None
             kept = clean(line)

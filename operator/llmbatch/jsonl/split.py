@@ -16,6 +16,15 @@ def lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | bytearray | O
 
     A chunk is expected to be smaller than `limit`, the most bytes of a line that are kept.
     """
+    for sheaf in sheaves(chunks, limit):
+        yield from sheaf
+
+
+def sheaves(chunks: Iterable[bytes], limit: int) -> Iterator[list[bytes | bytearray | Overlong]]:
+    """Yield the same lines, those that end in a chunk together: it takes far less time to go over many at once.
+
+    None is empty, and only the first line of each may be anything but bytes.
+    """
     begun: bytes | bytearray = b""  # the beginning of a line whose end has not come yet
     dropped = 0  # of that line, bytes that were not kept
     for chunk in chunks:
@@ -29,14 +38,15 @@ def lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | bytearray | O
                 dropped += len(begun)
                 begun = b""
             continue
+        sheaf: list[bytes | bytearray | Overlong] = [*pieces]
         if dropped or len(begun) + len(pieces[0]) > limit:
-            yield Overlong(dropped + len(begun) + len(pieces[0]))
+            sheaf[0] = Overlong(dropped + len(begun) + len(pieces[0]))
             dropped = 0
-        else:
-            yield begun + pieces[0] if begun else pieces[0]
-        yield from pieces[1:]
+        elif begun:
+            sheaf[0] = begun + pieces[0]
+        yield sheaf
         begun = rest
     if dropped:
-        yield Overlong(dropped + len(begun))
+        yield [Overlong(dropped + len(begun))]
     elif begun:
-        yield begun
+        yield [begun]

@@ -119,7 +119,7 @@ def _of_rests(plan: CollectPlan, rests: Rests, held: Spool) -> Source | None:
     """Open what a later attempt has sent, if all of it still is what was stored."""
     try:
         file = held.within(opened(plan.output_root, _results_of(plan), rests))
-        found = sending.identity(volume.chunks(file), plan.model, MOST_LINE_BYTES)
+        found = sending.identity(lambda: volume.from_start(file), plan.model, MOST_LINE_BYTES)
     except (ProblemError, OSError):
         return None
     return file if found == (plan.input.bytes, plan.input.sha256) else None
@@ -150,7 +150,7 @@ def _mounted(plan: CollectPlan, held: Spool) -> Source | None:
         file = volume.window(whole, plan.offset, plan.length)
         if plan.crc32 is not None:
             return file if _checksum(file) == plan.crc32 else None
-        found = sending.identity(volume.chunks(file), plan.model, MOST_LINE_BYTES)
+        found = sending.identity(lambda: volume.from_start(file), plan.model, MOST_LINE_BYTES)
     except (ProblemError, OSError):
         return None
     return file if found == (plan.input.bytes, plan.input.sha256) else None

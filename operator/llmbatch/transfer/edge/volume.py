@@ -244,6 +244,12 @@ def chunks(file: Source) -> Iterator[bytes]:
         yield chunk
 
 
+def from_start(file: Source) -> Iterator[bytes]:
+    """Read a whole file, wherever it was read last."""
+    file.seek(0)
+    return chunks(file)
+
+
 class Window:
     """A stretch of a file, read as if it were a file of its own; a shorter file ends earlier."""
 
