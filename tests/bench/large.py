@@ -78,7 +78,7 @@ class Bench:
         shutil.rmtree(pieces)
         self.kong.reset(**AT_ONCE)
         self.ours = Transfers(self.kong.url, self.folder, "input.jsonl", "ours/results.jsonl")
-        self.seconds.take("our upload", lambda: (self.ours.cut(), self.ours.upload()))
+        self.seconds.take("our upload", self.ours.upload_all)
 
     def answer(self) -> None:
         """Have the emulator answer what was uploaded last."""
@@ -100,7 +100,7 @@ class Bench:
         self.seconds.take("their results", lambda: run(script, self.kong.url, self.source, work, results, *ids))
         mine = self._empty("ours") / "results.jsonl"
         before = self.ours.status
-        self.seconds.take("our results", lambda: (self.ours.collect(), self.ours.merge()))
+        self.seconds.take("our results", self.ours.collect_all)
         self.ours.status = before
         assert filecmp.cmp(mine, results, shallow=False), "the results are not the same"
         shutil.rmtree(work)
@@ -140,7 +140,9 @@ def told(bench: Bench) -> bool:
     ratios = [seconds["jq -c ."] / seconds["cut"]]
     shown = f"{seconds['cut']:7.2f} s   {size / seconds['cut']:6.0f} MB/s"
     print(f"  {'check and cut':34} {shown}   {verdict(ratios[0])}")
-    print(f"  that is 1/{seconds['cut'] / seconds['cat']:.0f} of cat's speed and 1/{seconds['cut'] / seconds['wc -l']:.0f} of wc's")
+    print(
+        f"  that is 1/{seconds['cut'] / seconds['cat']:.0f} of cat's speed and 1/{seconds['cut'] / seconds['wc -l']:.0f} of wc's"
+    )
     for what, peer, key in (
         ("check, cut, upload", "jq, sort, split, curl", "upload"),
         ("collect, put together", "curl, jq, sort, join", "results"),

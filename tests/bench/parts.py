@@ -44,7 +44,7 @@ def calls(life: Life, side: str) -> int:
     return sum(life[side].values())
 
 
-def verdict(holds: bool) -> str:  # noqa: FBT001 - it is all that there is to say
+def verdict(holds: bool) -> str:
     """Say whether a bound holds."""
     return "holds" if holds else "DOES NOT HOLD"
 
@@ -80,7 +80,9 @@ def comparison(url: str, rounds: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         then = sources_of(BEFORE, Path(folder))
         if then is None:
-            print(f"NOT COMPARED: the history has no commit {BEFORE} here (a shallow clone?); try `git fetch --unshallow`")
+            print(
+                f"NOT COMPARED: the history has no commit {BEFORE} here (a shallow clone?); try `git fetch --unshallow`"
+            )
             return False
         holds = True
         for where, told in WHERE.items():
@@ -95,7 +97,9 @@ def comparison(url: str, rounds: int) -> bool:
                     for sources in (ROOT, then)
                 )
                 bound = "" if key == "cpu" else f"   (bound: {BOUND}; {verdict(ours / theirs <= BOUND)})"
-                print(f"  {name:15} {ours:7.2f}, at {BEFORE} {theirs:7.2f}: ratio {ours / theirs:.2f}{bound}", flush=True)
+                print(
+                    f"  {name:15} {ours:7.2f}, at {BEFORE} {theirs:7.2f}: ratio {ours / theirs:.2f}{bound}", flush=True
+                )
                 holds = holds and (key == "cpu" or ours / theirs <= BOUND)
         return holds
 

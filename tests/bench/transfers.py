@@ -65,6 +65,16 @@ class Transfers:
         self.runs: dict[str, list[Run]] = {}
         """Of each kind: cut, upload, collect, merge."""
 
+    def upload_all(self) -> None:
+        """Check, cut and upload."""
+        self.cut()
+        self.upload()
+
+    def collect_all(self) -> None:
+        """Collect, and put together."""
+        self.collect()
+        self.merge()
+
     def cut(self) -> None:
         """Check the whole input and cut it."""
         run = self._run("cut", "upload", self._upload_plan(Batch()))
