@@ -11,6 +11,7 @@ from llmbatch.jsonl.lines import LineChecker, clean
 _LEAST_KEPT = 4 * 1024 * 1024
 _SLACK = 4096
 """White space at the end of a line, which is not counted in its length."""
+_OPEN, _CLOSED = b"{}"
 
 
 def lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | split.Overlong]:
@@ -25,14 +26,14 @@ def sheaves(chunks: Iterable[bytes], limit: int) -> Iterator[list[bytes | split.
     for sheaf in split.sheaves(chunks, max(limit, _LEAST_KEPT) + _SLACK):
         if isinstance(sheaf[0], bytearray):
             sheaf[0] = bytes(sheaf[0])
-        yield cast(list[bytes | split.Overlong], sheaf)
+        yield cast("list[bytes | split.Overlong]", sheaf)
 
 
 def are_plain(sheaf: list[bytes | split.Overlong]) -> TypeGuard[list[bytes]]:
     """Tell whether all lines begin and end as objects do: then there is nothing to be left out of them."""
     if isinstance(sheaf[0], split.Overlong):
         return False
-    return all(line[:1] == b"{" and line[-1:] == b"}" for line in cast(list[bytes], sheaf))
+    return all(line[:1] == b"{" and line[-1:] == b"}" for line in cast("list[bytes]", sheaf))
 
 
 def made(lines: Iterable[bytes | split.Overlong], checker: LineChecker) -> Iterator[bytes]:
@@ -120,22 +121,29 @@ class Plain(NamedTuple):
 
 def plain(chunks: Iterable[bytes]) -> Plain | None:
     """Add up an input by what stands around its line feeds; None: they aren't all between two objects, so look at each line."""
-    digest, length, checksum, feeds, seams = sha256(), 0, 0, 0, 0
-    before = b"}\n"  # as if another line came before the first one
+    digest, length, checksum, lines_ended = sha256(), 0, 0, 0
+    before = b"\n"  # as if another line came before the first one
     for chunk in chunks:
         digest.update(chunk)
         checksum = crc32(chunk, checksum)
         length += len(chunk)
-        around = before + chunk
-        feeds += chunk.count(b"\n")
-        seams += around.count(b"}\n{")
-        before = around[-2:]
-    ended = before.endswith(b"\n")
-    if not before.startswith(b"}") if ended else not before.endswith(b"}"):
+        if before == b"\n" and chunk[0] != _OPEN:
+            return None
+        # To find a line feed takes a fraction of the time that it takes to count all, or to cut there.
+        at = chunk.find(b"\n")
+        if at == 0 and before != b"}":
+            return None
+        while at >= 0:
+            if at and chunk[at - 1] != _CLOSED:
+                return None
+            if at + 1 < len(chunk) and chunk[at + 1] != _OPEN:
+                return None
+            lines_ended += 1
+            at = chunk.find(b"\n", at + 1)
+        before = chunk[-1:]
+    if not length or before not in (b"\n", b"}"):
         return None
-    if not length or seams != feeds + (not ended):
-        return None
-    return Plain(length, digest.hexdigest(), seams, checksum)
+    return Plain(length, digest.hexdigest(), lines_ended + (before == b"}"), checksum)
 
 
 def identity(read: Callable[[], Iterable[bytes]], model: str | None, limit: int) -> tuple[int, str] | None:

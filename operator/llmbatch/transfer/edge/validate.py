@@ -41,15 +41,9 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
     parts = MOST_PARTS if plan.split else 1
     cutter = Cutter(plan.max_bytes, plan.max_requests) if plan.split else None
 
-    # What can't be made to fit by another model's name or by cleaning need not be read at all.
-    if (whole := source.seek(0, io.SEEK_END)) > 4 * plan.max_bytes * parts:
-        raise _too_large(whole, plan.max_bytes, parts)
+    _look_at_whole(source, checker, plan, parts)
     if cutter is not None:
         checker.allow(parts)
-    source.seek(0)
-    if plan.crc32 is None and (why := why_no_text(source.read(8))) is not None:
-        checker.no_text(why)
-        raise _invalid(checker)
     source.seek(0)
 
     def read() -> Iterator[bytes]:
@@ -90,6 +84,16 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
     return Checked(status, sent.length, checksum, sent.as_it_is, *told)
 
 
+def _look_at_whole(source: Source, checker: LineChecker, plan: UploadPlan, parts: int) -> None:
+    # What can't be made to fit by another model's name or by cleaning need not be read at all.
+    if (whole := source.seek(0, io.SEEK_END)) > 4 * plan.max_bytes * parts:
+        raise _too_large(whole, plan.max_bytes, parts)
+    source.seek(0)
+    if plan.crc32 is None and (why := why_no_text(source.read(8))) is not None:
+        checker.no_text(why)
+        raise _invalid(checker)
+
+
 def _as_it_was_cut(source: Source, plan: UploadPlan, progress: Progress | None) -> Checked | None:
     """Add up a part by its bytes alone: its lines were checked when it was cut, if it still is what it was then.
 
@@ -117,9 +121,7 @@ def _as_it_was_cut(source: Source, plan: UploadPlan, progress: Progress | None) 
     return Checked(status, found.bytes, found.crc32, as_it_is=True)
 
 
-def _take_all(
-    lines: list[bytes], checker: LineChecker, sent: sending.Sent, cutter: Cutter | None, most: int
-) -> None:
+def _take_all(lines: list[bytes], checker: LineChecker, sent: sending.Sent, cutter: Cutter | None, most: int) -> None:
     """Check lines that are sent as they are, and count them, many at once."""
     if cutter is not None and not cutter.add_all(lines):
         for line in lines:
