@@ -67,8 +67,10 @@ class Join:
 
     def expect(self, custom_ids: Iterable[str]) -> None:
         """Lay down the requests, in order; afterwards a line for any other custom_id is foreign."""
+        slots = self._slots
         for custom_id in custom_ids:
-            self._slot(digest(custom_id))
+            slots.setdefault(digest(custom_id), len(slots))
+        self._make(len(slots) - len(self._state))
         self._closed = True
 
     def of(self, custom_id: str) -> Place:
@@ -81,10 +83,12 @@ class Join:
             self.malformed += 1
             return Fit.UNREADABLE
         key = digest(result.custom_id)
-        if self._closed and key not in self._slots:
-            self.foreign += 1
-            return Fit.STRANGER
-        slot = self._slot(key)
+        slot = self._slots.get(key)
+        if slot is None:
+            if self._closed:
+                self.foreign += 1
+                return Fit.STRANGER
+            slot = self._slot(key)
         state = self._state[slot]
         if state == _SUCCEEDED or (state == _FAILED and not result.succeeded):
             self.foreign += 1
@@ -121,10 +125,15 @@ class Join:
         return Place(slot, self._state[slot] == _SUCCEEDED, self._file[slot], self._offset[slot], self._length[slot])
 
     def _slot(self, key: bytes) -> int:
-        slot = self._slots.setdefault(key, len(self._state))
-        if slot == len(self._state):
-            self._state.append(_MISSING)
-            self._file.append(0)
-            self._offset.append(0)
-            self._length.append(-1)
+        new = len(self._state)
+        slot = self._slots.setdefault(key, new)
+        if slot == new:
+            self._make(1)
         return slot
+
+    def _make(self, count: int) -> None:
+        """Make so many slots more, for requests without a line."""
+        self._state.extend(array("b", [_MISSING]) * count)
+        self._file.extend(array("b", [0]) * count)
+        self._offset.extend(array("q", [0]) * count)
+        self._length.extend(array("q", [-1]) * count)

@@ -6,8 +6,7 @@ proof: batches told as wholly completed have had lines with status_code 0.
 
 import json
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
@@ -39,8 +38,7 @@ LONG_LINE = 4 * 1024 * 1024
 """From this size on a line is skimmed, not parsed (embeddings): the tree would take ten times its size in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResultLine:
+class ResultLine(NamedTuple):
     """One line of an output or error file. custom_id None: the line can't be read, it is nobody's result."""
 
     custom_id: str | None
@@ -117,7 +115,8 @@ class Tally:
         """Count a request that succeeded."""
         self.succeeded += 1
         if usage is not None:
-            self._usage = [have + more for have, more in zip(self._usage, usage, strict=True)]
+            for kind, tokens in enumerate(usage):
+                self._usage[kind] += tokens
 
     def add_failure(self, custom_id: str, code: str, message: str) -> None:
         """Count a request that failed."""
@@ -204,17 +203,14 @@ def _small(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN40
 def _usage(usage: object) -> tuple[int, int, int] | None:
     if not isinstance(usage, dict):
         return None
-    read = _tokens(usage, "prompt_tokens", "input_tokens")
-    written = _tokens(usage, "completion_tokens", "output_tokens")
+    read = _tokens(usage, "prompt_tokens") or _tokens(usage, "input_tokens")
+    written = _tokens(usage, "completion_tokens") or _tokens(usage, "output_tokens")
     return read, written, _tokens(usage, "total_tokens") or read + written
 
 
-def _tokens(usage: dict[str, Any], *names: str) -> int:
-    for name in names:
-        value = usage.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOKENS:
-            return value
-    return 0
+def _tokens(usage: dict[str, Any], name: str) -> int:
+    value = usage.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOKENS else 0
 
 
 def _status(status: object) -> int | None:

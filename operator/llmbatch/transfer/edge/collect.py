@@ -166,13 +166,11 @@ class _Collection:
 
     def _place(self, line: bytes | bytearray, number: int, offset: int) -> None:
         result = results.judge(line)
-        match self._join.place(result, number, offset, len(line)):
-            case Fit.OURS | Fit.REPEATED:
-                return
-            case Fit.ANOTHER_ANSWER if (
-                result.custom_id is not None and self._line(self._join.of(result.custom_id)) == line
-            ):
-                return
+        fit = self._join.place(result, number, offset, len(line))
+        if fit is Fit.OURS or fit is Fit.REPEATED:
+            return
+        if fit is Fit.ANOTHER_ANSWER and self._line(self._join.of(result.custom_id or "")) == line:
+            return
         self._foreign_count += 1
         self._foreign = self._foreign or Sheet(self._held, "foreign")
         most = self._plan.max_output_bytes

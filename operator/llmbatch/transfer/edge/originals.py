@@ -33,7 +33,7 @@ class Originals:
 
     def custom_ids(self) -> Iterator[str]:
         """Read the custom_ids in the order of the lines, anew each time."""
-        return (custom_id for custom_id, _ in self._requests())
+        return (custom_id for _, custom_id, _ in self._read())
 
     def requests(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Json]]:
         """Read the requests with these digests of their custom_ids, one after the other.
@@ -61,12 +61,11 @@ class Originals:
         return ((custom_id, request) for _, custom_id, request in self._read())
 
     def _read(self) -> Iterator[tuple[bytes, str, Json | None]]:
-        self._file.seek(0)
-        for line in sending.lines(volume.chunks(self._file), MOST_LINE_BYTES):
+        for line in sending.lines(volume.from_start(self._file), MOST_LINE_BYTES):
             if isinstance(line, split.Overlong) or not (kept := clean(line)):
                 continue
             try:
-                request = _read(kept)
+                request = from_json(kept, cache_strings="keys") if len(kept) <= MAX_LINE_BYTES else _named(kept)
                 custom_id = request["custom_id"]
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue  # no line of an input that was validated
@@ -74,10 +73,8 @@ class Originals:
                 yield kept, custom_id, request if len(kept) <= MAX_LINE_BYTES else None
 
 
-def _read(line: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    if len(line) <= MAX_LINE_BYTES:
-        return from_json(line, cache_strings="keys")
-    # A tree of it would take several times its size.
+def _named(line: bytes) -> Json:
+    """Read the custom_id alone: a tree of a line of that size would take several times as much."""
     named = [member for member in scan.members(line) if from_json(member.key) == "custom_id"]
     last = named[-1] if named else None
     return {} if last is None else {"custom_id": from_json(line[last.start : last.end])}
