@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 QUIET = frozenset({Reason.ACCEPTED, Reason.CLEANING_UP, Reason.SUBMITTING})
 """Reasons that hold for a moment on the way; an event for each would be noise."""
+COUNT_SECONDS = 1.0
+"""A gateway's status tells of its active batches so much later, and not of each."""
 
 
 @dataclass
@@ -81,8 +83,9 @@ class Publisher:
         self.metrics.duplicates.inc(outcome.duplicates)
         self._tell(subject, before, after)
         if active_batches(seen.raw) != active_batches(written):
-            # The gateway's status shows how many batches are active.
-            await self.queue.add(Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name))
+            # The gateway's status shows how many batches are active; soon, since a job of many parts changes it with each.
+            gateway = Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name)
+            await self.queue.add_after(gateway, COUNT_SECONDS)
 
     async def _write(self, seen: Seen, patch: Json, version: str | None, after: BatchJobStatus) -> Json:
         """Write a status; what is about the batch only while nobody else's batch or intent stands there.
