@@ -74,6 +74,8 @@ class Kubelet:
             said["message"] = report.read_text()
         if self._api.get("jobs", metadata["name"], metadata["namespace"]) is not None:
             self._tell(job, {"phase": "Succeeded" if code == 0 else "Failed"}, {"terminated": said})
+            ended = {"type": "Complete" if code == 0 else "Failed", "status": "True"}
+            self._api.edit("jobs", metadata["name"], {"status": {"conditions": [ended]}}, metadata["namespace"])
 
     def _tell(self, job: Json, status: Json, state: Json) -> None:
         metadata = job["metadata"]

@@ -29,7 +29,7 @@ class Destinations:
         if (flaw := destination.flaw(spec)) is not None:
             message = f"spec.output: {flaw}; correct it, and the job goes on."
             return Problem(reason=Reason.OUTPUT_INVALID, message=message)
-        if (problem := await self.transfers.output_problem(seen.owner, spec)) is not None:
+        if (problem := await self.transfers.output_problem(seen.owner, spec, once=seen.once)) is not None:
             return problem
         rival = next((name for name in self._rivals(seen)), None)
         if rival is None:

@@ -12,6 +12,7 @@ from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.once import Once
 from llmbatch.kube.permissions import EVENTS, KUBERNETES_JOBS, PODS
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure import manifest, naming, state
@@ -94,7 +95,12 @@ class TransferJobs:
                 raise
 
     async def state(
-        self, owner: Owner, job: BatchJobSpec, gateway: BatchGatewaySpec | None, plan: Plan
+        self,
+        owner: Owner,
+        job: BatchJobSpec,
+        gateway: BatchGatewaySpec | None,
+        plan: Plan,
+        once: Once | None = None,
     ) -> TransferState | None:
         """Look at the transfer Job of a plan; None when there is none.
 
@@ -103,8 +109,8 @@ class TransferJobs:
         """
         wanted = manifest.manifest(owner, job, gateway, plan, self._settings, proxies=self._proxies)
         name = wanted["metadata"]["name"]
-        found = await self._cluster.get(KUBERNETES_JOBS, owner.namespace, name)
-        if found is None and (found := await self._of_another_version(owner, plan, name)) is None:
+        found = await self._job(owner, plan, name, once)
+        if found is None:
             return None
         if "deletionTimestamp" in found["metadata"]:
             return LEAVING
@@ -115,10 +121,19 @@ class TransferJobs:
             return Working(Problem(reason=Reason.TRANSFER_PENDING, message=REPLACED))
         return state
 
-    async def _of_another_version(self, owner: Owner, plan: Plan, name: str) -> Json | None:
+    async def _job(self, owner: Owner, plan: Plan, name: str, once: Once | None) -> Json | None:
+        """Read the Job of a plan; of several batches, whose Jobs are looked at together, from one list of all."""
+        if once is None:
+            found = await self._cluster.get(KUBERNETES_JOBS, owner.namespace, name)
+            return found or self._of_another_version(plan, await self._all(owner), name, owner)
+        listed = await once.ask(("jobs",), lambda: self._all(owner))
+        found = next((job for job in listed if job["metadata"]["name"] == name), None)
+        return found or self._of_another_version(plan, listed, name, owner)
+
+    def _of_another_version(self, plan: Plan, listed: list[Json], name: str, owner: Owner) -> Json | None:
         """Find a Job of the same plan under another name: one that was at work when the operator was upgraded."""
         self._named.pop(name, None)
-        for job in await self._all(owner):
+        for job in listed:
             if "deletionTimestamp" in job["metadata"]:
                 continue
             made_for = _plan_of(job, type(plan))
@@ -129,7 +144,10 @@ class TransferJobs:
 
     async def _all(self, owner: Owner) -> list[Json]:
         selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER},{naming.LABEL_UID}={owner.uid}"
-        found, _ = await self._cluster.page(KUBERNETES_JOBS, owner.namespace, selector=selector)
+        found, after = await self._cluster.page(KUBERNETES_JOBS, owner.namespace, selector=selector)
+        while after:
+            more, after = await self._cluster.page(KUBERNETES_JOBS, owner.namespace, selector=selector, after=after)
+            found += more
         return found
 
     async def _read(self, owner: Owner, job: Json) -> TransferState:

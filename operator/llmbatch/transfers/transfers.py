@@ -3,7 +3,8 @@
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.gateway.credentials import value_of
-from llmbatch.kube.client import Cluster
+from llmbatch.kube.client import Cluster, Json
+from llmbatch.kube.once import Once
 from llmbatch.kube.permissions import CLAIMS, CONFIGMAPS, SECRETS
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure.manifest import Owner
@@ -30,10 +31,12 @@ class Transfers:
 
     # --- here --------------------------------------------------------------------------------------------------------
 
-    async def read_input(self, namespace: str, job: BatchJobSpec) -> bytes | Problem | None:
+    async def read_input(
+        self, namespace: str, job: BatchJobSpec, *, once: Once | None = None
+    ) -> bytes | Problem | None:
         """Read the input from a ConfigMap or Secret; None when it is in a volume, whose claim exists."""
         if (volume := job.input.persistent_volume_claim) is not None:
-            return await self.claim_problem(namespace, volume.claim_name, "spec.input")
+            return await self.claim_problem(namespace, volume.claim_name, "spec.input", once=once)
         resource, place = (SECRETS, job.input.secret) if job.input.secret else (CONFIGMAPS, job.input.config_map)
         if place is None:
             return Problem(reason=Reason.INVALID_SPEC, message="spec.input names no place.")
@@ -48,18 +51,20 @@ class Transfers:
             return Problem(reason=Reason.INPUT_NOT_FOUND, message=message)
         return value
 
-    async def output_problem(self, owner: Owner, job: BatchJobSpec) -> Problem | None:
+    async def output_problem(self, owner: Owner, job: BatchJobSpec, *, once: Once | None = None) -> Problem | None:
         """Say what keeps results from being stored where spec.output says, as the API server shows it."""
         volume, place = job.output.persistent_volume_claim, job.output.secret or job.output.config_map
         if volume is not None:
-            return await self.claim_problem(owner.namespace, volume.claim_name, "spec.output")
+            return await self.claim_problem(owner.namespace, volume.claim_name, "spec.output", once=once)
         if place is None:
             return Problem(reason=Reason.INVALID_SPEC, message="spec.output names no place.")
         return await taken(self._cluster, SECRETS if job.output.secret else CONFIGMAPS, owner, place.name)
 
-    async def claim_problem(self, namespace: str, claim: str, where: str) -> Problem | None:
+    async def claim_problem(
+        self, namespace: str, claim: str, where: str, *, once: Once | None = None
+    ) -> Problem | None:
         """Say whether a PersistentVolumeClaim is missing, or of no use."""
-        found = await self._cluster.get(CLAIMS, namespace, claim)
+        found = await self._claim(namespace, claim, once)
         told = f"PersistentVolumeClaim {namespace}/{claim}, which {where} names,"
         if found is None:
             message = f"{told} does not exist; create it, and the job goes on."
@@ -94,6 +99,11 @@ class Transfers:
             if found is None or not modes & set((found.get("spec") or {}).get("accessModes") or []):
                 return 1
         return AT_ONCE
+
+    async def _claim(self, namespace: str, claim: str, once: Once | None) -> Json | None:
+        if once is None:
+            return await self._cluster.get(CLAIMS, namespace, claim)
+        return await once.ask(("claim", claim), lambda: self._cluster.get(CLAIMS, namespace, claim))
 
     async def claim_exists(self, namespace: str, claim: str) -> bool:
         """Tell whether there is a PersistentVolumeClaim of that name."""

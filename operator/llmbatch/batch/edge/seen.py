@@ -8,6 +8,7 @@ from llmbatch.batch.pure.observation import Observation
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import stage_of
 from llmbatch.gateway.clients import Client
+from llmbatch.kube.once import Once
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan
@@ -42,6 +43,8 @@ class Seen:
     """Which of a job's several batches this is about; None: the job."""
     whole: BatchJobStatus = field(default_factory=BatchJobStatus, repr=False)
     """With a view: the job's status as it is stored."""
+    once: Once | None = field(default=None, repr=False, compare=False)
+    """With a view: what was asked already in this pass, for other batches too."""
 
     def widened(self, status: BatchJobStatus) -> BatchJobStatus:
         """Give the job's status with what is known of this batch."""

@@ -23,6 +23,7 @@ from llmbatch.job.edge.observe_file import FileObserver
 from llmbatch.job.edge.observe_results import ResultsObserver
 from llmbatch.job.edge.observe_transfer import TransferObserver
 from llmbatch.job.pure import parts
+from llmbatch.kube.once import Once
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.manifest import Owner
@@ -101,11 +102,11 @@ class Observer:
         seen = self._seen(key, raw, spec, stored)
         return await (self._whole(seen) if parts.is_split(stored) else self._look(seen))
 
-    async def part(self, job: Seen, view: PartView) -> Seen:
-        """Observe one of a job's several batches."""
+    async def part(self, job: Seen, view: PartView, once: Once) -> Seen:
+        """Observe one of a job's several batches; `once` is the same for all that are looked at in a pass."""
         whole = job.stored
         seen = self._seen(job.key, job.raw, job.observation.spec, view.of(whole))
-        return await self._look(replace(seen, view=view, whole=whole))
+        return await self._look(replace(seen, view=view, whole=whole, once=once))
 
     async def _whole(self, seen: Seen) -> Seen:
         """Find the gateway, by which the last of a job's files are deleted; it is in nobody's way if it can't be found."""

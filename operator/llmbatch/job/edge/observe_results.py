@@ -35,7 +35,9 @@ class ResultsObserver:
         volume = spec.output.persistent_volume_claim
         if volume is not None:
             transfers = self.transfers.transfers
-            problem = await transfers.claim_problem(seen.key.namespace, volume.claim_name, "spec.output")
+            problem = await transfers.claim_problem(
+                seen.key.namespace, volume.claim_name, "spec.output", once=seen.once
+            )
             if problem is not None:
                 return seen.troubled(problem)
             seen = self._planned(seen, client)

@@ -43,8 +43,10 @@ class TransferObserver:
         if rests is not None and spec.output.persistent_volume_claim is None and (wait := self._held(seen, client)):
             # It takes downloads to find out what is to be sent.
             return seen.troubled(wait)
-        reads = self.transfers.read_input(seen.key.namespace, spec) if rests is None else self._rest(seen, client)
-        found = await reads
+        if rests is None:
+            found = await self.transfers.read_input(seen.key.namespace, spec, once=seen.once)
+        else:
+            found = await self._rest(seen, client)
         if isinstance(found, Problem):
             return seen.troubled(found)
         seen = replace(seen, data=found)
@@ -78,7 +80,9 @@ class TransferObserver:
         """Read what a later attempt sends; None when it is in a volume, whose claim exists."""
         spec = seen.observation.spec
         if (volume := spec.output.persistent_volume_claim) is not None:
-            return await self.transfers.claim_problem(seen.key.namespace, volume.claim_name, "spec.output")
+            return await self.transfers.claim_problem(
+                seen.key.namespace, volume.claim_name, "spec.output", once=seen.once
+            )
         whole, sent = seen.whole, seen.observation.batch
         views = [PartView(whole.batches.index(batch)) for batch in retries.followed(whole, sent)]
         return await self.transfers.here.rest(spec, [view.of(whole) for view in views], client.access, client.key)
@@ -88,7 +92,7 @@ class TransferObserver:
         plan, client = seen.plan, seen.client
         if plan is None or client is None:
             return seen
-        match await self.transfers.jobs.state(seen.owner, seen.observation.spec, client.spec, plan):
+        match await self.transfers.jobs.state(seen.owner, seen.observation.spec, client.spec, plan, seen.once):
             case None:
                 return seen
             case Working(told):

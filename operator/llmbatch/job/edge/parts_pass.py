@@ -33,6 +33,7 @@ from llmbatch.job.edge.parts_collect import PartsCollector
 from llmbatch.job.edge.parts_end import PartsEnd
 from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.decide import decide, decide_whole
+from llmbatch.kube.once import Once
 
 LOOKS = 20
 """Batches of one job that are looked at at the same time."""
@@ -76,11 +77,11 @@ class PartsPass:
             outcome = await self.actor.act(job, whole.effect)
             return outcome, ending_of_pass(job, whole.ending, outcome, uses_pod=False)
         # Beside each other: one after the other, a hundred polls of a gateway that hangs would take hours.
-        looking = asyncio.Semaphore(LOOKS)
+        looking, once = asyncio.Semaphore(LOOKS), Once()
 
         async def look(view: PartView) -> Part:
             async with looking:
-                seen = await self.observer.part(job, view)
+                seen = await self.observer.part(job, view, once)
             decision = decide(seen.observation)
             return Part(seen, decision, decision.ending)
 
