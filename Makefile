@@ -59,10 +59,16 @@ bench-memory: venv  ## Measure the operator's memory beside a gigabyte of other 
 bench-upload: venv  ## Measure a large upload beside curl
 	@$(PY) -m tests.bench.upload
 
+bench-large: venv  ## Measure a gigabyte in six parts beside jq, split, curl, sort and join
+	@$(PY) -m tests.bench.large
+
+bench-parts: venv  ## Measure the passes and calls of a job of 100 parts, and one of a single part beside an older release
+	@$(PY) -m tests.bench.parts
+
 bench-tenants: venv  ## Measure what a tenant's jobs wait for beside another one that means harm
 	@$(PY) -m tests.bench.tenants
 
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos fuzz bench-single bench-failover bench-memory bench-upload bench-tenants
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants
