@@ -71,6 +71,24 @@ async def test_the_parts_become_one_file_in_the_order_of_the_input(
     assert status.output.location == "persistentvolumeclaim/data path out/r.jsonl"
 
 
+async def test_what_the_batches_have_in_common_is_asked_of_the_api_server_once_in_a_pass(
+    operator: Operator, api: ApiServer, kong: Instance, volume: Path
+) -> None:
+    await begun(operator, api, kong)
+    api.calls.clear()
+    kong.advance(3600)
+    await operator.until_ended()
+    assert stored(volume) == IDS
+
+    def count(verb: str, plural: str) -> int:
+        return sum((call.verb, call.plural) == (verb, plural) for call in api.calls)
+
+    looks = count("get", "batchjobs")
+    assert count("get", "persistentvolumeclaims") <= looks
+    # Before another Job is made, those of an earlier plan are looked for.
+    assert count("get", "jobs") + count("list", "jobs") <= looks + count("create", "jobs")
+
+
 async def test_from_a_volume_into_a_secret(operator: Operator, api: ApiServer, kong: Instance, volume: Path) -> None:
     await begun(operator, api, kong, output={"secret": {"name": "results", "key": "r.jsonl"}})
     kong.advance(3600)
