@@ -2,7 +2,7 @@
 
 python -m tests.bench.life URL PARTS JOBS volume|configmap: the URL is that of an emulator.
 
-Uses nothing that the operator had not before there were parts, so that `make bench-parts` can run it
+Uses nothing that the operator had not before there were parts, so that `make bench-parts` can run it with the sources of then.
 """
 
 import asyncio

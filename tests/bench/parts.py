@@ -1,6 +1,6 @@
 """`make bench-parts`: what a job of many parts costs in passes and calls, and what one of a single part costs beside long ago.
 
-python -m tests.bench.parts [parts, 100 by default] [rounds of the comparison, 5 by default]
+python -m tests.bench.parts [parts, 100 by default] [rounds of the comparison, 3 by default]
 
 The comparison is with the last commit before inputs could be cut: its own operator and API server in memory, taken from the
 history, with the same emulator, in turn.
@@ -118,7 +118,7 @@ def sources_of(commit: str, folder: Path) -> Path | None:
 def main() -> int:
     """Measure, and print."""
     many = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     with tempfile.TemporaryDirectory() as folder, EmulatorProcess(Path(folder, "state")) as emulator:
         holds = [comparison(emulator.url, rounds), growth(emulator.url, many)]
     return 0 if all(holds) else 1
