@@ -66,7 +66,7 @@ class Emulator:
         call = Call(operation, request.method, path, query, headers, request_id)
         instance.calls.add(call)
         began = time.monotonic()
-        fault = instance.faults.hit(operation) if operation else None
+        fault = instance.faults.hit(operation, path) if operation else None
         try:
             if isinstance(found, Reply):
                 await sending.drain(request)
@@ -85,6 +85,14 @@ class Emulator:
         finally:
             call.seconds = time.monotonic() - began
 
+    @staticmethod
+    async def _read(exchange: Exchange) -> None:
+        """Read a call of which nothing will come; the record says what was ordered."""
+        if exchange.call.operation == "batches.create":
+            exchange.call.body = await exchange.json()
+        else:
+            await sending.drain(exchange.request)
+
     async def _answer(self, exchange: Exchange, fault: Fault | None) -> Reply | None:
         """None: there is none, and the connection is to be reset."""
         kind = None
@@ -93,12 +101,12 @@ class Emulator:
             if kind == "reset_before":
                 # An upload breaks while it is sent; a small call when it is sent and waits for its answer.
                 if exchange.call.operation != "files.create":
-                    await sending.drain(exchange.request)
+                    await self._read(exchange)
                 return None
             if kind == "delay":
                 await asyncio.sleep(fault.seconds or 0)
             if kind in INSTEAD:
-                await sending.drain(exchange.request)
+                await self._read(exchange)
                 return faults.answer(fault, exchange.config, exchange.call.request_id)
         if fault is not None and kind == "repeat":
             await self._repeat_first(exchange, fault)

@@ -93,6 +93,9 @@ class Config:
     quota_fail_fast: bool = True  # false: create succeeds and the batch fails after validating
     forced_errors: tuple[dict[str, Any], ...] = ()  # errors.data of every batch, whatever its input
 
+    # Empty: of every batch; else what its metadata says whom quirks, forced_errors and window_seconds are for.
+    only: dict[str, str] = dataclasses.field(default_factory=dict)
+
     clock_offset_seconds: float = 0.0  # how far this side's clock is ahead; negative: behind
 
     # This seed puts five lines in the order 4, 3, 1, 5, 2.
@@ -103,6 +106,15 @@ class Config:
         if self.max_lines is not None:
             return self.max_lines
         return 100_000 if self.dialect == "azure" else 50_000
+
+    def of(self, metadata: Mapping[str, str] | None) -> Config:
+        """What holds for a batch with this metadata: what is only for others is as it is by default."""
+        if self.only.items() <= (metadata or {}).items():
+            return self
+        plain = Config()
+        return dataclasses.replace(
+            self, quirks=plain.quirks, forced_errors=plain.forced_errors, window_seconds=plain.window_seconds
+        )
 
     def merged(self, changes: Mapping[str, Any]) -> Config:
         """The same with some keys changed; a nested object changes only the keys it has."""

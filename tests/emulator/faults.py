@@ -50,6 +50,7 @@ class Fault:
     operation: str = "*"
     times: int = 1  # -1: until it is taken away
     skip: int = 0  # calls that pass unharmed before the first
+    about: str = ""  # only calls with this in their path, such as the id of a batch or file
     seconds: float | None = None
     status: int | None = None
     style: str = "azure"
@@ -139,10 +140,10 @@ class Faults:
     def clear(self) -> None:
         self._faults.clear()
 
-    def hit(self, operation: str) -> Fault | None:
+    def hit(self, operation: str, path: str) -> Fault | None:
         """The first fault meant for this call; it is used up as it strikes."""
         for fault in self._faults:
-            if fault.operation not in ("*", operation) or fault.times == 0:
+            if fault.operation not in ("*", operation) or fault.about not in path or fault.times == 0:
                 continue
             if fault.skip > 0:
                 fault.skip -= 1

@@ -137,7 +137,12 @@ async def content(exchange: Exchange) -> Reply:
     if record is None:
         return _not_found(exchange)
     path = exchange.instance.store.content(record.id)
-    quirks = exchange.config.quirks
+    made_by = [
+        batch
+        for batch in exchange.instance.batches.values()
+        if record.id in (batch.output_file_id, batch.error_file_id)
+    ]
+    quirks = exchange.config.of(made_by[0].metadata if made_by else None).quirks
     filled = (exchange.instance.now() - record.created) / (quirks.filling_seconds or 1e-9)
     if record.purpose != "batch" and (filled < 1 or quirks.cut_bytes):
         lines = path.read_bytes().splitlines(keepends=True)

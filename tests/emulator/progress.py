@@ -16,11 +16,12 @@ from tests.emulator.scan import Problem
 async def settle(instance: Instance, batch_id: str) -> BatchRecord:
     """The batch as it is now. Whoever asks first does the work; who asks meanwhile waits for it."""
     batch = instance.batches[batch_id]
-    if lifecycle.next_change(batch, instance.config, instance.now()) is None:
+    config = instance.config.of(batch.metadata)
+    if lifecycle.next_change(batch, config, instance.now()) is None:
         return batch
     async with instance.locks[batch_id]:
         batch = instance.batches[batch_id]
-        while (change := lifecycle.next_change(batch, instance.config, instance.now())) is not None:
+        while (change := lifecycle.next_change(batch, config, instance.now())) is not None:
             batch = await _changed(instance, batch, *change)
             instance.keep_batch(batch)
             if batch.is_terminal:
@@ -46,7 +47,7 @@ async def _changed(instance: Instance, before: BatchRecord, status: str, at: flo
 
 
 async def _validate(instance: Instance, batch: BatchRecord) -> list[Problem]:
-    config = instance.config
+    config = instance.config.of(batch.metadata)
     if config.forced_errors:
         return [_forced(entry) for entry in config.forced_errors]
     if batch.completion_window != "24h":
@@ -107,7 +108,7 @@ def quota_message(dialect: str, model: str | None, limit: int) -> str:
 
 
 async def _make_results(instance: Instance, batch: BatchRecord, at: float) -> None:
-    config, store = instance.config, instance.store
+    config, store = instance.config.of(batch.metadata), instance.store
     targets = results.Targets(store.new_path(), store.new_path())
     source = store.content(batch.input_file_id)
     written = await asyncio.to_thread(results.write, source, targets, batch, config, int(at), tries=instance.tries)

@@ -44,6 +44,7 @@ def file_object(record: FileRecord, config: Config, now: float) -> dict[str, Any
 
 
 def batch_object(batch: BatchRecord, config: Config, now: float) -> dict[str, Any]:
+    config = config.of(batch.metadata)
     shown = _azure(batch, config, now) if config.dialect == "azure" else _openai(batch, config, now)
     if config.quirks.counts == "absent":
         del shown["request_counts"]
