@@ -1,7 +1,6 @@
 """An API server in memory, the gateway's emulator, and the operator between them."""
 
 import io
-import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,28 +8,14 @@ from pathlib import Path
 import pytest
 
 from llmbatch.process.logs import JsonFormatter
+from tests.controller.among import Among
+from tests.controller.lines import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import Operator
 
-CHAT = "/v1/chat/completions"
-
-
-def jsonl(*custom_ids: str, prompt: str = "Say hello.") -> bytes:
-    lines = [
-        {
-            "custom_id": custom_id,
-            "method": "POST",
-            "url": CHAT,
-            "body": {"model": "gpt-4o", "messages": [{"role": "user", "content": prompt}]},
-        }
-        for custom_id in custom_ids
-    ]
-    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
-
-
-FIVE = jsonl("one", "two", "three", "four", "five")
+__all__ = ["FIVE", "jsonl"]
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +28,12 @@ def emulator() -> Iterator[EmulatorServer]:
 def kong(emulator: EmulatorServer) -> Instance:
     """Azure behind Kong, with batches that run until the clock is moved."""
     return emulator.instance(validating_seconds=60, in_progress_seconds=600, finalizing_seconds=60)
+
+
+@pytest.fixture(params=["the only one", "the second of three"])
+def among(request: pytest.FixtureRequest, kong: Instance) -> Among:
+    """The batch that a test is about: whoever takes this runs with the only batch of a job, and with the second of three."""
+    return Among(kong, several=request.param != "the only one")
 
 
 @pytest.fixture

@@ -1,17 +1,35 @@
-"""When the gateway's list can't be searched for further batches: nothing is held up, and it is told."""
+"""When the gateway's list is searched for further batches, and what follows when it can't be: nothing is held up, and it is told."""
 
 from pathlib import Path
 
 import pytest
 
 from llmbatch.api.reasons import Reason
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE
 from tests.controller.test_ambiguity import counted
-from tests.controller.test_duplicates import LATER, cancels, checked, submitted
+from tests.controller.test_duplicates import LATER, cancels, checked, searches, submitted
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import Operator, apply_all
+
+
+async def test_nobody_looks_before_the_settle_period_is_over_and_then_once(
+    api: ApiServer, kong: Instance, tmp_path: Path, among: Among
+) -> None:
+    async with Operator(api, tmp_path, settle_seconds=1.5).running() as operator:
+        among.apply(api)
+        await among.all_submitted(operator)
+        kong.clear_calls()
+        for _ in range(3):
+            await operator.look()
+            await operator.quiet()
+        assert not searches(kong)
+        await operator.until(lambda: checked(operator))
+        kong.advance(3600)
+        await operator.until_ended()
+        assert len(searches(kong)) == among.count
 
 
 @pytest.mark.parametrize("details", [{"status": 503}, {"status": 429, "as_": "kong"}], ids=["503", "429"])

@@ -1,11 +1,12 @@
 """Reading the gateway's list of batches for those of one job."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from llmbatch import crash
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.pure.observation import Observation
+from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.submission import is_unclear, matches, was_refused
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
@@ -28,14 +29,13 @@ class Found:
     """What kept a later page from being read."""
 
 
-async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Found | Failure:
+async def list_ours(gateway: Gateway, seen: Seen, oldest: datetime) -> Found | Failure:
     """Find a job's batches; `oldest` is the moment, by the provider's clock, before which none can have been made.
 
     A list that breaks off after some of them were found still tells of these.
     """
-    uid, input_file_id, refused = seen.status_uid, seen.batch.input_file_id, seen.batch.refused_ids
-    # Whether a job that has lost its status had several is not known.
-    part = seen.batch.label if seen.batch.is_one_of_several else None
+    refused = seen.observation.batch.refused_ids
+    is_ours = _recognising(seen, oldest)
     found: dict[str, RemoteBatch] = {}
     following = Following(oldest, MOST_PAGES)
     unusable, goes_on = False, True
@@ -47,12 +47,8 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
             told = found or (following.after is not None and _is_missing(answer))
             return Found(tuple(found.values()), whole=False, unusable=unusable, failed=answer) if told else answer
         page = answer.value
-        found |= {
-            batch.id: batch
-            for batch in page.batches
-            if not was_refused(batch, refused) and matches(batch, input_file_id, uid, part, oldest)
-        }
-        unusable = unusable or any(matches(batch, input_file_id, uid, part, oldest) for batch in page.unusable)
+        found |= {batch.id: batch for batch in page.batches if not was_refused(batch, refused) and is_ours(batch)}
+        unusable = unusable or any(map(is_ours, page.unusable))
         goes_on = following.take(
             page,
             sum(
@@ -62,6 +58,18 @@ async def list_ours(gateway: Gateway, seen: Observation, oldest: datetime) -> Fo
             ),
         )
     return Found(tuple(found.values()), whole=following.whole, unusable=unusable)
+
+
+def _recognising(seen: Seen, oldest: datetime) -> Callable[[RemoteBatch], bool]:
+    uid, batch, others = seen.observation.status_uid, seen.observation.batch, seen.files_of_others
+    # Whether a job that has lost its status had several is not known.
+    part = batch.label if batch.is_one_of_several else None
+
+    def is_ours(found: RemoteBatch) -> bool:
+        # A gateway may have left the job's uid in the metadata, and nothing of which part it is.
+        return found.input_file_id not in others and matches(found, batch.input_file_id, uid, part, oldest)
+
+    return is_ours
 
 
 def _is_missing(answer: Failure) -> bool:

@@ -53,7 +53,7 @@ class Finder:
         submission = observation.batch.submission
         if submission is None:
             return Outcome(seen.stored)
-        found = await list_ours(client.gateway, observation, horizon(submission.since or submission.intent_time))
+        found = await list_ours(client.gateway, seen, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
             problem = await self._unlisted(client, found)
             if submission.refusal is not None and problem.reason is Reason.SUBMISSION_UNKNOWN:
@@ -94,7 +94,7 @@ class Finder:
         """Find further batches of a job that has one: keep the one that is of most use, cancel the others."""
         observation = seen.observation
         status, now = observation.status, observation.now
-        found = await list_ours(client.gateway, observation, horizon(status.start_time or now))
+        found = await list_ours(client.gateway, seen, horizon(status.start_time or now))
         if not isinstance(found, Found):
             return await self._later(seen, client, Outcome(status), found)
         own = _as_listed(observation.batch)

@@ -46,6 +46,12 @@ class Seen:
     once: Once | None = field(default=None, repr=False, compare=False)
     """With a view: what was asked already in this pass, for other batches too."""
 
+    @property
+    def files_of_others(self) -> frozenset[str]:
+        """The input files of the job's other batches: what was made of one of them is not this batch, whatever it says."""
+        own = self.observation.batch.input_file_id
+        return frozenset(batch.input_file_id for batch in self.whole.batches if batch.input_file_id) - {own or ""}
+
     def widened(self, status: BatchJobStatus) -> BatchJobStatus:
         """Give the job's status with what is known of this batch."""
         return status if self.view is None else self.view.put(self.whole, status)

@@ -161,7 +161,7 @@ class Submitter:
         submission = facts.batch_of(intent).submission
         if submission is None or not self.gateways.lists_batches(client.key):
             return False
-        found = await list_ours(client.gateway, seen.observation, horizon(submission.intent_time))
+        found = await list_ours(client.gateway, seen, horizon(submission.intent_time))
         attempt = submission.attempt
         return isinstance(found, Found) and (
             found.unusable or any(not came_too_late(batch, attempt) for batch in found.batches)

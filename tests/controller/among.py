@@ -1,0 +1,162 @@
+"""Tests that run twice: with the only batch of a job, and with the second of three, beside which the others go on."""
+
+import json
+from typing import Any
+
+from llmbatch.api.batch_status import Batch
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.reasons import Reason
+from tests.controller.lines import FIVE, jsonl
+from tests.emulator.client import Instance
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.apistore import Json
+from tests.support.inprocess import Operator, apply_all
+
+AFTER = "after"
+OVER = ("Complete", "Failed")
+
+
+class Among:
+    """The batch that a test is about, among those of its job: the same file, though other parts may lie around it."""
+
+    def __init__(self, kong: Instance, *, several: bool) -> None:
+        """Say whether it is the second of three."""
+        self.kong, self.several = kong, several
+        self.index, self.count = (1, 3) if several else (0, 1)
+        self.before: list[str] = []
+        """Requests of the part before."""
+
+    # --- the job -----------------------------------------------------------------------------------------------------
+
+    def job(self, **given: Any) -> Json:
+        """Make a job; one of several waits for its clean-up however busy the machine is."""
+        if not self.several:
+            return build.batchjob(**given)
+        policy = {"cleanupTimeoutSeconds": 120, **given.pop("deletionPolicy", {})}
+        return build.batchjob(splitPolicy="Auto", deletionPolicy=policy, **given)
+
+    def spread(self, content: bytes) -> bytes:
+        """Give an input of which this is the part that the test is about."""
+        self.before = [f"before-{number}" for number in range(len(content.splitlines()))] if self.several else []
+        return jsonl(*self.before) + content + jsonl(AFTER) if self.several else content
+
+    def gateway(self, content: bytes = FIVE, **given: Any) -> Json:
+        """Give what the spec of a gateway says, so that this content is one part."""
+        limits = {"limits": {"maxRequestsPerFile": len(content.splitlines())}} if self.several else {}
+        return {**limits, **given}
+
+    def apply(self, api: ApiServer, content: bytes = FIVE, job: Json | None = None, **gateway: Any) -> None:
+        """Apply the job, its input and a gateway."""
+        apply_all(api, self.kong, self.spread(content), job or self.job(), **self.gateway(content, **gateway))
+
+    def whole(self, *ids: str) -> list[str]:
+        """Give the custom_ids of the results of all batches, by those of this one."""
+        return [*self.before, *ids, AFTER] if self.several else list(ids)
+
+    def stored(self, api: ApiServer, suffix: str = "") -> list[str]:
+        """Give the custom_ids of the stored lines."""
+        lines = api.data("secrets", "results", f"r.jsonl{suffix}").splitlines()
+        return [json.loads(line)["custom_id"] for line in lines]
+
+    # --- what goes wrong ---------------------------------------------------------------------------------------------
+
+    def fault(self, kind: str, operation: str, **details: Any) -> None:
+        """Have something go wrong with its upload or create call."""
+        self.kong.fault(kind, operation, **{"skip": self.index, **details})
+
+    def configure(self, **changes: object) -> None:
+        """Have the provider treat it in another way than others."""
+        self.kong.configure(only={"llmbatch_part": "1"} if self.several else {}, **changes)
+
+    # --- what is known -----------------------------------------------------------------------------------------------
+
+    def batch(self, operator: Operator) -> Batch:
+        """Give what status says of it; nothing before there is one."""
+        batches = operator.status().batches
+        return batches[self.index] if len(batches) > self.index else Batch()
+
+    def entry(self, operator: Operator, **changes: Any) -> list[Json]:
+        """Give the batches as they are stored, with something else said of it."""
+        entries: list[Json] = operator.job()["status"]["batches"]
+        entries[self.index] = {
+            name: value for name, value in {**entries[self.index], **changes}.items() if value is not None
+        }
+        return entries
+
+    def reason(self, operator: Operator) -> str:
+        """Give the reason of the Ready condition, or what stands for it of one of several."""
+        state = self.batch(operator).state
+        return (state.reason if state is not None else "") if self.several else operator.reason()
+
+    def told(self, operator: Operator) -> str:
+        """Give the message that belongs to the reason."""
+        state, ready = self.batch(operator).state, operator.status().condition("Ready")
+        if self.several:
+            return state.message if state is not None else ""
+        return ready.message if ready is not None else ""
+
+    def checked(self, operator: Operator) -> bool:
+        """Tell whether it was searched for duplicates of it."""
+        return self.batch(operator).duplicates_checked_time is not None
+
+    def creates(self) -> list[Json]:
+        """Give the create calls for it."""
+        return [call for call in self.kong.calls("batches.create") if not self.several or self._is_it(call["body"])]
+
+    def uploads(self) -> list[Json]:
+        """Give the uploads of its file."""
+        calls = self.kong.calls("files.create")
+        return [call for call in calls if not self.several or "-1-" in str((call["upload"] or {}).get("filename"))[36:]]
+
+    def states(self) -> dict[str, str]:
+        """Give the provider's batches that were made of its file, by id."""
+        files = {call["body"]["input_file_id"] for call in self.creates()}
+        return {item["id"]: item["object"]["status"] for item in self.kong.batches() if item["input_file_id"] in files}
+
+    def _is_it(self, order: Json) -> bool:
+        return bool(order["metadata"]["llmbatch_part"] == "1")
+
+    # --- how it goes on ----------------------------------------------------------------------------------------------
+
+    async def until_reason(self, operator: Operator, reason: str) -> None:
+        """Wait for a reason."""
+        await operator.until(lambda: self.reason(operator) == reason)
+
+    async def submitted(self, operator: Operator) -> str:
+        """Wait until it is made; answers its id."""
+        await operator.until(lambda: self.batch(operator).id)
+        return self.batch(operator).id or ""
+
+    async def all_submitted(self, operator: Operator) -> None:
+        """Wait until all batches of the job are made, but for one that came to nothing."""
+
+        def done() -> bool:
+            status = operator.status()
+            made = [batch for batch in status.batches if batch.id or batch.refusal]
+            return len(made) == self.count or any(map(status.holds, OVER))
+
+        await operator.until(done)
+
+    async def ended(self, operator: Operator, *, seconds: float = 3600) -> BatchJobStatus:
+        """Let all batches end, and the job with them; those that the test is not about have gone on undisturbed."""
+        await self.all_submitted(operator)
+        if seconds:
+            self.kong.advance(seconds)
+        status = await operator.until_ended()
+        if not self.several:
+            return status
+        first, second, third = status.batches
+        states = {item["id"]: item["object"]["status"] for item in self.kong.batches()}
+        assert [states[str(batch.id)] for batch in (first, third)] == ["completed", "completed"]
+        others = [call for call in self.kong.calls("batches.create") if not self._is_it(call["body"])]
+        assert [call["answer_id"] for call in others] == [first.id, third.id]
+        succeeded = second.state is not None and second.state.reason == Reason.SUCCEEDED
+        assert operator.reason() == (Reason.SUCCEEDED if succeeded else Reason.COMPLETED_WITH_FAILURES)
+        stored = [name for name in (self.stored_if_any(operator.api)) if name in (*self.before, AFTER)]
+        assert stored == [*self.before, AFTER]
+        return status
+
+    def stored_if_any(self, api: ApiServer) -> list[str]:
+        """Give the custom_ids of results in the Secret, if they are there."""
+        return self.stored(api) if api.get("secrets", "results") is not None else self.whole()
