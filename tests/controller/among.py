@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from llmbatch.api.batch_status import Batch
+from llmbatch.api.base import without_nulls
+from llmbatch.api.batch_status import Batch, Summary
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from tests.controller.lines import FIVE, jsonl
@@ -76,13 +77,25 @@ class Among:
         batches = operator.status().batches
         return batches[self.index] if len(batches) > self.index else Batch()
 
-    def entry(self, operator: Operator, **changes: Any) -> list[Json]:
-        """Give the batches as they are stored, with something else said of it."""
-        entries: list[Json] = operator.job()["status"]["batches"]
-        entries[self.index] = {
-            name: value for name, value in {**entries[self.index], **changes}.items() if value is not None
-        }
-        return entries
+    def retold(self, operator: Operator, whole: Json | None = None, **changes: Any) -> Json:
+        """Give the stored status with something else said of it, and perhaps of the job."""
+        stored = operator.job()["status"]
+        entries: list[Json] = stored["batches"]
+        entries[self.index] = {**entries[self.index], **changes}
+        told = {name: value for name, value in stored.items() if name not in Summary.names()}
+        status: Json = without_nulls({**told, "batches": entries, **(whole or {})})
+        return BatchJobStatus.parse(status).dump()
+
+    def patched(self, body: Json) -> Json:
+        """Give what a write says of it; nothing if it says nothing of the job's batches."""
+        batches = (body.get("status") or {}).get("batches") or []
+        return batches[self.index] if len(batches) > self.index else {}
+
+    def withdraws(self, body: Json) -> bool:
+        """Tell whether a write takes its intent away, and records no batch in its place."""
+        said, entry = body.get("status") or {}, self.patched(body)
+        gone = "submission" in said and said["submission"] is None
+        return gone and "inputFileID" in entry and not {"submission", "id"} & entry.keys()
 
     def reason(self, operator: Operator) -> str:
         """Give the reason of the Ready condition, or what stands for it of one of several."""
@@ -114,8 +127,10 @@ class Among:
         files = {call["body"]["input_file_id"] for call in self.creates()}
         return {item["id"]: item["object"]["status"] for item in self.kong.batches() if item["input_file_id"] in files}
 
-    def _is_it(self, order: Json) -> bool:
-        return bool(order["metadata"]["llmbatch_part"] == "1")
+    @staticmethod
+    def _is_it(order: Json | None) -> bool:
+        # A call under way may not have been read yet.
+        return order is not None and order["metadata"]["llmbatch_part"] == "1"
 
     # --- how it goes on ----------------------------------------------------------------------------------------------
 

@@ -75,33 +75,42 @@ class Cleanup:
             if observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
                 return Outcome(status, problem)
             notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
-        if doubtful(observation) and not parts.is_split(status):
-            why = why_doubtful(observation.status.output)
-            told = f"Remote files {', '.join(observation.file_ids)} are kept: {why}."
-            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
-        gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
+        if not parts.is_split(status):
+            # Of several batches each has told it at its own end.
+            notes += self._in_doubt(seen)
         notes += retained.of_the_original(observation)
-        unchecked = (
-            not (observation.restored or parts.is_split(status))
-            and observation.batch.id is not None
-            and observation.batch.duplicates_checked_time is None
-        )
-        if unchecked and self.polls.gateways.lists_batches(gateway):
-            told = "It could not be checked whether the provider has further batches of this job. Look there."
-            notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
         ended = status.model_copy(update={"completion_time": observation.now})
         return Outcome(ended, finish=finish, after=0.0, notes=notes)
 
     async def _finish_part(self, seen: Seen, finish: Finish) -> Outcome:
         """End one batch of several. Its input stays at the provider until the results are stored, which name its requests."""
-        observation = seen.observation
+        observation, notes = seen.observation, self._in_doubt(seen)
         kept = observation.stage is not Stage.CLEANUP and not observation.batch.parts
-        if kept or not finish.delete_file_ids or seen.client is None:
-            return Outcome(observation.status, finish=finish, after=0.0)
-        _, problem = await self.delete_files(seen, seen.client, finish.delete_file_ids)
-        if problem is not None and not observation.cleanup_overdue:
-            return Outcome(observation.status, problem)
-        return Outcome(observation.status, finish=finish, after=0.0)
+        if finish.delete_file_ids and not kept:
+            problem: Problem | None = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
+            if seen.client is not None:
+                _, problem = await self.delete_files(seen, seen.client, finish.delete_file_ids)
+            if problem is not None and observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
+                return Outcome(observation.status, problem)
+            if problem is not None:
+                notes += (("Warning", Reason.REMOTE_FILES_RETAINED, f"{problem.message} It is left there."),)
+        return Outcome(observation.status, finish=finish, after=0.0, notes=notes)
+
+    def _in_doubt(self, seen: Seen) -> tuple[Note, ...]:
+        """Tell what is in doubt of a batch at its end: answers that no request was given, and others of the same call."""
+        observation = seen.observation
+        notes: tuple[Note, ...] = ()
+        if doubtful(observation):
+            why = why_doubtful(observation.status.output)
+            told = f"Remote files {', '.join(observation.file_ids)} are kept: {why}."
+            notes += (("Warning", Reason.REMOTE_FILES_RETAINED, told),)
+        batch = observation.batch
+        unchecked = not observation.restored and batch.id is not None and batch.duplicates_checked_time is None
+        gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
+        if unchecked and self.polls.gateways.lists_batches(gateway):
+            told = "It could not be checked whether the provider has further batches of this job. Look there."
+            notes += (("Warning", Reason.DUPLICATES_UNCHECKED, told),)
+        return notes
 
 
 @dataclass

@@ -17,7 +17,8 @@ def notes(seen: Observation, effect: RemoveFinalizer) -> list[Note]:
     if effect.left_behind and effect.as_asked:
         message = f"Left at the provider, as spec.deletionPolicy.remoteBatch says: {effect.left_behind}."
         # Whether there is a batch at all is known to nobody, and somebody should look.
-        told.append(("Warning" if seen.stage is Stage.ANSWER else "Normal", Reason.REMOTE_BATCH_RETAINED, message))
+        owed = any(batch.submission is not None for batch in seen.status.batches)
+        told.append(("Warning" if owed else "Normal", Reason.REMOTE_BATCH_RETAINED, message))
     elif effect.left_behind:
         message = f"Let go {seconds} s after its deletion with things left at the provider: {effect.left_behind}."
         told.append(("Warning", Reason.REMOTE_FILES_RETAINED, f"{message} Remove them there."))
@@ -32,8 +33,8 @@ def of_the_original(seen: Observation) -> tuple[Note, ...]:
     if not seen.restored or seen.stage is Stage.ENDED:
         return ()
     files = seen.file_ids if seen.spec.remote_files == "Delete" else ()
-    batch = (seen.batch.id,) if seen.batch.id and seen.deleted_at is not None else ()
-    if not (batch or files):
+    batches = [batch.id for batch in seen.status.batches if batch.id] if seen.deleted_at is not None else []
+    if not (batches or files):
         return ()
-    told = f"{', '.join((*batch, *files))} at the provider belong to the original of this copy, and are left to it."
+    told = f"{', '.join((*batches, *files))} at the provider belong to the original of this copy, and are left to it."
     return (("Normal", Reason.REMOTE_FILES_RETAINED, told),)
