@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmbatch.process.logs import JsonFormatter
-from tests.controller.among import Among
+from tests.controller.among import ALONE, SECOND, Among
 from tests.controller.lines import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
@@ -30,10 +30,10 @@ def kong(emulator: EmulatorServer) -> Instance:
     return emulator.instance(validating_seconds=60, in_progress_seconds=600, finalizing_seconds=60)
 
 
-@pytest.fixture(params=["the only one", "the second of three"])
+@pytest.fixture(params=[ALONE, SECOND])
 def among(request: pytest.FixtureRequest, kong: Instance) -> Among:
     """The batch that a test is about: whoever takes this runs with the only batch of a job, and with the second of three."""
-    return Among(kong, several=request.param != "the only one")
+    return Among(kong, several=request.param == SECOND)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from tests.controller.conftest import FIVE
+from tests.controller.among import ALONE, SECOND, Among, also_second
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator, apply_all
+from tests.support.inprocess import Operator
 from tests.support.relay import Relay
 
 SETTLE_SECONDS = 1.5
@@ -111,6 +111,24 @@ def every_case() -> Iterator[Any]:
     yield pytest.param(refused(status=422), id="422 of azure")
 
 
+OF_THE_SECOND = (
+    "500 of azure, nothing done",
+    "504 of kong, accepted",
+    "409, accepted",
+    "reset before it was accepted",
+    "reset after it was accepted, and the list is late",
+    "no answer in time",
+    "2xx with a page in place of JSON",
+    "2xx with JSON without an id",
+    "429 of kong that names its time",
+    "400 for want of quota",
+    "403 of kong",
+    "404 of kong: no such route",
+    "404 of azure: no such file yet",
+    "400 of azure",
+)
+
+
 def reasons(api: ApiServer) -> set[str]:
     """Give every reason that the job's Ready condition ever had."""
     return {
@@ -133,23 +151,23 @@ async def end_of(operator: Operator, kong: Instance) -> BatchJobStatus:
     return await operator.until_ended()
 
 
-@pytest.mark.parametrize("case", list(every_case()))
+@pytest.mark.parametrize(("case", "among"), also_second(every_case(), *OF_THE_SECOND), indirect=["among"])
 async def test_a_create_call_comes_to_one_batch_or_none(
-    api: ApiServer, kong: Instance, tmp_path: Path, case: Case
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path, case: Case
 ) -> None:
     kong.configure(list_lag_seconds=case.lag)
-    kong.fault(case.kind, "batches.create", **case.given)
+    among.fault(case.kind, "batches.create", **case.given)
     settle = 30 if case.adopted else SETTLE_SECONDS
     async with Operator(api, tmp_path, settle_seconds=settle).running() as operator:
-        apply_all(api, kong, FIVE, **case.gateway)
-        status = await end_of(operator, kong)
-        assert operator.reason() == case.end
+        among.apply(api, **case.gateway)
+        status = await among.ended(operator)
+        assert among.reason(operator) == case.end
         assert case.meanwhile is None or case.meanwhile in reasons(api)
-        posts = kong.calls("batches.create")
+        posts = among.creates()
         assert len(posts) == case.posts
-        assert len(kong.batches()) == (case.end is Reason.SUCCEEDED), "one batch is made"
-        assert status.summary.attempts == case.attempts
-        assert status.summary.submission is None
+        assert len(among.states()) == (case.end is Reason.SUCCEEDED), "one batch is made"
+        assert among.batch(operator).create_calls == case.attempts
+        assert not any(batch.submission for batch in status.batches)
         assert counted(operator, "adoptions") == case.adopted
         assert counted(operator, "duplicate_batches") == 0
         if case.attempts == 2:
@@ -166,135 +184,105 @@ async def test_a_create_call_comes_to_one_batch_or_none(
     ],
 )
 async def test_a_connection_that_fails_before_anything_is_sent(
-    api: ApiServer, kong: Instance, tmp_path: Path, how: Literal["refuse", "reset"]
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path, how: Literal["refuse", "reset"]
 ) -> None:
     meanwhile = Reason.GATEWAY_UNREACHABLE if how == "refuse" else Reason.SUBMISSION_PENDING
     async with (
-        Relay(kong.url, cut_at=b"/files/file-", how=how).serving() as relay,
+        Relay(kong.url, cut_at=b"/files/file-", how=how, skip=among.index).serving() as relay,
         Operator(api, tmp_path, settle_seconds=SETTLE_SECONDS).running() as operator,
     ):
-        apply_all(api, kong, FIVE, url=relay.url)
-        await operator.until_reason(meanwhile)
+        among.apply(api, url=relay.url)
+        await among.until_reason(operator, meanwhile)
         # Between two tries nothing is owed; while it isn't known what became of one, its intent stays.
-        await operator.until(lambda: (operator.status().summary.submission is None) == (how == "refuse"))
-        assert not kong.calls("batches.create")
+        await operator.until(lambda: (among.batch(operator).submission is None) == (how == "refuse"))
+        assert not among.creates()
         await relay.mend()
-        status = await end_of(operator, kong)
-        assert (operator.reason(), status.summary.attempts) == (Reason.SUCCEEDED, 1 if how == "refuse" else 2)
-        assert len(kong.batches()) == len(kong.calls("batches.create")) == 1
+        await among.ended(operator)
+        assert among.reason(operator) == Reason.SUCCEEDED
+        assert among.batch(operator).create_calls == (1 if how == "refuse" else 2)
+        assert len(among.states()) == len(among.creates()) == 1
 
 
 @pytest.mark.parametrize("offset", [-600, 600])
 async def test_a_clock_ten_minutes_off_keeps_nobody_from_finding_a_batch(
-    api: ApiServer, kong: Instance, tmp_path: Path, offset: int
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path, offset: int
 ) -> None:
     kong.configure(clock_offset_seconds=offset, page_size=5)
     kong.insert_batch(count=30, apart_seconds=120, status="completed")
-    kong.fault("reset_after", "batches.create")
+    among.fault("reset_after", "batches.create")
     async with Operator(api, tmp_path, settle_seconds=30).running() as operator:
-        apply_all(api, kong, FIVE)
-        await end_of(operator, kong)
-        assert operator.reason() == Reason.SUCCEEDED
-        assert len(kong.calls("batches.create")) == 1
+        among.apply(api)
+        await among.ended(operator)
+        assert among.reason(operator) == Reason.SUCCEEDED
+        assert len(among.creates()) == 1
         assert counted(operator, "adoptions") == 1
 
 
 async def test_without_a_list_a_person_decides_and_the_job_goes_on(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     kong.configure(list_supported=False)
-    kong.fault("reset_before", "batches.create")
+    among.fault("reset_before", "batches.create")
     async with Operator(api, tmp_path, settle_seconds=SETTLE_SECONDS).running() as operator:
-        apply_all(api, kong, FIVE)
-        await operator.until_reason(Reason.SUBMISSION_UNKNOWN)
+        among.apply(api)
+        await among.until_reason(operator, Reason.SUBMISSION_UNKNOWN)
         assert operator.status().holds("Stalled")
-        for value in ("1", "3", "yes", ""):
+        again = among.call(2)
+        for value in (among.call(1), among.call(3), "yes", "", "1", "2" if among.several else "1-2"):
             api.edit("batchjobs", "job", {"metadata": {"annotations": {RESUBMIT_ANNOTATION: value}}})
             await operator.look()
             await operator.quiet()
         await asyncio.sleep(SETTLE_SECONDS)
-        assert len(kong.calls("batches.create")) == 1, "only the number of the next attempt is a word about this one"
-        api.edit("batchjobs", "job", {"metadata": {"annotations": {RESUBMIT_ANNOTATION: "2"}}})
-        status = await end_of(operator, kong)
-        assert (operator.reason(), status.summary.attempts) == (Reason.SUCCEEDED, 2)
-        assert len(kong.batches()) == 1
-        assert len(kong.calls("batches.create")) == 2
+        assert len(among.creates()) == 1, "only the number of the next attempt is a word about this one"
+        api.edit("batchjobs", "job", {"metadata": {"annotations": {RESUBMIT_ANNOTATION: again}}})
+        await among.ended(operator)
+        assert (among.reason(operator), among.batch(operator).create_calls) == (Reason.SUCCEEDED, 2)
+        assert len(among.states()) == 1
+        assert len(among.creates()) == 2
 
 
 # --- long lists ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
-@pytest.mark.parametrize("page_size", [1, 2, 20, 100])
+@pytest.mark.parametrize(
+    ("page_size", "order", "among"),
+    [
+        *((size, order, ALONE) for size in (1, 2, 20, 100) for order in ("newest", "oldest", "none")),
+        *((size, order, SECOND) for size, order in ((2, "none"), (20, "newest"))),
+    ],
+    indirect=["among"],
+)
 async def test_a_batch_is_found_among_the_many_of_others(
-    api: ApiServer, kong: Instance, tmp_path: Path, page_size: int, order: str
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path, page_size: int, *, order: str
 ) -> None:
     # A gateway that loses metadata leaves only the file to know it by.
     kong.configure(page_size=page_size, list_order=order, keep_metadata=page_size != 20)
     kong.insert_batch(count=120, apart_seconds=30, status="completed", metadata={"llmbatch_uid": "of-another"})
-    kong.fault("reset_after", "batches.create")
+    among.fault("reset_after", "batches.create")
     async with Operator(api, tmp_path, settle_seconds=30).running() as operator:
-        apply_all(api, kong, FIVE)
+        among.apply(api)
         await operator.until(lambda: counted(operator, "adoptions"), None)
-        assert operator.status().batches[0].id == kong.calls("batches.create")[0]["answer_id"]
-        assert len(kong.calls("batches.create")) == 1
+        assert among.batch(operator).id == among.creates()[0]["answer_id"]
+        assert len(among.creates()) == 1
         assert not kong.calls("batches.cancel"), "what is not ours is left alone"
         pages = len(kong.calls("batches.list"))
-        assert order != "newest" or pages <= 3 + 35 / page_size + 10 / page_size, "a sorted list is not read to its end"
+        assert order != "newest" or among.several or pages <= 3 + 35 / page_size + 10 / page_size, (
+            "a sorted list is not read to its end"
+        )
 
 
 async def test_a_list_that_cannot_be_read_to_its_end_is_no_proof_that_there_is_no_batch(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     kong.configure(page_size=5, list_order="oldest", list_follows=False)
     kong.insert_batch(count=6, age_seconds=60, status="completed")
-    kong.fault("reset_after", "batches.create")
+    among.fault("reset_after", "batches.create")
     async with Operator(api, tmp_path).running() as operator:
-        apply_all(api, kong, FIVE)
-        await operator.until_reason(Reason.SUBMISSION_UNKNOWN)
+        among.apply(api)
+        await among.until_reason(operator, Reason.SUBMISSION_UNKNOWN)
         await asyncio.sleep(SETTLE_SECONDS)
-        assert len(kong.calls("batches.create")) == 1
+        assert len(among.creates()) == 1
         kong.configure(list_follows=True)
-        await end_of(operator, kong)
-        assert operator.reason() == Reason.SUCCEEDED
-        assert len(kong.calls("batches.create")) == 1
-
-
-# --- editors ---------------------------------------------------------------------------------------------------------
-
-
-async def test_an_id_is_never_lost_to_somebody_who_edits_all_the_time(
-    operator: Operator, api: ApiServer, kong: Instance
-) -> None:
-    kong.fault("delay", "batches.create", seconds=0.2)
-    apply_all(api, kong, FIVE)
-    edits = 0
-
-    async def edit() -> None:
-        nonlocal edits
-        while True:
-            value = str(edits)
-            output = {"secret": {"name": "results", "key": f"r{edits}.jsonl"}}
-            metadata = {"labels": {"example.com/n": value}, "annotations": {"example.com/n": value}}
-            api.edit("batchjobs", "job", {"metadata": metadata, "spec": {"output": output}})
-            edits += 1
-            await asyncio.sleep(0.003)
-
-    await operator.until(lambda: kong.calls("batches.create"), None)
-    editor = asyncio.create_task(edit())
-    try:
-        await operator.until(lambda: operator.status().summary.submission_time)
-        made = operator.status().batches[0].id
-        for _ in range(20):
-            await asyncio.sleep(0.01)
-            assert operator.status().batches[0].id == made
-    finally:
-        editor.cancel()
-    kong.advance(3600)
-    await operator.until_ended()
-    assert edits > 20
-    assert operator.reason() == Reason.SUCCEEDED
-    assert operator.job()["metadata"]["labels"] == {"example.com/n": str(edits - 1)}
-    assert len(api.data("secrets", "results", f"r{edits - 1}.jsonl").splitlines()) == 5, "the last spec holds"
-    assert [batch["id"] for batch in kong.batches()] == [made]
-    assert len(kong.calls("batches.create")) == 1
+        await among.ended(operator)
+        assert among.reason(operator) == Reason.SUCCEEDED
+        assert len(among.creates()) == 1

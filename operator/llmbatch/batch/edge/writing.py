@@ -47,25 +47,15 @@ async def write_unmoved(
         if found is None or found["metadata"]["uid"] != uid:
             raise ClusterError(404, "NotFound", f"the object with uid {uid} is gone")
         stored = found.get("status") or {}
-        if seen.view is not None:
-            rebased = _rebased(seen.view, stored, before, after)
-            if rebased is None:
-                return None
-            patch, version = rebased, found["metadata"]["resourceVersion"]
-            continue
-        if after.parts is None and standing.is_there(stored, after):
-            # The answer to an earlier try was lost, or another process has adopted the very batch.
-            patch = {name: value for name, value in patch.items() if name not in OF_BATCHES}
-        elif not standing.is_unmoved(stored, before, after):
+        rebased = _rebased(seen.view, stored, patch, before, after)
+        if rebased is None:
             return None
-        elif after.parts is not None and not standing.is_known(stored, before, after):
-            # Something was found out of one of its batches meanwhile, which must not be lost.
-            return None
+        patch, whole = rebased
         version = found["metadata"]["resourceVersion"]
         if conflicts + 1 >= EDITORS:
             try:
                 return await cluster.patch_status_where(
-                    JOBS, key.namespace, key.name, _tests(stored), _steps(patch, after.dump(), stored)
+                    JOBS, key.namespace, key.name, _tests(stored), _steps(patch, whole, stored)
                 )
             except ClusterError as error:
                 if error.status not in (409, 422):
@@ -73,15 +63,33 @@ async def write_unmoved(
     raise AssertionError("the last conflict is raised")
 
 
-def _rebased(view: PartView, stored: Json, before: BatchJobStatus, after: BatchJobStatus) -> Json | None:
-    """Give the patch that writes about one batch of several and leaves the others as they are now; None: it may not be."""
+def _rebased(
+    view: PartView | None, stored: Json, patch: Json, before: BatchJobStatus, after: BatchJobStatus
+) -> tuple[Json, Json] | None:
+    """Give what is to be written over a status that has changed: the patch, and the status; None: it may not be."""
+    if view is not None:
+        whole = _beside_others(view, stored, before, after)
+        return (merge_patch(stored, whole), whole) if whole is not None else None
+    if after.parts is None and standing.is_there(stored, after):
+        # The answer to an earlier try was lost, or another process has adopted the very batch.
+        return {name: value for name, value in patch.items() if name not in OF_BATCHES}, after.dump()
+    if not standing.is_unmoved(stored, before, after):
+        return None
+    if after.parts is not None and not standing.is_known(stored, before, after):
+        # Something was found out of one of its batches meanwhile, which must not be lost.
+        return None
+    return patch, after.dump()
+
+
+def _beside_others(view: PartView, stored: Json, before: BatchJobStatus, after: BatchJobStatus) -> Json | None:
+    """Give the status that tells of one batch of several and leaves the others as they are now; None: it may not be."""
     whole = BatchJobStatus.parse(stored)
     if view.index >= len(whole.batches):
         return None
     there = view.of(whole).dump()
     if not standing.is_there(there, after) and not standing.is_unmoved(there, before, after):
         return None
-    return merge_patch(stored, view.put(whole, after).dump())
+    return view.put(whole, after).dump()
 
 
 def _tests(stored: Json) -> list[Json]:
