@@ -12,6 +12,7 @@ from kubernetes.aio import client as kubernetes_client
 
 from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.pure.stage import memory_of
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.permissions import JOBS
 from llmbatch.process.runtime import Runtime
@@ -169,7 +170,8 @@ class Operator:
         found = self.api.get("batchjobs", name)
         key = Key("BatchJob", NAMESPACE, name)
         if found is not None:
-            self.runtime.reconciler.observer.polls.polled(found["metadata"]["uid"], 0)
+            for batch in BatchJobStatus.parse(found.get("status") or {}).batches or [Batch()]:
+                self.runtime.reconciler.observer.polls.polled(memory_of(found["metadata"]["uid"], batch), 0)
         await self.runtime.queue.add(key)
 
     async def until(self, done: Callable[[], object], name: str | None = "job") -> None:

@@ -12,16 +12,18 @@ from urllib.parse import urlsplit
 class Relay:
     """Passes bytes on, until a request that is waited for goes by; from then on new connections fail."""
 
-    def __init__(self, url: str, *, cut_at: bytes, how: Literal["refuse", "reset"]) -> None:
+    def __init__(self, url: str, *, cut_at: bytes, how: Literal["refuse", "reset"], skip: int = 0) -> None:
         """Say when and how it cuts off.
 
         Args:
             url: The server's.
             cut_at: A text in the head of the request, before whose answer is passed on the way is cut off.
             how: `refuse` connections until it is mended, or accept the next one and `reset` it before a byte is read.
+            skip: So many requests of that kind, to different paths, go by unharmed first.
         """
         self._target = urlsplit(url)
         self._cut_at, self._how = cut_at, how
+        self._skip, self._skipped = skip, set[bytes]()
         self._server: asyncio.Server | None = None
         self._port = 0
         self.is_cut = False
@@ -51,6 +53,11 @@ class Relay:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, reuse_address=True)
         self._port = self._server.sockets[0].getsockname()[1]
 
+    def _is_due(self, request: bytes) -> bool:
+        if len(self._skipped) < self._skip:
+            self._skipped.add(request)
+        return request not in self._skipped
+
     def _cut(self) -> None:
         self.is_cut = True
         if self._how == "refuse" and self._server is not None:
@@ -70,7 +77,7 @@ class Relay:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, watch: bool) -> None:
         with contextlib.suppress(ConnectionError):
             while block := await reader.read(65536):
-                if watch and self._cut_at in block:
+                if watch and self._cut_at in block and self._is_due(block.split(b"\r\n")[0]):
                     self._cut()
                 writer.write(block)
                 await writer.drain()
