@@ -5,20 +5,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.controller.conftest import FIVE
+from tests.controller.among import Among
+from tests.controller.test_duplicates import cancels
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator, apply_all
+from tests.support.inprocess import Operator
 
 
 def left(kong: Instance) -> list[str]:
     return [file["filename"] for file in kong.files() if not file["deleted"]]
 
 
-def lost(kong: Instance) -> None:
+def lost(kong: Instance, among: Among) -> None:
     """Lose an upload's answer, and the list in which it would be found."""
-    kong.fault("reset_after", "files.create")
+    among.fault("reset_after", "files.create")
     kong.fault("status", "files.list", status=404, times=-1)
 
 
@@ -29,94 +30,97 @@ def somebody_elses(kong: Instance, name: str) -> None:
 
 @pytest.mark.parametrize("dialect", ["azure", "openai"])
 async def test_a_lost_upload_is_deleted_at_the_end_and_nobody_elses(
-    operator: Operator, api: ApiServer, kong: Instance, dialect: str
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, dialect: str
 ) -> None:
     kong.configure(dialect=dialect)
     somebody_elses(kong, f"{build.UID}-0-1.jsonl")
-    lost(kong)
-    apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().summary.submission_time)
-    assert len(left(kong)) == 3
+    lost(kong, among)
+    among.apply(api)
+    await among.submitted(operator)
+    assert len(among.copies()) == (2 if among.several else 3)
     kong.clear_faults()
-    kong.advance(3600)
-    await operator.until_ended()
-    assert operator.reason() == "Succeeded"
+    await among.ended(operator)
+    assert among.reason(operator) == "Succeeded"
     assert left(kong) == [f"{build.UID}-0-1.jsonl"]
 
 
 async def test_a_lost_upload_is_deleted_with_the_job_that_never_learned_of_it(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    kong.fault("reset_after", "files.create", times=-1)
-    apply_all(api, kong, FIVE)
-    await operator.until(lambda: kong.calls("files.create"))
+    among.fault("reset_after", "files.create", times=-1)
+    among.apply(api)
+    await operator.until(lambda: len(kong.calls("files.create")) > among.index)
     api.remove("batchjobs", "job")
+    await operator.until(lambda: len(set(cancels(kong))) == among.index)
+    kong.advance(60)
     await operator.until_gone()
     assert left(kong) == []
 
 
 async def test_files_that_are_to_be_retained_are_not_looked_for(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    lost(kong)
-    apply_all(api, kong, FIVE, build.batchjob(remoteFiles="Retain"))
-    await operator.until(lambda: operator.status().summary.submission_time)
+    lost(kong, among)
+    among.apply(api, job=among.job(remoteFiles="Retain"))
+    await among.submitted(operator)
     kong.clear_faults()
-    kong.advance(3600)
-    await operator.until_ended()
-    assert len(left(kong)) == 3
+    await among.ended(operator)
+    assert len(among.copies()) == 2
+    assert len(left(kong)) == 1 + 2 * among.count
 
 
 async def test_a_list_that_fails_is_asked_for_again_before_the_end(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    kong.fault("reset_after", "files.create")
-    apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().summary.submission_time)
+    among.fault("reset_after", "files.create")
+    among.apply(api)
+    await among.submitted(operator)
     kong.fault("status", "files.list", status=503, times=3)
-    kong.advance(3600)
-    await operator.until_ended()
+    await among.ended(operator)
     assert left(kong) == []
 
 
 async def test_a_gateway_that_lists_no_files_holds_nothing_up(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
     kong.fault("status", "files.list", status=404, times=-1)
-    apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().summary.submission_time)
-    kong.advance(3600)
-    await operator.until_ended()
+    among.apply(api)
+    await among.submitted(operator)
+    await among.ended(operator)
     assert left(kong) == []
 
 
 async def test_an_upload_that_arrives_after_the_process_that_sent_it_has_died_is_waited_for(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     # Whoever is killed has perhaps sent all of it; a proxy hands it on a little later.
     first = Operator(api, tmp_path)
     await first.start()
-    kong.fault("status", "files.create", status=503, times=-1)
-    apply_all(api, kong, FIVE)
-    await first.until(lambda: kong.calls("files.create"))
+    among.fault("status", "files.create", status=503, times=-1)
+    among.apply(api)
+    await first.until(lambda: len(kong.calls("files.create")) > among.index)
     await first.stop()
     kong.clear_faults()
     api.remove("batchjobs", "job")
     async with Operator(api, tmp_path, settle_seconds=2).running() as second:
         await second.until(lambda: kong.calls("files.list"))
         assert api.get("batchjobs", "job") is not None, "what may be under way is waited for"
-        somebody_elses(kong, f"{second.job()['metadata']['uid']}-0-1.jsonl")
+        somebody_elses(kong, f"{second.job()['metadata']['uid']}-{among.index}-1.jsonl")
+        await second.until(lambda: len(set(cancels(kong))) == among.index)
+        kong.advance(60)
         await second.until_gone()
     assert left(kong) == []
 
 
 async def test_a_job_whose_uploads_were_all_answered_is_let_go_at_once(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
-    kong.fault("status", "files.create", status=400, message="No.", times=-1)
+    among.fault("status", "files.create", status=400, message="No.", times=-1)
     async with Operator(api, tmp_path, settle_seconds=60, cleanup_timeout_seconds=300).running() as operator:
-        apply_all(api, kong, FIVE)
-        await operator.until(lambda: kong.calls("files.create"))
+        among.apply(api)
+        await operator.until(lambda: len(kong.calls("files.create")) > among.index)
         await operator.quiet()
         api.remove("batchjobs", "job")
+        await operator.until(lambda: len(set(cancels(kong))) == among.index)
+        kong.advance(60)
         await operator.until_gone()
