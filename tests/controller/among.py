@@ -40,6 +40,11 @@ class Among:
         self.before: list[str] = []
         """Requests of the part before."""
 
+    @property
+    def nth(self) -> int | None:
+        """Which of the files and batches that are made is meant, for who counts them; None: all."""
+        return self.index if self.several else None
+
     # --- the job -----------------------------------------------------------------------------------------------------
 
     def job(self, **given: Any) -> Json:
@@ -66,6 +71,10 @@ class Among:
     def whole(self, *ids: str) -> list[str]:
         """Give the custom_ids of the results of all batches, by those of this one."""
         return [*self.before, *ids, AFTER] if self.several else list(ids)
+
+    def own(self, api: ApiServer, suffix: str = "") -> list[str]:
+        """Give the custom_ids of its stored lines."""
+        return [name for name in self.stored(api, suffix) if name not in {*self.before, AFTER}]
 
     def stored(self, api: ApiServer, suffix: str = "", *, key: str = "r.jsonl") -> list[str]:
         """Give the custom_ids of the stored lines."""
@@ -114,6 +123,11 @@ class Among:
         state = self.batch(operator).state
         return (state.reason if state is not None else "") if self.several else operator.reason()
 
+    def failed(self, status: BatchJobStatus) -> bool:
+        """Tell whether the verdict is that it has failed."""
+        state = status.batches[self.index].state
+        return (state is not None and state.phase == "Failed") if self.several else status.holds("Failed")
+
     def told(self, operator: Operator) -> str:
         """Give the message that belongs to the reason."""
         state, ready = self.batch(operator).state, operator.status().condition("Ready")
@@ -136,17 +150,37 @@ class Among:
     def uploads(self) -> list[Json]:
         """Give the uploads of its file."""
         calls = self.kong.calls("files.create")
-        return [call for call in calls if not self.several or "-1-" in str((call["upload"] or {}).get("filename"))[36:]]
+        # Of those that were not read nothing is known; they are its own, since nobody else's fail.
+        names = [str((call["upload"] or {}).get("filename") or "") for call in calls]
+        wanted = [not self.several or not name or "-1-" in name[36:] for name in names]
+        return [call for call, is_wanted in zip(calls, wanted, strict=True) if is_wanted]
+
+    def files(self, operator: Operator) -> set[str]:
+        """Give the ids of its files at the provider."""
+        batch = self.batch(operator)
+        return {name for name in (batch.input_file_id, batch.output_file_id, batch.error_file_id) if name}
+
+    def kept(self, operator: Operator) -> bool:
+        """Tell whether its files, and no other batch's, are at the provider."""
+        return {file["id"] for file in self.kong.files() if not file["deleted"]} == self.files(operator)
+
+    def copies(self) -> list[str]:
+        """Give the names of the uploads of its file that are at the provider."""
+        names = [file["filename"] for file in self.kong.files() if not file["deleted"] and file["purpose"] == "batch"]
+        return [name for name in names if not self.several or "-1-" in name[36:]]
 
     def states(self) -> dict[str, str]:
         """Give the provider's batches that were made of its file, by id."""
         files = {call["body"]["input_file_id"] for call in self.creates()}
         return {item["id"]: item["object"]["status"] for item in self.kong.batches() if item["input_file_id"] in files}
 
-    @staticmethod
-    def _is_it(order: Json | None) -> bool:
+    def is_of(self, metadata: Json | None) -> bool:
+        """Tell by its metadata whether a batch is this one."""
+        return not self.several or (metadata or {}).get("llmbatch_part") == "1"
+
+    def _is_it(self, order: Json | None) -> bool:
         # A call under way may not have been read yet.
-        return order is not None and order["metadata"]["llmbatch_part"] == "1"
+        return order is not None and self.is_of(order["metadata"])
 
     # --- how it goes on ----------------------------------------------------------------------------------------------
 
@@ -186,5 +220,8 @@ class Among:
         assert operator.reason() == (Reason.SUCCEEDED if succeeded else Reason.COMPLETED_WITH_FAILURES)
         key = operator.job()["spec"]["output"].get("secret", {}).get("key")
         stored = self.stored(operator.api, key=key) if key else self.whole()
-        assert [name for name in stored if name in {*self.before, AFTER}] == self.whole()
+        there = [name for name in stored if name in {*self.before, AFTER}]
+        if operator.job()["spec"]["output"].get("order") == "Completion":
+            there.sort(key=lambda name: self.whole().index(name))
+        assert there == self.whole()
         return status

@@ -8,7 +8,9 @@ from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.api.reasons import Reason
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE, jsonl
+from tests.controller.test_gone_results import ended
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import Operator, apply_all
@@ -19,44 +21,45 @@ def left(kong: Instance) -> list[str]:
 
 
 async def test_a_page_in_place_of_the_results_is_no_result_and_deletes_nothing(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().summary.submission_time)
-    kong.fault("not_json", "files.content", times=-1)
+    among.apply(api)
+    await among.submitted(operator)
+    await among.all_submitted(operator)
     kong.advance(3600)
-    await operator.until_reason(Reason.RESULTS_UNREADABLE)
-    assert len(left(kong)) == 2
+    kong.fault("not_json", "files.content", times=-1, about=ended(among)["output_file_id"])
+    await among.until_reason(operator, Reason.RESULTS_UNREADABLE)
+    assert len(left(kong)) == 2 * among.count
     assert operator.status().output is None
     kong.clear_faults()
-    await operator.until_ended()
+    await among.ended(operator, seconds=0)
     assert operator.status().phase is Phase.COMPLETE
     assert left(kong) == []
 
 
 async def test_what_has_no_readable_result_line_stays_at_the_provider(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, among: Among
 ) -> None:
-    apply_all(api, kong, jsonl("one", "two--malformed", "three"))
-    await operator.until(lambda: operator.status().summary.submission_time)
-    kong.advance(3600)
-    await operator.until_ended()
+    among.apply(api, jsonl("one", "two--malformed", "three"))
+    await among.submitted(operator)
+    await among.ended(operator)
     output = operator.status().output
     assert output is not None
     assert output.missing_requests == 1
-    assert len(left(kong)) == 2
+    assert among.kept(operator)
     await operator.until(lambda: ("Warning", "RemoteFilesRetained") in operator.events(), None)
 
 
-async def test_a_left_over_annotation_does_not_submit_again(operator: Operator, api: ApiServer, kong: Instance) -> None:
-    kong.fault("reset_after", "batches.create")
-    apply_all(api, kong, FIVE)
-    api.edit("batchjobs", "job", {"metadata": {"annotations": {"llmbatch.io/resubmit": "2"}}})
+async def test_a_left_over_annotation_does_not_submit_again(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
+) -> None:
+    among.fault("reset_after", "batches.create")
+    among.apply(api)
+    api.edit("batchjobs", "job", {"metadata": {"annotations": {"llmbatch.io/resubmit": among.call(2)}}})
     kong.advance(1)
-    await operator.until(lambda: operator.status().summary.submission_time)
-    kong.advance(3600)
-    await operator.until_ended()
-    assert len(kong.batches()) == 1
+    await among.submitted(operator)
+    await among.ended(operator)
+    assert len(among.states()) == 1
 
 
 async def test_an_object_whose_status_cannot_be_read_is_let_go_when_its_time_is_over(
@@ -79,12 +82,12 @@ async def test_an_object_whose_status_cannot_be_read_is_let_go_when_its_time_is_
 
 
 async def test_an_operator_that_was_away_tries_as_long_as_any_other_to_delete_files(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     kong.fault("status", "files.delete", status=503, times=-1)
     async with Operator(api, tmp_path).running() as first:
-        apply_all(api, kong, FIVE)
-        await first.until(lambda: first.status().summary.submission_time)
+        among.apply(api)
+        await among.all_submitted(first)
         kong.advance(3600)
         await first.until(lambda: first.status().output)
     # It was away for an hour after it had stored the results.

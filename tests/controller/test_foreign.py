@@ -3,11 +3,10 @@
 import pytest
 
 from llmbatch.api.reasons import Reason
+from tests.controller.among import Among
 from tests.controller.conftest import jsonl
-from tests.emulator.client import Instance
-from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator, apply_all
+from tests.support.inprocess import Operator
 
 PLACES = {"configMap": "configmaps", "secret": "secrets"}
 
@@ -15,33 +14,29 @@ PLACES = {"configMap": "configmaps", "secret": "secrets"}
 @pytest.mark.parametrize("order", ["Input", "Completion"])
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_strangers_line_in_place_of_a_missing_one_is_told(
-    operator: Operator, api: ApiServer, kong: Instance, place: str, order: str
+    operator: Operator, api: ApiServer, among: Among, place: str, *, order: str
 ) -> None:
-    job = build.batchjob(output={place: {"name": "results", "key": "r.jsonl"}, "order": order})
-    apply_all(api, kong, jsonl("a", "b--stranger", "c--trimmed"), job)
-    await operator.until(lambda: operator.status().summary.submission_time)
-    kong.advance(3600)
-    output = (await operator.until_ended()).output
+    job = among.job(output={place: {"name": "results", "key": "r.jsonl"}, "order": order})
+    among.apply(api, jsonl("a", "b--stranger", "c--trimmed"), job=job)
+    await among.submitted(operator)
+    output = (await among.ended(operator)).output
     assert output is not None
-    assert operator.reason() == Reason.COMPLETED_WITH_FAILURES
-    assert (output.requests, output.missing_requests, output.foreign_requests) == (1, 2, 2)
+    assert among.reason(operator) == Reason.COMPLETED_WITH_FAILURES
+    assert (output.requests, output.missing_requests, output.foreign_requests) == (1 + len(among.whole()), 2, 2)
     stored = api.data(PLACES[place], "results", "r.jsonl.foreign")
     assert output.foreign_location == f"{place.lower()}/results key r.jsonl.foreign"
     assert output.foreign_bytes == len(stored)
     assert b"nobody's" in stored
-    assert not any(file["deleted"] for file in kong.files())
+    assert among.kept(operator)
     assert ("Warning", Reason.REMOTE_FILES_RETAINED) in operator.events()
 
 
 async def test_a_second_answer_alone_keeps_the_remote_files_too(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, among: Among
 ) -> None:
-    apply_all(api, kong, jsonl("a", "b--twice"))
-    await operator.until(lambda: operator.status().summary.submission_time)
-    kong.advance(3600)
-    await operator.until_ended()
-    assert operator.reason() == Reason.SUCCEEDED
-    ready = operator.status().condition("Ready")
-    assert ready is not None
-    assert "1 of the provider's lines fit no request" in ready.message
-    assert not any(file["deleted"] for file in kong.files())
+    among.apply(api, jsonl("a", "b--twice"))
+    await among.submitted(operator)
+    await among.ended(operator)
+    assert among.reason(operator) == Reason.SUCCEEDED
+    assert "1 of the provider's lines fit no request" in among.told(operator)
+    assert among.kept(operator)

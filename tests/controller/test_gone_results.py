@@ -10,6 +10,7 @@ from llmbatch.api import ACCEPT_MISSING_ANNOTATION
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE
 from llmbatch.transfer.pure.report import CollectReport, Problem
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_late_results import (
     DAYS,
@@ -18,7 +19,6 @@ from tests.controller.test_late_results import (
     is_cancelled,
     left,
     quirks,
-    stored,
     submitted,
 )
 from tests.controller.test_lost_node import put_pod, uids
@@ -44,9 +44,10 @@ def plan_of(job: dict[str, Any]) -> dict[str, Any]:
     return plan
 
 
-def ended(kong: Instance) -> dict[str, Any]:
+def ended(among: Among) -> dict[str, Any]:
     """Give the batch as the provider shows it at its end."""
-    shown: dict[str, Any] = httpx.get(f"{kong.url}/batches/{kong.batches()[0]['id']}").raise_for_status().json()
+    batch_id = next(iter(among.states()))
+    shown: dict[str, Any] = httpx.get(f"{among.kong.url}/batches/{batch_id}").raise_for_status().json()
     return shown
 
 
@@ -63,28 +64,28 @@ def remove(kong: Instance, file_id: str) -> None:
     ],
 )
 async def test_an_empty_output_says_that_nothing_succeeded(
-    operator: Operator, api: ApiServer, kong: Instance, ends: Any, reason: Reason
+    operator: Operator, api: ApiServer, among: Among, ends: Any, *, reason: Reason
 ) -> None:
-    await submitted(operator, api, kong, jsonl("one--status-500", "two--status-400"))
-    quirks(kong, output_file="empty_file")
-    ends(kong)
-    status = await operator.until_ended()
-    assert (operator.reason(), status.holds("Failed")) == (reason, True)
-    assert stored(api) == []
+    await submitted(operator, api, among, jsonl("one--status-500", "two--status-400"))
+    quirks(among, output_file="empty_file")
+    ends(among)
+    status = await among.ended(operator, seconds=0)
+    assert (among.reason(operator), among.failed(status)) == (reason, True)
+    assert among.own(api) == []
 
 
 @pytest.mark.parametrize("ends", [completes, expires, is_cancelled])
 async def test_files_that_stay_empty_end_the_job_when_the_wait_is_over(
-    operator: Operator, api: ApiServer, kong: Instance, ends: Any
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, ends: Any
 ) -> None:
-    await submitted(operator, api, kong)
-    quirks(kong, filling_seconds=10 * DAYS)
-    ends(kong)
-    status = await operator.until_ended()
-    assert status.holds("Failed")
-    assert len(stored(api, "r.jsonl.errors")) == 5
+    await submitted(operator, api, among)
+    quirks(among, filling_seconds=10 * DAYS)
+    ends(among)
+    status = await among.ended(operator, seconds=0)
+    assert among.failed(status)
+    assert len(among.own(api, ".errors")) == 5
     assert len(left(kong)) >= 2, "the counts say that there is more"
-    assert 4 <= len(kong.calls("files.content")) <= 20
+    assert 4 <= len(kong.calls("files.content")) <= 20 * among.count
 
 
 GONE = [
@@ -98,81 +99,84 @@ GONE = [
 
 @pytest.mark.parametrize("fault", GONE)
 async def test_a_file_that_is_gone_needs_a_person_and_is_not_asked_for_again_and_again(
-    operator: Operator, api: ApiServer, kong: Instance, fault: dict[str, Any]
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, fault: dict[str, Any]
 ) -> None:
-    await submitted(operator, api, kong)
-    completes(kong)
-    kong.fault("status", "files.content", times=-1, **fault)
-    kong.fault("status", "files.get", status=404, times=-1)
+    await submitted(operator, api, among)
+    completes(among)
+    output = ended(among)["output_file_id"]
+    kong.fault("status", "files.content", times=-1, about=output, **fault)
+    kong.fault("status", "files.get", status=404, times=-1, about=output)
     await operator.until(lambda: stalled(operator))
     assert ACCEPT_MISSING_ANNOTATION in stalled(operator)
     assert "apply it again" in stalled(operator)
-    assert len(left(kong)) == 2
+    assert len(left(kong)) == 2 * among.count
     calls = len(kong.calls("files.content"))
     for _ in range(5):
         await operator.look()
         await operator.quiet()
-    assert len(kong.calls("files.content")) <= calls + 2
+    assert len(kong.calls("files.content")) <= calls + 2 * among.count
     kong.clear_faults()
-    await operator.until_ended()
-    assert operator.reason() == Reason.SUCCEEDED, "brought back, it is found"
+    await among.ended(operator, seconds=0)
+    assert among.reason(operator) == Reason.SUCCEEDED, "brought back, it is found"
 
 
 async def test_a_refusal_that_says_nothing_of_the_file_is_one_of_the_credentials(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await submitted(operator, api, kong)
-    completes(kong)
-    kong.fault("status", "files.content", times=-1, status=403, message="Forbidden")
-    await operator.until_reason(Reason.GATEWAY_UNAUTHORIZED)
+    await submitted(operator, api, among)
+    completes(among)
+    kong.fault(
+        "status", "files.content", times=-1, status=403, message="Forbidden", about=ended(among)["output_file_id"]
+    )
+    await among.until_reason(operator, Reason.GATEWAY_UNAUTHORIZED)
 
 
 async def test_a_file_without_a_readable_line_needs_a_person_after_a_while(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await submitted(operator, api, kong)
-    completes(kong)
-    kong.fault("not_json", "files.content", times=-1)
+    await submitted(operator, api, among)
+    completes(among)
+    kong.fault("not_json", "files.content", times=-1, about=ended(among)["output_file_id"])
     await operator.until(lambda: stalled(operator))
     assert "holds no result line that can be read" in stalled(operator)
-    assert len(kong.calls("files.content")) <= 10
-    assert len(left(kong)) == 2
+    assert len(kong.calls("files.content")) <= 10 * among.count
+    assert len(left(kong)) == 2 * among.count
 
 
 async def test_what_can_be_read_is_stored_when_a_person_says_so(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await submitted(operator, api, kong, MIXED)
-    completes(kong)
-    output = ended(kong)["output_file_id"]
+    await submitted(operator, api, among, MIXED)
+    completes(among)
+    output = ended(among)["output_file_id"]
     remove(kong, output)
     await operator.until(lambda: stalled(operator))
     assert output in stalled(operator), "the error file is there: the message names the one that isn't"
-    batch_id = operator.status().batches[0].id
+    batch_id = among.batch(operator).id
     api.edit("batchjobs", "job", {"metadata": {"annotations": {ACCEPT_MISSING_ANNOTATION: "batch_of_another_day"}}})
     await operator.quiet()
     assert operator.status().output is None
     api.edit("batchjobs", "job", {"metadata": {"annotations": {ACCEPT_MISSING_ANNOTATION: batch_id}}})
-    status = await operator.until_ended()
+    status = await among.ended(operator, seconds=0)
     assert status.output is not None
     assert status.output.missing_requests == 2
-    assert stored(api, "r.jsonl.errors")[1] == "two--status-400"
+    assert among.own(api, ".errors")[1] == "two--status-400"
     assert {failure.code for failure in status.failures} >= {"missing_result"}
 
 
 async def test_an_error_file_that_is_gone_is_told_of_and_not_needed_for_the_answers(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await submitted(operator, api, kong, MIXED)
-    completes(kong)
-    errors = ended(kong)["error_file_id"]
+    await submitted(operator, api, among, MIXED)
+    completes(among)
+    errors = ended(among)["error_file_id"]
     remove(kong, errors)
     await operator.until(lambda: stalled(operator))
     assert errors in stalled(operator)
-    batch_id = operator.status().batches[0].id
+    batch_id = among.batch(operator).id
     api.edit("batchjobs", "job", {"metadata": {"annotations": {ACCEPT_MISSING_ANNOTATION: batch_id}}})
-    await operator.until_ended()
-    assert (operator.reason(), stored(api)) == (Reason.COMPLETED_WITH_FAILURES, ["one", "three"])
+    await among.ended(operator, seconds=0)
+    assert (among.reason(operator), among.own(api)) == (Reason.COMPLETED_WITH_FAILURES, ["one", "three"])
 
 
 @pytest.mark.parametrize("reason", [Reason.RESULTS_UNREADABLE, Reason.RESULTS_PENDING])

@@ -1,6 +1,5 @@
 """Results that come late, however the batch has ended: nothing is judged before they could be there."""
 
-import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,11 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator, apply_all
+from tests.support.inprocess import Operator
 
 MIXED = jsonl("one", "two--status-400", "three")
 DAYS = 400_000
@@ -22,34 +22,30 @@ def left(kong: Instance) -> list[str]:
     return [file["id"] for file in kong.files() if not file["deleted"]]
 
 
-def quirks(kong: Instance, **values: Any) -> None:
-    kong.configure(quirks=values)
+def quirks(among: Among, **values: Any) -> None:
+    among.configure(quirks=values)
 
 
-def stored(api: ApiServer, key: str = "r.jsonl") -> list[str]:
-    return [json.loads(line)["custom_id"] for line in api.data("secrets", "results", key).splitlines()]
+def completes(among: Among) -> None:
+    among.kong.advance(3600)
 
 
-def completes(kong: Instance) -> None:
-    kong.advance(3600)
-
-
-def expires(kong: Instance) -> None:
+def expires(among: Among) -> None:
     # In the middle of its run: two of five requests were answered.
-    kong.configure(window_seconds=360)
-    kong.advance(3600)
+    among.configure(window_seconds=360)
+    among.kong.advance(3600)
 
 
-def is_cancelled(kong: Instance) -> None:
+def is_cancelled(among: Among) -> None:
     """Somebody cancels it at the provider, in the middle of its run."""
-    batch = kong.batches()[0]
-    kong.advance(360)
-    httpx.get(f"{kong.url}/batches/{batch['id']}").raise_for_status()
-    httpx.post(f"{kong.url}/batches/{batch['id']}/cancel").raise_for_status()
-    kong.advance(3600)
+    url = f"{among.kong.url}/batches/{next(iter(among.states()))}"
+    among.kong.advance(360)
+    httpx.get(url).raise_for_status()
+    httpx.post(f"{url}/cancel").raise_for_status()
+    among.kong.advance(3600)
 
 
-Ends = Callable[[Instance], None]
+Ends = Callable[[Among], None]
 ENDINGS = [
     pytest.param(completes, Reason.SUCCEEDED, id="completed"),
     pytest.param(expires, Reason.BATCH_EXPIRED, id="expired"),
@@ -64,85 +60,85 @@ async def patient(api: ApiServer, tmp_path: Path) -> AsyncIterator[Operator]:
         yield running
 
 
-async def submitted(operator: Operator, api: ApiServer, kong: Instance, content: bytes = FIVE) -> None:
-    apply_all(api, kong, content)
-    await operator.until(lambda: operator.status().summary.submission_time)
-    kong.advance(1)
+async def submitted(operator: Operator, api: ApiServer, among: Among, content: bytes = FIVE) -> None:
+    among.apply(api, content)
+    await among.all_submitted(operator)
+    among.kong.advance(1)
 
 
 @pytest.mark.parametrize(("ends", "reason"), ENDINGS)
 async def test_an_output_that_is_named_late_is_fetched_however_the_batch_has_ended(
-    patient: Operator, api: ApiServer, kong: Instance, ends: Ends, reason: Reason
+    patient: Operator, api: ApiServer, kong: Instance, among: Among, ends: Ends, *, reason: Reason
 ) -> None:
-    await submitted(patient, api, kong)
-    quirks(kong, late_output_seconds=DAYS)
-    ends(kong)
-    await patient.until_reason(Reason.RESULTS_PENDING)
+    await submitted(patient, api, among)
+    quirks(among, late_output_seconds=DAYS)
+    ends(among)
+    await among.until_reason(patient, Reason.RESULTS_PENDING)
     assert patient.status().output is None
     kong.advance(2 * DAYS)
-    await patient.until_ended()
-    assert patient.reason() == reason
-    assert len(stored(api)) == (5 if reason is Reason.SUCCEEDED else 2)
-    assert patient.status().batches[0].late_since is None
+    await among.ended(patient, seconds=0)
+    assert among.reason(patient) == reason
+    assert len(among.own(api)) == (5 if reason is Reason.SUCCEEDED else 2)
+    assert among.batch(patient).late_since is None
 
 
 @pytest.mark.parametrize("counts", ["null", "zero", "absent"])
 async def test_counts_that_tell_nothing_end_no_job_before_its_output_is_named(
-    patient: Operator, api: ApiServer, kong: Instance, counts: str
+    patient: Operator, api: ApiServer, kong: Instance, among: Among, counts: str
 ) -> None:
-    await submitted(patient, api, kong)
-    quirks(kong, late_output_seconds=DAYS, counts=counts)
-    completes(kong)
-    await patient.until_reason(Reason.RESULTS_PENDING)
+    await submitted(patient, api, among)
+    quirks(among, late_output_seconds=DAYS, counts=counts)
+    completes(among)
+    await among.until_reason(patient, Reason.RESULTS_PENDING)
     kong.advance(2 * DAYS)
-    await patient.until_ended()
-    assert patient.reason() == Reason.SUCCEEDED
+    await among.ended(patient, seconds=0)
+    assert among.reason(patient) == Reason.SUCCEEDED
     assert left(kong) == []
 
 
 @pytest.mark.parametrize("counts", ["normal", "absent"])
 async def test_an_error_file_that_is_named_late_is_fetched(
-    patient: Operator, api: ApiServer, kong: Instance, counts: str
+    patient: Operator, api: ApiServer, kong: Instance, among: Among, counts: str
 ) -> None:
-    await submitted(patient, api, kong, MIXED)
-    quirks(kong, late_error_seconds=DAYS, counts=counts)
-    completes(kong)
-    await patient.until_reason(Reason.RESULTS_PENDING)
+    await submitted(patient, api, among, MIXED)
+    quirks(among, late_error_seconds=DAYS, counts=counts)
+    completes(among)
+    await among.until_reason(patient, Reason.RESULTS_PENDING)
     kong.advance(2 * DAYS)
-    status = await patient.until_ended()
-    assert (stored(api), stored(api, "r.jsonl.errors")) == (["one", "three"], ["two--status-400"])
+    status = await among.ended(patient, seconds=0)
+    assert (among.own(api), among.own(api, ".errors")) == (["one", "three"], ["two--status-400"])
     assert status.failures[0].code != "missing_result"
     assert left(kong) == []
 
 
 @pytest.mark.parametrize(("ends", "reason"), ENDINGS[:2])
 async def test_files_that_are_still_being_filled_are_read_again(
-    patient: Operator, api: ApiServer, kong: Instance, ends: Ends, reason: Reason
+    patient: Operator, api: ApiServer, kong: Instance, among: Among, ends: Ends, *, reason: Reason
 ) -> None:
-    await submitted(patient, api, kong)
-    quirks(kong, filling_seconds=DAYS)
-    ends(kong)
-    await patient.until_reason(Reason.RESULTS_PENDING)
+    await submitted(patient, api, among)
+    quirks(among, filling_seconds=DAYS)
+    ends(among)
+    await among.until_reason(patient, Reason.RESULTS_PENDING)
     kong.advance(2 * DAYS)
-    status = await patient.until_ended()
-    assert patient.reason() == reason
+    status = await among.ended(patient, seconds=0)
+    assert among.reason(patient) == reason
     assert status.output is not None
     assert status.output.missing_requests is None
     assert left(kong) == []
 
 
 async def test_a_cancelled_batchs_files_are_read_again_while_its_counts_say_nothing(
-    patient: Operator, api: ApiServer, kong: Instance
+    patient: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await submitted(patient, api, kong)
-    quirks(kong, filling_seconds=DAYS, counts="zero")
-    is_cancelled(kong)
-    await patient.until_reason(Reason.RESULTS_PENDING)
-    quirks(kong, counts="normal")
+    await submitted(patient, api, among)
+    quirks(among, filling_seconds=DAYS, counts="zero")
+    is_cancelled(among)
+    await among.until_reason(patient, Reason.RESULTS_PENDING)
+    quirks(among, counts="normal")
     kong.advance(2 * DAYS)
-    await patient.until_ended()
-    assert patient.reason() == Reason.BATCH_CANCELLED
-    assert (len(stored(api)), len(stored(api, "r.jsonl.errors"))) == (2, 3)
+    await among.ended(patient, seconds=0)
+    assert among.reason(patient) == Reason.BATCH_CANCELLED
+    assert (len(among.own(api)), len(among.own(api, ".errors"))) == (2, 3)
     assert left(kong) == []
 
 
@@ -151,11 +147,11 @@ async def test_a_cancelled_batchs_files_are_read_again_while_its_counts_say_noth
     [("--missing", completes), ("--malformed", completes), ("--missing", expires), ("--malformed", is_cancelled)],
 )
 async def test_remote_files_stay_while_a_line_is_unread_however_the_batch_has_ended(
-    operator: Operator, api: ApiServer, kong: Instance, marker: str, ends: Ends
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, marker: str, *, ends: Ends
 ) -> None:
-    await submitted(operator, api, kong, jsonl(*(f"r{number}{marker}" for number in range(3)), "good-1", "good-2"))
-    ends(kong)
-    await operator.until_ended()
+    await submitted(operator, api, among, jsonl(*(f"r{number}{marker}" for number in range(3)), "good-1", "good-2"))
+    ends(among)
+    await among.ended(operator, seconds=0)
     output = operator.status().output
     assert output is not None
     assert output.missing_requests
@@ -164,65 +160,64 @@ async def test_remote_files_stay_while_a_line_is_unread_however_the_batch_has_en
 
 
 async def test_what_a_cancelled_batch_never_ran_keeps_no_file_and_is_not_waited_for(
-    patient: Operator, api: ApiServer, kong: Instance
+    patient: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await submitted(patient, api, kong)
-    is_cancelled(kong)
-    await patient.until_ended()
-    assert patient.reason() == Reason.BATCH_CANCELLED
-    assert (len(stored(api)), len(stored(api, "r.jsonl.errors"))) == (2, 3)
-    assert len(kong.calls("files.content")) == 2, "input and output, once each"
+    await submitted(patient, api, among)
+    is_cancelled(among)
+    await among.ended(patient, seconds=0)
+    assert among.reason(patient) == Reason.BATCH_CANCELLED
+    assert (len(among.own(api)), len(among.own(api, ".errors"))) == (2, 3)
+    assert len(kong.calls("files.content")) == 2 * among.count, "input and output, once each"
     assert left(kong) == []
 
 
 @pytest.mark.parametrize(("ends", "reason"), [(completes, Reason.ALL_REQUESTS_FAILED), (expires, Reason.BATCH_EXPIRED)])
 async def test_a_batch_that_never_names_a_file_fails_when_the_wait_is_over(
-    operator: Operator, api: ApiServer, kong: Instance, ends: Ends, reason: Reason
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, ends: Ends, *, reason: Reason
 ) -> None:
-    await submitted(operator, api, kong)
-    quirks(kong, late_output_seconds=DAYS, late_error_seconds=DAYS, counts="absent")
-    ends(kong)
-    status = await operator.until_ended()
-    assert (operator.reason(), status.holds("Failed")) == (reason, True)
+    await submitted(operator, api, among)
+    quirks(among, late_output_seconds=DAYS, late_error_seconds=DAYS, counts="absent")
+    ends(among)
+    status = await among.ended(operator, seconds=0)
+    assert (among.reason(operator), among.failed(status)) == (reason, True)
     assert left(kong), "nobody knows whether there are results"
 
 
 async def test_an_output_that_never_gets_its_lines_is_judged_by_what_it_has(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await submitted(operator, api, kong)
-    quirks(kong, missing_lines=2)
-    completes(kong)
-    status = await operator.until_ended()
-    assert operator.reason() == Reason.COMPLETED_WITH_FAILURES
+    await submitted(operator, api, among)
+    quirks(among, missing_lines=2)
+    completes(among)
+    status = await among.ended(operator, seconds=0)
+    assert among.reason(operator) == Reason.COMPLETED_WITH_FAILURES
     assert status.output is not None
     assert status.output.missing_requests == 2
-    assert 2 <= len(kong.calls("files.content")) <= 10
+    assert 2 <= len(kong.calls("files.content")) <= 10 * among.count
 
 
 async def test_all_lines_there_is_no_reason_to_wait_whatever_the_counts_say(
-    patient: Operator, api: ApiServer, kong: Instance
+    patient: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await submitted(patient, api, kong)
-    quirks(kong, counts="zero")
-    completes(kong)
-    await patient.until_ended()
-    assert patient.reason() == Reason.SUCCEEDED
-    assert len(kong.calls("files.content")) == 2, "input and output, once each"
+    await submitted(patient, api, among)
+    quirks(among, counts="zero")
+    completes(among)
+    await among.ended(patient, seconds=0)
+    assert among.reason(patient) == Reason.SUCCEEDED
+    assert len(kong.calls("files.content")) == 2 * among.count, "input and output, once each"
 
 
-async def test_a_new_process_goes_on_with_the_wait_of_the_last(api: ApiServer, kong: Instance, tmp_path: Path) -> None:
+async def test_a_new_process_goes_on_with_the_wait_of_the_last(api: ApiServer, among: Among, tmp_path: Path) -> None:
     async with Operator(api, tmp_path, recheck_seconds=1).running() as first:
-        await submitted(first, api, kong)
-        quirks(kong, late_output_seconds=DAYS)
-        completes(kong)
-        await first.until_reason(Reason.RESULTS_PENDING)
-        since = first.status().batches[0].late_since
+        await submitted(first, api, among)
+        quirks(among, late_output_seconds=DAYS)
+        completes(among)
+        await among.until_reason(first, Reason.RESULTS_PENDING)
+        since = among.batch(first).late_since
     # Twenty minutes later.
-    job = first.job()
-    job["status"]["batches"][0] |= {"lateSince": "2026-01-01T00:00:00Z", "lookedAt": "2026-01-01T00:00:05Z"}
-    api.put("batchjobs", job)
+    since_then: dict[str, Any] = {"lateSince": "2026-01-01T00:00:00Z", "lookedAt": "2026-01-01T00:00:05Z"}
+    api.put("batchjobs", {**first.job(), "status": among.retold(first, **since_then)})
     assert since is not None
     async with Operator(api, tmp_path, recheck_seconds=1).running() as second:
-        await second.until_ended()
-        assert second.reason() == Reason.ALL_REQUESTS_FAILED
+        await among.ended(second, seconds=0)
+        assert among.reason(second) == Reason.ALL_REQUESTS_FAILED

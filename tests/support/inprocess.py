@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from kubernetes.aio import client as kubernetes_client
 
-from llmbatch.api.batch_status import Batch
+from llmbatch.api.batch_status import Batch, entries
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure.stage import memory_of
 from llmbatch.kube.client import Cluster
@@ -170,7 +170,8 @@ class Operator:
         found = self.api.get("batchjobs", name)
         key = Key("BatchJob", NAMESPACE, name)
         if found is not None:
-            for batch in BatchJobStatus.parse(found.get("status") or {}).batches or [Batch()]:
+            for entry in entries(found.get("status") or {}) or [{}]:
+                batch = Batch(part=entry.get("part"), attempt=entry.get("attempt"))
                 self.runtime.reconciler.observer.polls.polled(memory_of(found["metadata"]["uid"], batch), 0)
         await self.runtime.queue.add(key)
 

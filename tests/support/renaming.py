@@ -1,6 +1,7 @@
 """A proxy before the gateway that gives files and batches other ids, in both directions."""
 
 import contextlib
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import unquote
@@ -14,10 +15,13 @@ Rename = Callable[[str], str]
 class Renaming:
     """Puts something before the ids of files and batches; what carries it comes back without it."""
 
-    def __init__(self, url: str, *, files: str = "", batches: str = "") -> None:
-        """Say what comes before the ids."""
+    def __init__(self, url: str, *, files: str = "", batches: str = "", nth: int | None = None) -> None:
+        """Say what comes before the ids; with `nth`, only of one of the files that are uploaded and batches that are made."""
         self._target, self._files, self._batches = url, files, batches
         self.url = ""
+        self._nth, self._made = nth, {"file": list[str](), "batch": list[str]()}
+        self.only: set[str] | None = None if nth is None else set()
+        """The ids that are given others; all without it."""
         self.paths: list[str] = []
         """As they came, still encoded."""
 
@@ -50,9 +54,24 @@ class Renaming:
         kind = answer.headers.get("Content-Type", "application/json")
         told = answer.content
         if "json" in kind:
-            told = told.replace(b'"file-', f'"{self._files}file-'.encode())
-            told = told.replace(b'"batch_', f'"{self._batches}batch_'.encode())
+            if request.method == "POST":
+                self._choose(answer.text)
+            told = re.sub(rb'"((file-|batch_)[^"]*)"', self._renamed, told)
         return web.Response(body=told, status=answer.status_code, headers={"Content-Type": kind})
+
+    def _choose(self, answer: str) -> None:
+        for kind, name in re.findall(r'"id": ?"((?:file|batch))([-_][^"]*)"', answer):
+            made = self._made[kind]
+            if kind + name not in made:
+                made.append(kind + name)
+                if self._nth == len(made) - 1 and self.only is not None:
+                    self.only.add(kind + name)
+
+    def _renamed(self, found: re.Match[bytes]) -> bytes:
+        name = found[1].decode()
+        if self.only is not None and name not in self.only:
+            return found[0]
+        return f'"{self._files if name.startswith("file-") else self._batches}{name}"'.encode()
 
     def _bare(self, text: str) -> str:
         for put, kind in ((self._files, "file-"), (self._batches, "batch_")):

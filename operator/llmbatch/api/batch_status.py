@@ -150,6 +150,10 @@ class Batch(Model):
     missing_requests: int | None = Field(
         None, description="Requests of the part without a result line that can be read; see output.missingRequests."
     )
+    never_run: int | None = Field(
+        None,
+        description="Of them, those that the provider says it had not run when the batch was cancelled; they are in no doubt.",
+    )
     foreign_requests: int | None = Field(
         None, description="Lines of its files that fit no request; see output.foreignRequests."
     )

@@ -195,7 +195,7 @@ def _whole_seconds(size: int) -> float:
 def _read(folder: str, path: str, report: CollectReport) -> dict[str, bytes]:
     """Read back what was written, by the suffix of its key."""
     there = {RESULTS: path}
-    if report.errors_requests:
+    if report.errors_bytes:
         there[ERRORS] = errors_path(path)
     if report.foreign_bytes:
         there[FOREIGN] = foreign_path(path)

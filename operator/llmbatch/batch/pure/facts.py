@@ -207,8 +207,8 @@ def stored(report: CollectReport, now: datetime) -> dict[str, Any]:
         "bytes": report.bytes,
         "requests": report.requests,
         "sha256": report.sha256,
-        "errors_bytes": report.errors_bytes if report.errors_requests else None,
-        "errors_sha256": (report.errors_sha256 or None) if report.errors_requests else None,
+        "errors_bytes": report.errors_bytes or None,
+        "errors_sha256": (report.errors_sha256 or None) if report.errors_bytes else None,
         "foreign_bytes": report.foreign_bytes or None,
         "foreign_sha256": report.foreign_sha256 if report.foreign_bytes else None,
         "stored_time": now,
@@ -219,7 +219,8 @@ def with_results(status: BatchJobStatus, report: CollectReport, where: Destinati
     """Record that the results are durably stored; the lines' own counts replace the provider's."""
     output = OutputStatus(
         location=where.location,
-        errors_location=where.errors_location if report.errors_requests else None,
+        # Requests that failed and have no line, of a part whose file never was at the provider, make no file.
+        errors_location=where.errors_location if report.errors_bytes else None,
         missing_requests=report.missing or None,
         foreign_requests=report.foreign_requests or None,
         foreign_location=where.foreign_location if report.foreign_bytes else None,

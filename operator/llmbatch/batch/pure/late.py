@@ -81,6 +81,9 @@ def left_out(batch: Batch) -> int | None:
     """
     if batch.status != "cancelled" or batch.request_counts is None:
         return None
+    if batch.never_run is not None:
+        # One of several, whose counts have been replaced by those of its lines.
+        return batch.request_counts.total - batch.never_run
     if batch.request_counts.total == 0 and (batch.output_file_id or batch.error_file_id):
         # There is a file, so there were requests: counts that say nothing.
         return None

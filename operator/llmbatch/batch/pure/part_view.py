@@ -203,15 +203,13 @@ def _judged(batch: Batch, report: CollectReport, now: datetime, *, may_retry: bo
 def with_part_counts(batch: Batch, report: CollectReport) -> Batch:
     """Record of one of several parts what its own lines came to."""
     counts = report.request_counts or batch.request_counts
-    # By the provider's own counts, which the lines' take the place of: what a cancelled batch never ran is in no doubt.
-    never_ran = counts is not None and late.left_out(batch) == counts.total - report.missing
-    if batch.unfinished is not None and batch.status == "cancelled":
-        # Looked at before, when the provider's counts still stood there.
-        never_ran = batch.missing_requests is None
+    # The provider's counts, which alone tell that nothing else is to be had, are replaced by those of the lines.
+    whole = counts is not None and late.left_out(batch) == counts.total - report.missing
     return batch.model_copy(
         update={
             "request_counts": counts,
-            "missing_requests": (report.missing or None) if not never_ran else None,
+            "never_run": report.missing if whole and report.missing else None,
+            "missing_requests": report.missing or None,
             "foreign_requests": report.foreign_requests or None,
         }
     )

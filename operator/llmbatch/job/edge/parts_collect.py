@@ -88,7 +88,7 @@ class PartsCollector:
             else (view.of(job.stored), Look(accept_missing=True))
             for view in kept
         ]
-        several = Together(job.stored, observation.spec, observation.status_uid, observation.now)
+        several = Together(_as_seen(job.stored, found), observation.spec, observation.status_uid, observation.now)
         collected = await self.actor.transfers.here.collect(
             job.owner,
             observation.spec,
@@ -125,3 +125,11 @@ class PartsCollector:
             other.ending = ENDED
         part.take(await self.actor.not_collected(part.seen, report.problem))
         return told(job, found)
+
+
+def _as_seen(status: BatchJobStatus, found: list[Part]) -> BatchJobStatus:
+    """Put into a status what this pass has seen of each batch: counts and files are perhaps told only now."""
+    for part in found:
+        if part.seen.view is not None:
+            status = part.seen.view.put(status, part.seen.observation.status)
+    return status
