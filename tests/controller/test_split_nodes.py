@@ -66,6 +66,10 @@ async def test_parts_are_uploaded_and_collected_at_the_same_time_where_the_volum
     operator: Operator, api: ApiServer, kong: Instance, kubelet: Kubelet, *, mode: str, most: int
 ) -> None:
     volume, at_work = volume_of(kubelet, api, mode), AtWork(api)
+    if most > 1:
+        # So slow that each meets another one, however fast the machine is.
+        for operation in ("files.create", "files.content"):
+            kong.fault("hang_after", operation, seconds=1, times=-1)
     apply_all(api, kong, b"", split_job(input=IN, output=OUT), **ONE)
     await operator.until(lambda: len(made(operator)) == len(NAMES))
     kong.advance(3600)
