@@ -9,7 +9,7 @@ from tests.support import build
 from tests.support.apistore import Json
 
 Who = Literal["operator", "transfer"]
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 400.0
 LONG_SECONDS = 600
 CUSTOM_IDS = ("one", "two--status-400", "three", "four", "five")
 RETRIED_IDS = ("one", "two--status-400", "three--status-429-times-1", "four", "five--missing-times-2")

@@ -37,9 +37,10 @@ async def test_a_list_that_fails_is_no_news_while_the_batch_runs_and_never_holds
 ) -> None:
     among.fault("repeat", "batches.create", seconds=LATER)
     among.apply(api)
-    own = await among.submitted(operator)
     await among.all_submitted(operator)
     kong.fault("status", "batches.list", times=-1, **details)
+    # On a busy machine a search may have been made before.
+    own = await among.submitted(operator)
     looks = len(kong.calls("batches.list"))
     await operator.until(lambda: len(kong.calls("batches.list")) > looks + 3)
     assert among.reason(operator) == Reason.VALIDATING
@@ -99,7 +100,8 @@ async def test_a_list_that_fails_holds_no_deletion_and_no_file_of_it(
     api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     async with Operator(api, tmp_path).running() as operator:
-        among.apply(api, job=among.job(deletionPolicy={"cleanupTimeoutSeconds": 4}))
+        # Three batches take longer to be cancelled on a busy machine, and the files go in the half that is left.
+        among.apply(api, job=among.job(deletionPolicy={"cleanupTimeoutSeconds": 12 if among.several else 4}))
         await among.submitted(operator)
         ordered = len(kong.batches())
         kong.fault("status", "batches.list", status=503, times=-1)
@@ -107,5 +109,5 @@ async def test_a_list_that_fails_holds_no_deletion_and_no_file_of_it(
         await operator.until(lambda: len(set(cancels(kong))) >= ordered)
         kong.advance(60)
         await operator.until_gone()
-        assert all(file["deleted"] for file in kong.files())
+        assert [file["filename"] for file in kong.files() if not file["deleted"]] == []
         await operator.until(lambda: ("Warning", "RemoteFilesRetained") in operator.events(), None)

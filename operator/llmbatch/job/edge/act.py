@@ -127,7 +127,9 @@ class Actor:
     async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
         observation = seen.observation
         if observation.deleted_at is not None:
-            if not effect.left_behind and (problem := await self.lost_uploads.delete(seen)):
+            # Where something else is left behind, what can be found goes all the same, and is not waited for.
+            problem = await self.lost_uploads.delete(seen)
+            if problem is not None and not effect.left_behind:
                 return Outcome(seen.stored, problem, after=problem.retry_after_seconds or 5.0)
             await self.discards.end(seen)
             subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
