@@ -47,6 +47,9 @@ docs: venv  ## Generate the parts of the READMEs that are made
 chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1)
 	@$(PY) -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
+chaos-large: venv  ## Run a million lines in ten parts on the real cluster, and hold the result against the provider's record (LINES= KILLS=30)
+	@$(PY) -m tests.chaos.large --lines $(or $(LINES),1000000) --kills $(or $(KILLS),0)
+
 bench-single: venv  ## Measure five requests beside a curl script, and the operator at rest
 	@$(PY) -m tests.bench.single
 
@@ -71,4 +74,4 @@ bench-tenants: venv  ## Measure what a tenant's jobs wait for beside another one
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants
