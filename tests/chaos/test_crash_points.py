@@ -12,7 +12,7 @@ from tests.chaos.lives import DEATHS, LIVES, Death
 from tests.chaos.play import Play
 from tests.emulator.server import EmulatorServer
 
-AT_THE_SAME_TIME = 6
+AT_THE_SAME_TIME = 4
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ from tests.suite import beside
 _FAST, _COMING_AND_GOING = "fast tests, after all others", "the cluster's coming and going"
 _WAITING, _ALONE = "tests on the cluster, beside each other", "tests on the cluster, one after another"
 
-FAST_PROCESSES = 1 + (os.cpu_count() or 2)
+FAST_PROCESSES = os.cpu_count() or 2
 """They run beside those on the cluster, for which something has to be left."""
-WAITING_PROCESSES = 5
+WAITING_PROCESSES = 4
 """These do little but wait; more of them, and the machine would be what they wait for."""
 
 
