@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.provider.edge import bodies, client
+from llmbatch.provider.edge import bodies, calling
 from llmbatch.provider.edge.client import Gateway, UnknownOutcome
 from llmbatch.provider.edge.files import Files, TooLargeError
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
@@ -266,7 +266,7 @@ def test_large_answers_of_one_tenant_leave_room_for_those_of_others() -> None:
 
 
 async def test_an_answer_larger_than_its_tenants_room_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "ROOM", bodies.Room(share=200_000))
+    monkeypatch.setattr(calling, "ROOM", bodies.Room(share=200_000))
     result = await asked(answer(gzip.compress(b'{"id": "batch_1", "x": "' + b"x" * 300_000 + b'"}'), "gzip"))
     assert isinstance(result, Unreachable)
     assert "at the same time" in result.message

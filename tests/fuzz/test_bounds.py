@@ -8,7 +8,7 @@ import pytest
 
 from llmbatch.jsonl import results, scan
 from llmbatch.jsonl.lines import LineChecker
-from llmbatch.provider.edge.client import MAX_BODY_BYTES
+from llmbatch.provider.edge.calling import MAX_BODY_BYTES
 from llmbatch.provider.pure import wire
 from llmbatch.provider.pure.lenient import WireError
 from tests.fuzz.model import ENDPOINT

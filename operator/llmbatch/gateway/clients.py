@@ -12,7 +12,8 @@ from llmbatch.api.reasons import Reason
 from llmbatch.gateway.credentials import Access, Credentials
 from llmbatch.gateway.pace import Operation, Pace
 from llmbatch.kube.client import Cluster
-from llmbatch.provider.edge.client import Gateway, Observe
+from llmbatch.provider.edge.calling import Observe
+from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.route import ConnectionInvalidError
 from llmbatch.provider.edge.routes import Probe
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache

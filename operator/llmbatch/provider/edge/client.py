@@ -1,38 +1,21 @@
 """The gateway's small calls: create, poll, cancel, list batches; look at and delete files. No call is ever repeated here."""
 
 import asyncio
-import ssl
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
-
-import httpx
+from typing import Any, Self
 
 from llmbatch import crash
 from llmbatch.api.reasons import Reason
-from llmbatch.provider.edge import bodies, outcome, pace, routes
+from llmbatch.provider.edge import outcome, routes
+from llmbatch.provider.edge.calling import Caller, Observe
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.provider.edge.route import Material, Route, resolve
 from llmbatch.provider.edge.routes import Probe
 from llmbatch.provider.pure import about, shortage, wire
 from llmbatch.provider.pure.connection import Connection
 from llmbatch.provider.pure.ids import is_safe_id, path_segment
-from llmbatch.provider.pure.lenient import WireError
-from llmbatch.provider.pure.wire import FilePage, Page, RemoteBatch, RemoteFile, UnusableIdError
-
-CREATE_SECONDS = 30.0
-"""A create call that isn't answered by then is given up: whoever waits for it to settle counts on that."""
-MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Of a small call's answer, decoded. The largest real ones are lists of batches with many errors."""
-MAX_REFUSAL_BYTES = 64 * 1024
-
-ROOM = bodies.Room()
-"""Shared by all clients of a process, as its memory is."""
-
-T = TypeVar("T")
-Observe = Callable[[str, str, float], None]
-"""Told after each call: operation, code (HTTP status, or a word for none), seconds."""
+from llmbatch.provider.pure.wire import FilePage, Page, RemoteBatch, RemoteFile
 
 
 @dataclass(frozen=True)
@@ -94,18 +77,7 @@ class Gateway:
     def __init__(self, route: Route, observe: Observe | None = None, tenant: str = "") -> None:
         """Prepare for calls; nothing is connected yet. What gateways share, this one takes from its tenant's part."""
         self._route = route
-        self._tenant = tenant or f"client {id(self)}"
-        self._observe = observe or (lambda *_: None)
-        options = route.options(silence_seconds=route.request_seconds)
-        self._client = httpx.AsyncClient(**options)
-        # A kept connection may have been closed by the other side just now, and a create call that runs into that has
-        # an unknown outcome. A fresh one fails while connecting, which is known to be harmless.
-        # It must not still be connecting when its time is up: that could not be told from waiting for the answer.
-        connect = min(route.connect_seconds, CREATE_SECONDS / 2)
-        options["timeout"] = httpx.Timeout(route.request_seconds, connect=connect, pool=connect)
-        self._fresh = httpx.AsyncClient(**options, limits=httpx.Limits(max_keepalive_connections=0))
-        for client in (self._client, self._fresh):
-            pace.resolve_apart(client, self._tenant)
+        self._caller = Caller(route, observe, tenant or f"client {id(self)}")
 
     @classmethod
     def connect(
@@ -125,8 +97,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
-        await self._fresh.aclose()
+        await self._caller.close()
 
     async def create_batch(
         self,
@@ -150,7 +121,7 @@ class Gateway:
             order["metadata"] = dict(metadata)
         with crash.around(crash.Effect.CREATE_BATCH):
             try:
-                result = await self._call(
+                result = await self._caller.call(
                     "create batch",
                     "POST",
                     self._route.batches_url,
@@ -194,7 +165,7 @@ class Gateway:
             return outcome.unsafe_id("get batch")
         with crash.around(crash.Effect.GET_BATCH):
             url = f"{self._route.batches_url}/{path_segment(batch_id)}"
-            return await self._call("get batch", "GET", url, about.this(batch_id, wire.read_batch))
+            return await self._caller.call("get batch", "GET", url, about.this(batch_id, wire.read_batch))
 
     async def cancel_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
         """Ask for a batch to be cancelled; Refused with 409 when it has ended already."""
@@ -202,18 +173,18 @@ class Gateway:
             return outcome.unsafe_id("cancel batch")
         url = f"{self._route.batches_url}/{path_segment(batch_id)}/cancel"
         with crash.around(crash.Effect.CANCEL_BATCH):
-            return await self._call("cancel batch", "POST", url, about.this(batch_id, wire.read_batch))
+            return await self._caller.call("cancel batch", "POST", url, about.this(batch_id, wire.read_batch))
 
     async def list_batches(self, after: str | None = None, limit: int = 100) -> Answered[Page] | Failure:
         """List one page of batches, in the provider's order."""
         params = {"limit": str(limit)} | ({"after": after} if after else {})
-        return await self._call("list batches", "GET", self._route.batches_url, wire.read_page, params=params)
+        return await self._caller.call("list batches", "GET", self._route.batches_url, wire.read_page, params=params)
 
     async def list_files(self, after: str | None = None, limit: int = 1000) -> Answered[FilePage] | Failure:
         """List one page of batches' input files, the newest first where the provider sorts them."""
         params = {"purpose": "batch", "limit": str(limit), "order": "desc"} | ({"after": after} if after else {})
         with crash.around(crash.Effect.LIST_FILES):
-            return await self._call("list files", "GET", self._route.files_url, wire.read_files, params=params)
+            return await self._caller.call("list files", "GET", self._route.files_url, wire.read_files, params=params)
 
     async def get_file(self, file_id: str) -> Answered[RemoteFile] | Failure:
         """Look at a file."""
@@ -221,7 +192,7 @@ class Gateway:
             return outcome.unsafe_id("get file")
         with crash.around(crash.Effect.GET_FILE):
             url = f"{self._route.files_url}/{path_segment(file_id)}"
-            return await self._call("get file", "GET", url, about.this(file_id, wire.read_file))
+            return await self._caller.call("get file", "GET", url, about.this(file_id, wire.read_file))
 
     async def delete_file(self, file_id: str) -> Answered[None] | Failure:
         """Delete a file; NotFound when it is gone already."""
@@ -229,67 +200,16 @@ class Gateway:
             return outcome.unsafe_id("delete file")
         with crash.around(crash.Effect.DELETE_FILE):
             url = f"{self._route.files_url}/{path_segment(file_id)}"
-            return await self._call("delete file", "DELETE", url, about.deletion_of(file_id))
+            return await self._caller.call("delete file", "DELETE", url, about.deletion_of(file_id))
 
     async def probe(self) -> Probe:
         """Find out whether both routes answer and accept the credentials, and whether batches can be listed."""
         params = {"limit": "1"}
         files, batches = await asyncio.gather(
-            self._call("list files", "GET", self._route.files_url, routes.read, params=params),
-            self._call("list batches", "GET", self._route.batches_url, routes.read, params=params),
+            self._caller.call("list files", "GET", self._route.files_url, routes.read, params=params),
+            self._caller.call("list batches", "GET", self._route.batches_url, routes.read, params=params),
         )
         return routes.judged_together(
             routes.judged("files", files, self._route.files_url),
             routes.judged("batches", batches, self._route.batches_url),
         )
-
-    async def _call(
-        self,
-        operation: str,
-        method: str,
-        url: str,
-        read: Callable[[bytes], T],
-        *,
-        fresh: bool = False,
-        json: dict[str, Any] | None = None,
-        params: dict[str, str] | None = None,
-        extensions: dict[str, Any] | None = None,
-    ) -> Answered[T] | Failure:
-        host = self._route.host
-        client = self._fresh if fresh else self._client
-        seconds = min(self._route.request_seconds, CREATE_SECONDS) if fresh else self._route.request_seconds
-        began, code = time.monotonic(), "cancelled"
-        # A client's own params replace those of a request that has some, so they are joined here.
-        query = self._route.query.merge(params or {})
-        try:
-            # httpx limits each silence; a gateway that sends a byte now and then would hold a worker for ever.
-            async with (
-                asyncio.timeout(seconds),
-                client.stream(method, url, json=json, params=query, extensions=extensions) as response,
-            ):
-                code = str(response.status_code)
-                if not response.is_success:
-                    said = self._route.without_secrets(await bodies.beginning_of(response, MAX_REFUSAL_BYTES))
-                    headers = response.headers
-                    if "location" in headers:
-                        headers["location"] = self._route.without_secrets(headers["location"].encode()).decode()
-                    return outcome.from_response(response.status_code, headers, said, operation, host)
-                async with bodies.reading(response, MAX_BODY_BYTES, ROOM, self._tenant) as body:
-                    return Answered(read(body))
-        except httpx.TransportError as error:
-            failure = outcome.from_error(error, operation, host)
-            code = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"
-            return failure
-        except ssl.SSLError as error:
-            # In the middle of a connection httpx lets it through as it is: an alert about our certificate, most often.
-            code = "unreachable"
-            return outcome.from_tls_error(error, operation, host)
-        except TimeoutError:
-            code = "timeout"
-            return outcome.from_error(httpx.ReadTimeout(""), operation, host)
-        except UnusableIdError as error:
-            return outcome.unusable(operation, host, str(error))
-        except (bodies.BodyError, WireError) as error:
-            return outcome.unreadable(operation, host, str(error))
-        finally:
-            self._observe(operation, code, time.monotonic() - began)
