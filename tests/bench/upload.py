@@ -72,8 +72,7 @@ def main() -> None:
 
         def by_transfer() -> None:
             with Files(resolve(plan.connection, {})) as files, source.open("rb", buffering=0) as opened:
-                checker = LineChecker(ENDPOINT, None, 10**9)
-                result = files.upload("bench.jsonl", content(opened, checked, plan, checker), checked.length)
+                result = files.upload("bench.jsonl", content(opened, checked, plan), checked.length)
                 assert isinstance(result, Answered), result
 
         def validated() -> None:

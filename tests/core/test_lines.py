@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbatch.jsonl.lines import BOM, MAX_LINE_BYTES, LineChecker, why_no_text
+from llmbatch.jsonl.rewrite import Rewriter
 
 CHAT = "/v1/chat/completions"
 SECRET_PROMPT = "the merger is on Tuesday"
@@ -224,11 +225,11 @@ def test_no_message_quotes_the_line(bad: bytes) -> None:
     ],
 )
 def test_rewriting_replaces_the_model_alone(before: str, after: str) -> None:
-    assert LineChecker(CHAT, "mine", 10).rewrite(before.encode()) == after.encode()
+    assert Rewriter("mine").rewrite(before.encode()) == after.encode()
 
 
 def test_a_models_name_is_escaped() -> None:
-    assert LineChecker(CHAT, 'a"ü', 10).rewrite(b'{"body":{"model":"x"}}') == '{"body":{"model":"a\\"ü"}}'.encode()
+    assert Rewriter('a"ü').rewrite(b'{"body":{"model":"x"}}') == '{"body":{"model":"a\\"ü"}}'.encode()
 
 
 VALUES = st.recursive(
@@ -256,5 +257,5 @@ def test_rewriting_changes_nothing_but_the_model(
     request = {**more, "body": body}
     separators = (" , ", "\t:\r") if indent else (",", ":")
     text = json.dumps(request, ensure_ascii=ascii_only, separators=separators)
-    again = LineChecker(CHAT, "mine", 10).rewrite(text.encode("utf-8", "surrogatepass"))
+    again = Rewriter("mine").rewrite(text.encode("utf-8", "surrogatepass"))
     assert json.loads(again) == {**request, "body": {**body, "model": "mine"}}

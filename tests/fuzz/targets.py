@@ -64,7 +64,7 @@ def check_upload(data: bytes) -> None:
             assert checker.error_count
             continue
         source.seek(0)
-        sent = b"".join(upload.content(source, checked, plan, checker))
+        sent = b"".join(upload.content(source, checked, plan))
         assert sent == model.sent(data, override)
         assert (len(sent), sha256(sent).hexdigest()) == (checked.length, checked.status.sha256)
 

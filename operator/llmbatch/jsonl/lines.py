@@ -1,4 +1,4 @@
-"""Whether the lines of an input can be sent, one line at a time; and their rewriting for another model.
+"""Whether the lines of an input can be sent, one line at a time.
 
 What is accepted:
 
@@ -11,7 +11,6 @@ What is accepted:
 No message quotes a line: it may hold a prompt. Only custom_ids are named.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -21,23 +20,17 @@ from pydantic_core import from_json
 
 from llmbatch.api.base import Model
 from llmbatch.common.text import one_line
-from llmbatch.jsonl import scan
+from llmbatch.jsonl.endpoint import needs_no_model, path_of
 from llmbatch.jsonl.ids import FirstLines
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Longest line accepted unless the gateway's maxLineBytes says otherwise. To parse one takes several times its size."""
 MOST_LINE_BYTES = 256 * 1024 * 1024
 """The most that maxLineBytes can be."""
-MODEL_IS_OPTIONAL = ("/moderations", "/images/generations", "/images/edits", "/images/variations", "/videos")
-"""Endpoints that choose a model of their own for a request that names none."""
 MAX_CUSTOM_ID = 512
 MAX_LINE_ERRORS = 10
 
 BOM = b"\xef\xbb\xbf"
-# The text json puts where a model's name may be written with escapes: m, o, d, e, l.
-_ESCAPED_LETTER = re.compile(rb"\\u006[dDfF45cC]")
-# Possessive: were there a way back, each character of a long name would take memory to remember it.
-_MODEL_MEMBER = re.compile(rb'"model"[ \t\r]*:[ \t\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")')
 
 
 class LineError(Model):
@@ -76,11 +69,6 @@ def why_no_text(start: bytes) -> str | None:
     return None
 
 
-def path_of(url: str) -> str:
-    """Bring a request's url and a batch's endpoint to one form: Azure writes both with and without /v1."""
-    return url.removeprefix("/v1") if url.startswith("/v1/") else url
-
-
 class LineChecker:
     """Checks the lines of one input in turn. `errors` are the first ten, `error_count` is how many there are."""
 
@@ -90,7 +78,7 @@ class LineChecker:
         """Prepare for one input; with `model_override`, what the lines say about the model doesn't count."""
         self._path = path_of(endpoint)
         self._endpoint = endpoint
-        self._override = None if model_override is None else json.dumps(model_override, ensure_ascii=False).encode()
+        self._overridden = model_override is not None
         self._max_requests = max_requests
         self._too_many = "; make a BatchJob with splitPolicy: Auto, which makes several batches of it"
         self._max_line_bytes = max_line_bytes
@@ -113,8 +101,10 @@ class LineChecker:
         self.requests += 1
         if self.requests == self._max_requests + 1:
             self._add("", f"more than {self._max_requests} requests{self._too_many}")
-        request = self._parsed(line)
-        if request is not None:
+        request = _parsed(line)
+        if isinstance(request, str):
+            self._add("", request)
+        else:
             self._request(request)
         return True
 
@@ -145,7 +135,7 @@ class LineChecker:
             return False
         if request.get("method") != "POST" or request.get("url") != self._endpoint or body.get("stream"):
             return False
-        return self._override is not None or (self._model is not None and body.get("model") == self._model)
+        return self._overridden or (self._model is not None and body.get("model") == self._model)
 
     def allow(self, parts: int) -> None:
         """Have as many requests as so many files can take."""
@@ -176,53 +166,6 @@ class LineChecker:
             self._line = 1
             self._add("", "the input is empty; give it one request per line")
 
-    def rewrite(self, line: bytes) -> bytes:
-        """Replace body.model in a line that was found valid and is clean; every other byte stays."""
-        if self._override is None:
-            return line
-        # The common case: "model" is written once in the whole line, so it is body.model (check() saw to that).
-        if line.count(b'"model"') == 1 and not _ESCAPED_LETTER.search(line):
-            match = _MODEL_MEMBER.search(line)
-            if match is not None and self._is_body_member(line):
-                return line[: match.start(1)] + self._override + line[match.end(1) :]
-        return self._rewrite_anywhere(line)
-
-    def _is_body_member(self, line: bytes) -> bool:
-        body = from_json(line).get("body", {})
-        return isinstance(body.get("model"), str)
-
-    def _rewrite_anywhere(self, line: bytes) -> bytes:
-        assert self._override is not None  # noqa: S101 - the caller has looked
-        edits: list[tuple[int, int, bytes]] = []
-        for outer in scan.members(line):
-            # A member that is given twice counts as the last one says, so an earlier body may be anything.
-            if json.loads(outer.key) != "body" or line[outer.start : outer.start + 1] != b"{":
-                continue
-            models = [inner for inner in scan.members(line, outer.start) if json.loads(inner.key) == "model"]
-            edits += [(inner.start, inner.end, self._override) for inner in models]
-            if not models:
-                empty = not any(True for _ in scan.members(line, outer.start))
-                new = b'"model": ' + self._override + (b"" if empty else b", ")
-                edits.append((outer.start + 1, outer.start + 1, new))
-        # Put together once: to make the line anew for each edit takes a time that grows with the square of their number.
-        parts: list[bytes] = []
-        done = 0
-        for start, end, new in edits:
-            parts += (line[done:start], new)
-            done = end
-        return b"".join((*parts, line[done:]))
-
-    def _parsed(self, line: bytes) -> dict[str, Any] | None:
-        try:
-            request = from_json(line, allow_inf_nan=False, cache_strings="keys")
-        except (ValueError, RecursionError) as error:
-            self._add("", _why_not_json(line, error))
-            return None
-        if not isinstance(request, dict):
-            self._add("", "the line is not a JSON object; write one object with custom_id, method, url and body")
-            return None
-        return request
-
     def _request(self, request: dict[str, Any]) -> None:
         self._custom_id(request)
         if request.get("method") != "POST":
@@ -238,7 +181,7 @@ class LineChecker:
             return
         if body.get("stream"):
             self._add("body.stream", "streaming is not possible in a batch; remove it")
-        if self._override is None and not (body.get("model") is None and self._names_none(body)):
+        if not self._overridden and not (body.get("model") is None and needs_no_model(self._path, body)):
             self._body_model(body.get("model"))
 
     def _custom_id(self, request: dict[str, Any]) -> None:
@@ -256,19 +199,6 @@ class LineChecker:
         name = one_line(custom_id, 64)
         self._add("custom_id", f'"{name}" is already on line {first}; give every line a custom_id of its own')
 
-    def _names_none(self, body: dict[str, Any]) -> bool:
-        """Tell whether a request may leave the model out: the endpoint has a default, or the path or a prompt names it."""
-        path = self._path.rstrip("/")
-        if path.endswith(MODEL_IS_OPTIONAL) or "/deployments/" in path:
-            return True
-        if not path.endswith("/responses"):
-            return False
-        prompt, agent = body.get("prompt"), body.get("agent")
-        named = (prompt.get("id") if isinstance(prompt, dict) else None) or (
-            agent.get("name") if isinstance(agent, dict) else None
-        )
-        return isinstance(named, str) and bool(named)
-
     def _body_model(self, model: object) -> None:
         if not isinstance(model, str) or not model:
             self._add("body.model", "is missing, empty or not a string; name the deployment there, or set spec.model")
@@ -281,6 +211,17 @@ class LineChecker:
         self.error_count += 1
         if len(self.errors) < MAX_LINE_ERRORS:
             self.errors.append(LineError(line=line or self._line, field=field, message=message))
+
+
+def _parsed(line: bytes) -> dict[str, Any] | str:
+    """Read a line strictly, or say why it holds no request."""
+    try:
+        request = from_json(line, allow_inf_nan=False, cache_strings="keys")
+    except (ValueError, RecursionError) as error:
+        return _why_not_json(line, error)
+    if not isinstance(request, dict):
+        return "the line is not a JSON object; write one object with custom_id, method, url and body"
+    return request
 
 
 def _why_not_json(line: bytes, error: Exception) -> str:

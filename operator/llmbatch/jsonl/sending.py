@@ -6,7 +6,8 @@ from typing import NamedTuple, TypeGuard, cast
 from zlib import crc32
 
 from llmbatch.jsonl import split
-from llmbatch.jsonl.lines import LineChecker, clean
+from llmbatch.jsonl.lines import clean
+from llmbatch.jsonl.rewrite import Rewriter
 
 _LEAST_KEPT = 4 * 1024 * 1024
 _SLACK = 4096
@@ -36,7 +37,7 @@ def are_plain(sheaf: list[bytes | split.Overlong]) -> TypeGuard[list[bytes]]:
     return all(line[:1] == b"{" and line[-1:] == b"}" for line in cast("list[bytes]", sheaf))
 
 
-def made(lines: Iterable[bytes | split.Overlong], checker: LineChecker) -> Iterator[bytes]:
+def made(lines: Iterable[bytes | split.Overlong], rewriter: Rewriter) -> Iterator[bytes]:
     """Give the lines as they are sent, without line feeds.
 
     Raises:
@@ -46,7 +47,7 @@ def made(lines: Iterable[bytes | split.Overlong], checker: LineChecker) -> Itera
         if isinstance(line, split.Overlong):
             raise ValueError("too long")  # noqa: TRY004 - as of a line that can't be read
         if kept := clean(line):
-            yield checker.rewrite(kept)
+            yield rewriter.rewrite(kept)
 
 
 class Sent:
@@ -156,14 +157,14 @@ def identity(read: Callable[[], Iterable[bytes]], model: str | None, limit: int)
     """
     if model is None and (found := plain(read())) is not None:
         return found.bytes, found.sha256
-    checker, sent = LineChecker("", model, 0), Sent(rewritten=model is not None)
+    rewriter, sent = Rewriter(model), Sent(rewritten=model is not None)
     try:
         for line in lines(sent.watched(read()), limit):
             if isinstance(line, split.Overlong):
                 return None
             kept = clean(line)
-            sent.add(line, kept, checker.rewrite(kept) if kept else kept)
-    except (ValueError, AttributeError, AssertionError, RecursionError):
+            sent.add(line, kept, rewriter.rewrite(kept) if kept else kept)
+    except (ValueError, AttributeError, RecursionError):
         return None
     sent.finish()
     return sent.length, sent.sha256

@@ -11,6 +11,7 @@ from zlib import crc32
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import sending
 from llmbatch.jsonl.lines import LineChecker
+from llmbatch.jsonl.rewrite import Rewriter
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.provider.edge.outcome import Answered, Failure, Refused, Unreachable
 from llmbatch.provider.edge.pace import Bounds
@@ -54,7 +55,7 @@ def upload(
             checked = validate(source, checker, plan, progress)
             if checked.parts > 1:
                 return UploadReport(input=checked.status, cuts=checked.cuts)
-            report = _Sending(plan, files, source, checker, checked, progress).run()
+            report = _Sending(plan, files, source, checked, progress).run()
             return report.model_copy(update={"cuts": checked.cuts if report.file_id is not None else None})
     except ProblemError as error:
         problem = error.problem
@@ -81,7 +82,6 @@ class _Sending:
     plan: UploadPlan
     files: Files
     source: Source
-    checker: LineChecker
     checked: Checked
     progress: Progress | None
 
@@ -111,7 +111,7 @@ class _Sending:
 
     def _content(self) -> Iterator[bytes]:
         self.source.seek(0)
-        return content(self.source, self.checked, self.plan, self.checker)
+        return content(self.source, self.checked, self.plan)
 
     def _digest(self) -> str:
         digest = sha256()
@@ -151,7 +151,7 @@ def _may_be_stored(failure: Failure) -> bool:
             return False
 
 
-def content(source: Source, checked: Checked, plan: UploadPlan, checker: LineChecker) -> Iterator[bytes]:
+def content(source: Source, checked: Checked, plan: UploadPlan) -> Iterator[bytes]:
     """Yield what is sent. The last block is held back until the input has proved to be the one that was validated.
 
     Raises:
@@ -166,7 +166,7 @@ def content(source: Source, checked: Checked, plan: UploadPlan, checker: LineChe
             yield block
 
     read = summed()
-    blocks = read if checked.as_it_is else _made(read, checker, plan.max_line_bytes)
+    blocks = read if checked.as_it_is else _made(read, Rewriter(plan.model), plan.max_line_bytes)
     held = b""
     sent = 0
     for block in blocks:
@@ -181,10 +181,10 @@ def content(source: Source, checked: Checked, plan: UploadPlan, checker: LineChe
     yield held
 
 
-def _made(read: Iterator[bytes], checker: LineChecker, limit: int) -> Iterator[bytes]:
+def _made(read: Iterator[bytes], rewriter: Rewriter, limit: int) -> Iterator[bytes]:
     block = bytearray()
     try:
-        for line in sending.made(sending.lines(read, limit), checker):
+        for line in sending.made(sending.lines(read, limit), rewriter):
             block += line
             block += b"\n"
             if len(block) >= _BLOCK_BYTES:

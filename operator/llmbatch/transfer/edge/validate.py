@@ -10,6 +10,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import sending, split
 from llmbatch.jsonl.cut import MOST_PARTS, Cut, Cutter, packed
 from llmbatch.jsonl.lines import LineChecker, LineError, clean, why_no_text
+from llmbatch.jsonl.rewrite import Rewriter
 from llmbatch.provider.edge.files import Progress
 from llmbatch.transfer.edge import volume
 from llmbatch.transfer.edge.problem import ProblemError
@@ -27,6 +28,43 @@ class Checked:
     as_it_is: bool  # the input is sent byte for byte
     parts: int = 1  # more than one when it is too large for one file
     cuts: str | None = None  # the parts, if there are several or they are asked for
+
+
+@dataclass(frozen=True)
+class _Taking:
+    """What each line of an input goes through."""
+
+    checker: LineChecker
+    rewriter: Rewriter
+    sent: sending.Sent
+    cutter: Cutter | None
+    most: int  # bytes of a file
+
+    def take_all(self, lines: list[bytes]) -> None:
+        """Check lines that are sent as they are, and count them, many at once."""
+        if self.cutter is not None and not self.cutter.add_all(lines):
+            for line in lines:
+                self.take(line)
+            return
+        self.checker.check_all(lines)
+        self.sent.add_all(lines)
+
+    def take(self, line: bytes | split.Overlong) -> None:
+        """Check a line, and count what is sent of it."""
+        checker, cutter = self.checker, self.cutter
+        if isinstance(line, split.Overlong):
+            checker.too_long()
+            return
+        kept = clean(line)
+        checker.check(kept)
+        if checker.error_count:
+            return
+        made = self.rewriter.rewrite(kept) if kept else kept
+        self.sent.add(line, kept, made)
+        if cutter is not None:
+            if len(made) + 1 > self.most:
+                checker.too_large(len(made) + 1, self.most)
+            cutter.add(line, len(made) + 1 if made else 0)
 
 
 def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: Progress | None = None) -> Checked:
@@ -56,12 +94,13 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
             yield chunk
 
     sent = sending.Sent(rewritten=plan.model is not None)
+    taking = _Taking(checker, Rewriter(plan.model), sent, cutter, plan.max_bytes)
     for sheaf in sending.sheaves(sent.watched(read()), plan.max_line_bytes):
         if plan.model is None and sending.are_plain(sheaf):
-            _take_all(sheaf, checker, sent, cutter, plan.max_bytes)
+            taking.take_all(sheaf)
             continue
         for line in sheaf:
-            _take(line, checker, sent, cutter, plan.max_bytes)
+            taking.take(line)
     checker.finish()
     sent.finish()
     if progress is not None:
@@ -119,39 +158,6 @@ def _as_it_was_cut(source: Source, plan: UploadPlan, progress: Progress | None) 
         progress("validate", found.bytes, found.bytes)
     status = InputStatus(bytes=found.bytes, requests=found.requests, sha256=found.sha256)
     return Checked(status, found.bytes, found.crc32, as_it_is=True)
-
-
-def _take_all(lines: list[bytes], checker: LineChecker, sent: sending.Sent, cutter: Cutter | None, most: int) -> None:
-    """Check lines that are sent as they are, and count them, many at once."""
-    if cutter is not None and not cutter.add_all(lines):
-        for line in lines:
-            _take(line, checker, sent, cutter, most)
-        return
-    checker.check_all(lines)
-    sent.add_all(lines)
-
-
-def _take(
-    line: bytes | split.Overlong,
-    checker: LineChecker,
-    sent: sending.Sent,
-    cutter: Cutter | None,
-    most: int,
-) -> None:
-    """Check a line, and count what is sent of it."""
-    if isinstance(line, split.Overlong):
-        checker.too_long()
-        return
-    kept = clean(line)
-    checker.check(kept)
-    if checker.error_count:
-        return
-    made = checker.rewrite(kept) if kept else kept
-    sent.add(line, kept, made)
-    if cutter is not None:
-        if len(made) + 1 > most:
-            checker.too_large(len(made) + 1, most)
-        cutter.add(line, len(made) + 1 if made else 0)
 
 
 def _cuts(cutter: Cutter, plan: UploadPlan, status: InputStatus, *, ended: bool) -> list[Cut] | None:
