@@ -1,0 +1,147 @@
+"""One request to the API server: within the declared permissions and a time limit, and what a refusal of it says."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from llmbatch.common import backoff
+from llmbatch.kube.clock import Clock
+from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
+from llmbatch.provider.pure import lenient, refusal
+
+Json = dict[str, Any]
+
+METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+REQUEST_SECONDS = 30
+
+
+class ClusterError(Exception):
+    """The API server refused a call, or did not answer.
+
+    Attributes:
+        status: HTTP status, or 0 when there was no answer.
+        reason: The API server's reason, for example AlreadyExists.
+        namespace_ends: Nothing can be made in the namespace any more: it is being deleted, or gone.
+        retry_after: Seconds that the API server asks to wait; None: it doesn't say.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        namespace_ends: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        """Keep what the API server said."""
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.namespace_ends = namespace_ends
+        self.retry_after = retry_after
+
+    @property
+    def passes(self) -> bool:
+        """Whether it says nothing about the object: no answer, slow down, out of order; or the object has moved on."""
+        return self.status in (0, 404, 409, 429) or self.status >= 500
+
+
+class Transport:
+    """Sends requests, each of them once; the clock learns from their answers."""
+
+    def __init__(self, api: Any, clock: Clock) -> None:  # noqa: ANN401 - the generated client has no type information
+        """Use a configured kubernetes.aio ApiClient."""
+        self._api = api
+        self._clock = clock
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def call(
+        self,
+        verb: str,
+        resource: Resource,
+        namespace: str | None,
+        name: str = "",
+        subresource: str = "",
+        *,
+        body: Json | list[Json] | None = None,
+        content_type: str = "application/json",
+        query: dict[str, str] | None = None,
+    ) -> Json:
+        """Call about objects of a kind, or one of them.
+
+        Raises:
+            PermissionError: The operator declares no such permission.
+            ClusterError: The API server refused it, or did not answer.
+        """
+        declared = (PERMISSIONS.get((resource, subresource)), OWN_PERMISSIONS.get((resource, subresource)))
+        if not any(verb in verbs for verbs in declared if verbs):
+            raise PermissionError(f"{verb} {resource.plural}/{subresource} is not among the operator's permissions")
+        parts = [resource.prefix, *(("namespaces", namespace) if namespace else ()), resource.plural, name, subresource]
+        path = "/".join(part for part in parts if part)
+        return await self.request(METHODS[verb], path, body=body, content_type=content_type, query=query)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json | list[Json] | None = None,
+        content_type: str = "application/json",
+        query: dict[str, str] | None = None,
+    ) -> Json:
+        """Send a request, once, and give what is answered.
+
+        Raises:
+            ClusterError: The API server refused it, or did not answer.
+        """
+        given = [(key, value) for key, value in (query or {}).items() if value]
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        prepared = await self._api.param_serialize(
+            method, path, query_params=given, header_params=headers, body=body, auth_settings=["BearerToken"]
+        )
+        began = time.monotonic()
+        try:
+            response = await self._api.call_api(*prepared, _request_timeout=REQUEST_SECONDS)
+            self._clock.learn(response.headers.get("Date"), time.monotonic() - began)
+            raw = await response.read()
+        except (TimeoutError, OSError, aiohttp.ClientError) as error:
+            raise ClusterError(0, "NoAnswer", f"no answer from the API server to {method} {path}: {error!r}") from error
+        try:
+            parsed = json.loads(raw)
+        except ValueError:
+            parsed = {"message": raw[:200].decode(errors="replace")}
+        if not isinstance(parsed, dict):
+            parsed = {"message": "the answer is no object"}
+        if not 200 <= response.status <= 299:
+            message = str(parsed.get("message") or f"status {response.status}")
+            ends = _namespace_ends(response.status, parsed.get("details"))
+            wait = _retry_after(response.headers, parsed.get("details"))
+            reason = str(parsed.get("reason", ""))
+            raise ClusterError(response.status, reason, message, namespace_ends=ends, retry_after=wait)
+        result: Json = parsed
+        return result
+
+
+def _retry_after(headers: Mapping[str, str], details: Any) -> float | None:  # noqa: ANN401 - JSON has no narrower type
+    """Say how long the API server asks to wait, in its header or its body; never longer than its own longest."""
+    wait = refusal.retry_after(headers, datetime.now(UTC))
+    if wait is None and isinstance(details, dict):
+        wait = lenient.number(details.get("retryAfterSeconds"))
+    return None if wait is None else min(max(0.0, wait), backoff.LONGEST_SECONDS)
+
+
+def _namespace_ends(status: int, details: Any) -> bool:  # noqa: ANN401 - JSON has no narrower type
+    if not isinstance(details, dict):
+        return False
+    if status == 404:
+        return details.get("kind") == "namespaces"
+    causes = details.get("causes") or []
+    return status == 403 and any(item.get("reason") == "NamespaceTerminating" for item in causes)
