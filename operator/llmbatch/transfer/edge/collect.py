@@ -3,23 +3,21 @@
 The destination is either whole or not there; repeating a collect that was killed at any moment ends the same way.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import BinaryIO
 
 from llmbatch.api.batch_status import RequestCounts
 from llmbatch.api.batchjob_status import Failure
 from llmbatch.api.reasons import Reason
-from llmbatch.jsonl import results, split
-from llmbatch.jsonl.join import Fit, Join, Place
+from llmbatch.jsonl.results import Tally
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.provider.edge.pace import Bounds
 from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
 from llmbatch.provider.pure import quotes
 from llmbatch.transfer.edge import spool, volume
-from llmbatch.transfer.edge.fetch import LOST, fetch, too_large
+from llmbatch.transfer.edge.answers import Answers
+from llmbatch.transfer.edge.fetch import too_large
 from llmbatch.transfer.edge.originals import Originals, originals
 from llmbatch.transfer.edge.pages import Pages
 from llmbatch.transfer.edge.problem import ProblemError, of_os_error
@@ -27,9 +25,6 @@ from llmbatch.transfer.edge.spool import Sheet, Spool
 from llmbatch.transfer.edge.volume import Folder
 from llmbatch.transfer.pure.plan import CollectPlan, errors_path, foreign_path
 from llmbatch.transfer.pure.report import CollectReport
-
-MAX_RESULT_BYTES = 256 * 1024 * 1024
-"""Longest result line that is read; one of embeddings may have tens of megabytes."""
 
 
 def collect(
@@ -69,7 +64,7 @@ def _destination(root: str, parts: list[str], name: str) -> Iterator[Folder]:
 
 
 class _Collection:
-    """One collect under way."""
+    """One collect under way: judges whether all answers are there, and writes them."""
 
     def __init__(self, plan: CollectPlan, files: Files, folder: Folder, held: Spool, progress: Progress | None) -> None:
         self._plan = plan
@@ -77,27 +72,17 @@ class _Collection:
         self._folder = folder
         self._held = held
         self._progress = progress
-        self._tally = results.Tally()
-        self._join = Join(self._tally)
-        self._sources: list[BinaryIO] = []
+        self._tally = Tally()
+        self._answers = Answers(plan, files, held, self._tally, progress)
+        self._join = self._answers.join
         self._missing = 0
-        self._foreign: Sheet | None = None
-        self._foreign_count = 0
-        self._cut = False
 
     def run(self, name: str) -> CollectReport:
         plan, join = self._plan, self._join
         # In the order of completion too: else a stranger's line would pass for that of a request that has none.
         known = originals(plan, self._files, self._held, self._progress)
-        if known is not None:
-            join.expect(known.custom_ids())
-        self._take_output()
-        self._take_errors()
+        self._answers.take(known.custom_ids() if known is not None else None)
         # Without a count of its own (the status was lost, and the provider tells none) the input is what was found of it.
-        beyond = len(join) - plan.input.requests
-        if known is None and plan.input.requests and beyond > 0:
-            # Nobody can say which; all are stored as results.
-            self._foreign_count += beyond
         short = (plan.input.requests or len(join)) - len(join) + join.missing
         self._missing = max(short, 0)
         if plan.patient:
@@ -117,85 +102,12 @@ class _Collection:
         spool.publish(self._folder, self._held, [*sheets, (pages.good, name)])
         return self._report(pages, foreign, failures)
 
-    def _take(self, file_id: str | None, kind: str) -> None:
-        """Download one of the provider's files and note which line of it belongs to whom.
-
-        An empty file is an answer: nothing came of the requests that it is for.
-
-        Raises:
-            ProblemError: It can't be downloaded whole, is larger than the destination can hold, or holds something else
-                than result lines.
-        """
-        if file_id is None:
-            return
-        file = self._held.create(kind)
-        number = len(self._sources)
-        # A line that repeats another doesn't count, so only far more than fits is known to be too much already.
-        most = None if self._plan.max_output_bytes is None else 4 * self._plan.max_output_bytes
-        fetch(self._files, file_id, file, most=most, limit=self._plan.max_output_bytes, progress=self._progress)
-        self._sources.append(file)
-        offset, lines, unreadable, last = 0, 0, self._join.malformed, 0
-        file.seek(0)
-        for line in split.lines(volume.chunks(file), MAX_RESULT_BYTES):
-            if isinstance(line, split.Overlong):
-                self._join.malformed += 1
-                self._foreign_count += 1  # too long to be kept
-                lines += 1
-                offset += line.length + 1
-                continue
-            if line and not line.isspace():
-                lines += 1
-                last = self._join.malformed
-                self._place(line, number, offset)
-            offset += len(line) + 1
-        if lines and self._join.malformed > last and offset > os.fstat(file.fileno()).st_size:
-            self._cut = True
-        if lines and self._join.malformed - unreadable == lines and not self._plan.accept_missing:
-            # A page of a proxy, or a file that is not filled yet: to judge by it would be to throw the answers away.
-            raise ProblemError(
-                Reason.RESULTS_UNREADABLE,
-                f"file {file_id} holds no result line that can be read; it is kept at the provider and read again",
-            )
-
-    def _take_output(self) -> None:
-        try:
-            self._take(self._plan.output_file_id, "output")
-        except ProblemError as error:
-            if not self._plan.accept_missing or error.problem.reason not in LOST:
-                raise
-
-    def _place(self, line: bytes | bytearray, number: int, offset: int) -> None:
-        result = results.judge(line)
-        fit = self._join.place(result, number, offset, len(line))
-        if fit is Fit.OURS or fit is Fit.REPEATED:
-            return
-        if fit is Fit.ANOTHER_ANSWER and self._line(self._join.of(result.custom_id or "")) == line:
-            return
-        self._foreign_count += 1
-        self._foreign = self._foreign or Sheet(self._held, "foreign")
-        most = self._plan.max_output_bytes
-        if most is None or self._foreign.bytes <= most:
-            self._foreign.add(line)
-
-    def _line(self, place: Place) -> bytes:
-        return os.pread(self._sources[place.file].fileno(), place.length, place.offset)
-
     def _kept_foreign(self, pages: Pages) -> Sheet | None:
         """Give the lines that fit no request, if the destination has room for them beside the results."""
-        foreign, most = self._foreign, self._plan.max_output_bytes
+        foreign, most = self._answers.foreign, self._plan.max_output_bytes
         if foreign is None or (most is not None and pages.size + foreign.bytes > most):
             return None
         return foreign
-
-    def _take_errors(self) -> None:
-        try:
-            self._take(self._plan.error_file_id, "failures")
-        except ProblemError as error:
-            # Azure may name an errors file that doesn't exist when no request failed.
-            complete = len(self._join) >= self._plan.input.requests and not self._join.missing
-            done_without = complete or self._plan.accept_missing
-            if not done_without or error.problem.reason not in LOST:
-                raise
 
     def _wait_for_the_rest(self, short: int) -> None:
         """Judge nothing yet while lines may still come.
@@ -205,7 +117,7 @@ class _Collection:
         """
         read = len(self._join) - self._join.missing
         requests = read + short
-        is_full = read + self._foreign_count >= requests > 0 and not self._cut
+        is_full = read + self._answers.foreign_count >= requests > 0 and not self._answers.cut
         # Counts may lag behind as files do: that nothing was answered is no proof while nothing can be read.
         if read and (short <= 0 or read == self._plan.left_out):
             return
@@ -232,7 +144,7 @@ class _Collection:
                     pages.miss(names[place.slot])
                     named += 1
                 continue
-            line = self._line(place)
+            line = self._answers.line(place)
             if place.succeeded:
                 pages.succeed(line)
             else:
@@ -264,7 +176,7 @@ class _Collection:
         tally = self._tally
         foreign_bytes, foreign_digest = foreign.identity if foreign is not None else (None, None)
         report = CollectReport(
-            foreign_requests=self._foreign_count,
+            foreign_requests=self._answers.foreign_count,
             foreign_bytes=foreign_bytes,
             foreign_sha256=foreign_digest,
             request_counts=RequestCounts(
