@@ -9,6 +9,7 @@ from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
@@ -59,49 +60,6 @@ async def told(operator: Operator, reason: str) -> Json:
     return event
 
 
-# --- remoteBatch -----------------------------------------------------------------------------------------------------
-
-
-async def test_an_orphan_runs_on_with_its_files_and_is_named(
-    operator: Operator, api: ApiServer, kong: Instance
-) -> None:
-    apply_all(api, kong, FIVE, build.batchjob(deletionPolicy={"remoteBatch": "Orphan"}))
-    await operator.until(lambda: operator.status().summary.submission_time)
-    api.remove("batchjobs", "job")
-    await operator.until_gone()
-    (batch,) = kong.batches()
-    event = await told(operator, Reason.REMOTE_BATCH_RETAINED)
-    assert not kong.calls("batches.cancel")
-    assert not any(file["deleted"] for file in kong.files())
-    assert event["type"] == "Normal"
-    assert f"batch {batch['object']['id']}, file {batch['object']['input_file_id']}" in event["message"]
-    assert left_behind(operator) == 0, "what was asked for is no loss"
-
-
-async def test_an_orphan_needs_no_gateway(operator: Operator, api: ApiServer, kong: Instance) -> None:
-    apply_all(api, kong, FIVE, build.batchjob(deletionPolicy={"remoteBatch": "Orphan"}))
-    await operator.until(lambda: operator.status().summary.submission_time)
-    await operator.quiet()
-    kong.fault("hang_after", "*", seconds=60, times=-1)
-    api.remove("batchgateways", "kong")
-    api.remove("batchjobs", "job")
-    await operator.until_gone()
-
-
-async def test_an_orphan_whose_answer_is_owed_is_not_looked_up_but_told(
-    operator: Operator, api: ApiServer, kong: Instance
-) -> None:
-    job = build.batchjob(metadata=being_deleted(), deletionPolicy={"remoteBatch": "Orphan"})
-    apply_all(
-        api, kong, FIVE, {**job, "status": build.owed(5, conditions=WAITING, startTime=BEGAN, phase="Deleting").dump()}
-    )
-    await operator.until_gone()
-    assert all(call["query"] == {"limit": "1"} for call in kong.calls("batches.list")), "only the gateway was checked"
-    event = await told(operator, Reason.REMOTE_BATCH_RETAINED)
-    assert event["type"] == "Warning", "somebody should look whether there is a batch"
-    assert "perhaps a batch of input file file-in" in event["message"]
-
-
 # --- output ----------------------------------------------------------------------------------------------------------
 
 
@@ -141,11 +99,11 @@ async def test_results_of_an_earlier_job_are_not_overwritten_and_the_remedy_is_n
 
 
 async def test_a_changed_mind_before_the_results_are_recorded_counts(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
     """The results are written, the operator dies before it says so, and meanwhile the policy is changed."""
-    apply_all(api, kong, FIVE, build.batchjob(deletionPolicy={"output": "Delete"}))
-    await operator.until(lambda: operator.status().summary.submission_time)
+    among.apply(api, job=among.job(deletionPolicy={"output": "Delete"}))
+    await among.all_submitted(operator)
     lost = api.fault("status", "patch", "batchjobs", "status", times=-1, where=lambda body: "output" in body["status"])
     kong.advance(3600)
     await operator.until(lambda: api.get("secrets", "results") is not None)
@@ -281,9 +239,10 @@ async def test_such_an_ended_job_costs_nothing_at_rest(api: ApiServer, tmp_path:
 
 
 async def test_a_finalizer_that_somebody_took_off_a_running_job_is_put_back(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, among: Among
 ) -> None:
-    apply_all(api, kong, FIVE)
+    among.apply(api)
+    await among.all_submitted(operator)
     await operator.until_reason(Reason.VALIDATING)
     await operator.quiet()
     events = operator.events()

@@ -127,8 +127,9 @@ class Actor:
     async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
         observation = seen.observation
         if observation.deleted_at is not None:
-            # Where something else is left behind, what can be found goes all the same, and is not waited for.
-            problem = await self.lost_uploads.delete(seen)
+            # Where something else is left behind, what can be found goes all the same, and is not waited for. Where that was
+            # asked for, the gateway need not be there: it may hang.
+            problem = None if effect.as_asked else await self.lost_uploads.delete(seen)
             if problem is not None and not effect.left_behind:
                 return Outcome(seen.stored, problem, after=problem.retry_after_seconds or 5.0)
             await self.discards.end(seen)
