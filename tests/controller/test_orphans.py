@@ -66,3 +66,21 @@ async def test_an_orphan_whose_answer_is_owed_is_not_looked_up_but_told(
     assert event["type"] == "Warning", "somebody should look whether there is a batch"
     assert f"perhaps a batch of input file {file}" in event["message"]
     assert not kong.calls("batches.cancel")
+
+
+async def test_a_part_that_came_to_nothing_has_no_batch_that_is_left_and_its_file_is_deleted(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    among = Among(kong, several=True)
+    among.fault("status", "batches.create", status=400, message="No.")
+    among.apply(api, job=among.job(deletionPolicy=ORPHAN))
+    await operator.until(lambda: among.batch(operator).refusal)
+    await among.all_submitted(operator)
+    refused = among.batch(operator).input_file_id
+    api.remove("batchjobs", "job")
+    await operator.until_gone()
+    event = await told(operator, Reason.REMOTE_BATCH_RETAINED)
+    assert named(kong, event)
+    assert "None" not in event["message"]
+    assert [file["id"] for file in kong.files() if file["deleted"]] == [refused]
+    assert not kong.calls("batches.cancel")

@@ -246,8 +246,11 @@ class Observation:
 
     @property
     def orphans(self) -> bool:
-        """Tell whether deletion leaves what is at the provider: its results are not stored here."""
-        asked = self.spec.deletion_policy.remote_batch == "Orphan"
+        """Tell whether deletion leaves what is at the provider: its results are not stored here.
+
+        A part that came to nothing has none.
+        """
+        asked = self.spec.deletion_policy.remote_batch == "Orphan" and self.batch.refusal is None
         return asked and self.stage in (Stage.ANSWER, Stage.BATCH, Stage.RESULTS)
 
     @property
