@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE
 from tests.controller.test_restored import backup_at, to_its_end
 from tests.controller.test_strays import left
@@ -45,7 +46,7 @@ async def test_a_job_recorded_under_way_ends_with_its_one_batch(
     api: ApiServer, kong: Instance, tmp_path: Path, stage: str
 ) -> None:
     async with Operator(api, tmp_path / "first", settle_seconds=600).running() as first:
-        job = await backup_at(first, kong, stage)
+        job = await backup_at(first, Among(kong, several=False), stage)
     kong.clear_faults()
     kong.configure(list_lag_seconds=0)
     job["status"] = recorded(stage, known_as(job, kong))

@@ -18,7 +18,7 @@ from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt, is_of_several
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.pure import next_status
+from llmbatch.job.pure import next_status, parts
 from llmbatch.job.pure.decide import decide
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
 from llmbatch.provider.pure.wire import RemoteBatch
@@ -65,6 +65,9 @@ class Finder:
             return _none_found(seen, submission, whole=found.whole)
         ours = found.batches
         if seen.view is None and (several := [batch.id for batch in ours if is_of_several(batch)]):
+            if observation.deleted_at is not None and not observation.restored:
+                # Nothing more is ordered, so that it doesn't matter which are missing.
+                return Outcome(parts.found_again(seen.stored, ours, observation.now, whole=found.whole), after=0.0)
             return Outcome(seen.stored, _of_several(several))
         if len(ours) > 1 or any(is_of_another_attempt(batch, submission.attempt) for batch in ours):
             fresh = await self._fresh(seen, client, ours)
@@ -257,7 +260,7 @@ def _of_several(ids: list[str]) -> Problem:
     message = (
         "The status of this job was lost, which has several batches: without it nobody can tell which of them are missing."
         f" Those that the gateway lists are {', '.join(ids[:10])}{' and more' if len(ids) > 10 else ''}. Bring the status back"
-        " from a backup; or cancel them at the provider, delete the BatchJob and apply it again."
+        " from a backup; or delete the BatchJob, which cancels them, and apply it again."
     )
     return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message)
 
