@@ -6,6 +6,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.decision import (
     AddFinalizer,
     Cancel,
@@ -30,6 +31,7 @@ VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}
 DELETE = build.spec(output=VOLUME, deletionPolicy={"output": "Delete"})
 SHORT = build.spec(deletionPolicy={"cleanupTimeoutSeconds": 20})
 INVALID = Problem(reason=Reason.INVALID_INPUT, message="line 1", final=True)
+LOST = facts.with_lost_answer(build.status(), build.ago(3600), build.ago(301))
 CHECKED = "2026-03-01T11:00:00Z"
 
 
@@ -46,6 +48,12 @@ def deleted(status: object = None, seconds_ago: float = 10, **given: object) -> 
         pytest.param(deleted(build.ended()), RemoveFinalizer(), None, id="an ended job is let go"),
         pytest.param(deleted(trouble=INVALID), RemoveFinalizer(), None, id="no verdict for what is deleted"),
         pytest.param(deleted(transferring=AWAY), None, 1.0, id="an upload under way is waited for"),
+        pytest.param(
+            deleted(LOST, seconds_ago=301, trouble=AWAY),
+            RemoveFinalizer(f"perhaps a batch with llmbatch_uid {build.UID}"),
+            None,
+            id="of a status that was lost the uid is named, by which its batch is found",
+        ),
         pytest.param(deleted(build.submitted(), trouble=AWAY), None, 5.0, id="a gateway that is away is waited for"),
         pytest.param(deleted(build.owed()), LookUp(), 0.0, id="an owed answer is looked up"),
         pytest.param(

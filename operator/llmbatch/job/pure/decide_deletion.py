@@ -101,7 +101,9 @@ def _left_behind(seen: Observation) -> str:
     if seen.restored:
         return ""
     if seen.stage is Stage.ANSWER:
-        left.append(f"perhaps a batch of input file {seen.batch.input_file_id}")
+        # Of a status that was lost no file is known.
+        file_id = seen.batch.input_file_id
+        left.append(f"perhaps a batch of input file {file_id}" if file_id else _by_uid(seen, "a batch"))
     elif seen.stage is Stage.BATCH or seen.orphans:
         left.append(f"batch {seen.batch.id}")
     elif _provider_is_done_with(seen):
@@ -122,4 +124,8 @@ def kept_output(seen: Observation) -> str:
 
 
 def _unsearched(seen: Observation) -> str:
-    return f"perhaps further batches with llmbatch_uid {seen.uid}" if seen.unchecked else ""
+    return _by_uid(seen, "further batches") if seen.unchecked else ""
+
+
+def _by_uid(seen: Observation, what: str) -> str:
+    return f"perhaps {what} with llmbatch_uid {seen.uid}"
