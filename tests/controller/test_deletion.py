@@ -5,7 +5,9 @@ from pathlib import Path
 
 from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE
+from tests.controller.test_duplicates import cancels, states
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -49,29 +51,30 @@ async def test_a_running_batch_is_cancelled_and_its_files_are_deleted(
 
 
 async def test_a_batch_that_ended_meanwhile_is_polled_and_not_cancelled_again_and_again(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    apply_all(api, kong, FIVE, pollIntervalSeconds=3600)
-    await operator.until(lambda: operator.status().summary.submission_time)
+    among.apply(api, pollIntervalSeconds=3600)
+    await among.all_submitted(operator)
+    await operator.quiet()
     kong.advance(3600)
     api.remove("batchjobs", "job")
     await operator.until(lambda: api.get("batchjobs", "job") is None, None)
     # A call whose answer could not be stored, since the object had just changed, is made again.
-    assert {call["path"] for call in kong.calls("batches.cancel")} == {f"/batches/{kong.batches()[0]['id']}/cancel"}
+    assert set(cancels(kong)) == states(kong).keys()
     assert all(file["deleted"] for file in kong.files())
 
 
-async def test_an_owed_answer_is_looked_up_first(operator: Operator, api: ApiServer, kong: Instance) -> None:
-    kong.fault("reset_after", "batches.create")
-    hold = api.fault("status", "get", "batchjobs", times=0)
-    apply_all(api, kong, FIVE)
-    await operator.until(lambda: kong.calls("batches.create"), None)
-    hold.times = 0
+async def test_an_owed_answer_is_looked_up_first(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
+) -> None:
+    among.fault("reset_after", "batches.create")
+    among.apply(api)
+    await operator.until(among.creates, None)
     api.remove("batchjobs", "job")
-    await operator.until(lambda: kong.calls("batches.cancel"))
+    await operator.until(lambda: among.states().keys() <= set(cancels(kong)) == states(kong).keys())
     kong.advance(3600)
     await operator.until_gone()
-    assert len(kong.batches()) == 1
+    assert len(among.states()) == 1
 
 
 async def test_it_is_bounded_when_the_gateway_is_down(api: ApiServer, kong: Instance, tmp_path: Path) -> None:
@@ -92,10 +95,10 @@ async def test_it_is_bounded_when_the_gateway_is_down(api: ApiServer, kong: Inst
 
 
 async def test_the_last_known_gateway_serves_in_a_namespace_that_is_being_deleted(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().summary.submission_time)
+    among.apply(api)
+    await among.all_submitted(operator)
     for plural, name in (("batchgateways", "kong"), ("configmaps", "prompts"), ("batchjobs", "job")):
         api.remove(plural, name)
     kong.advance(3600)
@@ -118,9 +121,11 @@ async def test_results_whose_volume_is_gone_do_not_hold_a_deletion(
     assert all(file["deleted"] for file in kong.files())
 
 
-async def test_finalizers_of_others_are_left_alone(operator: Operator, api: ApiServer, kong: Instance) -> None:
-    apply_all(api, kong, FIVE, build.batchjob(metadata={"finalizers": ["example.com/others"]}))
-    await operator.until(lambda: operator.status().summary.submission_time)
+async def test_finalizers_of_others_are_left_alone(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
+) -> None:
+    among.apply(api, job=among.job(metadata={"finalizers": ["example.com/others"]}))
+    await among.all_submitted(operator)
     api.remove("batchjobs", "job")
     kong.advance(3600)
     await operator.until(lambda: operator.job()["metadata"]["finalizers"] == ["example.com/others"])
@@ -128,11 +133,9 @@ async def test_finalizers_of_others_are_left_alone(operator: Operator, api: ApiS
     assert all(file["deleted"] for file in kong.files())
 
 
-async def test_an_ended_job_waits_for_nobody(operator: Operator, api: ApiServer, kong: Instance) -> None:
-    apply_all(api, kong, FIVE)
-    await operator.until(lambda: operator.status().summary.submission_time)
-    kong.advance(3600)
-    await operator.until_ended()
+async def test_an_ended_job_waits_for_nobody(operator: Operator, api: ApiServer, among: Among) -> None:
+    among.apply(api)
+    await among.ended(operator)
     await operator.until(lambda: not operator.job()["metadata"].get("finalizers"))
     api.remove("batchjobs", "job")
     assert api.get("batchjobs", "job") is None

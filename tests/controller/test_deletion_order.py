@@ -9,7 +9,9 @@ import pytest
 from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE
+from tests.controller.test_duplicates import cancels
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -21,18 +23,17 @@ KEY = [{"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "consumer", "ke
 SOON = {"cleanupTimeoutSeconds": 1}
 
 
-async def run(operator: Operator, api: ApiServer, kong: Instance, **policy: Any) -> None:
-    """A job whose batch is under way, through a gateway with credentials."""
-    kong.configure(kong={"enabled": True, "consumer_keys": ["k"]})
+async def run(operator: Operator, api: ApiServer, among: Among, **policy: Any) -> None:
+    """A job whose batches are under way, through a gateway with credentials."""
+    among.kong.configure(kong={"enabled": True, "consumer_keys": ["k"]})
     api.put("secrets", secret("consumer", apikey="k"))
-    apply_all(api, kong, FIVE, build.batchjob(deletionPolicy=policy), headers=KEY)
-    await operator.until(lambda: operator.status().summary.submission_time)
+    among.apply(api, job=among.job(deletionPolicy=policy), headers=KEY)
+    await among.all_submitted(operator)
     await operator.quiet()
 
 
 async def until_let_go(operator: Operator, kong: Instance) -> Json:
     """Wait, without a nudge, until the job is gone; answers the event about what was left."""
-    (batch,) = kong.batches()
     await operator.until(lambda: operator.api.get("batchjobs", "job") is None, None)
 
     def told() -> list[Json]:
@@ -40,8 +41,9 @@ async def until_let_go(operator: Operator, kong: Instance) -> Json:
 
     await operator.until(told, None)
     (event,) = told()
-    assert batch["object"]["id"] in event["message"]
-    assert batch["object"]["input_file_id"] in event["message"]
+    for batch in kong.batches():
+        assert f"batch {batch['id']}" in event["message"]
+        assert f"file {batch['input_file_id']}" in event["message"]
     # Counted once the object is let go.
     registry = operator.runtime.metrics.registry
     await operator.until(lambda: registry.get_sample_value("llmbatch_left_behind_total"), None)
@@ -49,8 +51,10 @@ async def until_let_go(operator: Operator, kong: Instance) -> Json:
     return event
 
 
-async def test_credentials_that_went_first_are_remembered(operator: Operator, api: ApiServer, kong: Instance) -> None:
-    await run(operator, api, kong)
+async def test_credentials_that_went_first_are_remembered(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
+) -> None:
+    await run(operator, api, among)
     api.remove("secrets", "consumer")
     api.remove("batchjobs", "job")
     kong.advance(3600)
@@ -59,10 +63,10 @@ async def test_credentials_that_went_first_are_remembered(operator: Operator, ap
 
 
 async def test_credentials_that_went_before_a_restart_can_not_be(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     async with Operator(api, tmp_path).running() as operator:
-        await run(operator, api, kong, **SOON)
+        await run(operator, api, among, **SOON)
     api.remove("secrets", "consumer")
     api.remove("batchjobs", "job")
     async with Operator(api, tmp_path).running() as operator:
@@ -72,13 +76,13 @@ async def test_credentials_that_went_before_a_restart_can_not_be(
 
 @pytest.mark.parametrize("operation", ["batches.cancel", "batches.get", "files.delete"])
 async def test_a_gateway_that_takes_calls_and_never_answers_holds_nobody(
-    operator: Operator, api: ApiServer, kong: Instance, operation: str
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, operation: str
 ) -> None:
-    await run(operator, api, kong, **SOON)
+    await run(operator, api, among, **SOON)
     kong.fault("hang_after", operation, seconds=60, times=-1)
     api.remove("batchjobs", "job")
     if operation == "files.delete":
-        await operator.until(lambda: kong.calls("batches.cancel"), None)
+        await operator.until(lambda: len(set(cancels(kong))) == among.count, None)
         kong.advance(3600)
         await operator.until(lambda: api.get("batchjobs", "job") is None, None)
         return
@@ -89,7 +93,7 @@ async def test_a_gateway_that_hangs_is_asked_to_delete_one_file_and_not_all(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     """A deletion that comes while a job ends waits for the pass under way: for one call at most, not for each file."""
-    await run(operator, api, kong)
+    await run(operator, api, Among(kong, several=False))
     api.edit("batchgateways", "kong", {"spec": {"timeouts": {"requestSeconds": 1}}})
     kong.fault("hang_after", "files.delete", seconds=60, times=-1)
     kong.advance(3600)
@@ -118,10 +122,10 @@ async def test_jobs_behind_a_gateway_that_hangs_need_no_place_to_be_let_go(
 
 
 async def test_the_gateway_object_may_go_first_and_the_operator_be_new(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     async with Operator(api, tmp_path).running() as operator:
-        await run(operator, api, kong, **SOON)
+        await run(operator, api, among, **SOON)
     api.remove("batchgateways", "kong")
     api.remove("batchjobs", "job")
     async with Operator(api, tmp_path).running() as operator:
@@ -129,10 +133,10 @@ async def test_the_gateway_object_may_go_first_and_the_operator_be_new(
 
 
 async def test_what_is_left_is_told_before_the_object_is_let_go_and_once(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
     """An operator that dies in between, or whose write is refused for a while, leaves no secret and no echo."""
-    await run(operator, api, kong, **SOON)
+    await run(operator, api, among, **SOON)
     kong.fault("status", "*", status=503, times=-1)
     refused = api.fault("status", "patch", "batchjobs", status=409, times=-1)
     api.remove("batchjobs", "job")
@@ -155,10 +159,10 @@ async def test_what_is_left_is_told_before_the_object_is_let_go_and_once(
 
 
 async def test_everything_deleted_while_the_operator_was_away_is_let_go_when_it_is_back(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     async with Operator(api, tmp_path).running() as operator:
-        await run(operator, api, kong)
+        await run(operator, api, among, cleanupTimeoutSeconds=2)
     for plural, name in (("secrets", "consumer"), ("batchgateways", "kong"), ("configmaps", "prompts")):
         api.remove(plural, name)
     api.remove("batchjobs", "job")
@@ -171,9 +175,9 @@ async def test_everything_deleted_while_the_operator_was_away_is_let_go_when_it_
 
 
 async def test_a_namespace_with_all_of_it_goes_and_nothing_is_left(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    await run(operator, api, kong)
+    await run(operator, api, among)
     api.terminating.add(NAMESPACE)
     for plural, name in (("secrets", "consumer"), ("batchgateways", "kong"), ("configmaps", "prompts")):
         api.remove(plural, name)
@@ -184,11 +188,11 @@ async def test_a_namespace_with_all_of_it_goes_and_nothing_is_left(
 
 
 async def test_what_is_left_of_a_namespace_is_told_about_the_operators_pod(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     own = {"namespace": "llmbatch-system", "pod_name": "llmbatch-0"}
     async with Operator(api, tmp_path, **own).running() as operator:
-        await run(operator, api, kong, **SOON)
+        await run(operator, api, among, **SOON)
         kong.fault("status", "*", status=503, times=-1)
         api.terminating.add(NAMESPACE)
         api.remove("batchjobs", "job")
@@ -200,10 +204,10 @@ async def test_what_is_left_of_a_namespace_is_told_about_the_operators_pod(
 
 
 async def test_an_object_that_can_not_be_read_goes_by_its_own_time_too(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     async with Operator(api, tmp_path, cleanup_timeout_seconds=3600).running() as operator:
-        await run(operator, api, kong, **SOON)
+        await run(operator, api, among, **SOON)
         api.edit("batchjobs", "job", {"spec": {"remoteFiles": {"from": "the future"}}})
         await operator.until_reason(Reason.INVALID_SPEC)
         api.remove("batchjobs", "job")
