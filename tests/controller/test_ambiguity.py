@@ -9,7 +9,6 @@ from typing import Any, Literal
 import pytest
 
 from llmbatch.api import RESUBMIT_ANNOTATION
-from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from tests.controller.among import ALONE, SECOND, Among, also_second
 from tests.emulator.client import Instance
@@ -142,13 +141,6 @@ def reasons(api: ApiServer) -> set[str]:
 
 def counted(operator: Operator, name: str) -> float:
     return operator.runtime.metrics.registry.get_sample_value(f"llmbatch_{name}_total") or 0.0
-
-
-async def end_of(operator: Operator, kong: Instance) -> BatchJobStatus:
-    """Let the batch end, if one is made, and the job with it."""
-    await operator.until(lambda: operator.status().summary.submission_time or operator.status().holds("Failed"))
-    kong.advance(3600)
-    return await operator.until_ended()
 
 
 @pytest.mark.parametrize(("case", "among"), also_second(every_case(), *OF_THE_SECOND), indirect=["among"])

@@ -1,20 +1,18 @@
 """A list that is not over, or can't be read, proves nothing: nobody pays a second time on its word."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.reasons import Reason
+from tests.controller.among import Among, also_second
 from tests.controller.conftest import FIVE
-from tests.controller.test_ambiguity import counted, end_of
-from tests.controller.test_duplicates import LATER, cancels, checked, submitted
+from tests.controller.test_ambiguity import counted
+from tests.controller.test_duplicates import LATER, cancels, searches
 from tests.controller.test_strays import left, somebody_elses
 from tests.emulator.client import Instance
-from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.between import Between, Exchange
@@ -56,46 +54,52 @@ UNPROVEN = [
 ]
 
 
-@pytest.mark.parametrize("page", UNPROVEN)
+OF_THE_SECOND = ("empty, and goes on", "the first page for ever", "one of two unreadable")
+
+
+async def looked_for_long(operator: Operator, kong: Instance, among: Among) -> None:
+    """Wait until the list was read long after the settle period of the one call that was made."""
+    (call,) = among.creates()
+    await operator.until(lambda: searches(kong) and searches(kong)[-1]["time"] - call["time"] > 2 * SETTLE_SECONDS)
+    await operator.quiet()
+
+
+@pytest.mark.parametrize(("page", "among"), also_second(UNPROVEN, *OF_THE_SECOND), indirect=["among"])
 async def test_a_list_that_does_not_state_its_end_is_no_ground_for_a_second_batch(
-    operator: Operator, api: ApiServer, kong: Instance, between: Between, page: Json
+    operator: Operator, api: ApiServer, kong: Instance, between: Between, among: Among, *, page: Json
 ) -> None:
     rule = lists(**page)
     between.rules.append(rule)
-    kong.fault("reset_after", "batches.create")
-    apply_all(api, kong, FIVE, url=between.url)
-    await operator.until_reason(Reason.SUBMISSION_UNKNOWN)
+    among.fault("reset_after", "batches.create")
+    among.apply(api, url=between.url)
+    await among.until_reason(operator, Reason.SUBMISSION_UNKNOWN)
     await operator.until(lambda: ("Warning", "SubmissionUnknown") in operator.events(), None)
-    await asyncio.sleep(2 * SETTLE_SECONDS)
-    await operator.look()
-    await operator.quiet()
-    assert len(kong.calls("batches.create")) == 1
+    await looked_for_long(operator, kong, among)
+    assert len(among.creates()) == 1
     assert operator.status().holds("Stalled")
     between.rules.remove(rule)
-    await end_of(operator, kong)
-    assert operator.reason() == Reason.SUCCEEDED
-    assert len(kong.batches()) == 1
+    await among.ended(operator)
+    assert among.reason(operator) == Reason.SUCCEEDED
+    assert len(among.states()) == 1
     assert counted(operator, "adoptions") == 1
 
 
 async def test_a_person_may_decide_about_a_list_that_never_ends(
-    operator: Operator, api: ApiServer, kong: Instance, between: Between
+    operator: Operator, api: ApiServer, between: Between, among: Among
 ) -> None:
     between.rules.append(lists(data=[], has_more=True))
-    kong.fault("reset_before", "batches.create")
-    apply_all(api, kong, FIVE, url=between.url)
-    await operator.until_reason(Reason.SUBMISSION_UNKNOWN)
-    ready = operator.status().condition("Ready")
-    assert ready is not None
-    assert f"{RESUBMIT_ANNOTATION}=2" in ready.message
-    api.edit("batchjobs", "job", {"metadata": {"annotations": {RESUBMIT_ANNOTATION: "2"}}})
-    status = await end_of(operator, kong)
-    assert (operator.reason(), status.summary.attempts) == (Reason.SUCCEEDED, 2)
-    assert len(kong.batches()) == 1
+    among.fault("reset_before", "batches.create")
+    among.apply(api, url=between.url)
+    await among.until_reason(operator, Reason.SUBMISSION_UNKNOWN)
+    assert f"{RESUBMIT_ANNOTATION}={among.call(2)}" in among.told(operator)
+    api.edit("batchjobs", "job", {"metadata": {"annotations": {RESUBMIT_ANNOTATION: among.call(2)}}})
+    await among.ended(operator)
+    assert (among.reason(operator), among.batch(operator).create_calls) == (Reason.SUCCEEDED, 2)
+    assert len(among.states()) == 1
 
 
 async def test_a_page_that_fails_in_the_middle_proves_nothing_and_is_asked_for_again(
-    operator: Operator, api: ApiServer, kong: Instance, between: Between
+    operator: Operator, api: ApiServer, kong: Instance, between: Between, among: Among
 ) -> None:
     def spoil(told: Exchange) -> None:
         if told.is_list and "after" in told.query:
@@ -104,18 +108,18 @@ async def test_a_page_that_fails_in_the_middle_proves_nothing_and_is_asked_for_a
     kong.configure(page_size=5, list_order="oldest")
     kong.insert_batch(count=8, age_seconds=60, status="completed")
     between.rules.append(spoil)
-    kong.fault("reset_after", "batches.create")
-    apply_all(api, kong, FIVE, url=between.url)
-    await operator.until_reason(Reason.GATEWAY_UNREACHABLE)
-    await asyncio.sleep(2 * SETTLE_SECONDS)
-    assert len(kong.calls("batches.create")) == 1
+    among.fault("reset_after", "batches.create")
+    among.apply(api, url=between.url)
+    await among.until_reason(operator, Reason.GATEWAY_UNREACHABLE)
+    await looked_for_long(operator, kong, among)
+    assert len(among.creates()) == 1
     between.rules.clear()
-    await end_of(operator, kong)
-    assert len(kong.batches()) == 9
+    await among.ended(operator)
+    assert len(kong.batches()) == 8 + among.count
 
 
 async def test_a_later_page_that_is_put_off_is_waited_for_and_needs_no_person(
-    operator: Operator, api: ApiServer, kong: Instance, between: Between
+    operator: Operator, api: ApiServer, kong: Instance, between: Between, among: Among
 ) -> None:
     def spoil(told: Exchange) -> None:
         if told.is_list and "after" in told.query:
@@ -124,17 +128,17 @@ async def test_a_later_page_that_is_put_off_is_waited_for_and_needs_no_person(
     kong.configure(page_size=5, list_order="oldest")
     kong.insert_batch(count=8, age_seconds=60, status="completed")
     between.rules.append(spoil)
-    kong.fault("reset_after", "batches.create")
-    apply_all(api, kong, FIVE, url=between.url)
-    await operator.until_reason(Reason.RATE_LIMITED)
+    among.fault("reset_after", "batches.create")
+    among.apply(api, url=between.url)
+    await among.until_reason(operator, Reason.RATE_LIMITED)
     assert not operator.status().holds("Stalled")
     between.rules.clear()
-    await end_of(operator, kong)
-    assert len(kong.batches()) == 9
+    await among.ended(operator)
+    assert len(kong.batches()) == 8 + among.count
 
 
 async def test_what_was_found_before_a_page_that_fails_is_adopted(
-    operator: Operator, api: ApiServer, kong: Instance, between: Between
+    operator: Operator, api: ApiServer, kong: Instance, between: Between, among: Among
 ) -> None:
     def spoil(told: Exchange) -> None:
         if told.is_list and "after" in told.query:
@@ -143,22 +147,23 @@ async def test_what_was_found_before_a_page_that_fails_is_adopted(
     kong.configure(page_size=5)
     kong.insert_batch(count=8, age_seconds=60, status="completed")
     between.rules.append(spoil)
-    kong.fault("repeat", "batches.create", seconds=LATER, status=504, as_="kong")
-    apply_all(api, kong, FIVE, url=between.url)
-    await submitted(operator)
-    assert not checked(operator), "whether there are more is not known yet"
+    among.fault("repeat", "batches.create", seconds=LATER, status=504, as_="kong")
+    among.apply(api, url=between.url)
+    await among.submitted(operator)
+    assert not among.checked(operator), "whether there are more is not known yet"
     assert len(cancels(kong)) == 1
     between.rules.clear()
-    await operator.until(lambda: checked(operator))
+    await operator.until(lambda: among.checked(operator))
 
 
 async def test_while_the_list_is_not_whole_a_repeat_of_the_call_is_told_to_be_unchecked(
-    operator: Operator, api: ApiServer, kong: Instance, between: Between
+    operator: Operator, api: ApiServer, between: Between, among: Among
 ) -> None:
     between.rules.append(lists(data=[], has_more=True))
-    apply_all(api, kong, FIVE, url=between.url)
-    await submitted(operator)
-    await operator.until(lambda: ("Warning", "DuplicatesUnchecked") in operator.events())
+    among.apply(api, url=between.url)
+    await among.all_submitted(operator)
+    told = f"Part {among.index}: The gateway's list" if among.several else "The gateway's list"
+    await operator.until(lambda: [event for event in api.objects("events") if event["message"].startswith(told)])
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -204,18 +209,15 @@ async def test_strays_are_found_in_a_list_of_files_of_any_order(
 
 
 async def test_a_list_of_files_without_an_end_is_told_of_when_an_upload_was_lost(
-    api: ApiServer, kong: Instance, between: Between, tmp_path: Path
+    operator: Operator, api: ApiServer, between: Between, among: Among
 ) -> None:
     def spoil(told: Exchange) -> None:
         if told.method == "GET" and told.path == "/files":
             told.json = {"data": [], "has_more": True}
 
     between.rules.append(spoil)
-    kong.fault("reset_after", "files.create")
-    async with Operator(api, tmp_path, cleanup_timeout_seconds=1).running() as operator:
-        apply_all(api, kong, FIVE, build.batchjob(), url=between.url)
-        await operator.until(lambda: operator.status().summary.submission_time)
-        kong.advance(3600)
-        await operator.until_ended()
-        assert operator.reason() == "Succeeded"
-        await operator.until(lambda: ("Warning", "RemoteFilesRetained") in operator.events(), None)
+    among.fault("reset_after", "files.create")
+    among.apply(api, job=among.job(deletionPolicy={"cleanupTimeoutSeconds": 1}), url=between.url)
+    await among.ended(operator)
+    assert among.reason(operator) == Reason.SUCCEEDED
+    await operator.until(lambda: ("Warning", "RemoteFilesRetained") in operator.events(), None)
