@@ -7,9 +7,10 @@ import pytest
 
 from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.reasons import Reason
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE
 from tests.controller.test_ambiguity import counted
-from tests.controller.test_duplicates import checked, submitted
+from tests.controller.test_duplicates import cancels, checked, states, submitted
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import Operator, apply_all
@@ -42,17 +43,17 @@ async def test_a_settle_period_is_not_over_at_once(
 
 
 async def test_nor_for_a_process_that_finds_the_intent_of_another(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
     kong.configure(list_lag_seconds=2.0)
-    kong.fault("reset_after", "batches.create")
+    among.fault("reset_after", "batches.create")
     async with Operator(api, tmp_path, settle_seconds=SETTLE_SECONDS).running() as first:
-        apply_all(api, kong, FIVE)
-        await first.until_reason(Reason.SUBMISSION_PENDING)
+        among.apply(api)
+        await among.until_reason(first, Reason.SUBMISSION_PENDING)
     api.clock_offset_seconds = APART
     async with Operator(api, tmp_path, settle_seconds=SETTLE_SECONDS).running() as second:
-        await submitted(second)
-        assert len(kong.calls("batches.create")) == len(kong.batches()) == 1
+        await among.submitted(second)
+        assert len(among.creates()) == len(among.states()) == 1
 
 
 async def test_a_persons_word_is_not_taken_before_a_call_can_have_arrived(
@@ -96,13 +97,13 @@ async def test_a_deletion_takes_the_clean_up_time(api: ApiServer, kong: Instance
 
 
 async def test_a_deletion_cancels_the_batch_though_the_time_seems_to_be_over(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    apply_all(api, kong, FIVE)
-    await submitted(operator)
+    among.apply(api)
+    await among.all_submitted(operator)
     api.remove("batchjobs", "job")
     api.clock_offset_seconds += APART
-    await operator.until(lambda: kong.calls("batches.cancel"))
+    await operator.until(lambda: set(cancels(kong)) == states(kong).keys())
     kong.advance(60)
     await operator.until_gone()
     assert all(file["deleted"] for file in kong.files())

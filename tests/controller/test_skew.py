@@ -12,6 +12,7 @@ import pytest
 
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
+from tests.controller.among import Among
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
@@ -95,20 +96,21 @@ async def test_a_call_that_never_arrived_is_repeated_after_the_settle_period_by_
 
 
 async def test_an_intent_from_the_future_is_waited_for_no_longer_than_the_settle_period(
-    api: ApiServer, kong: Instance, tmp_path: Path
+    api: ApiServer, among: Among, tmp_path: Path
 ) -> None:
-    kong.fault("reset_before", "batches.create")
+    among.fault("reset_before", "batches.create")
     async with Operator(api, tmp_path, settle_seconds=600).running() as first:
-        apply_all(api, kong, FIVE)
-        await first.until_reason(Reason.SUBMISSION_PENDING)
+        among.apply(api)
+        await among.until_reason(first, Reason.SUBMISSION_PENDING)
         await first.quiet()
-    job = first.job()
     ahead = timestamp(datetime.now(UTC) + timedelta(seconds=OFF))
-    job["status"] = build.retold(job["status"], submission={"attempt": 1, "intentTime": ahead})
-    api.put("batchjobs", job)
+    intent = {"attempt": 1, "intentTime": ahead}
+    api.put("batchjobs", {**first.job(), "status": among.retold(first, submission=intent)})
     async with Operator(api, tmp_path, settle_seconds=1).running() as second:
-        await finished(second, kong)
-        assert second.status().summary.attempts == 2
+        await among.ended(second)
+        assert among.reason(second) == Reason.SUCCEEDED
+        assert len(among.states()) == 1
+        assert among.batch(second).create_calls == 2
 
 
 @skewed

@@ -92,6 +92,25 @@ async def test_a_copy_collects_what_was_ordered_and_orders_nothing(
     assert cancels(kong) == []
 
 
+async def test_a_copy_orders_nothing_in_the_place_of_a_call_that_has_made_no_batch(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    kong.fault("reset_before", "batches.create", skip=1)
+    async with Operator(api, tmp_path / "here", settle_seconds=600).running() as operator:
+        apply_all(api, kong, FIVE, split_job(), **SMALL)
+        await operator.until_reason(Reason.SUBMISSION_PENDING)
+        await operator.quiet()
+        backup = operator.job()
+    async with ApiServer().serve() as elsewhere, Operator(elsewhere, tmp_path / "elsewhere").running() as other:
+        restore(elsewhere, kong, backup)
+        await other.until_reason(Reason.RESTORED)
+        await other.until(lambda: other.status().batches[1].submission is None)
+        await other.quiet()
+        assert made(other) == [batch["id"] for batch in kong.batches()]
+        assert len(kong.calls("batches.create")) == 2
+        assert left(kong) == [file["filename"] for file in kong.files()], "the original's files are the original's"
+
+
 async def held_up(operator: Operator, api: ApiServer, kong: Instance, where: Callable[[Json], bool]) -> None:
     """Hold a write of the status up until somebody else has found something out about the first batch."""
     late = api.fault("hold", "patch", "batchjobs", "status", where=where)
