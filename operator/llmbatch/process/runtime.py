@@ -15,6 +15,7 @@ from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.submit import Submitter
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
+from llmbatch.batch.edge.writing import FactWriter
 from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.observation import Limits
 from llmbatch.gateway.clients import Gateways
@@ -111,9 +112,9 @@ class Runtime:
         observer = Observer(
             self.cache, self.gateways, polls, self.transfers, discards, Slots(self.cache), uploads, limits, tries
         )
-        refusals = Refusals(self.recorder)
-        self.submitter = Submitter(cluster, self.gateways, polls, tries, refusals, leads, self.metrics)
-        finder = Finder(self.gateways, polls, self.submitter, self.metrics)
+        writer = FactWriter(cluster, polls, Refusals(self.recorder))
+        self.submitter = Submitter(self.gateways, tries, writer, leads, self.metrics)
+        finder = Finder(self.gateways, polls, writer, self.metrics)
         finalizers = Finalizers(cluster)
         lost_uploads = LostUploads(polls, uploads)
         actor = Actor(
@@ -234,7 +235,7 @@ class Runtime:
         try:
             await self.stopping.wait()
             failed = watching.done()
-            self.submitter.closing = True
+            self.submitter.close()
             log.info("stopping: passes under way are finished first")
             self.watch.stop()
             await self.queue.close()

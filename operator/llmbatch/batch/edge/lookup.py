@@ -12,7 +12,7 @@ from llmbatch.batch.edge.listing import Found, list_ours
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.edge.submit import Submitter
+from llmbatch.batch.edge.writing import FactWriter
 from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt, is_of_several
@@ -44,7 +44,7 @@ class Finder:
 
     gateways: Gateways
     polls: Polls
-    submitter: Submitter
+    writer: FactWriter
     metrics: Metrics
 
     async def look_up(self, seen: Seen, client: Client) -> Outcome:
@@ -84,9 +84,9 @@ class Finder:
             # The intent stays, so that the next pass finds them all again.
             problem = await self.polls.problem(client, cancelled.failed, Operation.CLEANUP)
             return Outcome(seen.stored, problem, notes=cancelled.notes)
-        now = self.submitter.cluster.now()
+        now = self.writer.cluster.now()
         known = facts.recorded(facts.with_remote(seen.stored, kept, now), now)
-        outcome = await self.submitter.record(seen, seen.stored, known)
+        outcome = await self.writer.record(seen, seen.stored, known)
         if outcome.stale or outcome.gone:
             return outcome
         self.metrics.adoptions.inc()
@@ -111,7 +111,7 @@ class Finder:
         outcome = Outcome(status)
         if kept is not own:
             # Recorded before anything is cancelled: a crash in between must not leave us with a cancelled batch.
-            outcome = await self.submitter.record(seen, seen.stored, _moved(seen, kept))
+            outcome = await self.writer.record(seen, seen.stored, _moved(seen, kept))
             if outcome.stale or outcome.gone:
                 return outcome
             self.metrics.adoptions.inc()

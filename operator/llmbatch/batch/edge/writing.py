@@ -1,15 +1,29 @@
-"""Status writes that compare: what is about a job's batch is written only while nobody else's batch or intent stands there."""
+"""Status writes that compare: what is about a job's batch is written only while nobody else's batch or intent stands there.
 
+They are tried again and again until they are stored, or may not be.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
+from llmbatch import crash
 from llmbatch.api.batch_status import Summary
 from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.edge.outcome import Outcome
+from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure import standing
+from llmbatch.batch.pure import facts, standing
 from llmbatch.batch.pure.part_view import PartView
+from llmbatch.batch.pure.stage import Stage, stage_of
+from llmbatch.common.backoff import next_delay
 from llmbatch.common.patch import merge_patch
-from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
 from llmbatch.kube.permissions import JOBS
+from llmbatch.runtime.refusals import Refusals
+from llmbatch.transfer.pure.report import Problem
 
 Json = dict[str, Any]
 
@@ -18,6 +32,139 @@ OF_BATCHES = ("batches", *Summary.names())
 EDITORS = 3
 """After so many conflicts with somebody who edits the object all the time, only what counts is compared."""
 MOST_CONFLICTS = 8
+LONGEST_SECONDS = 30.0
+"""Longest delay between two tries to write a fact."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class FactWriter:
+    """Writes intents and facts, and takes intents back."""
+
+    cluster: Cluster
+    polls: Polls
+    refusals: Refusals
+    closing: bool = False
+    """The process is about to end: there are no long waits any more."""
+
+    async def write(self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, *, version: str) -> str:
+        """Write what has changed, once, unless the object has; answers the resourceVersion that it then has.
+
+        Raises:
+            ClusterError: The API server didn't take it; 409 when the object has changed since that version.
+        """
+        patch = merge_patch(seen.widened(before).dump(), seen.widened(after).dump())
+        written = await self.cluster.patch_status(
+            JOBS, seen.key.namespace, seen.key.name, patch, resource_version=version
+        )
+        return str(written["metadata"]["resourceVersion"])
+
+    async def record(
+        self, seen: Seen, before: BatchJobStatus, status: BatchJobStatus, *, version: str | None = None
+    ) -> Outcome:
+        """Record which batch is the job's, and try until it is stored; stale when another batch or intent stands there.
+
+        It stands against any editor of the object, but a process that was frozen may come too late with it. The outcome
+        is gone when there is no object any more.
+        """
+        with crash.around(crash.Effect.WRITE_FACT):
+            found = version or seen.raw["metadata"]["resourceVersion"]
+            stored = await self._record(seen, before, status, found)
+        if stored is None:
+            return Outcome(seen.stored, stale=True)
+        if stored == "":
+            return Outcome(status, gone=True)
+        if seen.client is not None and stage_of(status) is not Stage.ANSWER:
+            self.polls.polled(seen.observation.memory, seen.client.spec.poll_interval_seconds)
+        # The next pass says at once that the batch runs; it polls when its time has come.
+        return Outcome(status, after=0.0, version=stored)
+
+    async def withdraw(self, seen: Seen, intent: BatchJobStatus, version: str, problem: Problem | None) -> Outcome:
+        """Record that an intent made no batch, unless there is another one in its place by now."""
+        status = facts.without_intent(intent, made_none=True)
+        with crash.around(crash.Effect.WITHDRAW_INTENT):
+            stored = await self._withdraw_until_it_lands(seen, intent, status, version)
+        if stored is None:
+            return Outcome(seen.stored, stale=True)
+        return Outcome(status, problem, after=0.0 if problem is None else None, version=stored or None)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not for long any more once the process is about to end."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.5))
+            if self.closing:
+                return
+
+    async def _record(self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str) -> str | None:
+        """Write a fact again and again; answers the resourceVersion then, "" without an object, None when it may not be."""
+        failures, patch = 0, merge_patch(seen.widened(before).dump(), seen.widened(after).dump())
+        while True:
+            try:
+                written = await write_unmoved(self.cluster, seen, patch, before=before, after=after, version=version)
+                if written is None:
+                    return None
+                if seen.view is not None and not seen.view.others_are_as_in(written.get("status") or {}, seen.whole):
+                    # More is known of other batches than this pass has seen: what it writes next is to be compared.
+                    return version
+                return str(written["metadata"]["resourceVersion"])
+            except ClusterError as error:
+                if error.status == 404:
+                    return ""
+                failures += 1
+                await self._not_yet(seen, error, failures)
+
+    async def _withdraw_until_it_lands(
+        self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str
+    ) -> str | None:
+        """Write again and again for as long as the intent in status is `before`'s own.
+
+        Answers the resourceVersion then, "" when nothing may be written after it, None when this may not be written.
+        """
+        failures, moved = 0, False
+        while True:
+            try:
+                written = await self.write(seen, before, after, version=version)
+                # Of the other batches more may be known by now than this pass has seen.
+                return "" if moved and seen.view is not None else written
+            except ClusterError as error:
+                if error.status == 409:
+                    # Somebody has edited the object meanwhile; or another leader has an intent of its own there.
+                    try:
+                        found = await self._with_intent(seen, before)
+                    except ClusterError as unread:
+                        failures += 1
+                        await self._not_yet(seen, unread, failures)
+                        continue
+                    if found is None:
+                        return None
+                    if found.raw["metadata"]["resourceVersion"] != version:
+                        seen, version, moved = found, str(found.raw["metadata"]["resourceVersion"]), True
+                        continue
+                if error.status == 404:
+                    return ""
+                failures += 1
+                await self._not_yet(seen, error, failures)
+
+    async def _not_yet(self, seen: Seen, error: ClusterError, failures: int) -> None:
+        """Tell of a fact that could not be written, and wait a little."""
+        log.warning("a fact could not be written yet", extra={"object": str(seen.key), "detail": str(error)})
+        if isinstance(error, StatusRefusedError):
+            self.refusals.tell(seen.key, seen.owner.uid, error)
+        await self.pause(next_delay(failures, 0.5, first=0.2, longest=LONGEST_SECONDS))
+
+    async def _with_intent(self, seen: Seen, intent: BatchJobStatus) -> Seen | None:
+        """Read the object again, with what other batches have come to meanwhile, if its intent is still this one."""
+        found = await self.cluster.get(JOBS, seen.key.namespace, seen.key.name)
+        if found is None or found["metadata"]["uid"] != seen.owner.uid:
+            return None
+        stored = found.get("status") or {}
+        if seen.view is None:
+            return replace(seen, raw=found) if standing.holds_intent(stored, intent) else None
+        whole = BatchJobStatus.parse(stored)
+        is_there = seen.view.index < len(whole.batches) and standing.holds_intent(seen.view.of(whole).dump(), intent)
+        return replace(seen, raw=found, whole=whole) if is_there else None
 
 
 async def write_unmoved(

@@ -127,7 +127,7 @@ class Reconciler:
             log.warning("a pass was given up", extra={"object": "/".join(key), "detail": str(error)})
         elif isinstance(error, StatusRefusedError):
             uid = (self.cache.get(key) or {}).get("metadata", {}).get("uid", "")
-            self.actor.submitter.refusals.tell(key, uid, error)
+            self.actor.submitter.writer.refusals.tell(key, uid, error)
         else:
             log.error("a pass failed", extra={"object": "/".join(key)}, exc_info=error)
             if key.kind == BATCHJOB:
