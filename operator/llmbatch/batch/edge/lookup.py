@@ -7,9 +7,9 @@ from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.batch_status import Batch, Submission
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.edge import calls
+from llmbatch.batch.edge.duplicates import Duplicates
 from llmbatch.batch.edge.listing import Found, list_ours
-from llmbatch.batch.edge.outcome import Note, Outcome
+from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.writing import FactWriter
@@ -20,7 +20,7 @@ from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.pure import next_status, parts
 from llmbatch.job.pure.decide import decide
-from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
+from llmbatch.provider.edge.outcome import Failure, NotFound, Refused
 from llmbatch.provider.pure.wire import RemoteBatch
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.transfer.pure.report import Problem
@@ -28,24 +28,18 @@ from llmbatch.transfer.pure.report import Problem
 LOOK_AGAIN_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Cancelled:
-    """What cancelling the batches that are not kept came to."""
-
-    notes: tuple[Note, ...] = ()
-    ended: tuple[RemoteBatch, ...] = ()
-    """Those that had ended before: there was nothing to cancel."""
-    failed: Failure | None = None
-
-
 @dataclass
 class Finder:
-    """Adopts batches whose answer was lost, and cancels those that are one too many."""
+    """Adopts batches whose answer was lost, and has those cancelled that are one too many."""
 
     gateways: Gateways
     polls: Polls
     writer: FactWriter
     metrics: Metrics
+
+    def __post_init__(self) -> None:
+        """Make what cancels batches."""
+        self.duplicates = Duplicates(self.metrics)
 
     async def look_up(self, seen: Seen, client: Client) -> Outcome:
         """Find the batch of an intent: adopt it, wait, or make room for the next attempt."""
@@ -70,7 +64,7 @@ class Finder:
                 return Outcome(parts.found_again(seen.stored, ours, observation.now, whole=found.whole), after=0.0)
             return Outcome(seen.stored, _of_several(several))
         if len(ours) > 1 or any(is_of_another_attempt(batch, submission.attempt) for batch in ours):
-            fresh = await self._fresh(seen, client, ours)
+            fresh = await self.duplicates.fresh(seen, client, ours)
             if not isinstance(fresh, tuple):
                 return Outcome(seen.stored, await self.polls.problem(client, fresh))
             ours = fresh or ours
@@ -79,7 +73,7 @@ class Finder:
             return _none_found(seen, submission, whole=found.whole)
         kept, *others = by_use(ours, recorded=None, unknown=submission.intent_time)
         # A copy has no say about the original's batches.
-        cancelled = await self._cancel(seen, client, kept, [] if observation.restored else others)
+        cancelled = await self.duplicates.cancel(seen, client, kept, [] if observation.restored else others)
         if cancelled.failed is not None:
             # The intent stays, so that the next pass finds them all again.
             problem = await self.polls.problem(client, cancelled.failed, Operation.CLEANUP)
@@ -101,7 +95,9 @@ class Finder:
         if not isinstance(found, Found):
             return await self._later(seen, client, Outcome(status), found)
         own = _as_listed(observation.batch)
-        others = await self._fresh(seen, client, tuple(batch for batch in found.batches if batch.id != own.id))
+        others = await self.duplicates.fresh(
+            seen, client, tuple(batch for batch in found.batches if batch.id != own.id)
+        )
         if not isinstance(others, tuple):
             return await self._later(seen, client, Outcome(status), others)
         ours = by_use([own, *others], recorded=own.id, unknown=now)
@@ -117,7 +113,7 @@ class Finder:
             self.metrics.adoptions.inc()
             told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."
             outcome = replace(outcome, moved=True, notes=(("Normal", Reason.ADOPTED, told),))
-        cancelled = await self._cancel(seen, client, kept, [batch for batch in ours if batch is not kept])
+        cancelled = await self.duplicates.cancel(seen, client, kept, [batch for batch in ours if batch is not kept])
         outcome = replace(outcome, notes=(*outcome.notes, *cancelled.notes))
         if cancelled.failed is not None:
             return await self._later(seen, client, outcome, cancelled.failed)
@@ -155,46 +151,6 @@ class Finder:
         told = f"Other batches of this job can't be looked for yet: {problem.message}"
         problem = problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
         return replace(outcome, problem=problem)
-
-    # --- the gateway -------------------------------------------------------------------------------------------------
-
-    async def _cancel(self, seen: Seen, client: Client, kept: RemoteBatch, others: list[RemoteBatch]) -> Cancelled:
-        """Cancel batches, each once: what is cancelled already was told of and counted then."""
-        notes: list[Note] = []
-        ended: list[RemoteBatch] = []
-        for other in others:
-            if other.status in ("cancelling", "cancelled"):
-                continue
-            if other.is_terminal:
-                ended.append(other)
-                continue
-            answer = await calls.cancel_batch(seen, client, other.id)
-            match answer:
-                case Answered():
-                    # The provider keeps the fact: on a repeat the batch is seen as cancelled.
-                    self.metrics.duplicates.inc()
-                    told = f"Batch {other.id} was a duplicate of {kept.id}; it is cancelled."
-                    notes.append(("Warning", Reason.DUPLICATE_CANCELLED, told))
-                case Refused(status=400 | 409):
-                    ended.append(replace(other, status="ended"))
-                case NotFound():
-                    pass
-                case _:
-                    return Cancelled(tuple(notes), tuple(ended), answer)
-        return Cancelled(tuple(notes), tuple(ended))
-
-    async def _fresh(
-        self, seen: Seen, client: Client, batches: tuple[RemoteBatch, ...]
-    ) -> tuple[RemoteBatch, ...] | Failure:
-        """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""
-        found: list[RemoteBatch] = []
-        for batch in batches:
-            answer = await calls.get_batch(seen, client, batch.id)
-            if isinstance(answer, Answered):
-                found.append(replace(answer.value, created_at=answer.value.created_at or batch.created_at))
-            elif not isinstance(answer, NotFound):
-                return answer
-        return tuple(found)
 
     async def _unlisted(self, client: Client, failure: Failure) -> Problem:
         """Translate a list or cancel call that failed."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from llmbatch import crash
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.edge.late_batches import LateBatches
+from llmbatch.batch.edge.duplicates import LateBatches
 from llmbatch.batch.edge.listing import Found, list_ours
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen

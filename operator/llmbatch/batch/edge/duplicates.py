@@ -1,8 +1,8 @@
-"""Batches whose create call came too late: the job has another one, or has ended, or is gone; they are cancelled and told of."""
+"""Batches that are one too many: found beside a job's own, or made by a call that came too late; cancelled, and told of."""
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge import calls
+from llmbatch.batch.edge.outcome import Note
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts
 from llmbatch.common.backoff import next_delay
@@ -18,7 +19,7 @@ from llmbatch.gateway.clients import Client
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import JOBS
-from llmbatch.provider.edge.outcome import Answered, NotFound, Refused
+from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
 from llmbatch.provider.pure.wire import RemoteBatch
 from llmbatch.runtime.metrics import Metrics
 
@@ -28,9 +29,64 @@ LONGEST_SECONDS = 30.0
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Cancelled:
+    """What cancelling the batches that are not kept came to."""
+
+    notes: tuple[Note, ...] = ()
+    ended: tuple[RemoteBatch, ...] = ()
+    """Those that had ended before: there was nothing to cancel."""
+    failed: Failure | None = None
+
+
+@dataclass
+class Duplicates:
+    """Cancels batches of a job, and counts them."""
+
+    metrics: Metrics
+
+    async def cancel(self, seen: Seen, client: Client, kept: RemoteBatch, others: list[RemoteBatch]) -> Cancelled:
+        """Cancel batches beside the one that is kept, each once: what is cancelled already was told of and counted then."""
+        notes: list[Note] = []
+        ended: list[RemoteBatch] = []
+        for other in others:
+            if other.status in ("cancelling", "cancelled"):
+                continue
+            if other.is_terminal:
+                ended.append(other)
+                continue
+            answer = await calls.cancel_batch(seen, client, other.id)
+            match answer:
+                case Answered():
+                    # The provider keeps the fact: on a repeat the batch is seen as cancelled.
+                    self.metrics.duplicates.inc()
+                    told = f"Batch {other.id} was a duplicate of {kept.id}; it is cancelled."
+                    notes.append(("Warning", Reason.DUPLICATE_CANCELLED, told))
+                case Refused(status=400 | 409):
+                    ended.append(replace(other, status="ended"))
+                case NotFound():
+                    pass
+                case _:
+                    return Cancelled(tuple(notes), tuple(ended), answer)
+        return Cancelled(tuple(notes), tuple(ended))
+
+    async def fresh(
+        self, seen: Seen, client: Client, batches: tuple[RemoteBatch, ...]
+    ) -> tuple[RemoteBatch, ...] | Failure:
+        """Look at batches one by one: a list that lags behind must not make us keep a dead one and cancel the other."""
+        found: list[RemoteBatch] = []
+        for batch in batches:
+            answer = await calls.get_batch(seen, client, batch.id)
+            if isinstance(answer, Answered):
+                found.append(replace(answer.value, created_at=answer.value.created_at or batch.created_at))
+            elif not isinstance(answer, NotFound):
+                return answer
+        return tuple(found)
+
+
 @dataclass
 class LateBatches:
-    """Cancels batches that no status may tell of any more."""
+    """Cancels batches whose create call came too late: their job has another one, or has ended, or is gone."""
 
     cluster: Cluster
     recorder: Recorder
