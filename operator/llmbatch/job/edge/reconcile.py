@@ -4,27 +4,22 @@ import asyncio
 import logging
 import math
 import time
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from llmbatch.api import FINALIZER
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.edge.outcome import Outcome
-from llmbatch.batch.edge.seen import Json, Seen
-from llmbatch.batch.pure import remote_state
-from llmbatch.batch.pure.decision import Collect, Done, Ending, RemoveFinalizer, Stalled, Upload, Wait
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.pure.decision import Done, Ending, Stalled, Wait
 from llmbatch.gateway.health import Health
 from llmbatch.job.edge.act import Actor
-from llmbatch.job.edge.ending import ending_of_pass
+from llmbatch.job.edge.deadline import OVERDUE_SECONDS, Deadline
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.edge.parts_pass import PartsPass
 from llmbatch.job.edge.publish import Publisher
-from llmbatch.job.pure.decide import decide
+from llmbatch.job.edge.single_pass import SinglePass
 from llmbatch.job.pure.parts import is_split
 from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
-from llmbatch.kube.events import Subject
 from llmbatch.kube.permissions import JOBS
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.runtime.metrics import Metrics
@@ -42,7 +37,6 @@ TRANSFERRING = frozenset({
     Reason.VOLUME_CLAIM_UNBOUND,
 })  # fmt: skip
 """A transfer is at work, or its pod is kept from starting for a while."""
-OVERDUE_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +56,18 @@ class Reconciler:
     passes: Passes
 
     def __post_init__(self) -> None:
-        """Make what passes over jobs with several batches."""
+        """Make what passes over jobs, and what lets them go."""
+        self.deadline = Deadline(self.cluster, self.observer, self.actor, self.publisher)
+        self.single = SinglePass(self.actor, self.publisher)
         self.parts = PartsPass(self.observer, self.actor)
 
     async def work(self, key: Key) -> None:
         """Look at an object once, and plan the next look; a look that takes long goes on after this has returned."""
         # One that would only be let go, without a call to its gateway, waits for nobody.
-        if await self.passes.run(key, self._work, at_once=self._is_out_of_time(key)):
+        if await self.passes.run(key, self._work, at_once=self._seconds_left(key) < 0):
             return
         self.metrics.reconciles.labels("busy").observe(0.0)
-        if (left := self._seconds_left(self.cache.get(key))) < math.inf:
+        if (left := self._seconds_left(key)) < math.inf:
             await self.queue.add_after(key, left + 0.1)
 
     async def _work(self, key: Key) -> None:
@@ -137,7 +133,7 @@ class Reconciler:
     async def _again(self, key: Key, at_least: float = 0.0) -> None:
         """Look again with growing delays; however long they have grown, at a deletion when its time is over."""
         await self.queue.add_failed(key, at_least)
-        left = self._seconds_left(self.cache.get(key)) + OVERDUE_SECONDS
+        left = self._seconds_left(key) + OVERDUE_SECONDS
         if 0 < left < math.inf:
             await self.queue.add_after(key, left + 0.1)
 
@@ -154,19 +150,19 @@ class Reconciler:
         (self.cache.replace if doubtful else self.cache.put)(key, raw)
         if is_settled(raw):
             return Done()
-        left = self._seconds_left(raw)
+        left = self.deadline.seconds_left(raw)
         if left < -OVERDUE_SECONDS:
             # Held longer than the rules allow, for whatever reason.
-            return await self._let_go(key, raw)
+            return await self.deadline.let_go(key, raw)
         try:
             # What hangs when the time for cleaning up is over is given up: the next pass lets the object go.
             async with asyncio.timeout(left if 0 < left < math.inf else None) as limit:
                 try:
                     seen = await self.observer.observe(key, raw)
                 except ValidationError as error:
-                    if self._overdue(raw) > OVERDUE_SECONDS:
-                        return await self._let_go(key, raw)
-                    return await self._unreadable(key, raw, error)
+                    if self.deadline.overdue(raw) > OVERDUE_SECONDS:
+                        return await self.deadline.let_go(key, raw)
+                    return await self.deadline.unreadable(key, raw, error)
                 return await self._pass(seen)
         except TimeoutError:
             if not limit.expired():
@@ -174,7 +170,7 @@ class Reconciler:
             return Wait(Reason.DELETING, "", after=0.0)
 
     async def _pass(self, seen: Seen) -> Ending:
-        return await (self._pass_over_parts(seen) if is_split(seen.stored) else self._pass_over_one(seen))
+        return await (self._pass_over_parts(seen) if is_split(seen.stored) else self.single.run(seen))
 
     async def _pass_over_parts(self, seen: Seen) -> Ending:
         outcome, ending, lingering = await self.parts.run(seen)
@@ -186,81 +182,5 @@ class Reconciler:
                 await self.actor.transfers.jobs.remove(part.owner, part.plan)
         return Wait(Reason.CLEANING_UP, "", after=0.0) if outcome.finish is not None else ending
 
-    async def _pass_over_one(self, seen: Seen) -> Ending:
-        decision = decide(seen.observation)
-        ending = decision.ending
-        outcome = Outcome(seen.observation.status)
-        if decision.effect is not None:
-            outcome = await self.actor.act(seen, decision.effect)
-        if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
-            # Judged by the same rules as a final problem that was met while observing: it ends the job.
-            seen = replace(seen, observation=replace(seen.observation, status=outcome.status, trouble=outcome.problem))
-            decision = decide(seen.observation)
-            if decision.effect is not None:
-                outcome = await self.actor.act(seen, decision.effect)
-        if seen.spent and seen.plan is not None and seen.observation.deleted_at is None:
-            await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
-        if outcome.moved:
-            ending = decide(replace(seen.observation, status=outcome.status, unrecorded=False)).ending
-        ending = ending_of_pass(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
-        if outcome.stale:
-            # With growing delays: what refuses a write (an admission policy, say) may do so for ever.
-            return Wait(Reason.ACCEPTED, "", after=None)
-        await self.publisher.publish(seen, outcome, ending)
-        if seen.lingers and not seen.spent and seen.plan is not None:
-            # Its report is stored now.
-            await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
-        if (isinstance(decision.effect, RemoveFinalizer) and outcome.problem is None) or outcome.gone:
-            return Done()
-        if outcome.finish is not None:
-            return Wait(Reason.CLEANING_UP, "", after=0.0)
-        return ending
-
-    def _seconds_left(self, raw: Json | None) -> float:
-        """Give the time that is left for cleaning up after a deleted object; infinite for others."""
-        if raw is None:
-            return math.inf
-        metadata = raw["metadata"]
-        deleted = metadata.get("deletionTimestamp")
-        if not deleted or FINALIZER not in (metadata.get("finalizers") or []):
-            return math.inf
-        told = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
-        # No more than this process has seen of it: another API server's clock may be minutes ahead.
-        held = min(told, self.observer.deleted_seconds(metadata))
-        return remote_state.cleanup_seconds(raw, self.observer.limits.cleanup_seconds) - max(0.0, held)
-
-    def _overdue(self, raw: Json) -> float:
-        """Give the seconds since the time for cleaning up was over, by the API server's clock alone; negative: it isn't."""
-        deleted = raw["metadata"].get("deletionTimestamp")
-        if not deleted or FINALIZER not in (raw["metadata"].get("finalizers") or []):
-            return -math.inf
-        held = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
-        return held - remote_state.cleanup_seconds(raw, self.observer.limits.cleanup_seconds)
-
-    def _is_out_of_time(self, key: Key) -> bool:
-        """Tell whether a pass over an object would only let it go, without a call to its gateway."""
-        return self._seconds_left(self.cache.get(key)) < 0
-
-    async def _let_go(self, key: Key, raw: Json) -> Ending:
-        """Take the finalizer off by the metadata alone: neither status nor gateway may hold an object for ever."""
-        log.warning("an object is let go unseen", extra={"object": "/".join(key), "status": raw.get("status")})
-        known = remote_state.at_the_provider(raw)
-        told = f"Let go unseen; perhaps left at the provider: {', '.join(known) or 'nothing is known'}. Look there."
-        if remote_state.discards_files(raw):
-            told += " Results in a volume were to be deleted; they may be there still."
-        subject = Subject(BATCHJOB, key.namespace, key.name, raw["metadata"].get("uid", ""))
-        await self.publisher.recorder.tell(subject, "Warning", Reason.REMOTE_FILES_RETAINED, told)
-        return Done() if await self.actor.release(key, raw) else Wait(Reason.DELETING, "", after=None)
-
-    async def _unreadable(self, key: Key, raw: Json, error: ValidationError) -> Ending:
-        """Say that an object can't be read, and touch nothing else of it."""
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = (
-            f"This version of the operator can't read the object: {where}: {first['msg']}. Were its CRDs upgraded?"
-        )
-        # While it is deleted, time alone lets it go; see _let_go.
-        after = max(1.0, OVERDUE_SECONDS - self._overdue(raw) + 0.1)
-        ending = Stalled(Reason.INVALID_SPEC, message, after=after)
-        await self.publisher.unreadable(key, raw, ending)
-        return ending
+    def _seconds_left(self, key: Key) -> float:
+        return self.deadline.seconds_left(self.cache.get(key))
