@@ -61,8 +61,8 @@ class Discarding:
 
 
 @dataclass(frozen=True)
-class Observation:
-    """A BatchJob and all that concerns it at one moment."""
+class Reading:
+    """What was read of a BatchJob, and of all that concerns it, at one moment; and which stage and batch it is about."""
 
     uid: str
     generation: int
@@ -119,6 +119,15 @@ class Observation:
     def batch(self) -> Batch:
         """The job's batch, empty before there is one."""
         return self.status.batches[0] if self.status.batches else Batch()
+
+    def older_than(self, moment: datetime, seconds: float) -> bool:
+        """Tell whether a moment is more than so many seconds ago."""
+        return self.now - moment > timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Observation(Reading):
+    """A BatchJob and all that concerns it at one moment: what was read, and what follows from it."""
 
     @property
     def memory(self) -> str:
@@ -258,7 +267,3 @@ class Observation:
         """Tell whether deletion takes stored results out of a volume, which only we can do."""
         volume = self.spec.output.persistent_volume_claim
         return self.spec.deletion_policy.output == "Delete" and volume is not None and self.status.output is not None
-
-    def older_than(self, moment: datetime, seconds: float) -> bool:
-        """Tell whether a moment is more than so many seconds ago."""
-        return self.now - moment > timedelta(seconds=seconds)
