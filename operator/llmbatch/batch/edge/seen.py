@@ -17,6 +17,10 @@ from llmbatch.transfer.pure.report import Problem
 Json = dict[str, Any]
 
 
+class NoClientError(Exception):
+    """An effect on a gateway was decided without one; a fault of the rules."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """An observation, with what is needed to act on it."""
@@ -45,6 +49,17 @@ class Seen:
     """With a view: the job's status as it is stored."""
     once: Once | None = field(default=None, repr=False, compare=False)
     """With a view: what was asked already in this pass, for other batches too."""
+
+    @property
+    def the_client(self) -> Client:
+        """The gateway's client, for what is decided only with one.
+
+        Raises:
+            NoClientError: There is none all the same.
+        """
+        if self.client is None:
+            raise NoClientError("a call to a gateway without one")
+        return self.client
 
     @property
     def files_of_others(self) -> frozenset[str]:

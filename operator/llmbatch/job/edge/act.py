@@ -1,6 +1,6 @@
 """Does the one effect that was decided on; what it comes to is facts, not exceptions, for everything foreseen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus
@@ -11,7 +11,7 @@ from llmbatch.batch.edge.lost_uploads import LostUploads
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.submit import Submitter
-from llmbatch.batch.pure import facts, late
+from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.decision import (
     AddFinalizer,
     BeginAnew,
@@ -30,9 +30,9 @@ from llmbatch.batch.pure.decision import (
     Upload,
 )
 from llmbatch.batch.pure.stage import Stage
-from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.cleanup import Cleanup, Finalizers
+from llmbatch.job.edge.move import Mover
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.pure import retained
 from llmbatch.kube.events import Recorder, Subject
@@ -41,14 +41,8 @@ from llmbatch.runtime.cache import BATCHJOB
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure import destination
-from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.discards import Discards
-from llmbatch.transfers.plans import Look
 from llmbatch.transfers.transfers import Transfers
-
-
-class NoClientError(Exception):
-    """An effect on a gateway was decided without one; a fault of the rules."""
 
 
 @dataclass
@@ -66,7 +60,8 @@ class Actor:
     recorder: Recorder
 
     def __post_init__(self) -> None:
-        """Make what ends jobs."""
+        """Make what moves data, and what ends jobs."""
+        self.mover = Mover(self.observer, self.transfers, self.lost_uploads.uploads)
         self.cleanup = Cleanup(self.observer.polls, self.transfers, self.lost_uploads)
 
     async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
@@ -77,14 +72,14 @@ class Actor:
             case RemoveFinalizer():
                 return await self._remove_finalizer(seen, effect)
             case Upload():
-                return await self._upload(seen)
+                return await self.mover.upload(seen)
             case Submit(attempt):
                 await self._warn(seen)
-                return await self.submitter.submit(seen, _client(seen), attempt)
+                return await self.submitter.submit(seen, seen.the_client, attempt)
             case LookUp():
                 return await self._look_up(seen)
             case FindDuplicates():
-                return await self.finder.find_duplicates(seen, _client(seen))
+                return await self.finder.find_duplicates(seen, seen.the_client)
             case GiveUpAttempt():
                 return Outcome(facts.without_batch(seen.stored, restored=seen.observation.restored), after=0.0)
             case SubmitAgain(refusal):
@@ -95,13 +90,13 @@ class Actor:
             case BeginAnew():
                 return Outcome(BatchJobStatus(), after=0.0)
             case Collect():
-                return await self._collect(seen)
+                return await self.mover.collect(seen)
             case Discard():
                 return await self.discards.start(seen)
             case Cancel(batch_id):
                 return await self._cancel(seen, batch_id)
             case DeleteFiles(file_ids):
-                status, problem = await self.cleanup.delete_files(seen, _client(seen), file_ids)
+                status, problem = await self.cleanup.delete_files(seen, seen.the_client, file_ids)
                 if problem is None and seen.plan is not None:
                     # Its report would be read again, and the file found again that is gone now.
                     await self.transfers.jobs.remove(seen.owner, seen.plan)
@@ -165,74 +160,16 @@ class Actor:
         self.metrics.left_behind.inc()
         return True
 
-    # --- data --------------------------------------------------------------------------------------------------------
-
-    async def _upload(self, seen: Seen) -> Outcome:
-        plan, client = seen.plan, _client(seen)
-        if plan is None or plan.kind != "upload":
-            raise NoClientError("an upload without a plan")
-        self.lost_uploads.uploads.begun(seen.owner.uid, seen.observation.memory)
-        if seen.data is None:
-            problem = await self.transfers.jobs.start(
-                seen.owner, seen.observation.spec, client.spec, plan, beside=seen.beside
-            )
-            return Outcome(seen.observation.status, problem, after=0.5)
-        report = await self.transfers.here.upload(plan, seen.data, client.access, client.key)
-        found = self.observer.absorb(seen, report).observation
-        outcome = await self._after_transfer(client, found.status, report.problem, Operation.UPLOAD)
-        return replace(outcome, problem=found.trouble, after=None if found.trouble else 0.0)
-
-    async def _collect(self, seen: Seen) -> Outcome:
-        observation, client = seen.observation, _client(seen)
-        if observation.spec.output.persistent_volume_claim is not None:
-            if seen.plan is None:
-                raise NoClientError("a collection without a plan")
-            problem = await self.transfers.jobs.start(
-                seen.owner, observation.spec, client.spec, seen.plan, beside=seen.beside
-            )
-            return Outcome(observation.status, problem, after=0.5)
-        collected = await self.transfers.here.collect(
-            seen.owner, observation.spec, [(observation.status, Look.of(observation))], client.access, client.key
-        )
-        report, destination = collected.report, collected.destination
-        if report.problem is not None or destination is None:
-            return await self.not_collected(seen, report.problem)
-        status = facts.with_results(
-            observation.status,
-            report,
-            destination,
-            now=observation.now,
-        )
-        return Outcome(status, after=0.0)
-
-    async def not_collected(self, seen: Seen, problem: Problem | None) -> Outcome:
-        """Say what keeps a batch's results from being stored."""
-        observation = seen.observation
-        status = observation.status
-        if problem is not None and late.concerns(problem, observation.stage):
-            status = late.noted(status, observation.now)
-        return await self._after_transfer(_client(seen), status, problem, Operation.RESULTS)
-
-    async def _after_transfer(
-        self, client: Client, status: BatchJobStatus, problem: Problem | None, operation: Operation
-    ) -> Outcome:
-        if problem is not None:
-            seconds = client.pace.slow_down(operation, problem.retry_after_seconds)
-            problem = problem.model_copy(update={"retry_after_seconds": seconds})
-            if problem.reason in (Reason.GATEWAY_UNAUTHORIZED, Reason.GATEWAY_UNREACHABLE, Reason.ROUTE_NOT_FOUND):
-                await self.observer.gateways.suspect(client.key)
-        return Outcome(status, problem, after=None if problem else 0.0)
-
     # --- the gateway -------------------------------------------------------------------------------------------------
 
     async def _look_up(self, seen: Seen) -> Outcome:
-        outcome = await self.finder.look_up(seen, _client(seen))
+        outcome = await self.finder.look_up(seen, seen.the_client)
         if seen.observation.deleted_at is not None and outcome.problem is not None:
             return Outcome(outcome.status, outcome.problem, after=min(5.0, seen.observation.limits.recheck_seconds))
         return outcome
 
     async def _cancel(self, seen: Seen, batch_id: str) -> Outcome:
-        status, client = seen.observation.status, _client(seen)
+        status, client = seen.observation.status, seen.the_client
         answer = await calls.cancel_batch(seen, client, batch_id)
         if isinstance(answer, Refused) and answer.status in (400, 409):
             # It has ended in the meantime: a look tells how.
@@ -248,9 +185,3 @@ class Actor:
                 return Outcome(facts.with_batch(status, gone), after=0.0)
             case _:
                 return Outcome(status, await self.observer.polls.problem(client, answer, Operation.CLEANUP), after=5.0)
-
-
-def _client(seen: Seen) -> Client:
-    if seen.client is None:
-        raise NoClientError("a call to a gateway without one")
-    return seen.client

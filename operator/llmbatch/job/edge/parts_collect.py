@@ -69,7 +69,7 @@ class PartsCollector:
         here = self.actor.transfers.here
         report = await here.judge(observation.spec, observation.status, Look.of(observation), client.access, client.key)
         if report.problem is not None:
-            return await self.actor.not_collected(seen, report.problem)
+            return await self.actor.mover.not_collected(seen, report.problem)
         may_retry = retries.is_open(seen.whole, observation.batch, observation.spec)
         status = part_view.with_judgement(observation.status, report, observation.now, may_retry=may_retry)
         return Outcome(status, after=0.0)
@@ -123,7 +123,7 @@ class PartsCollector:
         part = next((item for item in found if item.seen.view == at), found[0])
         for other in found:
             other.ending = ENDED
-        part.take(await self.actor.not_collected(part.seen, report.problem))
+        part.take(await self.actor.mover.not_collected(part.seen, report.problem))
         return told(job, found)
 
 
