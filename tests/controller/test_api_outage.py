@@ -78,7 +78,9 @@ async def listed(operator: Operator, api: ApiServer, kind: str = "LISTED") -> No
     for plural in ("batchgateways", "batchjobs"):
         for found in api.objects(plural):
             metadata = found["metadata"]
-            await operator.runtime.changed(kind, Key(KINDS[plural], metadata["namespace"], metadata["name"]), found)
+            await operator.runtime.news.changed(
+                kind, Key(KINDS[plural], metadata["namespace"], metadata["name"]), found
+            )
 
 
 @pytest.mark.parametrize("kind", ["LISTED", "RESYNC"])
@@ -120,7 +122,7 @@ async def test_a_job_whose_old_status_comes_with_a_later_version_is_looked_at_to
     again = {**old, "metadata": {**old["metadata"], "resourceVersion": version}}
     depth = operator.runtime.queue.depth
     await operator.stop()
-    await operator.runtime.changed("MODIFIED", JOB, again)
+    await operator.runtime.news.changed("MODIFIED", JOB, again)
     assert operator.runtime.queue.depth == depth + 1
 
 
@@ -133,7 +135,7 @@ async def test_a_late_event_of_our_own_write_causes_no_look(operator: Operator, 
     await operator.until_ended()
     await operator.quiet()
     await operator.stop()
-    await operator.runtime.changed("MODIFIED", JOB, old)
+    await operator.runtime.news.changed("MODIFIED", JOB, old)
     assert operator.runtime.queue.depth == 0
 
 
@@ -161,9 +163,9 @@ async def test_the_deletion_of_another_object_of_that_name_is_none(operator: Ope
     key = Key("BatchGateway", NAMESPACE, "kong")
     for uid in ("old", "new"):
         made = build.batchgateway(kong.url)
-        await operator.runtime.changed("ADDED", key, {**made, "metadata": {**made["metadata"], "uid": uid}})
+        await operator.runtime.news.changed("ADDED", key, {**made, "metadata": {**made["metadata"], "uid": uid}})
     made = build.batchgateway(kong.url)
-    await operator.runtime.changed("DELETED", key, {**made, "metadata": {**made["metadata"], "uid": "old"}})
+    await operator.runtime.news.changed("DELETED", key, {**made, "metadata": {**made["metadata"], "uid": "old"}})
     assert operator.runtime.cache.get(key) is not None
 
 

@@ -72,7 +72,7 @@ async def test_settled_jobs_that_a_restart_lists_are_not_even_enqueued(
     found = api.put("batchjobs", {**job, "metadata": {**job["metadata"], "name": "old"}})
     await operator.quiet()
     api.calls.clear()
-    await operator.runtime.changed("LISTED", Key("BatchJob", "team-a", "old"), found)
+    await operator.runtime.news.changed("LISTED", Key("BatchJob", "team-a", "old"), found)
     await operator.quiet()
     assert not api.calls
 

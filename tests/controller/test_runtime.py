@@ -53,13 +53,13 @@ async def test_a_resync_finds_what_the_watch_has_missed(api: ApiServer, kong: In
     cluster = cluster_of(api)
     runtime = Runtime(Settings(), cluster, tmp_path)
     apply_all(api, kong, FIVE)
-    await runtime.resync()
+    await runtime.news.resync()
     assert runtime.queue.depth == 2
     assert [key.name for key in runtime.cache.keys("BatchJob")] == ["job"]
-    await runtime.resync()
+    await runtime.news.resync()
     assert runtime.queue.depth == 2, "what has not changed is not looked at"
     api.remove("batchjobs", "job")
-    await runtime.resync()
+    await runtime.news.resync()
     assert runtime.cache.keys("BatchJob") == []
     runtime.transfers.close()
     await cluster.close()

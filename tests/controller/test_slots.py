@@ -155,7 +155,7 @@ async def test_a_claim_of_a_job_that_is_gone_holds_no_place(operator: Operator, 
     slots = operator.runtime.reconciler.observer.slots
     apply_all(api, kong, FIVE, job("j0"), limits={"maxActiveBatches": 1})
     gone, gateway = Key("BatchJob", NAMESPACE, "gone"), Key("BatchGateway", NAMESPACE, "kong")
-    await operator.runtime.changed("ADDED", gateway, api.get("batchgateways", "kong") or {})
+    await operator.runtime.news.changed("ADDED", gateway, api.get("batchgateways", "kong") or {})
     operator.runtime.cache.put(gone, job("gone"))
     assert slots.claim(gone, gateway)
     operator.runtime.cache.drop(gone)

@@ -128,7 +128,7 @@ class Operator:
 
     async def _watch(self) -> None:
         while True:
-            await self.runtime.changed(*await self._changes.get())
+            await self.runtime.news.changed(*await self._changes.get())
 
     async def _work(self) -> None:
         async for key, _ in self.runtime.queue.keys():

@@ -16,7 +16,6 @@ from llmbatch.batch.edge.submit import Submitter
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.edge.writing import FactWriter
-from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.observation import Limits
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.credentials import Credentials
@@ -27,15 +26,15 @@ from llmbatch.job.edge.cleanup import Finalizers
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.edge.reconcile import Reconciler
-from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.client import Cluster
 from llmbatch.kube.events import Recorder
-from llmbatch.kube.permissions import GATEWAYS, JOBS
-from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.process.news import News
+from llmbatch.runtime.cache import Cache
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.passes import Passes
-from llmbatch.runtime.queue import Key, WorkQueue
+from llmbatch.runtime.queue import WorkQueue
 from llmbatch.runtime.refusals import Refusals
-from llmbatch.runtime.watch import Json, Watch, needs_a_look
+from llmbatch.runtime.watch import Watch
 from llmbatch.settings import Settings
 from llmbatch.transfers.discards import Discards
 from llmbatch.transfers.transfers import Transfers
@@ -44,7 +43,6 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 45.0
 """How long passes under way may take after SIGTERM: a create call's 30 s and the write of its fact."""
-RESYNC_SECONDS = 600.0
 LAG_SECONDS = 30.0
 """An event loop this late is stuck, and the process is better restarted."""
 
@@ -143,77 +141,8 @@ class Runtime:
         )
         self.heart = Heart(self.metrics)
         self.stopping = asyncio.Event()
-        self.watch = Watch(self._tell, settings.watch_namespaces)
-        self._loop = asyncio.get_running_loop()
-
-    # --- what the watch tells ------------------------------------------------------------------------------------------
-
-    def _tell(self, kind: str, key: Key, found: Json) -> None:
-        """Take an event over from Kopf's thread."""
-        # The loop may be closing while Kopf still tells.
-        with contextlib.suppress(RuntimeError):
-            asyncio.run_coroutine_threadsafe(self.changed(kind, key, found), self._loop)
-
-    async def changed(self, kind: str, key: Key, found: Json) -> None:
-        """Remember an object, and look at it when something but our own write has changed."""
-        before = self.cache.get(key)
-        if kind == "DELETED":
-            uid = (found.get("metadata") or {}).get("uid")
-            if before is not None and uid is not None and before["metadata"].get("uid") not in (None, uid):
-                # It was made anew under its name, and that is known already.
-                return
-            gateway = self.cache.gateway_of(key)
-            self.cache.drop(key)
-            await self.queue.add(key)
-            if key.kind == BATCHJOB:
-                await self.reconciler.call(gateway)
-            return
-        if key.kind == BATCHJOB and kind == "LISTED" and is_settled(found) and not self.cache.is_older(key, found):
-            self.cache.put(key, found)
-            return
-        # What a watch tells late is no news; a list that is older than what is held means that history has gone back (a
-        # restored etcd), or that it crossed a write of ours: the API server is asked.
-        older = self.cache.is_older(key, found)
-        look = not older and (needs_a_look(before, found) or _came_back(before, found))
-        if older and kind in ("LISTED", "RESYNC"):
-            self.cache.doubt(key)
-            look = True
-        self.cache.put(key, found)
-        if look or (key.kind == BATCHGATEWAY and kind == "LISTED"):
-            await self.queue.add(key)
-        if key.kind == BATCHGATEWAY and look:
-            # A limit may have been raised.
-            await self.reconciler.call(key)
-
-    async def _resync(self) -> None:
-        """Compare the cache with a full list now and then: a watch never tells of what it missed."""
-        while True:
-            await asyncio.sleep(RESYNC_SECONDS)
-            try:
-                await self.resync()
-            except ClusterError as error:
-                log.warning("the resync was given up", extra={"detail": str(error)})
-
-    async def resync(self) -> None:
-        """Drop what is gone, and look at what changed unseen."""
-        for kind, resource in ((BATCHJOB, JOBS), (BATCHGATEWAY, GATEWAYS)):
-            alive: set[Key] = set()
-            known = set(self.cache.keys(kind))
-            for namespace in self.settings.watch_namespaces or (None,):
-                after, more = "", True
-                while more:
-                    items, after = await self.cluster.page(resource, namespace, after=after)
-                    for item in items:
-                        key = Key(kind, item["metadata"]["namespace"], item["metadata"]["name"])
-                        alive.add(key)
-                        await self.changed("RESYNC", key, item)
-                    more = bool(after)
-            for key in known - alive:
-                await self.changed("DELETED", key, {})
-        for gateway in self.cache.keys(BATCHGATEWAY):
-            await self.reconciler.call(gateway)
-
-    # --- running -----------------------------------------------------------------------------------------------------
+        self.news = News(cluster, self.cache, self.queue, settings.watch_namespaces, self.reconciler.call)
+        self.watch = Watch(self.news.tell, settings.watch_namespaces)
 
     async def _worker(self) -> None:
         async for key, waited in self.queue.keys():
@@ -224,7 +153,7 @@ class Runtime:
     async def run(self) -> None:
         """Watch and work until `stopping` is set; then finish what is under way."""
         workers = [asyncio.create_task(self._worker()) for _ in range(self.settings.workers)]
-        beside = [asyncio.create_task(work) for work in (self.recorder.run(), self._resync())]
+        beside = [asyncio.create_task(work) for work in (self.recorder.run(), self.news.run())]
         self.metrics.leader.set(1)
         self.watch.start()
         log.info(
@@ -251,8 +180,3 @@ class Runtime:
             await self.gateways.close()
         if failed:
             raise RuntimeError("the watch has ended by itself") from watching.exception()
-
-
-def _came_back(before: Json | None, after: Json) -> bool:
-    """Tell whether a job that had ended hasn't any more: its status was restored, or written by another hand."""
-    return before is not None and remote_state.is_ended(before) and not remote_state.is_ended(after)

@@ -1,0 +1,103 @@
+"""What the watch tells of objects, and what a full list tells now and then: remembered, and looked at if it is news."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from llmbatch.batch.pure import remote_state
+from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.permissions import GATEWAYS, JOBS
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.runtime.queue import Key, WorkQueue
+from llmbatch.runtime.watch import Json, needs_a_look
+
+RESYNC_SECONDS = 600.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class News:
+    """Keeps the cache, and has looked at what is news."""
+
+    cluster: Cluster
+    cache: Cache
+    queue: WorkQueue
+    namespaces: tuple[str, ...]
+    """Those that are watched; none: all."""
+    call: Callable[[Key], Awaitable[None]]
+    """Has the jobs of a gateway looked at that wait for a place there."""
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    """On which it is taken in, whatever thread tells it."""
+
+    def tell(self, kind: str, key: Key, found: Json) -> None:
+        """Take an event over from Kopf's thread."""
+        # The loop may be closing while Kopf still tells.
+        with contextlib.suppress(RuntimeError):
+            asyncio.run_coroutine_threadsafe(self.changed(kind, key, found), self.loop)
+
+    async def changed(self, kind: str, key: Key, found: Json) -> None:
+        """Remember an object, and look at it when something but our own write has changed."""
+        before = self.cache.get(key)
+        if kind == "DELETED":
+            uid = (found.get("metadata") or {}).get("uid")
+            if before is not None and uid is not None and before["metadata"].get("uid") not in (None, uid):
+                # It was made anew under its name, and that is known already.
+                return
+            gateway = self.cache.gateway_of(key)
+            self.cache.drop(key)
+            await self.queue.add(key)
+            if key.kind == BATCHJOB:
+                await self.call(gateway)
+            return
+        if key.kind == BATCHJOB and kind == "LISTED" and is_settled(found) and not self.cache.is_older(key, found):
+            self.cache.put(key, found)
+            return
+        # What a watch tells late is no news; a list that is older than what is held means that history has gone back (a
+        # restored etcd), or that it crossed a write of ours: the API server is asked.
+        older = self.cache.is_older(key, found)
+        look = not older and (needs_a_look(before, found) or _came_back(before, found))
+        if older and kind in ("LISTED", "RESYNC"):
+            self.cache.doubt(key)
+            look = True
+        self.cache.put(key, found)
+        if look or (key.kind == BATCHGATEWAY and kind == "LISTED"):
+            await self.queue.add(key)
+        if key.kind == BATCHGATEWAY and look:
+            # A limit may have been raised.
+            await self.call(key)
+
+    async def run(self) -> None:
+        """Compare the cache with a full list now and then: a watch never tells of what it missed."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            try:
+                await self.resync()
+            except ClusterError as error:
+                log.warning("the resync was given up", extra={"detail": str(error)})
+
+    async def resync(self) -> None:
+        """Drop what is gone, and look at what changed unseen."""
+        for kind, resource in ((BATCHJOB, JOBS), (BATCHGATEWAY, GATEWAYS)):
+            alive: set[Key] = set()
+            known = set(self.cache.keys(kind))
+            for namespace in self.namespaces or (None,):
+                after, more = "", True
+                while more:
+                    items, after = await self.cluster.page(resource, namespace, after=after)
+                    for item in items:
+                        key = Key(kind, item["metadata"]["namespace"], item["metadata"]["name"])
+                        alive.add(key)
+                        await self.changed("RESYNC", key, item)
+                    more = bool(after)
+            for key in known - alive:
+                await self.changed("DELETED", key, {})
+        for gateway in self.cache.keys(BATCHGATEWAY):
+            await self.call(gateway)
+
+
+def _came_back(before: Json | None, after: Json) -> bool:
+    """Tell whether a job that had ended hasn't any more: its status was restored, or written by another hand."""
+    return before is not None and remote_state.is_ended(before) and not remote_state.is_ended(after)
