@@ -5,7 +5,7 @@ in one write at the end.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from llmbatch.api.batchgateway import GatewayLimits
 from llmbatch.api.reasons import Reason
@@ -13,14 +13,12 @@ from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import part_view
 from llmbatch.batch.pure.decision import (
-    BeginAnew,
     Collect,
     Discard,
     Ending,
     FindDuplicates,
     Finish,
     RemoveFinalizer,
-    Upload,
     Wait,
 )
 from llmbatch.batch.pure.part_view import PartView
@@ -28,17 +26,16 @@ from llmbatch.batch.pure.stage import Stage
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.ending import ending_of_pass
 from llmbatch.job.edge.observe import Observer
-from llmbatch.job.edge.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part, told
+from llmbatch.job.edge.part import ENDED, Part, told
 from llmbatch.job.edge.parts_collect import PartsCollector
 from llmbatch.job.edge.parts_end import PartsEnd
+from llmbatch.job.edge.parts_turn import PartsTurn
 from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.decide import decide, decide_whole
 from llmbatch.kube.once import Once
 
 LOOKS = 20
 """Batches of one job that are looked at at the same time."""
-AT_WORK = (Stage.FILE, Stage.ANSWER, Stage.BATCH)
-"""Stages of a batch that counts for spec.parallelism."""
 
 
 @dataclass
@@ -47,15 +44,12 @@ class PartsPass:
 
     observer: Observer
     actor: Actor
-    _last: dict[str, int] = field(default_factory=dict)
-    """By uid: which batch was acted on last."""
-    _most: dict[str, int] = field(default_factory=dict)
-    """By uid: how many transfers may be at work at one time."""
 
     def __post_init__(self) -> None:
-        """Make what ends such jobs."""
+        """Make what collects their results and ends them, and what chooses among their batches."""
         self.ends = PartsEnd(self.actor)
         self.collector = PartsCollector(self.actor)
+        self.turn = PartsTurn(self.actor.transfers, self.collector)
 
     async def run(self, job: Seen) -> tuple[Outcome, Ending, list[Seen]]:
         """Look at all batches and act; answers what to store, how the pass ends, and whose transfer Jobs to remove then."""
@@ -65,8 +59,7 @@ class PartsPass:
             if part.seen.spent and part.seen.plan is not None and job.observation.deleted_at is None:
                 await self.actor.transfers.jobs.remove(job.owner, part.seen.plan)
         if outcome.finish is not None or outcome.gone:
-            self._last.pop(job.owner.uid, None)
-            self._most.pop(job.owner.uid, None)
+            self.turn.forget(job.owner.uid)
         return outcome, ending, [part.seen for part in found if part.seen.lingers and not part.seen.spent]
 
     async def _run(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
@@ -96,7 +89,7 @@ class PartsPass:
             if grown is not None:
                 # Stored before anything of it is sent.
                 return Outcome(grown), Wait(Reason.SUBMITTING, "Requests that failed are sent again.", after=0.0)
-        at_once = await self._at_once(job)
+        at_once = await self.turn.at_once(job)
         uploads = at_once if job.observation.spec.input.persistent_volume_claim is not None else 1
         found += await asyncio.gather(*(look(view) for view in parts.to_look_at(job.stored, uploads)))
         if job.observation.deleted_at is not None:
@@ -106,56 +99,11 @@ class PartsPass:
             return (Outcome(job.stored), owed) if owed is not None else await self.ends.run(job)
         if owed is None and self.collector.is_due(job, found):
             return await self.collector.collect(job, found)
-        chosen = self._chosen(found, at_once)
+        chosen = self.turn.choose(found, at_once)
         if chosen is not None:
-            self._last[job.owner.uid] = chosen.index
             await self._act(chosen)
         outcome, ending = told(job, found)
         return outcome, parts.sooner(ending, owed, alone=all(part.ending is ENDED for part in found))
-
-    # --- which of them is acted on -----------------------------------------------------------------------------------
-
-    async def _at_once(self, job: Seen) -> int:
-        """Say how many transfers of a job may be at work at one time; that never changes."""
-        if job.owner.uid not in self._most:
-            self._most[job.owner.uid] = await self.actor.transfers.at_once(job.key.namespace, job.observation.spec)
-        return self._most[job.owner.uid]
-
-    def _chosen(self, found: list[Part], at_once: int) -> Part | None:
-        """Choose the batch that is acted on, and have those that must wait say for what.
-
-        Args:
-            found: What was seen of each.
-            at_once: How many transfers may be at work at one time.
-        """
-        at_work = sum(part.seen.observation.stage in AT_WORK for part in found)
-        limit = found[0].seen.observation.spec.parallelism
-        inline = found[0].seen.observation.spec.output.persistent_volume_claim is None
-        at_work_on = [part.seen.plan for part in found if part.seen.observation.transferring is not None]
-        moving = len(at_work_on) >= at_once
-        able: list[Part] = []
-        for part in found:
-            match part.effect:
-                case None:
-                    pass
-                case BeginAnew():
-                    part.ending = OF_A_COPY
-                case Collect() if inline and not self.collector.is_to_be_judged(part):
-                    part.ending = ENDED
-                case Collect() if moving and not inline:
-                    part.ending = COLLECTS_WAIT
-                case Upload() if limit and at_work >= limit:
-                    part.ending = WAITING
-                case Upload() if moving:
-                    part.ending = UPLOADS_WAIT
-                case _:
-                    able.append(part)
-        # In turn: what one meets again and again must not keep the others from going on.
-        last = self._last.get(found[0].seen.owner.uid, -1)
-        chosen = min(able, key=lambda part: (part.index <= last, part.index), default=None)
-        if chosen is not None:
-            chosen.seen = replace(chosen.seen, beside=tuple(plan for plan in at_work_on if plan is not None))
-        return chosen
 
     async def _act(self, part: Part) -> None:
         if part.effect is None:
@@ -181,8 +129,6 @@ class PartsPass:
             # Its requests are still to be named among the failed ones.
             return Outcome(part_view.with_refusal(seen.observation.status, effect.reason, effect.message), after=0.0)
         return await self.actor.act(seen, effect)
-
-    # --- all of them -------------------------------------------------------------------------------------------------
 
     async def _delete(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
         """Cancel and delete what all batches have at the provider, at the same time; let the job go when all are done."""

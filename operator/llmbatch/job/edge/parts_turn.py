@@ -1,0 +1,73 @@
+"""Whose turn it is: which of a job's several batches is acted on in a pass, and for what the others wait."""
+
+from dataclasses import dataclass, field, replace
+
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.pure.decision import BeginAnew, Collect, Upload
+from llmbatch.batch.pure.stage import Stage
+from llmbatch.job.edge.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
+from llmbatch.job.edge.parts_collect import PartsCollector
+from llmbatch.transfers.transfers import Transfers
+
+AT_WORK = (Stage.FILE, Stage.ANSWER, Stage.BATCH)
+"""Stages of a batch that counts for spec.parallelism."""
+
+
+@dataclass
+class PartsTurn:
+    """Chooses in turn, and never more transfers than may be at work at one time."""
+
+    transfers: Transfers
+    collector: PartsCollector
+    _last: dict[str, int] = field(default_factory=dict)
+    """By uid: which batch was acted on last."""
+    _most: dict[str, int] = field(default_factory=dict)
+    """By uid: how many transfers may be at work at one time."""
+
+    async def at_once(self, job: Seen) -> int:
+        """Say how many transfers of a job may be at work at one time; that never changes."""
+        if job.owner.uid not in self._most:
+            self._most[job.owner.uid] = await self.transfers.at_once(job.key.namespace, job.observation.spec)
+        return self._most[job.owner.uid]
+
+    def choose(self, found: list[Part], at_once: int) -> Part | None:
+        """Choose the batch that is acted on, and have those that must wait say for what.
+
+        Args:
+            found: What was seen of each.
+            at_once: How many transfers may be at work at one time.
+        """
+        at_work = sum(part.seen.observation.stage in AT_WORK for part in found)
+        limit = found[0].seen.observation.spec.parallelism
+        inline = found[0].seen.observation.spec.output.persistent_volume_claim is None
+        at_work_on = [part.seen.plan for part in found if part.seen.observation.transferring is not None]
+        moving = len(at_work_on) >= at_once
+        able: list[Part] = []
+        for part in found:
+            match part.effect:
+                case None:
+                    pass
+                case BeginAnew():
+                    part.ending = OF_A_COPY
+                case Collect() if inline and not self.collector.is_to_be_judged(part):
+                    part.ending = ENDED
+                case Collect() if moving and not inline:
+                    part.ending = COLLECTS_WAIT
+                case Upload() if limit and at_work >= limit:
+                    part.ending = WAITING
+                case Upload() if moving:
+                    part.ending = UPLOADS_WAIT
+                case _:
+                    able.append(part)
+        # In turn: what one meets again and again must not keep the others from going on.
+        last = self._last.get(found[0].seen.owner.uid, -1)
+        chosen = min(able, key=lambda part: (part.index <= last, part.index), default=None)
+        if chosen is not None:
+            self._last[chosen.seen.owner.uid] = chosen.index
+            chosen.seen = replace(chosen.seen, beside=tuple(plan for plan in at_work_on if plan is not None))
+        return chosen
+
+    def forget(self, uid: str) -> None:
+        """Forget a job that has ended or is gone."""
+        self._last.pop(uid, None)
+        self._most.pop(uid, None)
