@@ -45,7 +45,7 @@ class Deadline:
             return math.inf
         told = (self.cluster.now() - datetime.fromisoformat(deleted)).total_seconds()
         # No more than this process has seen of it: another API server's clock may be minutes ahead.
-        held = min(told, self.observer.deleted_seconds(metadata))
+        held = min(told, self.observer.known.deleted(metadata))
         return remote_state.cleanup_seconds(raw, self.observer.limits.cleanup_seconds) - max(0.0, held)
 
     def overdue(self, raw: Json) -> float:

@@ -1,6 +1,5 @@
 """Reads everything that concerns a BatchJob once, for `decide` to look at."""
 
-import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -19,6 +18,7 @@ from llmbatch.batch.pure.stage import Stage, memory_of, stage_of
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
+from llmbatch.job.edge.first_seen import Known
 from llmbatch.job.edge.observe_file import FileObserver
 from llmbatch.job.edge.observe_results import ResultsObserver
 from llmbatch.job.edge.observe_transfer import TransferObserver
@@ -43,31 +43,6 @@ OPERATIONS = {
 
 
 @dataclass
-class FirstSeen:
-    """Remembers when an intent, or anything else that is waited for, was first seen, by the monotonic clock.
-
-    An intent tells its own age by the clock of the API server that was asked then. Another one may be minutes ahead or
-    behind, and a restored intent may lie in the future: what this process has seen with its own eyes counts.
-    """
-
-    _known: dict[str, tuple[object, float]] = field(default_factory=dict)
-
-    def seconds(self, uid: str, seen: object | None) -> float:
-        """Give the seconds since a job's intent (or the like) was first seen; 0 when there is none."""
-        if seen is None:
-            self.forget(uid)
-            return 0.0
-        known = self._known.get(uid)
-        if known is None or known[0] != seen:
-            known = self._known[uid] = (seen, time.monotonic())
-        return time.monotonic() - known[1]
-
-    def forget(self, uid: str) -> None:
-        """Forget a job."""
-        self._known.pop(uid, None)
-
-
-@dataclass
 class Observer:
     """Observes BatchJobs."""
 
@@ -80,10 +55,7 @@ class Observer:
     uploads: Uploads
     limits: Limits
     tries: Tries
-    _owed: FirstSeen = field(default_factory=FirstSeen)  # intents whose answer is owed
-    _over: FirstSeen = field(default_factory=FirstSeen)  # stages, once there is a batch
-    _deleted: FirstSeen = field(default_factory=FirstSeen)
-    _looked: FirstSeen = field(default_factory=FirstSeen)  # looks at late results
+    known: Known = field(default_factory=Known)
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
@@ -136,11 +108,11 @@ class Observer:
             resubmit=annotations.get(RESUBMIT_ANNOTATION),
             acknowledged=stored.observed_generation == metadata["generation"] and not lost,
             unrecorded=lost,
-            looked_seconds=self._looked.seconds(memory, batch.looked_at),
+            looked_seconds=self.known.looked(memory, batch),
             accepts_missing=_accepts_missing(batch, annotations),
-            owed_seconds=self._owed.seconds(memory, batch.submission),
-            deleted_seconds=self.deleted_seconds(metadata),
-            over_seconds=self._over.seconds(memory, stage_of(stored) if stored.batches else None),
+            owed_seconds=self.known.owed(memory, batch),
+            deleted_seconds=self.known.deleted(metadata),
+            over_seconds=self.known.over(memory, stored),
         )
         return Seen(key, Owner(key.namespace, key.name, metadata["uid"]), raw, stored, observation)
 
@@ -203,19 +175,14 @@ class Observer:
         self.slots.release(seen.key)
         return seen.troubled(problem)
 
-    def deleted_seconds(self, metadata: Json) -> float:
-        """Give the seconds for which this process has known that an object is deleted; 0 when it isn't."""
-        return self._deleted.seconds(metadata["uid"], metadata.get("deletionTimestamp"))
-
     def forget(self, seen: Seen) -> None:
         """Forget a job that is gone or has ended."""
         self.slots.release(seen.key)
-        self._deleted.forget(seen.owner.uid)
-        for memory in {seen.owner.uid, *(memory_of(seen.owner.uid, batch) for batch in seen.stored.batches)}:
+        memories = {seen.owner.uid, *(memory_of(seen.owner.uid, batch) for batch in seen.stored.batches)}
+        self.known.forget(seen.owner.uid, memories)
+        for memory in memories:
             self.polls.forget(memory)
             self.tries.forget(memory)
-            for first_seen in (self._owed, self._over, self._looked):
-                first_seen.forget(memory)
 
     def absorb(self, seen: Seen, report: Report | None) -> Seen:
         """Take the report of a transfer in this process into the status."""
