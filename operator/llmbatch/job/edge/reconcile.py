@@ -15,9 +15,9 @@ from llmbatch.gateway.health import Health
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.deadline import OVERDUE_SECONDS, Deadline
 from llmbatch.job.edge.observe import Observer
-from llmbatch.job.edge.parts_pass import PartsPass
+from llmbatch.job.edge.passes.parts_pass import PartsPass
+from llmbatch.job.edge.passes.single_pass import SinglePass
 from llmbatch.job.edge.publish import Publisher
-from llmbatch.job.edge.single_pass import SinglePass
 from llmbatch.job.pure.parts import is_split
 from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
 from llmbatch.kube.permissions import JOBS

@@ -9,7 +9,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Collect, Decision, Effect, Ending, Stalled, Upload, Wait
-from llmbatch.job.edge.ending import ending_of_pass
+from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.pure import next_status, parts
 from llmbatch.job.pure.decide import decide
 

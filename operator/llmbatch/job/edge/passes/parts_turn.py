@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import BeginAnew, Collect, Upload
 from llmbatch.batch.pure.stage import Stage
-from llmbatch.job.edge.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
-from llmbatch.job.edge.parts_collect import PartsCollector
+from llmbatch.job.edge.passes.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
+from llmbatch.job.edge.passes.parts_collect import PartsCollector
 from llmbatch.transfers.transfers import Transfers
 
 AT_WORK = (Stage.FILE, Stage.ANSWER, Stage.BATCH)

@@ -9,7 +9,7 @@ from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.decision import Done, Ending, RemoveFinalizer, Wait
 from llmbatch.job.edge.act import Actor
-from llmbatch.job.edge.ending import ending_of_pass
+from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.pure import parts
 from llmbatch.job.pure.decide_deletion import kept_output
 from llmbatch.job.pure.trouble import ending_of, placed

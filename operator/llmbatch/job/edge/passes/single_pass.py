@@ -7,7 +7,7 @@ from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Collect, Done, Ending, RemoveFinalizer, Upload, Wait
 from llmbatch.job.edge.act import Actor
-from llmbatch.job.edge.ending import ending_of_pass
+from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.pure.decide import decide
 

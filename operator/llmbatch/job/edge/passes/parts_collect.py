@@ -12,7 +12,7 @@ from llmbatch.batch.pure import facts, part_view
 from llmbatch.batch.pure.decision import Collect, Ending, Wait
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.job.edge.act import Actor
-from llmbatch.job.edge.part import ENDED, Part, told
+from llmbatch.job.edge.passes.part import ENDED, Part, told
 from llmbatch.job.pure import parts, retries
 from llmbatch.transfer.pure.plan import MergePlan
 from llmbatch.transfer.pure.report import CollectReport, MergeReport

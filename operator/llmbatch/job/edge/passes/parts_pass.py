@@ -24,12 +24,12 @@ from llmbatch.batch.pure.decision import (
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.job.edge.act import Actor
-from llmbatch.job.edge.ending import ending_of_pass
 from llmbatch.job.edge.observe import Observer
-from llmbatch.job.edge.part import ENDED, Part, told
-from llmbatch.job.edge.parts_collect import PartsCollector
-from llmbatch.job.edge.parts_end import PartsEnd
-from llmbatch.job.edge.parts_turn import PartsTurn
+from llmbatch.job.edge.passes.ending import ending_of_pass
+from llmbatch.job.edge.passes.part import ENDED, Part, told
+from llmbatch.job.edge.passes.parts_collect import PartsCollector
+from llmbatch.job.edge.passes.parts_end import PartsEnd
+from llmbatch.job.edge.passes.parts_turn import PartsTurn
 from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.decide import decide, decide_whole
 from llmbatch.kube.once import Once
