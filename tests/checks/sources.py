@@ -1,23 +1,38 @@
 """What no linter asks of the sources."""
 
+import ast
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 from tests.cluster.paths import REPOSITORY
 
 LONGEST = 300
 """Lines of a module: beyond that, it does more than one thing."""
+LONGEST_CLASS = 150
+"""Lines of a class of the operator, from `class` to its end: the same."""
 
 
 def sizes() -> list[str]:
-    """Name modules that are too long."""
-    modules = [path for top in ("operator", "tests") for path in sorted((REPOSITORY / top).rglob("*.py"))]
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules}
-    return [
-        f"{path.relative_to(REPOSITORY)} has {length} lines, more than {LONGEST}: split it"
-        for path, length in lengths.items()
-        if length > LONGEST
-    ]
+    """Name modules that are too long, and classes of the operator that are."""
+    complaints = []
+    for top in ("operator", "tests"):
+        for path in sorted((REPOSITORY / top).rglob("*.py")):
+            text, shown = path.read_text(encoding="utf-8"), path.relative_to(REPOSITORY)
+            if (length := len(text.splitlines())) > LONGEST:
+                complaints.append(f"{shown} has {length} lines, more than {LONGEST}: split it")
+            if top == "operator":
+                complaints += [f"{shown}: {complaint}" for complaint in _too_long_classes(text)]
+    return complaints
+
+
+def _too_long_classes(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.ClassDef) or node.end_lineno is None:
+            continue
+        if (length := node.end_lineno - node.lineno + 1) > LONGEST_CLASS:
+            remedy = "move one of the things it does into a class of its own"
+            yield f"class {node.name} has {length} lines, more than {LONGEST_CLASS}: {remedy}"
 
 
 def go() -> list[str]:
