@@ -15,6 +15,7 @@ from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
+from tests.support.apistore import Json
 from tests.support.inprocess import KINDS, NAMESPACE, Operator, apply_all
 
 JOB = Key(BATCHJOB, NAMESPACE, "job")
@@ -102,9 +103,12 @@ async def test_a_job_that_came_back_to_life_is_looked_at(
     assert ended.output is not None
     assert again is not None
     assert again.sha256 == ended.output.sha256
-    held = operator.runtime.cache.get(JOB)
-    assert held is not None
-    assert held["metadata"]["resourceVersion"] == operator.job()["metadata"]["resourceVersion"]
+
+    def version(found: Json | None) -> str:
+        return str((found or {}).get("metadata", {}).get("resourceVersion"))
+
+    # The watch tells of the last write a little later.
+    await operator.until(lambda: version(operator.runtime.cache.get(JOB)) == version(operator.job()), None)
     assert len(kong.batches()) == 1
 
 
