@@ -99,12 +99,10 @@ async def test_an_answer_without_an_id_is_made_up_for_by_the_list(
 async def test_an_answer_without_an_id_and_without_a_list_ends_the_job(
     operator: Operator, api: ApiServer, kong: Instance, among: Among
 ) -> None:
-    among.fault("garbled", "files.create", times=-1, message='{"id": "", "object": "file"}')
+    # Sent again, the third part's file would meet it too.
+    among.fault("garbled", "files.create", times=1 if among.several else -1, message='{"id": "", "object": "file"}')
     kong.fault("status", "files.list", status=404, times=-1, skip=1)
     among.apply(api)
-    if among.several:
-        await operator.until(lambda: among.batch(operator).refusal)
-        kong.clear_faults()
     await among.ended(operator)
     assert among.reason(operator) == Reason.UNUSABLE_ID
     assert len(among.uploads()) == 1

@@ -109,3 +109,16 @@ def test_a_download_is_of_no_use_before_the_file_with_the_answers_is_named(
 )
 def test_how_much_of_a_cancelled_batch_there_will_be(batch: dict[str, Any], expected: int | None) -> None:
     assert late.left_out(ended("cancelled", **batch).batches[0]) == expected
+
+
+@pytest.mark.parametrize("words", [10, 100, 600])
+def test_of_one_of_several_batches_the_remedy_is_never_what_is_cut_off(words: int) -> None:
+    problem = Problem(reason=Reason.RESULTS_UNREADABLE, message="word " * words)
+    long = "batch_" + "0cde4cd6-d12e-4641-ba12-9f4b494bf4bf"
+    status = ended(id=long, part=1, attempt=2, late_since=build.ago(4000), looked_at=build.ago(1))
+    said = late.ending(problem, status, build.LIMITS)
+    assert isinstance(said, Stalled)
+    assert len(said.message) <= late.MOST_SAID
+    assert said.message.startswith("word word")
+    assert f"{ACCEPT_MISSING_ANNOTATION}={long}" in said.message
+    assert said.message.endswith("which pays for every request anew.")

@@ -15,11 +15,17 @@ from llmbatch.batch.pure.decision import Stalled, Wait
 from llmbatch.batch.pure.facts import with_batch
 from llmbatch.batch.pure.observation import Limits, Observation
 from llmbatch.batch.pure.stage import Stage
+from llmbatch.common.text import cut
 from llmbatch.transfer.pure.report import Problem
 
 REASONS = frozenset({Reason.RESULTS_PENDING, Reason.RESULTS_UNREADABLE})
 """What is in the way of results at the provider, and may pass by itself."""
 LONGEST_SECONDS = 86400.0
+
+MOST_SAID = 512
+"""Characters of what is said of one of several batches: there may be a hundred of them in a status."""
+LEAST_SAID = 80
+"""Of them, for what is the matter."""
 
 _FIRST_SECONDS = 1.0
 """Moments in status are whole seconds: nothing shorter can be told from them."""
@@ -114,9 +120,11 @@ def ending(problem: Problem, status: BatchJobStatus, limits: Limits) -> Wait | S
     after = max(0.05, after)
     if problem.reason is Reason.RESULTS_PENDING or _waited(batch) < limits.late_seconds:
         return Wait(problem.reason, problem.message, after=after, aspect="ResultsStored")
-    message = (
-        problem.message if ACCEPT_MISSING_ANNOTATION in problem.message else f"{problem.message}. {_remedy(batch)}"
-    )
+    message, remedy = problem.message, _remedy(batch)
+    if ACCEPT_MISSING_ANNOTATION not in message:
+        # Of one of several batches little is said; what is to be done must not be what is cut off.
+        said = cut(message, max(LEAST_SAID, MOST_SAID - len(remedy) - 2)) if batch.is_one_of_several else message
+        message = f"{said}. {remedy}"
     return Stalled(problem.reason, message, after=after, aspect="ResultsStored")
 
 

@@ -23,9 +23,6 @@ from llmbatch.common.text import cut
 from llmbatch.jsonl.results import MAX_FAILURES
 from llmbatch.transfer.pure.report import CollectReport
 
-MOST_SAID = 512
-"""Characters of what is said of one of several batches: there may be a hundred of them in a status."""
-
 
 @dataclass(frozen=True)
 class PartView:
@@ -109,7 +106,7 @@ def _state(seen: BatchJobStatus) -> State | None:
         phase=seen.phase,
         status=ready.status,
         reason=ready.reason,
-        message=cut(ready.message, MOST_SAID),
+        message=cut(ready.message, late.MOST_SAID),
         since_time=ready.last_transition_time,
     )
 
@@ -152,7 +149,7 @@ def _conditions(batch: Batch, generation: int | None) -> list[Condition]:
 
 def with_refusal(status: BatchJobStatus, reason: str, message: str) -> BatchJobStatus:
     """Record of one of several parts that it has come to nothing: its requests are named among the failed ones."""
-    told = {"refusal": Refusal(reason=reason, message=cut(message, MOST_SAID)), "submission": None}
+    told = {"refusal": Refusal(reason=reason, message=cut(message, late.MOST_SAID)), "submission": None}
     return with_batch(status, batch_of(status).model_copy(update=told))
 
 
