@@ -9,7 +9,7 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.edge.collect import collect
-from llmbatch.transfer.edge.problem import of_os_error
+from llmbatch.transfer.volumes.problem import of_os_error
 from tests.edges.collecting import MIXED, Done, problem
 from tests.emulator.client import Instance
 

@@ -9,10 +9,10 @@ import pytest
 
 from llmbatch import crash
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.edge import placement, volume
 from llmbatch.transfer.edge.collect import collect
-from llmbatch.transfer.edge.problem import ProblemError
 from llmbatch.transfer.pure.report import CollectReport
+from llmbatch.transfer.volumes import placement, volume
+from llmbatch.transfer.volumes.problem import ProblemError
 from tests.edges.collecting import FIVE, MIXED, Done, counts, problem
 from tests.emulator.client import Instance
 from tests.support.kernel import no_links, with_errors

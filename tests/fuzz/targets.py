@@ -14,7 +14,7 @@ from zlib import crc32
 from llmbatch.jsonl import join, results, scan, split
 from llmbatch.jsonl.lines import MAX_LINE_ERRORS, LineChecker
 from llmbatch.transfer.edge import upload, validate
-from llmbatch.transfer.edge.problem import ProblemError
+from llmbatch.transfer.volumes.problem import ProblemError
 from tests.edges.plans import upload_plan
 from tests.fuzz import model
 from tests.fuzz.answers import check_answer, check_refusal, is_shown

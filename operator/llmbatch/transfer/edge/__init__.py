@@ -1,4 +1,4 @@
-"""The transfer at work: upload, collect, discard; volumes that are reached without being left; files that appear whole.
+"""The transfer at work: upload, collect, put together, discard.
 
 Runs in a pod or a thread, and never imports Kubernetes.
 """

@@ -8,11 +8,11 @@ from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import results, split
 from llmbatch.jsonl.join import Fit, Join, Place
 from llmbatch.provider.edge.files import Files, Progress
-from llmbatch.transfer.edge import volume
 from llmbatch.transfer.edge.fetch import LOST, fetch
-from llmbatch.transfer.edge.problem import ProblemError
-from llmbatch.transfer.edge.spool import Sheet, Spool
 from llmbatch.transfer.pure.plan import CollectPlan
+from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes.problem import ProblemError
+from llmbatch.transfer.volumes.spool import Sheet, Spool
 
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 """Longest result line that is read; one of embeddings may have tens of megabytes."""

@@ -15,16 +15,16 @@ from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.provider.edge.pace import Bounds
 from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
 from llmbatch.provider.pure import quotes
-from llmbatch.transfer.edge import spool, volume
 from llmbatch.transfer.edge.answers import Answers
 from llmbatch.transfer.edge.fetch import too_large
 from llmbatch.transfer.edge.originals import Originals, originals
 from llmbatch.transfer.edge.pages import Pages
-from llmbatch.transfer.edge.problem import ProblemError, of_os_error
-from llmbatch.transfer.edge.spool import Sheet, Spool
-from llmbatch.transfer.edge.volume import Folder
 from llmbatch.transfer.pure.plan import CollectPlan, errors_path, foreign_path
 from llmbatch.transfer.pure.report import CollectReport
+from llmbatch.transfer.volumes import spool, volume
+from llmbatch.transfer.volumes.problem import ProblemError, of_os_error
+from llmbatch.transfer.volumes.spool import Sheet, Spool
+from llmbatch.transfer.volumes.volume import Folder
 
 
 def collect(

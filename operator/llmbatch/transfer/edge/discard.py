@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from llmbatch import crash
-from llmbatch.transfer.edge import volume
-from llmbatch.transfer.edge.problem import ProblemError, of_os_error
-from llmbatch.transfer.edge.volume import Folder
 from llmbatch.transfer.pure.plan import DiscardPlan, errors_path, foreign_path
 from llmbatch.transfer.pure.report import DiscardReport
+from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes.problem import ProblemError, of_os_error
+from llmbatch.transfer.volumes.volume import Folder
 
 
 def discard(plan: DiscardPlan) -> DiscardReport:

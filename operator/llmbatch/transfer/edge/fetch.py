@@ -8,7 +8,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge.files import Files, Progress, TooLargeError
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.provider.pure import ids
-from llmbatch.transfer.edge.problem import ProblemError, of_failure
+from llmbatch.transfer.volumes.problem import ProblemError, of_failure
 
 TRIES = 3
 _PAUSE_SECONDS = 0.5

@@ -10,11 +10,11 @@ from llmbatch.jsonl import outcomes
 from llmbatch.jsonl.ids import FirstLines
 from llmbatch.jsonl.outcomes import Kind, Outcome, Places
 from llmbatch.jsonl.results import Tally, judge
-from llmbatch.transfer.edge import volume
-from llmbatch.transfer.edge.problem import ProblemError
-from llmbatch.transfer.edge.spool import Sheet
-from llmbatch.transfer.edge.volume import Folder
 from llmbatch.transfer.pure.plan import MergePlan, StoredPart, part_name
+from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes.problem import ProblemError
+from llmbatch.transfer.volumes.spool import Sheet
+from llmbatch.transfer.volumes.volume import Folder
 
 
 class Attempts:

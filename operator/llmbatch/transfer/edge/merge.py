@@ -11,13 +11,13 @@ from pathlib import Path
 from llmbatch import crash
 from llmbatch.jsonl.results import Tally
 from llmbatch.provider.pure import quotes
-from llmbatch.transfer.edge import spool, volume
 from llmbatch.transfer.edge.fold import changed, fold
-from llmbatch.transfer.edge.problem import ProblemError, of_os_error
-from llmbatch.transfer.edge.spool import Sheet, Spool
-from llmbatch.transfer.edge.volume import Folder
 from llmbatch.transfer.pure.plan import MergePlan, errors_path, foreign_path, part_name, rest_path
 from llmbatch.transfer.pure.report import MergeReport
+from llmbatch.transfer.volumes import spool, volume
+from llmbatch.transfer.volumes.problem import ProblemError, of_os_error
+from llmbatch.transfer.volumes.spool import Sheet, Spool
+from llmbatch.transfer.volumes.volume import Folder
 
 _Copies = list[tuple[str, int, str]]
 """Files to be put together: name, size in bytes, SHA-256."""

@@ -10,13 +10,13 @@ from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import scan, sending, split
 from llmbatch.jsonl.lines import MAX_LINE_BYTES, MOST_LINE_BYTES, clean, digest
 from llmbatch.provider.edge.files import Files, Progress
-from llmbatch.transfer.edge import volume
 from llmbatch.transfer.edge.fetch import BrokenOffError, fetch
-from llmbatch.transfer.edge.problem import ProblemError
 from llmbatch.transfer.edge.rests import opened
-from llmbatch.transfer.edge.spool import Spool
-from llmbatch.transfer.edge.volume import Source
 from llmbatch.transfer.pure.plan import CollectPlan, Rests
+from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes.problem import ProblemError
+from llmbatch.transfer.volumes.spool import Spool
+from llmbatch.transfer.volumes.volume import Source
 
 Json = dict[str, Any]
 

@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from zlib import crc32
 
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.edge import volume
-from llmbatch.transfer.edge.problem import ProblemError
-from llmbatch.transfer.edge.volume import Source
 from llmbatch.transfer.pure.plan import Rests
+from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes.problem import ProblemError
+from llmbatch.transfer.volumes.volume import Source
 
 
 class Pieces:

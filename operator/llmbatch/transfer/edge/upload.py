@@ -17,14 +17,14 @@ from llmbatch.provider.edge.outcome import Answered, Failure, Refused, Unreachab
 from llmbatch.provider.edge.pace import Bounds
 from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
 from llmbatch.provider.edge.uploaded import Search, search
-from llmbatch.transfer.edge import volume
-from llmbatch.transfer.edge.problem import ProblemError, of_failure, of_os_error
 from llmbatch.transfer.edge.rests import opened
-from llmbatch.transfer.edge.spool import exists
 from llmbatch.transfer.edge.validate import Checked, validate
-from llmbatch.transfer.edge.volume import Folder, Source
 from llmbatch.transfer.pure.plan import UploadPlan, errors_path, foreign_path
 from llmbatch.transfer.pure.report import Problem, UploadReport
+from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes.problem import ProblemError, of_failure, of_os_error
+from llmbatch.transfer.volumes.spool import exists
+from llmbatch.transfer.volumes.volume import Folder, Source
 
 _BLOCK_BYTES = 512 * 1024
 """Size of what is given to the socket at once."""

@@ -12,10 +12,10 @@ from llmbatch.jsonl.cut import MOST_PARTS, Cut, Cutter, packed
 from llmbatch.jsonl.lines import LineChecker, LineError, clean, why_no_text
 from llmbatch.jsonl.rewrite import Rewriter
 from llmbatch.provider.edge.files import Progress
-from llmbatch.transfer.edge import volume
-from llmbatch.transfer.edge.problem import ProblemError
-from llmbatch.transfer.edge.volume import Source
 from llmbatch.transfer.pure.plan import UploadPlan
+from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes.problem import ProblemError
+from llmbatch.transfer.volumes.volume import Source
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 from llmbatch import crash
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.edge import placement
-from llmbatch.transfer.edge.problem import ProblemError
-from llmbatch.transfer.edge.volume import Folder, Source
+from llmbatch.transfer.volumes import placement
+from llmbatch.transfer.volumes.problem import ProblemError
+from llmbatch.transfer.volumes.volume import Folder, Source
 
 _CLAIM = ".claim"
 _BLOCK_BYTES = 256 * 1024

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import BinaryIO, Protocol
 
-from llmbatch.transfer.edge import placement
-from llmbatch.transfer.edge.problem import Side, invalid, of_os_error
+from llmbatch.transfer.volumes import placement
+from llmbatch.transfer.volumes.problem import Side, invalid, of_os_error
 
 CHUNK_BYTES = 1024 * 1024
 
