@@ -9,6 +9,7 @@ from typing import Any
 
 from llmbatch import crash
 from llmbatch.crash import Effect
+from llmbatch.process.main import EXIT_LOST
 from tests.chaos.lives import CUSTOM_IDS, LONG_SECONDS, PATIENCE_SECONDS, TWICE, Death
 from tests.chaos.operators import OperatorProcess
 from tests.emulator.client import Instance
@@ -51,7 +52,11 @@ class Play:
             try:
                 await self._live(api, kubelet, operator)
                 code = await operator.stop()
-                assert code == 0, (
+                # Or it had not been able to renew its Lease in time, which it says: the API server shares this busy machine.
+                ended_well = code == 0 or (
+                    code == EXIT_LOST and "the lease was lost" in operator.log().splitlines()[-1]
+                )
+                assert ended_well, (
                     f"exit code {code} when told to stop, before that {operator.exit_codes}\n{operator.log()}"
                 )
             finally:
