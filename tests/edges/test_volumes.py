@@ -193,3 +193,16 @@ def test_a_death_while_a_file_gets_its_name_is_made_good(five: Done, tmp_path: P
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == crash.EXIT_CODE
         assert collected(five, errors) == whole
+
+
+def test_lines_are_read_many_at_once_and_not_byte_by_byte(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes((b"x" * 99 + b"\n") * 10_000)
+
+    def reads() -> int:
+        told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        return int(told["syscr"])
+
+    with volume.folder(str(tmp_path), [], "output") as folder, folder.open("lines") as file:
+        before = reads()
+        assert sum(1 for _ in file) == 10_000
+        assert reads() - before < 100

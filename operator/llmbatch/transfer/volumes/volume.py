@@ -16,6 +16,8 @@ from llmbatch.transfer.volumes import placement
 from llmbatch.transfer.volumes.problem import Side, invalid, of_os_error
 
 CHUNK_BYTES = 1024 * 1024
+READ_BYTES = 64 * 1024
+"""What is read at once where lines are asked for: without a buffer each of their bytes would be a system call."""
 
 
 def split_path(path: str, side: Side) -> tuple[list[str], str]:
@@ -60,7 +62,7 @@ class Folder:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise invalid(self._side, f"{self.shown(name)}: is not a regular file")
-        return os.fdopen(descriptor, "rb", buffering=0)
+        return os.fdopen(descriptor, "rb", buffering=READ_BYTES)
 
     def create(self, name: str) -> BinaryIO:
         """Make a new file, to write and read, with the permissions that the umask leaves of 0660.
