@@ -1,11 +1,10 @@
 """The work queue: client-go's semantics on asyncio."""
 
 import asyncio
-import contextlib
 import heapq
 import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -21,22 +20,27 @@ class Key(NamedTuple):
 
 
 class WorkQueue:
-    """Keys to look at: each at most once in line, never worked on twice at the same time."""
+    """Keys to look at: each at most once in line, never worked on twice at the same time.
+
+    For one event loop. What is added wakes one worker, not all of them.
+    """
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._dirty: OrderedDict[Key, float] = OrderedDict()  # value: since when it is due
+        self._line: OrderedDict[Key, float] = OrderedDict()  # value: since when it is due
+        self._again: dict[Key, float] = {}  # due once more, and being worked on
         self._processing: set[Key] = set()
         self._later: list[tuple[float, Key]] = []
         self._due: dict[Key, float] = {}  # the earliest due time of each key in _later; others there are void
         self._failures: dict[Key, int] = {}
-        self._changed = asyncio.Condition()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
     def depth(self) -> int:
         """Keys that are due and wait."""
-        return sum(key not in self._processing for key in self._dirty)
+        return len(self._line)
 
     def planned(self, key: Key) -> float:
         """Give the seconds until a key's next planned look; 0 when there is none."""
@@ -44,9 +48,7 @@ class WorkQueue:
 
     async def add(self, key: Key) -> None:
         """Look at a key as soon as possible; again afterwards if it is being looked at."""
-        async with self._changed:
-            self._dirty.setdefault(key, time.monotonic())
-            self._changed.notify_all()
+        self._add(key, time.monotonic())
 
     async def add_after(self, key: Key, seconds: float) -> None:
         """Look at a key after a delay; an earlier time that was asked for before stays."""
@@ -54,11 +56,11 @@ class WorkQueue:
             await self.add(key)
             return
         due = time.monotonic() + seconds
-        async with self._changed:
-            if key not in self._due or due < self._due[key]:
-                self._due[key] = due
-                heapq.heappush(self._later, (due, key))
-                self._changed.notify_all()
+        if key not in self._due or due < self._due[key]:
+            self._due[key] = due
+            heapq.heappush(self._later, (due, key))
+            if self._later[0][0] == due:
+                self._set_timer()
 
     async def add_failed(self, key: Key, at_least: float = 0.0) -> float:
         """Look at a key again with a delay that grows with every failure in a row; answers the seconds."""
@@ -74,9 +76,11 @@ class WorkQueue:
 
     async def close(self) -> None:
         """Hand out no more keys; those being worked on are finished."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._waiters:
+            self._wake()
 
     async def keys(self) -> AsyncIterator[tuple[Key, float]]:
         """Give keys to work on, with the seconds each has waited; a key is done when the next one is asked for."""
@@ -84,42 +88,68 @@ class WorkQueue:
             try:
                 yield taken
             finally:
-                await self._finish(taken[0])
+                self._finish(taken[0])
 
     async def _take(self) -> tuple[Key, float] | None:
-        async with self._changed:
-            while not self._closed:
-                wait = self._move_due()
-                for key, since in self._dirty.items():
-                    if key not in self._processing:
-                        del self._dirty[key]
-                        self._processing.add(key)
-                        # A planned look that is still to come is replaced by this one.
-                        self._due.pop(key, None)
-                        return key, time.monotonic() - since
-                # Not by wait_for, which waits in a task of its own: cancelled at the wrong moment it would leave that task
-                # alone with the lock, for ever.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._changed.wait()
-            return None
-
-    def _move_due(self) -> float | None:
-        """Put what is due in line; answers the seconds until the next one is, None when there is none."""
-        now = time.monotonic()
-        while self._later:
-            due, key = self._later[0]
-            if self._due.get(key) != due:
-                heapq.heappop(self._later)
-                continue
-            if due > now:
-                return due - now
-            heapq.heappop(self._later)
-            del self._due[key]
-            self._dirty.setdefault(key, due)
+        while not self._closed:
+            self._move_due()
+            if self._line:
+                key, since = self._line.popitem(last=False)
+                self._processing.add(key)
+                # A planned look that is still to come is replaced by this one.
+                self._due.pop(key, None)
+                return key, time.monotonic() - since
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    # It was woken for a key that another one is to take now.
+                    self._wake()
+                raise
         return None
 
-    async def _finish(self, key: Key) -> None:
-        async with self._changed:
-            self._processing.discard(key)
-            self._changed.notify_all()
+    def _add(self, key: Key, since: float) -> None:
+        if key in self._processing:
+            self._again.setdefault(key, since)
+        elif key not in self._line:
+            self._line[key] = since
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _set_timer(self) -> None:
+        """Wake somebody when the next planned look is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._later and not self._closed:
+            wait = max(0.0, self._later[0][0] - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(wait, self._move_due)
+
+    def _move_due(self) -> None:
+        """Put what is due in line."""
+        now = time.monotonic()
+        moved = False
+        while self._later:
+            due, key = self._later[0]
+            void = self._due.get(key) != due
+            if not void and due > now:
+                break
+            heapq.heappop(self._later)
+            moved = True
+            if not void:
+                del self._due[key]
+                self._add(key, due)
+        if moved or self._timer is None or self._timer.when() <= asyncio.get_running_loop().time():
+            self._set_timer()
+
+    def _finish(self, key: Key) -> None:
+        self._processing.discard(key)
+        if (since := self._again.pop(key, None)) is not None:
+            self._add(key, since)
