@@ -1,6 +1,7 @@
 """What the watch has told of our objects: for finding them, never for deciding about a remote write."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from llmbatch.api import FINALIZER
@@ -13,6 +14,9 @@ Json = dict[str, Any]
 BATCHJOB = "BatchJob"
 BATCHGATEWAY = "BatchGateway"
 
+Listener = Callable[[Key, Json | None], None]
+"""Told of every object that is held anew, and of every one that is held no more (None)."""
+
 
 class Cache:
     """The last known state of every BatchJob and BatchGateway."""
@@ -23,6 +27,13 @@ class Cache:
         # The loop alone changes it, but a scrape reads it from its own thread, while objects come and go.
         self._lock = threading.Lock()
         self._doubtful: set[Key] = set()
+        self._listeners: list[Listener] = []
+        # To look through all objects for those of one gateway would make each pass as long as there are jobs.
+        self._active: dict[Key, dict[Key, int]] = {}
+
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody of every change, at once."""
+        self._listeners.append(listener)
 
     def put(self, key: Key, found: Json) -> None:
         """Remember an object, without managedFields, which nobody reads; an older state than the one held is ignored."""
@@ -50,8 +61,10 @@ class Cache:
 
     def _hold(self, key: Key, found: Json) -> None:
         metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
+        before = self.gateway_of(key)
         with self._lock:
             self._objects[key] = {**found, "metadata": metadata}
+        self._told(key, before, self._objects[key])
 
     def _snapshot(self) -> list[tuple[Key, Json]]:
         with self._lock:
@@ -59,9 +72,20 @@ class Cache:
 
     def drop(self, key: Key) -> None:
         """Forget an object that is gone."""
+        before = self.gateway_of(key)
         with self._lock:
             self._objects.pop(key, None)
         self._doubtful.discard(key)
+        self._told(key, before, None)
+
+    def _told(self, key: Key, before: Key, found: Json | None) -> None:
+        if key.kind == BATCHJOB:
+            with self._lock:
+                self._active.get(before, {}).pop(key, None)
+                if found is not None:
+                    self._active.setdefault(self.gateway_of(key), {})[key] = active_batches(found)
+        for listener in self._listeners:
+            listener(key, found)
 
     def get(self, key: Key) -> Json | None:
         """Give the last known state."""
@@ -90,17 +114,13 @@ class Cache:
 
     def jobs_of(self, namespace: str, gateway: str) -> list[Key]:
         """Give the BatchJobs that go through a gateway."""
-        return [
-            key
-            for key, found in self._snapshot()
-            if key.kind == BATCHJOB
-            and key.namespace == namespace
-            and ((found.get("spec") or {}).get("gatewayRef") or {}).get("name") == gateway
-        ]
+        with self._lock:
+            return list(self._active.get(Key(BATCHGATEWAY, namespace, gateway), ()))
 
     def active(self, namespace: str, gateway: str) -> dict[Key, int]:
         """Count the batches at a gateway that are under way, or about to be, of each BatchJob that has any."""
-        counted = {key: active_batches(self._objects.get(key) or {}) for key in self.jobs_of(namespace, gateway)}
+        with self._lock:
+            counted = dict(self._active.get(Key(BATCHGATEWAY, namespace, gateway), {}))
         return {key: count for key, count in counted.items() if count}
 
 
