@@ -50,17 +50,44 @@ def test_a_line_larger_than_a_file_may_be_is_a_part_of_its_own_and_the_checker_n
     assert [part.requests for part in cut([b"a\n", b"x" * 50 + b"\n", b"b\n"], 10, 5)] == [1, 1, 1]
 
 
-@given(st.lists(st.builds(Cut, NUMBERS, NUMBERS, NUMBERS, st.integers(0, 2**32 - 1)), max_size=MOST_PARTS))
+@given(
+    st.lists(st.builds(Cut, NUMBERS, NUMBERS, NUMBERS, st.integers(0, 2**32 - 1), tokens=NUMBERS), max_size=MOST_PARTS)
+)
 def test_cuts_come_back_as_they_were(cuts: list[Cut]) -> None:
     assert unpacked(packed(cuts)) == cuts
 
 
 def test_a_hundred_parts_of_the_largest_files_fit_into_a_report() -> None:
-    largest = Cut(100_000, 2_000_000_000, 2_000_000_000, 2**32 - 1)
-    assert len(packed([largest] * MOST_PARTS)) < 3072
+    largest = Cut(100_000, 2_000_000_000, 2_000_000_000, 2**32 - 1, 100_000 * 128_000)
+    assert len(packed([largest] * MOST_PARTS)) < 3584
 
 
-@pytest.mark.parametrize("text", ["1.2.3", "1.2.3.4.5", "1.2.3.!", "a,b"])
+@pytest.mark.parametrize("text", ["1.2.3", "1.2.3.4.5.6", "1.2.3.!", "a,b"])
 def test_what_is_no_list_of_cuts_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"part|invalid literal"):
         unpacked(text)
+
+
+def test_cuts_of_a_release_that_knew_of_no_tokens_are_read() -> None:
+    assert unpacked("1.2.3.4,a.b.c.d") == [Cut(1, 2, 3, 4), Cut(10, 11, 12, 13)]
+
+
+@given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 60))
+def test_parts_are_cut_by_tokens_too_as_large_as_the_limit_allows(tokens: list[int], most: int) -> None:
+    cutter = Cutter(10**9, 10**9, most)
+    for needed in tokens:
+        cutter.add(b"x", 2, needed)
+    cuts, at = cutter.finish(ended=True), 0
+    for part in cuts:
+        mine = tokens[at : at + part.requests]
+        assert sum(mine) == part.tokens
+        assert part.tokens <= most or part.requests == 1
+        at += part.requests
+        assert at == len(tokens) or part.tokens + tokens[at] > most
+    assert at == len(tokens)
+
+
+def test_many_lines_at_once_are_taken_only_if_their_tokens_fit() -> None:
+    cutter = Cutter(10**9, 10**9, 10)
+    assert cutter.add_all([b"a", b"b"], 10)
+    assert not cutter.add_all([b"c"], 1)

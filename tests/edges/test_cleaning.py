@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
+from llmbatch.common.tokens import estimate
 from llmbatch.jsonl.lines import BOM
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.report import UploadReport
@@ -55,9 +56,9 @@ def test_it_is_left_out_and_what_is_sent_counts(kong: Instance, send: AsInput, d
     report = send(data)
     assert stored(kong, report) == CLEAN
     assert report.input is not None
-    assert report.input.dump() == {
-        "bytes": len(CLEAN), "requests": 2, "sha256": sha256(CLEAN).hexdigest(), "cleaned": True,
-    }  # fmt: skip
+    told = {"bytes": len(CLEAN), "requests": 2, "sha256": sha256(CLEAN).hexdigest(), "cleaned": True}
+    tokens = sum(estimate(json.loads(line)["body"]) for line in CLEAN.splitlines())
+    assert report.input.dump() == {**told, "estimatedTokens": tokens}
 
 
 @pytest.mark.parametrize("data", [CLEAN, CLEAN[:-1], b" " + CLEAN, A + b"\n" + request_line("\u2028\ufeff ").encode()])

@@ -49,6 +49,9 @@ def test_all_together_as_they_are(default: Kube, release: Release) -> None:
         default.run("apply", "-f", str(path))
     for name in ("product-descriptions", "catalogue", "catalogue-in-parts", "greetings-with-retries"):
         default.wait_for(name, "Complete", seconds=120)
+    default.wait_for("urgent-greetings", "Complete", seconds=120)
+    told = default.get("batchjob", "urgent-greetings")["status"]
+    assert (told["parts"], told["input"]["estimatedTokens"]) == (2, 3 * 400 + 3 + 5 + 5)
     for name in ("support-tickets", "reviews"):
         default.wait_for(name, "Complete", seconds=120)
     counts = default.get("batchjob", "greetings-with-retries")["status"]["requestCounts"]

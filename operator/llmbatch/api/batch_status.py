@@ -145,6 +145,9 @@ class Batch(Model):
     first_request: int | None = Field(None, description="Number of the part's first request in the input, from 0.")
     requests: int | None = Field(None, description="Requests of the batch.")
     bytes: int | None = Field(None, description="Size of the file that is sent, in bytes.")
+    estimated_tokens: int | None = Field(
+        None, description="Tokens that its requests are estimated to take of the quota; see input.estimatedTokens."
+    )
     sha256: str | None = Field(None, description="SHA-256 of the file that was sent, in hexadecimal.")
     source: Source | None = Field(None, description="Where the part is in the input; of a job with several parts.")
     missing_requests: int | None = Field(

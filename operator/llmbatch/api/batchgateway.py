@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from llmbatch.api.base import Key, Model, Name, ObservedGeneration
+from llmbatch.api.base import Key, Model, Name, ObservedGeneration, Time
 from llmbatch.api.conditions import Condition, Conditions
 
 
@@ -133,6 +133,29 @@ class GatewayLimits(Model):
         " To check a line takes several times its size in memory: with more, raise spec.transfer.resources of the BatchJobs too.",
     )
 
+    max_enqueued_tokens: int = Field(
+        0,
+        ge=0,
+        le=1_000_000_000_000,
+        description="Tokens of this gateway's quota group that may be enqueued at the provider at the same time, as estimated"
+        " from the inputs: a batch waits in line before its input is uploaded until it fits. On Azure OpenAI: the enqueued token"
+        " quota of the deployment. 0: no admission by tokens.",
+    )
+    quota_group: str | None = Field(
+        None,
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$",
+        description="What shares one quota: the tokens that the gateways of a group have reserved, in any namespace that the"
+        " operator watches, are added up. Default: all with the same url and batchesPath.",
+    )
+    bytes_per_token: int = Field(
+        4,
+        ge=1,
+        le=16,
+        description="Bytes of a prompt for each token, for the estimate: 4 for English text, 2 to 3 for other languages.",
+    )
+
 
 Path = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^/[A-Za-z0-9._~/-]*$")]
 
@@ -183,6 +206,19 @@ class BatchGatewayStatus(Model):
     )
     capabilities: Capabilities | None = Field(None, description="What the gateway can do, as found out by asking it.")
     active_batches: int | None = Field(None, description="Batches of this gateway's jobs that have not ended.")
+    enqueued_tokens: int | None = Field(
+        None,
+        description="Tokens that the gateway's quota group has reserved, estimated; present with limits.maxEnqueuedTokens.",
+    )
+    queued_batches: int | None = Field(
+        None, description="Batches of this gateway's jobs that wait for tokens; present with limits.maxEnqueuedTokens."
+    )
+    learned_tokens: int | None = Field(
+        None,
+        description="What this gateway goes by in place of limits.maxEnqueuedTokens, since the provider has refused a batch for"
+        " want of quota; it rises by 5 % of the limit an hour, and is absent when it has reached it.",
+    )
+    learned_time: Time | None = Field(None, description="When learnedTokens was true.")
     conditions: Conditions = Field(
         default=[],
         description="Ready: both routes were seen to answer as a Files and a Batches API, and accept the credentials. "

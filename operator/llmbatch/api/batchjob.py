@@ -187,6 +187,21 @@ class BatchJobSpec(Model):
         description="Batches of this job that may be at the provider at one time, when its input is split; 0: as many as the"
         " gateway's limits allow.",
     )
+    priority: int = Field(
+        0,
+        ge=-1000,
+        le=1000,
+        description="Among the batches that wait for tokens of the gateway's quota, those of a higher priority go first. May be"
+        " changed; it is of no effect on what is at the provider already.",
+    )
+    max_estimated_tokens: int = Field(
+        0,
+        ge=0,
+        le=1_000_000_000_000,
+        description="An input that is estimated at more tokens than this is refused before anything is sent; 0: there is no"
+        " ceiling. Immutable.",
+        json_schema_extra=IMMUTABLE,
+    )
     backoff_limit_per_request: int = Field(
         0,
         ge=0,

@@ -1,7 +1,7 @@
 """The status of a BatchJob: what the operator has done and found out."""
 
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -38,6 +38,24 @@ class InputStatus(Model):
         description="True: byte-order marks, blank lines or white space at line ends were left out of what was sent."
         " Absent: nothing was; unless spec.model is set, the file that was sent is then the input itself, byte for byte.",
     )
+    estimated_tokens: int | None = Field(
+        None,
+        description="Tokens that the requests are estimated to take of the quota: for each the bytes of its prompt through"
+        " limits.bytesPerToken of the gateway, and its max_tokens, max_completion_tokens or max_output_tokens (256 without).",
+    )
+
+
+class Queue(Model):
+    """Where the job's next batch stands among those that wait for tokens of the gateway's quota."""
+
+    position: int = Field(description="Its place in line when it was last told, from 1; told anew when it has halved.")
+    ahead_tokens: int = Field(description="Tokens of those before it, estimated.")
+    reason: Literal["EnqueuedTokensExceeded", "QuotaExceeded"] = Field(
+        description="EnqueuedTokensExceeded: the tokens reserved by the quota group and those of the batch are more than"
+        " limits.maxEnqueuedTokens of the gateway, or than what it has learnt. QuotaExceeded: the provider has refused another"
+        " batch of the gateway for want of quota, and that one tries first."
+    )
+    since: Time = Field(description="Since when it waits.")
 
 
 class OutputStatus(Model):
@@ -112,9 +130,12 @@ class BatchJobStatus(Model):
     start_time: Time | None = Field(None, description="When the operator first worked on the job.")
     completion_time: Time | None = Field(None, description="When the job ended, well or not.")
     input: InputStatus | None = Field(None, description="The input as it was sent.")
+    queue: Queue | None = Field(
+        None, description="Present only while a batch of the job waits for tokens of the gateway's quota."
+    )
     parts: int | None = Field(
         None,
-        description="Parts that the input was cut into; absent when it is one, unless single requests are judged (backoffLimitPerRequest, requestFailurePolicy).",
+        description="Parts that the input was cut into; absent when it is one, unless single requests are judged (backoffLimitPerRequest, requestFailurePolicy) or the gateway has a limit of tokens.",
     )
     batches: list[Batch] = Field(
         default=[],

@@ -172,6 +172,7 @@ def batchjob() -> Schema:
             _column("Reason", "string", READY + ".reason", "Why it is or isn't ready.", wide=True),
             _column("Gateway", "string", ".spec.gatewayRef.name", "Gateway it goes through.", wide=True),
             _column("Batch", "string", ".status.batches[0].id", "Id of the batch at the provider.", wide=True),
+            _column("Queue", "integer", ".status.queue.position", "Place in line for tokens of the quota.", wide=True),
         ],
         rules=[
             {
@@ -205,6 +206,10 @@ def batchgateway() -> Schema:
             _column("Active", "integer", ".status.activeBatches", "Batches that have not ended."),
             AGE,
             _column("Reason", "string", READY + ".reason", "Why it is or isn't ready.", wide=True),
+            _column(
+                "Tokens", "integer", ".status.enqueuedTokens", "Tokens that its quota group has reserved.", wide=True
+            ),
+            _column("Queued", "integer", ".status.queuedBatches", "Batches that wait for tokens.", wide=True),
         ],
         rules=[],
     )

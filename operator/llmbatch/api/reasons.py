@@ -36,6 +36,8 @@ class Reason(StrEnum):
     INPUT_NOT_FOUND = "InputNotFound"  # The ConfigMap, Secret, key or file that spec.input names does not exist (yet).
     INVALID_INPUT = "InvalidInput"
     """The input can't be sent as it is; the message names the lines and fields. Terminal."""
+    ESTIMATE_TOO_HIGH = "EstimateTooHigh"
+    """The input is estimated at more tokens than spec.maxEstimatedTokens; nothing was sent. Terminal."""
     UPLOAD_UNANSWERED = "UploadUnanswered"
     """The input was sent several times and no answer says that it was stored; each time may have left a copy. Tried again
     with growing delays, at once when the BatchJob or the BatchGateway is changed."""
@@ -61,6 +63,8 @@ class Reason(StrEnum):
     RATE_LIMITED = "RateLimited"  # The gateway asks to slow down (429); the job goes on after the time it asked for.
     QUOTA_EXCEEDED = "QuotaExceeded"
     """The deployment's enqueued-token or file quota is used up; retried until there is room."""
+    QUOTA_IMPOSSIBLE = "QuotaImpossible"
+    """A batch is estimated at more tokens than the gateway's maxEnqueuedTokens, and can't be cut smaller."""
     BILLING_LIMIT = "BillingLimit"
     """The provider's account has reached its billing limit, or can't be charged. A person must see to it; the job goes on by
     itself afterwards."""

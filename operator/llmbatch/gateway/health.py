@@ -16,6 +16,7 @@ from llmbatch.batch.pure import remote_state
 from llmbatch.common.patch import merge_patch
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
+from llmbatch.gateway.quota import Quota
 from llmbatch.job.pure import steady, trouble
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
@@ -44,6 +45,8 @@ UNDER_WAY = frozenset({
     Reason.WAITING_FOR_SLOT,
 })  # fmt: skip
 """Reasons of jobs that don't wait for their gateway to be ready: they poll, or are called when it is their turn."""
+COUNTED = frozenset({"activeBatches", "enqueuedTokens", "queuedBatches", "learnedTokens", "learnedTime"})
+"""What the status tells of its jobs; they need not be told of it."""
 INSECURE = (
     "The gateway's certificate is not checked (spec.tls.insecureSkipVerify): credentials and prompts can be read by"
     " anybody on the way. Name the certificate's authority in spec.tls.caBundle and take insecureSkipVerify out."
@@ -59,6 +62,7 @@ class Health:
     queue: WorkQueue
     gateways: Gateways
     recorder: Recorder
+    quota: Quota
     recheck_seconds: float
     stall_after_seconds: float = 0.0
     """How long what often passes by itself may last before a person is asked."""
@@ -116,6 +120,7 @@ class Health:
             observed_generation=metadata.get("generation"),
             capabilities=capabilities or BatchGatewayStatus.parse(before).capabilities,
             active_batches=sum(self.cache.active(key.namespace, key.name).values()),
+            **self.quota.status(key),
             conditions=told,
         ).dump()
         patch = merge_patch(before, after)
@@ -144,9 +149,7 @@ class Health:
             self.recorder.record(subject, "Normal" if problem is None else "Warning", reason, message)
         # Jobs wait for a change of what they are told by, not of the words.
         return (
-            old is None
-            or (old.status, old.reason) != (status, reason)
-            or bool(patch.keys() - {"activeBatches", "conditions"})
+            old is None or (old.status, old.reason) != (status, reason) or bool(patch.keys() - COUNTED - {"conditions"})
         )
 
     def _trouble(self, raw: Json, reason: Reason, message: str, now: datetime) -> Condition:

@@ -21,6 +21,12 @@ class Cut(NamedTuple):
     """Size of what it is made of: the part of the input from its first byte up to that of the next one."""
     crc32: int
     """CRC-32 of what it is made of."""
+    tokens: int = 0
+    """What its requests are estimated to take; 0: it was cut by a release that didn't say."""
+
+
+OLD_FIELDS = 4
+"""Numbers of a part in what a release wrote that knew of no tokens."""
 
 
 @dataclass
@@ -29,41 +35,50 @@ class Cutter:
 
     max_bytes: int
     max_requests: int
+    max_tokens: int | None = None
+    """None: no limit. A request that alone takes more makes a part of its own."""
     done: list[Cut] = field(default_factory=list)
     _requests: int = 0
     _bytes: int = 0
+    _tokens: int = 0
     _source_bytes: int = 0
     _crc32: int = 0
     _held: list[bytes] = field(default_factory=list)
     """Lines whose source has not been counted yet: many at once take a fraction of the time."""
     _held_bytes: int = 0
 
-    def add(self, line: bytes, sent_bytes: int) -> None:
+    def add(self, line: bytes, sent_bytes: int, tokens: int = 0) -> None:
         """Take a line.
 
         Args:
             line: The line as it is in the input, without its line feed.
             sent_bytes: Size of what is sent of it, line feed included; 0: nothing is, it holds no request.
+            tokens: What it is estimated to take.
         """
         full = self._bytes + sent_bytes > self.max_bytes or self._requests == self.max_requests
+        full = full or self._takes_too_many(tokens)
         if sent_bytes and self._requests and full:
             self._close(ended=True)
         elif self._held_bytes > _BLOCK_BYTES:
             self._count(ended=True)
         self._requests += sent_bytes > 0
         self._bytes += sent_bytes
+        self._tokens += tokens
         self._held.append(line)
         self._held_bytes += len(line)
 
-    def add_all(self, lines: list[bytes]) -> bool:
+    def add_all(self, lines: list[bytes], tokens: int = 0) -> bool:
         """Take lines that are sent as they are, many at once, if the part has room for all of them; tell whether it had."""
         size = sum(map(len, lines)) + len(lines)
         if self._bytes + size > self.max_bytes or self._requests + len(lines) > self.max_requests:
+            return False
+        if self._takes_too_many(tokens):
             return False
         if self._held:
             self._count(ended=True)
         self._requests += len(lines)
         self._bytes += size
+        self._tokens += tokens
         self._held += lines
         self._held_bytes += size
         return True
@@ -78,6 +93,9 @@ class Cutter:
             self._close(ended=ended)
         return self.done
 
+    def _takes_too_many(self, tokens: int) -> bool:
+        return self.max_tokens is not None and self._tokens + tokens > self.max_tokens
+
     def _count(self, *, ended: bool) -> None:
         """Count the lines held; the last one has a line feed if another came after it."""
         source = b"\n".join([*self._held, b""] if ended else self._held)
@@ -88,15 +106,13 @@ class Cutter:
 
     def _close(self, *, ended: bool) -> None:
         self._count(ended=ended)
-        self.done.append(Cut(self._requests, self._bytes, self._source_bytes, self._crc32))
-        self._requests = self._bytes = self._source_bytes = self._crc32 = 0
+        self.done.append(Cut(self._requests, self._bytes, self._source_bytes, self._crc32, self._tokens))
+        self._requests = self._bytes = self._source_bytes = self._crc32 = self._tokens = 0
 
 
 def packed(cuts: Iterable[Cut]) -> str:
     """Write cuts into so few characters that a hundred fit into a transfer's report."""
-    return ",".join(
-        ".".join((_short(cut.requests), _short(cut.bytes), _short(cut.source_bytes), _short(cut.crc32))) for cut in cuts
-    )
+    return ",".join(".".join(map(_short, cut)) for cut in cuts)
 
 
 def unpacked(text: str) -> list[Cut]:
@@ -108,7 +124,7 @@ def unpacked(text: str) -> list[Cut]:
     cuts = []
     for item in text.split(",") if text else []:
         numbers = [int(number, 36) for number in item.split(".")]
-        if len(numbers) != len(Cut._fields):
+        if len(numbers) not in (OLD_FIELDS, len(Cut._fields)):
             raise ValueError(f"{item!r} is no part")
         cuts.append(Cut(*numbers))
     return cuts

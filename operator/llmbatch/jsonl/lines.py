@@ -12,13 +12,14 @@ No message quotes a line: it may hold a prompt. Only custom_ids are named.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
 from pydantic_core import from_json
 
 from llmbatch.api.base import Model
+from llmbatch.common import tokens
 from llmbatch.common.text import one_line
 from llmbatch.jsonl.endpoint import needs_no_model, path_of
 from llmbatch.jsonl.ids import FirstLines
@@ -73,7 +74,13 @@ class LineChecker:
     """Checks the lines of one input in turn. `errors` are the first ten, `error_count` is how many there are."""
 
     def __init__(
-        self, endpoint: str, model_override: str | None, max_requests: int, max_line_bytes: int = MAX_LINE_BYTES
+        self,
+        endpoint: str,
+        model_override: str | None,
+        max_requests: int,
+        max_line_bytes: int = MAX_LINE_BYTES,
+        *,
+        bytes_per_token: int | None = None,
     ) -> None:
         """Prepare for one input; with `model_override`, what the lines say about the model doesn't count."""
         self._path = path_of(endpoint)
@@ -85,7 +92,10 @@ class LineChecker:
         self._line = 0
         self._seen = FirstLines()
         self._model: str | None = None
+        self._bytes_per_token = bytes_per_token or tokens.BYTES_PER_TOKEN
         self.requests = 0
+        self.tokens = 0
+        """Estimated, of all lines so far."""
         self.errors: list[LineError] = []
         self.error_count = 0
 
@@ -108,43 +118,46 @@ class LineChecker:
             self._request(request)
         return True
 
-    def check_all(self, lines: Iterable[bytes]) -> None:
-        """Check lines that are clean and not blank, many at once; those that are as they should be take the short way."""
-        first, most = self._seen.first, self._max_line_bytes
+    def check_all(self, lines: Iterable[bytes]) -> list[int]:
+        """Check lines that are clean and not blank, many at once; answers the tokens of each, estimated."""
+        found = []
         for line in lines:
-            if len(line) > most or self.requests >= self._max_requests:
+            before = self.tokens
+            if (request := self._like_those_before(line)) is None:
                 self.check(line)
-                continue
-            try:
-                request = from_json(line, allow_inf_nan=False, cache_strings="keys")
-            except ValueError:
-                request = None
-            if not isinstance(request, dict) or not self._is_well_made(request):
-                self.check(line)
-                continue
-            self._line += 1
-            self.requests += 1
-            custom_id = request["custom_id"]
-            if (known := first(custom_id, self._line)) != self._line:
-                self._repeated(custom_id, known)
+            else:
+                self._line += 1
+                self.requests += 1
+                self._unique(request["custom_id"])
+                self.tokens += tokens.estimate(request["body"], self._bytes_per_token)
+            found.append(self.tokens - before)
+        return found
 
-    def _is_well_made(self, request: dict[str, Any]) -> bool:
-        """Tell whether a request is like those before; one that isn't may be in order all the same."""
-        custom_id, body = request.get("custom_id"), request.get("body")
+    def _like_those_before(self, line: bytes) -> dict[str, Any] | None:
+        """Read a request that is as it should be at a glance; None: it may be in order all the same."""
+        if len(line) > self._max_line_bytes or self.requests >= self._max_requests:
+            return None
+        try:
+            request = from_json(line, allow_inf_nan=False, cache_strings="keys")
+        except ValueError:
+            return None
+        custom_id, body = (request.get("custom_id"), request.get("body")) if isinstance(request, dict) else ("", None)
         if not (isinstance(custom_id, str) and 0 < len(custom_id) <= MAX_CUSTOM_ID and isinstance(body, dict)):
-            return False
+            return None
         if request.get("method") != "POST" or request.get("url") != self._endpoint or body.get("stream"):
-            return False
-        return self._overridden or (self._model is not None and body.get("model") == self._model)
+            return None
+        is_model_known = self._overridden or (self._model is not None and body.get("model") == self._model)
+        return request if is_model_known else None
 
     def allow(self, parts: int) -> None:
         """Have as many requests as so many files can take."""
         self._too_many = f", which is all that {parts} files take; split the input into several BatchJobs"
         self._max_requests *= parts
 
-    def too_large(self, size: int, most: int) -> None:
-        """Take note that the line alone is larger than a file may be."""
-        self._add("", f"the line has {size} bytes, more than a file may have (the gateway's maxFileBytes is {most})")
+    def too_large(self, size: int, most: int, *, back: int = 0) -> None:
+        """Take note that the last line, or one so many lines before it, alone is larger than a file may be."""
+        told = f"the line has {size} bytes, more than a file may have (the gateway's maxFileBytes is {most})"
+        self._add("", told, line=self._line - back)
 
     def too_long(self) -> None:
         """Take note of a next line that is longer than may be, and perhaps was not kept."""
@@ -168,17 +181,13 @@ class LineChecker:
 
     def _request(self, request: dict[str, Any]) -> None:
         self._custom_id(request)
-        if request.get("method") != "POST":
-            self._add("method", 'must be "POST"')
-        url = request.get("url")
-        if not isinstance(url, str):
-            self._add("url", f'is missing or not a string; write "{self._endpoint}"')
-        elif path_of(url) != self._path:
-            self._add("url", f'must be the endpoint of the job, "{self._endpoint}", on every line')
+        for field, message in _misdirected(request, self._endpoint):
+            self._add(field, message)
         body = request.get("body")
         if not isinstance(body, dict):
             self._add("body", "is missing or not an object; it holds the request as the endpoint expects it")
             return
+        self.tokens += tokens.estimate(body, self._bytes_per_token)
         if body.get("stream"):
             self._add("body.stream", "streaming is not possible in a batch; remove it")
         if not self._overridden and not (body.get("model") is None and needs_no_model(self._path, body)):
@@ -191,13 +200,12 @@ class LineChecker:
             return
         if len(custom_id) > MAX_CUSTOM_ID:
             self._add("custom_id", f"is longer than {MAX_CUSTOM_ID} characters; shorten it")
-        first = self._seen.first(custom_id, self._line)
-        if first != self._line:
-            self._repeated(custom_id, first)
+        self._unique(custom_id)
 
-    def _repeated(self, custom_id: str, first: int) -> None:
-        name = one_line(custom_id, 64)
-        self._add("custom_id", f'"{name}" is already on line {first}; give every line a custom_id of its own')
+    def _unique(self, custom_id: str) -> None:
+        if (first := self._seen.first(custom_id, self._line)) != self._line:
+            name = one_line(custom_id, 64)
+            self._add("custom_id", f'"{name}" is already on line {first}; give every line a custom_id of its own')
 
     def _body_model(self, model: object) -> None:
         if not isinstance(model, str) or not model:
@@ -211,6 +219,17 @@ class LineChecker:
         self.error_count += 1
         if len(self.errors) < MAX_LINE_ERRORS:
             self.errors.append(LineError(line=line or self._line, field=field, message=message))
+
+
+def _misdirected(request: dict[str, Any], endpoint: str) -> Iterator[tuple[str, str]]:
+    """Give the fields, and what is wrong with them, by which a request is not one to the job's endpoint."""
+    if request.get("method") != "POST":
+        yield "method", 'must be "POST"'
+    url = request.get("url")
+    if not isinstance(url, str):
+        yield "url", f'is missing or not a string; write "{endpoint}"'
+    elif path_of(url) != path_of(endpoint):
+        yield "url", f'must be the endpoint of the job, "{endpoint}", on every line'
 
 
 def _parsed(line: bytes) -> dict[str, Any] | str:

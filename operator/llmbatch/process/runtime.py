@@ -20,8 +20,10 @@ from llmbatch.batch.pure.observation import Limits
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.credentials import Credentials
 from llmbatch.gateway.health import AGAIN_SECONDS, Health
+from llmbatch.gateway.quota import Quota
 from llmbatch.gateway.slots import Slots
 from llmbatch.job.edge.act import Actor
+from llmbatch.job.edge.admission import Admission
 from llmbatch.job.edge.cleanup import Finalizers
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.edge.publish import Publisher
@@ -87,12 +89,15 @@ class Runtime:
             self.metrics.gateway_call,
             min(AGAIN_SECONDS, settings.recheck_seconds),
         )
+        quota = Quota(self.cache, cluster.now)
+        self.metrics.count_quotas(quota.groups)
         health = Health(
             cluster,
             self.cache,
             self.queue,
             self.gateways,
             self.recorder,
+            quota,
             settings.recheck_seconds,
             settings.stall_after_seconds,
         )
@@ -105,10 +110,19 @@ class Runtime:
         )
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
-        tries = Tries(settings.recheck_seconds, settings.settle_seconds)
+        tries = Tries(settings.recheck_seconds, settings.settle_seconds, quota)
         polls = Polls(self.gateways)
         observer = Observer(
-            self.cache, self.gateways, polls, self.transfers, discards, Slots(self.cache), uploads, limits, tries
+            self.cache,
+            self.gateways,
+            polls,
+            self.transfers,
+            discards,
+            Slots(self.cache),
+            uploads,
+            limits,
+            tries,
+            Admission(quota),
         )
         writer = FactWriter(cluster, polls, Refusals(self.recorder))
         self.submitter = Submitter(self.gateways, tries, writer, leads, self.metrics)

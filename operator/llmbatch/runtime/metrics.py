@@ -28,6 +28,27 @@ class _Jobs(Collector):
         yield family
 
 
+class _Quotas(Collector):
+    """Tells of the quota groups when scraped; of so many, since a gateway names its own."""
+
+    MOST = 100
+
+    def __init__(self, groups: Callable[[], dict[str, tuple[int, int, int]]]) -> None:
+        self._groups = groups
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        told = sorted(self._groups().items(), key=lambda item: -item[1][1])[: self.MOST]
+        for name, help_text, place in (
+            ("llmbatch_quota_limit_tokens", "Highest limit of a quota group's gateways, as learnt.", 0),
+            ("llmbatch_quota_enqueued_tokens", "Tokens that a quota group has reserved, estimated.", 1),
+            ("llmbatch_quota_queued_batches", "Batches that wait for tokens of a quota group.", 2),
+        ):
+            family = GaugeMetricFamily(name, help_text, labels=["group"])
+            for group, figures in told:
+                family.add_metric([group], figures[place])
+            yield family
+
+
 class Metrics:
     """All metrics of the operator, in a registry of their own."""
 
@@ -77,6 +98,10 @@ class Metrics:
     def count_jobs(self, phases: Callable[[], list[str]]) -> None:
         """Count jobs from the given cache at every scrape."""
         self.registry.register(_Jobs(phases))
+
+    def count_quotas(self, groups: Callable[[], dict[str, tuple[int, int, int]]]) -> None:
+        """Tell of the quota groups at every scrape: limit, what is reserved, how many wait."""
+        self.registry.register(_Quotas(groups))
 
     def gateway_call(self, operation: str, code: str, seconds: float) -> None:
         """Note a call to a gateway; `code` is an HTTP status or a word for its absence."""

@@ -9,6 +9,7 @@ from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus
 from llmbatch.batch.pure import late
 from llmbatch.batch.pure.observation import Observation
+from llmbatch.common.tokens import BYTES_PER_TOKEN
 from llmbatch.provider.pure.connection import Connection
 from llmbatch.transfer.pure import naming
 from llmbatch.transfer.pure.destination import Destination
@@ -80,7 +81,10 @@ def upload_plan(
         least = job.success_policy.min_succeeded if job.success_policy is not None else None
         of_part = {
             "split": True if job.split_policy == "Auto" else None,
-            "cut_always": True if job.judges_requests else None,
+            "cut_always": True if job.judges_requests or limits.max_enqueued_tokens else None,
+            "bytes_per_token": limits.bytes_per_token if limits.bytes_per_token != BYTES_PER_TOKEN else None,
+            "max_tokens": limits.max_enqueued_tokens or None,
+            "token_ceiling": job.max_estimated_tokens or None,
             "min_requests": least if isinstance(least, int) else None,
         }
     is_cut = source is not None or rests is not None

@@ -12,8 +12,14 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts, tries
 from llmbatch.common import backoff
+from llmbatch.gateway.quota import Quota
+from llmbatch.runtime.cache import BATCHGATEWAY
+from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.report import Problem, Report, UploadReport
 
+FIRST_BEHIND_QUOTA, LONGEST_BEHIND_QUOTA = 4, 120
+"""Times recheck_seconds: where a gateway admits by tokens, one batch alone tries again after a minute, and after half an hour
+at most; the others wait behind it."""
 UNDER_WAY = frozenset({Reason.ACCEPTED, Reason.UPLOADING, Reason.TRANSFER_PENDING})
 """Reasons of a condition that don't tell what a try has met."""
 
@@ -35,6 +41,7 @@ class Tries:
 
     recheck_seconds: float
     settle_seconds: float
+    quota: Quota
     _failures: dict[str, int] = field(default_factory=dict)
     """By batch (Observation.memory): create calls that failed in a row."""
     _held: dict[tuple[str, str], Held] = field(default_factory=dict)
@@ -78,8 +85,15 @@ class Tries:
             return problem
         self._failures[batch] = self._failures.get(batch, 0) + 1
         first = tries.FIRST * self.recheck_seconds
+        if problem.reason is Reason.QUOTA_EXCEEDED and self._is_learnt(seen):
+            first, longest = FIRST_BEHIND_QUOTA * self.recheck_seconds, LONGEST_BEHIND_QUOTA * self.recheck_seconds
         seconds = backoff.next_delay(self._failures[batch], random.random(), first=first, longest=longest)  # noqa: S311 - jitter, no secret
         return self.hold(batch, "create", _mark(seen), problem, max(seconds, problem.retry_after_seconds or 0.0))
+
+    def _is_learnt(self, seen: Seen) -> bool:
+        """Have the gateway learn from a refusal, if it admits by tokens."""
+        gateway = Key(BATCHGATEWAY, seen.key.namespace, seen.observation.spec.gateway_ref.name)
+        return self.quota.refused(seen.key, seen.view.index if seen.view is not None else 0, gateway)
 
     def create_held(self, seen: Seen) -> Problem | None:
         """Give why the last create call failed, while it is too early for the next."""
@@ -124,4 +138,6 @@ def _mark(seen: Seen) -> Hashable:
     fingerprint = seen.client.access.fingerprint if seen.client is not None else ""
     # What is sent again doesn't change, and takes downloads to find out.
     fixed = seen.data is None or bool(seen.observation.batch.parts)
-    return seen.observation.generation, fingerprint, None if fixed else crc32(seen.data or b"")
+    # What a request is measured by may have been raised.
+    most = seen.client.spec.limits.max_enqueued_tokens if seen.client is not None else 0
+    return seen.observation.generation, fingerprint, most, None if fixed else crc32(seen.data or b"")

@@ -16,7 +16,7 @@ from llmbatch.batch.pure.decision import (
     Wait,
 )
 from llmbatch.batch.pure.observation import FileState, Observation
-from llmbatch.batch.pure.stage import Stage
+from llmbatch.batch.pure.stage import Queued, Stage
 
 
 def answer_is_owed(seen: Observation) -> Decision | None:
@@ -83,6 +83,8 @@ def file_is_uploaded(seen: Observation) -> Decision | None:
     if seen.file_state is FileState.PENDING:
         message = "The provider is still processing the uploaded file."
         return Decision(Wait(Reason.FILE_PENDING, message, after=max(0.05, seen.poll_in), aspect="Submitted"))
+    if seen.queued is not None:
+        return Decision(_in_line(seen.queued))
     if not seen.slot_free:
         message = "The gateway's maxActiveBatches is reached; the job goes on when another one ends."
         return Decision(Wait(Reason.WAITING_FOR_SLOT, message, after=math.inf, aspect="Submitted"))
@@ -96,4 +98,10 @@ def input_is_to_be_uploaded(seen: Observation) -> Decision:
     ending = Wait(Reason.UPLOADING, "The input is being checked and uploaded.", aspect="InputReady")
     if not seen.finalizer:
         return Decision(ending, AddFinalizer())
+    if seen.queued is not None:
+        return Decision(_in_line(seen.queued))
     return Decision(ending, Upload(seen.next_attempt))
+
+
+def _in_line(queued: Queued) -> Wait:
+    return Wait(Reason.QUOTA_EXCEEDED, queued.message, after=queued.after, aspect="Submitted")

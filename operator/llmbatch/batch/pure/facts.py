@@ -31,8 +31,8 @@ def with_batch(status: BatchJobStatus, batch: Batch) -> BatchJobStatus:
 def bare(batch: Batch, **told: object) -> Batch:
     """Give an entry without what is known of its file and its batch: what it is for, and what was begun for it."""
     kept = (
-        *("part", "attempt", "parts", "first_request", "requests", "bytes", "sha256", "source"),
-        *("refusal", "state", "create_calls"),
+        *("part", "attempt", "parts", "first_request", "requests", "bytes", "estimated_tokens"),
+        *("sha256", "source", "refusal", "state", "create_calls"),
     )
     return Batch(**{name: getattr(batch, name) for name in kept}).model_copy(update=told)
 

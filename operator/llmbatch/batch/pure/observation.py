@@ -9,7 +9,7 @@ from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.pure.stage import Stage, memory_of, stage_of
+from llmbatch.batch.pure.stage import Queued, Stage, memory_of, stage_of
 from llmbatch.transfer.pure.report import Problem
 
 FILE_SETTLES = 5
@@ -105,6 +105,8 @@ class Reading:
     may_list: bool = False
     """The gateway lists batches and may be asked now; between two polls it is left in peace."""
     slot_free: bool = True
+    queued: Queued | None = None
+    """The batch waits for tokens of the gateway's quota."""
     poll_in: float = 0.0
     """Seconds until the batch may be polled again."""
     discarding: Discarding = field(default_factory=Discarding)

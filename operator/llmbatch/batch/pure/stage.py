@@ -1,6 +1,9 @@
-"""What a job, or one of its batches, owes next: told from the facts in its status alone."""
+"""What a job, or one of its batches, owes next: told from the facts in its status alone; and where it stands in line."""
 
+import math
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus
@@ -54,3 +57,38 @@ def _of_parts(status: BatchJobStatus) -> Stage:
 def memory_of(uid: str, batch: Batch) -> str:
     """Give the name by which a process remembers what it knows of one of a job's batches, and of no other."""
     return f"{uid}/{batch.label}" if batch.label != "0" else uid
+
+
+@dataclass(frozen=True)
+class Queued:
+    """Where a batch stands among those that wait for tokens."""
+
+    position: int
+    """From 1."""
+    ahead_tokens: int
+    tokens: int
+    """Its own, estimated."""
+    gateway: str
+    """Name of the BatchGateway, whose status tells what is reserved."""
+    behind: bool = False
+    """Another batch of the gateway, which the provider has refused, tries first."""
+    after: float = math.inf
+    """Seconds until it may be its turn by the passing of time alone."""
+
+    @property
+    def reason(self) -> Literal["EnqueuedTokensExceeded", "QuotaExceeded"]:
+        """Why it waits, in one word."""
+        return "QuotaExceeded" if self.behind else "EnqueuedTokensExceeded"
+
+    @property
+    def message(self) -> str:
+        """Why it waits, for a person."""
+        why = (
+            "The provider has refused another batch of this gateway for want of quota, which tries again first."
+            if self.behind
+            else "The tokens of the quota are reserved."
+        )
+        return (
+            f"{why} This batch, of about {self.tokens} tokens, is number {self.position} in line, with {self.ahead_tokens}"
+            f" tokens ahead of it; the status of BatchGateway {self.gateway} tells what is reserved (enqueuedTokens)."
+        )

@@ -18,6 +18,7 @@ from llmbatch.batch.pure.stage import Stage, memory_of, stage_of
 from llmbatch.gateway.clients import Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
+from llmbatch.job.edge.admission import Admission
 from llmbatch.job.edge.first_seen import Known
 from llmbatch.job.edge.observe_file import FileObserver
 from llmbatch.job.edge.observe_results import ResultsObserver
@@ -55,11 +56,12 @@ class Observer:
     uploads: Uploads
     limits: Limits
     tries: Tries
+    admission: Admission
     known: Known = field(default_factory=Known)
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
-        self._files = FileObserver(self.polls, self.slots, self.tries)
+        self._files = FileObserver(self.polls, self.slots, self.tries, self.admission)
         self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
         self._destinations = Destinations(self.cache, self.transfers)
         self._results = ResultsObserver(self.polls, self._transfers)
@@ -151,7 +153,9 @@ class Observer:
             case Stage.INPUT:
                 asks = seen.observation.deleted_at is None and seen.view is None
                 problem = await self._destinations.problem(seen) if asks else None
-                return seen.troubled(problem) if problem is not None else await self._transfers.input(seen)
+                if problem is not None:
+                    return seen.troubled(problem)
+                return self.admission.uploads(await self._transfers.input(seen), gateway)
             case Stage.FILE:
                 return await self._before_the_order(await self._files.observe(seen, gateway))
             case Stage.ANSWER:

@@ -8,6 +8,7 @@ from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.pure.observation import FileState
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
+from llmbatch.job.edge.admission import Admission
 from llmbatch.provider.edge.outcome import Answered, NotFound
 from llmbatch.provider.pure import words
 from llmbatch.runtime.queue import Key
@@ -20,6 +21,7 @@ class FileObserver:
     polls: Polls
     slots: Slots
     tries: Tries
+    admission: Admission
 
     async def observe(self, seen: Seen, gateway: Key) -> Seen:
         """Look at the uploaded file of a job that has no batch yet."""
@@ -32,6 +34,8 @@ class FileObserver:
         wait = self.polls.due_in(seen.observation.memory)
         if wait > 0:
             return seen.found(file_state=FileState.PENDING, poll_in=wait)
+        if (queued := self.admission.behind(seen, gateway)) is not None:
+            return seen.found(file_state=FileState.USABLE, queued=queued)
         if not self.slots.has_place(seen.key, gateway):
             # Waiting costs nothing: the file is looked at when it is the job's turn.
             return seen.found(file_state=FileState.USABLE, slot_free=False)

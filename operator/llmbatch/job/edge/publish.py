@@ -82,7 +82,7 @@ class Publisher:
         self.metrics.recorded(before, after)
         self.metrics.duplicates.inc(outcome.duplicates)
         self._tell(subject, before, after)
-        if active_batches(seen.raw) != active_batches(written):
+        if active_batches(seen.raw) != active_batches(written) or (before.queue is None) != (after.queue is None):
             # The gateway's status shows how many batches are active; soon, since a job of many parts changes it with each.
             gateway = Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name)
             await self.queue.add_after(gateway, COUNT_SECONDS)

@@ -99,7 +99,7 @@ class Reconciler:
 
     async def call(self, gateway: Key) -> None:
         """Have the jobs looked at whose turn it is among those that wait for a place."""
-        for key in self.observer.slots.called(gateway):
+        for key in (*self.observer.slots.called(gateway), *self.observer.admission.quota.called(gateway)):
             await self.queue.add(key)
 
     async def _plan(self, key: Key, ending: Ending) -> None:

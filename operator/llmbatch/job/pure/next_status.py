@@ -52,6 +52,7 @@ def close(
             "progress": facts.progress(found),
             "conditions": derived,
             "trouble": _trouble(ending),
+            "queue": found.queue if parts.is_split(found) and finish is None else None,
         }
     )
     uploading = isinstance(ending, Wait) and ending.reason in AT_UPLOAD

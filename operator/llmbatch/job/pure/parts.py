@@ -28,7 +28,15 @@ def with_cuts(status: BatchJobStatus, report: UploadReport, cuts: Iterable[Cut])
     for part, cut in enumerate(cuts):
         source = Source(offset=offset, bytes=cut.source_bytes, crc32=f"{cut.crc32:08x}")
         batches.append(
-            Batch(part=part, attempt=1, first_request=first, requests=cut.requests, bytes=cut.bytes, source=source)
+            Batch(
+                part=part,
+                attempt=1,
+                first_request=first,
+                requests=cut.requests,
+                bytes=cut.bytes,
+                estimated_tokens=cut.tokens or None,
+                source=source,
+            )
         )
         offset, first = offset + cut.source_bytes, first + cut.requests
     update: dict[str, Any] = {"parts": len(batches), "batches": batches, "input": report.input}

@@ -171,7 +171,16 @@ def _follower(group: list[Batch], attempt: int, terms: Terms) -> Batch:
         parts=parts,
         requests=_requests(group),
         bytes=sum(map(terms.size, group)),
+        estimated_tokens=sum(map(_tokens, group)) or None,
     )
+
+
+def _tokens(batch: Batch) -> int:
+    """Estimate what a batch's unfinished requests take: their share of what all of it did."""
+    rest = batch.unfinished
+    if rest is None or not batch.requests:
+        return 0
+    return -(-(batch.estimated_tokens or 0) * rest.requests // batch.requests)
 
 
 def wait(status: BatchJobStatus, terms: Terms, now: datetime) -> Wait | None:

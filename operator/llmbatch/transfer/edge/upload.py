@@ -44,7 +44,9 @@ def upload(
     bounds: Bounds | None = None,
 ) -> UploadReport:
     """Validate the input and upload it; `data` is the input when the plan has no root. Blocks; foreseen ends are reports."""
-    checker = LineChecker(plan.endpoint, plan.model, plan.max_requests, plan.max_line_bytes)
+    checker = LineChecker(
+        plan.endpoint, plan.model, plan.max_requests, plan.max_line_bytes, bytes_per_token=plan.bytes_per_token
+    )
     checked = None
     try:
         if (problem := look_out(plan)) is not None:
@@ -53,7 +55,8 @@ def upload(
         route = resolve(plan.connection, environ, material)
         with _source(plan, data) as source, Files(route, bounds) as files:
             checked = validate(source, checker, plan, progress)
-            if checked.parts > 1:
+            if checked.parts > 1 or (checked.cuts is not None and plan.max_tokens is not None):
+                # What is sent of it waits for its turn.
                 return UploadReport(input=checked.status, cuts=checked.cuts)
             report = _Sending(plan, files, source, checked, progress).run()
             return report.model_copy(update={"cuts": checked.cuts if report.file_id is not None else None})

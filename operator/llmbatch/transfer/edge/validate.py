@@ -42,12 +42,14 @@ class _Taking:
 
     def take_all(self, lines: list[bytes]) -> None:
         """Check lines that are sent as they are, and count them, many at once."""
-        if self.cutter is not None and not self.cutter.add_all(lines):
-            for line in lines:
-                self.take(line)
-            return
-        self.checker.check_all(lines)
+        needed = self.checker.check_all(lines)
         self.sent.add_all(lines)
+        if self.cutter is None or self.checker.error_count or self.cutter.add_all(lines, sum(needed)):
+            return
+        for index, (line, tokens) in enumerate(zip(lines, needed, strict=True), 1):
+            if len(line) + 1 > self.most:
+                self.checker.too_large(len(line) + 1, self.most, back=len(lines) - index)
+            self.cutter.add(line, len(line) + 1, tokens)
 
     def take(self, line: bytes | split.Overlong) -> None:
         """Check a line, and count what is sent of it."""
@@ -55,7 +57,7 @@ class _Taking:
         if isinstance(line, split.Overlong):
             checker.too_long()
             return
-        kept = clean(line)
+        kept, before = clean(line), checker.tokens
         checker.check(kept)
         if checker.error_count:
             return
@@ -64,7 +66,7 @@ class _Taking:
         if cutter is not None:
             if len(made) + 1 > self.most:
                 checker.too_large(len(made) + 1, self.most)
-            cutter.add(line, len(made) + 1 if made else 0)
+            cutter.add(line, len(made) + 1 if made else 0, checker.tokens - before)
 
 
 def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: Progress | None = None) -> Checked:
@@ -77,7 +79,7 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
         return found
     size = checksum = 0
     parts = MOST_PARTS if plan.split else 1
-    cutter = Cutter(plan.max_bytes, plan.max_requests) if plan.split else None
+    cutter = Cutter(plan.max_bytes, plan.max_requests, plan.max_tokens) if plan.split else None
 
     _look_at_whole(source, checker, plan, parts)
     if cutter is not None:
@@ -113,14 +115,30 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
         raise _invalid(checker)
     if checker.requests < (plan.min_requests or 0):
         raise _too_few(checker.requests, plan.min_requests or 0)
-    status = InputStatus(bytes=sent.length, requests=checker.requests, sha256=sent.sha256, cleaned=sent.cleaned or None)
+    status = InputStatus(
+        bytes=sent.length,
+        requests=checker.requests,
+        sha256=sent.sha256,
+        cleaned=sent.cleaned or None,
+        estimated_tokens=checker.tokens,
+    )
     cuts = _cuts(cutter, plan, status, ended=sent.ended) if cutter is not None else None
     if cuts is None and sent.length > plan.max_bytes:
         raise _too_large(sent.length, plan.max_bytes, parts)
     if cuts is None and plan.cut_always:
-        cuts = [Cut(status.requests, status.bytes, size, checksum)]
+        cuts = [Cut(status.requests, status.bytes, size, checksum, checker.tokens)]
+    _check_tokens(checker.tokens, cuts or [], plan)
     told = (len(cuts), packed(cuts)) if cuts is not None else (1, None)
     return Checked(status, sent.length, checksum, sent.as_it_is, *told)
+
+
+def _check_tokens(tokens: int, cuts: list[Cut], plan: UploadPlan) -> None:
+    """See that the input is within the job's ceiling, and each part within the gateway's limit."""
+    if plan.token_ceiling is not None and tokens > plan.token_ceiling:
+        raise _too_dear(tokens, plan.token_ceiling)
+    most = max((cut.tokens for cut in cuts), default=0)
+    if plan.max_tokens is not None and most > plan.max_tokens:
+        raise _impossible(most, plan.max_tokens, split=plan.split is True)
 
 
 def _look_at_whole(source: Source, checker: LineChecker, plan: UploadPlan, parts: int) -> None:
@@ -166,18 +184,46 @@ def _cuts(cutter: Cutter, plan: UploadPlan, status: InputStatus, *, ended: bool)
     Raises:
         ProblemError: There are too many.
     """
-    if status.bytes <= plan.max_bytes and status.requests <= plan.max_requests:
+    fits = plan.max_tokens is None or (status.estimated_tokens or 0) <= plan.max_tokens
+    if status.bytes <= plan.max_bytes and status.requests <= plan.max_requests and fits:
         return None
     cuts = cutter.finish(ended=ended)
     if len(cuts) > MOST_PARTS:
         raise ProblemError(
             Reason.INVALID_INPUT,
-            f"the input has {status.requests} requests in {status.bytes} bytes, which makes {len(cuts)} parts within the"
-            f" gateway's maxRequestsPerFile ({plan.max_requests}) and maxFileBytes ({plan.max_bytes}); {MOST_PARTS} is the"
-            " most; split the input into several BatchJobs",
+            f"the input has {status.requests} requests in {status.bytes} bytes{_and_tokens(status, plan)}, which makes"
+            f" {len(cuts)} parts within the gateway's maxRequestsPerFile ({plan.max_requests}) and maxFileBytes"
+            f" ({plan.max_bytes}){_and_limit(plan)}; {MOST_PARTS} is the most; split the input into several BatchJobs",
             final=True,
         )
     return cuts
+
+
+def _and_tokens(status: InputStatus, plan: UploadPlan) -> str:
+    return "" if plan.max_tokens is None else f" of about {status.estimated_tokens} tokens"
+
+
+def _and_limit(plan: UploadPlan) -> str:
+    return "" if plan.max_tokens is None else f" and maxEnqueuedTokens ({plan.max_tokens})"
+
+
+def _too_dear(tokens: int, ceiling: int) -> ProblemError:
+    return ProblemError(
+        Reason.ESTIMATE_TOO_HIGH,
+        f"the input is estimated at {tokens} tokens, and spec.maxEstimatedTokens is {ceiling}; nothing was sent. Make the"
+        " BatchJob anew with a smaller input or a higher ceiling",
+        final=True,
+    )
+
+
+def _impossible(tokens: int, most: int, *, split: bool) -> ProblemError:
+    what = "a single request" if split else "the input (spec.splitPolicy is Never)"
+    return ProblemError(
+        Reason.QUOTA_IMPOSSIBLE,
+        f"{what} is estimated at {tokens} tokens, and the gateway's maxEnqueuedTokens is {most}, so that it could never be"
+        " enqueued; raise limits.maxEnqueuedTokens of the BatchGateway, if the deployment's quota is larger, or make the"
+        " request smaller (also its max_tokens)",
+    )
 
 
 def _too_few(requests: int, least: int) -> ProblemError:

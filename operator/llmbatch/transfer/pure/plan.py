@@ -64,6 +64,12 @@ class UploadPlan(Model):
     """CRC-32 of these bytes when the input was cut."""
     cut_always: bool | None = None
     """The one part of an input that is not too large is reported too."""
+    bytes_per_token: int | None = None
+    """For the estimate of a request's tokens; None: as is usual."""
+    max_tokens: int | None = None
+    """Most tokens of a part, estimated; None: no limit. With a limit, what is cut is always reported."""
+    token_ceiling: int | None = None
+    """Most tokens of the input, estimated; None: no limit."""
     min_requests: int | None = None
     """An input with fewer requests is refused: the job could never succeed."""
     rests: Rests | None = None

@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass, replace
 
 from llmbatch.api.batch_status import Batch
-from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.batchjob_status import BatchJobStatus, Queue
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Collect, Decision, Effect, Ending, Stalled, Upload, Wait
+from llmbatch.job.edge.admission import queue_of
 from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.pure import next_status, parts
 from llmbatch.job.pure.decide import decide
@@ -79,7 +80,7 @@ def told(job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
     """Put what was found out of each batch into the job's status, and say how the pass ends."""
     outcome = Outcome(job.stored)
     # A part that has not begun says nothing of where the job is, while others are at work.
-    idle = [part for part in found if part.ending in (WAITING, UPLOADS_WAIT)]
+    idle = [part for part in found if part.ending in (WAITING, UPLOADS_WAIT) or _is_in_line(part)]
     speaking = [part for part in found if part not in idle] or found
     for part in speaking:
         done = part.outcome or Outcome(job.stored)
@@ -96,8 +97,20 @@ def told(job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
             version=done.version or outcome.version,
             duplicates=outcome.duplicates + done.duplicates,
         )
+    outcome = replace(outcome, status=outcome.status.model_copy(update={"queue": _queue(found)}))
     ending = parts.ending(job.stored, [(part.batch, part.ending) for part in speaking])
     return outcome, replace(ending, after=0.0) if _goes_on(found) else ending
+
+
+def _queue(found: list[Part]) -> Queue | None:
+    """Say where the next batch of the job stands in line, if one waits for tokens."""
+    in_line = [(part.seen, part.seen.observation.queued) for part in found if _is_in_line(part)]
+    told = [queue_of(seen, queued) for seen, queued in in_line if queued is not None]
+    return min(told, key=lambda item: item.position, default=None)
+
+
+def _is_in_line(part: Part) -> bool:
+    return part.seen.observation.queued is not None and part.outcome is None
 
 
 def _goes_on(found: list[Part]) -> bool:

@@ -1,0 +1,120 @@
+"""Tokens that the gateways of each quota group have reserved, and who waits for some: added up from the cache as it changes."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from llmbatch.gateway.accounts import Account, Group, account_of, group_of
+from llmbatch.gateway.line import Waiting
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, Json
+from llmbatch.runtime.queue import Key
+
+NOBODY = Group("")
+
+
+@dataclass
+class Ledger:
+    """Follows the cache. Claims come before it: of uploads that may begin, and of which no status tells yet."""
+
+    cache: Cache
+    groups: dict[Key, Group] = field(default_factory=dict)
+    """By gateway."""
+    accounts: dict[Key, Account] = field(default_factory=dict)
+    """By job; of those that have not ended."""
+    moved: set[str] = field(default_factory=set)
+    """Groups in which something has changed since somebody has looked."""
+    _jobs: dict[Key, set[Key]] = field(default_factory=dict)
+    """By gateway."""
+    _claims: dict[Key, dict[int, int]] = field(default_factory=dict)
+    """By job: the tokens of batches, by their place in the job."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """A scrape reads from a thread of its own."""
+
+    def __post_init__(self) -> None:
+        """Follow the cache."""
+        self.cache.listen(self._changed)
+
+    def group(self, gateway: Key) -> Group:
+        """Say which quota a gateway shares."""
+        return self.groups.get(gateway, NOBODY)
+
+    def members(self, group: str) -> list[Key]:
+        """Name the gateways of a group."""
+        return [gateway for gateway, found in self.groups.items() if found.name == group]
+
+    def by_namespace(self, group: str) -> dict[str, int]:
+        """Give the tokens that each namespace has reserved of a group's quota."""
+        found: dict[str, int] = {}
+        with self._lock:
+            for gateway in self.members(group):
+                jobs = self._jobs.get(gateway, ())
+                taken = sum(self.accounts[job].tokens + sum(self._claims.get(job, {}).values()) for job in jobs)
+                found[gateway.namespace] = found.get(gateway.namespace, 0) + taken
+        return found
+
+    def waiting(self, gateways: Iterable[Key]) -> list[Waiting]:
+        """Give who waits, of the jobs of some gateways: of each job the next batch. What can never fit waits for a person."""
+        with self._lock:
+            return [
+                item
+                for gateway in gateways
+                for job in self._jobs.get(gateway, ())
+                if (item := self.accounts[job].waiting) is not None
+                and not self._claims.get(job)
+                and item.tokens <= self.group(gateway).limit
+            ]
+
+    def tokens_of(self, job: Key, place: int) -> int:
+        """Give the tokens of a batch that is at the provider or about to be; 0: it isn't."""
+        account = self.accounts.get(job)
+        return account.reserved.get(place, 0) if account is not None else 0
+
+    # --- claims ------------------------------------------------------------------------------------------------------
+
+    def has_claimed(self, job: Key, place: int) -> bool:
+        """Tell whether a batch's tokens are reserved already, though its status doesn't tell of it."""
+        return place in self._claims.get(job, {})
+
+    def claim(self, job: Key, place: int, tokens: int) -> None:
+        """Reserve a batch's tokens."""
+        with self._lock:
+            self._claims.setdefault(job, {})[place] = tokens
+
+    def release(self, job: Key, place: int) -> None:
+        """Give a claim back."""
+        with self._lock:
+            given = self._claims.get(job, {}).pop(place, None)
+        account = self.accounts.get(job)
+        if given is not None and account is not None:
+            self.moved.add(self.group(account.gateway).name)
+
+    # --- the cache ---------------------------------------------------------------------------------------------------
+
+    def _changed(self, key: Key, found: Json | None) -> None:
+        if key.kind == BATCHGATEWAY:
+            before = self.group(key)
+            with self._lock:
+                if found is None:
+                    self.groups.pop(key, None)
+                else:
+                    self.groups[key] = group_of(found)
+            if self.group(key) != before:
+                self.moved |= {before.name, self.group(key).name}
+        elif key.kind == BATCHJOB:
+            with self._lock:
+                self._job_changed(key, found)
+
+    def _job_changed(self, key: Key, found: Json | None) -> None:
+        before = self.accounts.pop(key, None)
+        account = None if found is None else account_of(key, self.cache.gateway_of(key), found)
+        if before is not None:
+            self._jobs[before.gateway].discard(key)
+        if account is not None:
+            self.accounts[key] = account
+            self._jobs.setdefault(account.gateway, set()).add(key)
+        if account is None or (before is not None and before.uid != account.uid):
+            self._claims.pop(key, None)
+        for place in self._claims.get(key, {}).keys() & (account.reserved.keys() if account is not None else set()):
+            del self._claims[key][place]
+        if account != before:
+            self.moved |= {self.group(item.gateway).name for item in (before, account) if item is not None}

@@ -1,0 +1,62 @@
+"""What gateways have learnt of their quota from refusals: less than their limit, which rises again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from llmbatch.api.batchgateway import BatchGatewayStatus
+from llmbatch.runtime.cache import Cache
+from llmbatch.runtime.queue import Key
+
+LEARNED = 0.9
+"""Share of what the group had reserved when the provider refused, by which the gateway goes from then on."""
+RISES_AN_HOUR = 0.05
+"""Share of the limit by which that rises again."""
+HOUR_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a gateway has learnt from a refusal."""
+
+    tokens: int
+    time: datetime
+
+
+@dataclass
+class Lessons:
+    """Remembers them; the gateways' statuses tell a new leader."""
+
+    cache: Cache
+    now: Callable[[], datetime]
+    _learned: dict[Key, Learned] = field(default_factory=dict)
+    """By gateway."""
+
+    def learned(self, gateway: Key) -> Learned | None:
+        """Give what a gateway has learnt last."""
+        if gateway not in self._learned:
+            told = (self.cache.get(gateway) or {}).get("status") or {}
+            status = BatchGatewayStatus.parse({name: told.get(name) for name in ("learnedTokens", "learnedTime")})
+            if status.learned_tokens is not None and status.learned_time is not None:
+                self._learned[gateway] = Learned(status.learned_tokens, status.learned_time)
+        return self._learned.get(gateway)
+
+    def learn(self, gateway: Key, most: int, reserved: int) -> None:
+        """Take note of a refusal, when so many tokens were reserved; `most` is the gateway's limit."""
+        tokens = min(self.limit(gateway, most), int(LEARNED * reserved))
+        self._learned[gateway] = Learned(max(1, tokens), self.now())
+
+    def limit(self, gateway: Key, most: int) -> int:
+        """Give the tokens that a gateway of this limit goes by now."""
+        learned = self.learned(gateway)
+        if learned is None or not most:
+            return most
+        hours = max(0.0, (self.now() - learned.time).total_seconds()) / HOUR_SECONDS
+        return min(most, int(learned.tokens + RISES_AN_HOUR * hours * most))
+
+    def rises_in(self, gateway: Key, most: int, wanted: int) -> float | None:
+        """Give the seconds until a gateway goes by so many tokens; None: it takes something else than time."""
+        missing = wanted - self.limit(gateway, most)
+        if self.learned(gateway) is None or missing <= 0 or wanted > most:
+            return None
+        return missing / (RISES_AN_HOUR * most) * HOUR_SECONDS

@@ -1,0 +1,175 @@
+"""Who may go next by the tokens of a quota, and what a refusal of the provider teaches.
+
+All but the claims of uploads that have just begun and the batch that tries first after a refusal is in the cache, so that a
+new leader agrees. Asking costs no call, and who waits costs no pass until it is its turn.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from llmbatch.gateway.accounts import waiting_of
+from llmbatch.gateway.ledger import Ledger
+from llmbatch.gateway.lessons import Lessons
+from llmbatch.gateway.line import Place, Waiting, admitted, in_order
+from llmbatch.runtime.cache import Cache
+from llmbatch.runtime.queue import Key
+
+
+@dataclass(frozen=True)
+class First:
+    """The batch that tries first after a refusal."""
+
+    job: Key
+    place: int
+    """Among the job's batches."""
+    refused_id: str | None
+    """The provider has refused it late, under this id; None: at once."""
+
+
+@dataclass
+class Quota:
+    """Says whose turn it is."""
+
+    cache: Cache
+    now: Callable[[], datetime]
+    _first: dict[Key, First] = field(default_factory=dict)
+    """By gateway."""
+    _behind: dict[Key, set[Key]] = field(default_factory=dict)
+    """By gateway: the jobs that wait with an uploaded file for what becomes of that."""
+
+    def __post_init__(self) -> None:
+        """Begin with what the cache tells."""
+        self.ledger = Ledger(self.cache)
+        self.lessons = Lessons(self.cache, self.now)
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    def limits(self, gateway: Key) -> bool:
+        """Tell whether a gateway admits by tokens."""
+        return self.ledger.group(gateway).limit > 0
+
+    def limit(self, gateway: Key) -> int:
+        """Give the tokens that a gateway goes by now; 0: it has no such limit."""
+        return self.lessons.limit(gateway, self.ledger.group(gateway).limit)
+
+    def reserved(self, gateway: Key) -> int:
+        """Give the tokens that a gateway's whole group has reserved."""
+        return sum(self.ledger.by_namespace(self.ledger.group(gateway).name).values())
+
+    def claim(self, job: Key, place: int, tokens: int, gateway: Key) -> Place | None:
+        """Have a batch's tokens reserved, if it is its turn; else say where it stands."""
+        if not self.limits(gateway) or self.ledger.has_claimed(job, place):
+            return None
+        group = self.ledger.group(gateway).name
+        asking = waiting_of(job, place, tokens, gateway, self.cache.get(job) or {})
+        waiting = [item for item in self._waiting(group) if item.job != job] + [asking]
+        reserved = self.ledger.by_namespace(group)
+        if asking in self._admitted(waiting, reserved):
+            self.ledger.claim(job, place, tokens)
+            return None
+        return _place(asking, in_order(waiting, reserved))
+
+    def tries_first(self, gateway: Key) -> First | None:
+        """Give the batch that tries first after a refusal; None: there was none, or it is over."""
+        first = self._first.get(gateway)
+        if first is None:
+            return None
+        account = self.ledger.accounts.get(first.job)
+        held = account.ids.get(first.place) if account is not None else None
+        stays = account is not None and (held == first.refused_id if held else first.place in account.reserved)
+        if not stays:
+            del self._first[gateway]
+        return first if stays else None
+
+    def behind(self, job: Key, place: int, gateway: Key) -> int | None:
+        """Tell whether a batch whose file is uploaded waits for another one that the provider has refused, and remember it.
+
+        Answers the tokens of that; None: it needn't wait.
+        """
+        first = self.tries_first(gateway)
+        if first is None or (first.job, first.place) == (job, place) or not self.limits(gateway):
+            return None
+        self._behind.setdefault(gateway, set()).add(job)
+        return self.ledger.tokens_of(first.job, first.place)
+
+    def rises_in(self, gateway: Key, tokens: int) -> float | None:
+        """Give the seconds until what was learnt has risen so far that so many tokens fit; None: it takes something else."""
+        return self.lessons.rises_in(gateway, self.ledger.group(gateway).limit, self.reserved(gateway) + tokens)
+
+    def groups(self) -> dict[str, tuple[int, int, int]]:
+        """Give of each group in which tokens are limited: the highest limit, what is reserved, how many batches wait."""
+        found: dict[str, tuple[int, int, int]] = {}
+        for gateway, group in list(self.ledger.groups.items()):
+            if group.limit and group.name not in found:
+                limit = max(map(self.limit, self.ledger.members(group.name)))
+                found[group.name] = limit, self.reserved(gateway), len(self._waiting(group.name))
+        return found
+
+    def status(self, gateway: Key) -> dict[str, Any]:
+        """Give what the gateway's status says of it; empty without a limit."""
+        most = self.ledger.group(gateway).limit
+        if not most:
+            return {}
+        told: dict[str, Any] = {"enqueued_tokens": self.reserved(gateway)}
+        told["queued_batches"] = len(self.ledger.waiting([gateway]))
+        learned = self.lessons.learned(gateway)
+        if learned is not None and self.limit(gateway) < most:
+            told |= {"learned_tokens": learned.tokens, "learned_time": learned.time}
+        return told
+
+    # --- being told --------------------------------------------------------------------------------------------------
+
+    def release(self, job: Key, place: int) -> None:
+        """Give a claim back: the upload did not come about."""
+        self.ledger.release(job, place)
+
+    def refused(self, job: Key, place: int, gateway: Key) -> bool:
+        """Learn that the provider has refused a batch for want of quota; tells whether the gateway admits by tokens."""
+        group = self.ledger.group(gateway)
+        if not group.limit:
+            return False
+        self.lessons.learn(gateway, group.limit, self.reserved(gateway))
+        if self.tries_first(gateway) is None:
+            account = self.ledger.accounts.get(job)
+            self._first[gateway] = First(job, place, account.ids.get(place) if account is not None else None)
+        self.ledger.moved.add(group.name)
+        return True
+
+    def called(self, gateway: Key) -> list[Key]:
+        """Name the jobs of a gateway's group that are to be looked at: whose turn it is, and whose place is to be told anew."""
+        found: list[Key] = []
+        group = self.ledger.group(gateway).name
+        if self.tries_first(gateway) is None:
+            found += self._behind.pop(gateway, ())
+        if group not in self.ledger.moved:
+            return found
+        self.ledger.moved.discard(group)
+        waiting, reserved = self._waiting(group), self.ledger.by_namespace(group)
+        found += [item.job for item in self._admitted(waiting, reserved)]
+        # Told anew when it has halved: a write for each step of each would be one for each pair of them.
+        for position, item in enumerate(in_order(waiting, reserved), 1):
+            if 2 * position <= self.ledger.accounts[item.job].told:
+                found.append(item.job)
+        return list(dict.fromkeys(found))
+
+    # --- adding up ---------------------------------------------------------------------------------------------------
+
+    def _waiting(self, group: str) -> list[Waiting]:
+        return self.ledger.waiting(self.ledger.members(group))
+
+    def _admitted(self, waiting: list[Waiting], reserved: dict[str, int]) -> list[Waiting]:
+        gateways = {item.gateway for item in waiting}
+        limits = {gateway: 0 if self.tries_first(gateway) else self.limit(gateway) for gateway in gateways}
+        ordered = in_order(waiting, reserved)
+        return admitted(ordered, sum(reserved.values()), limits.__getitem__, max(limits.values(), default=0))
+
+
+def _place(asking: Waiting, ordered: Iterable[Waiting]) -> Place:
+    ahead = 0
+    for position, item in enumerate(ordered, 1):
+        if item == asking:
+            return Place(position, ahead)
+        ahead += item.tokens
+    return Place(1, ahead)

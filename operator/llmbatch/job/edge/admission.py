@@ -1,0 +1,105 @@
+"""Whether a batch may begin, by the tokens of its gateway's quota."""
+
+import math
+from dataclasses import dataclass
+
+from llmbatch.api.batch_status import Batch
+from llmbatch.api.batchjob_status import BatchJobStatus, Queue
+from llmbatch.api.reasons import Reason
+from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure.stage import Queued
+from llmbatch.gateway.line import Place
+from llmbatch.gateway.quota import Quota
+from llmbatch.job.pure.trouble import POD
+from llmbatch.runtime.queue import Key
+from llmbatch.transfer.pure.report import Problem
+
+SOONEST_SECONDS = 1.0
+
+
+@dataclass
+class Admission:
+    """Has batches wait in line before their input is uploaded, and behind one that the provider has refused."""
+
+    quota: Quota
+
+    def uploads(self, seen: Seen, gateway: Key) -> Seen:
+        """Say whether the upload of a batch may begin; one whose upload has begun is not asked any more."""
+        observation, view, client = seen.observation, seen.view, seen.client
+        if view is None or client is None or observation.deleted_at is not None or not self.quota.limits(gateway):
+            return seen
+        if observation.trouble is not None:
+            if observation.trouble.reason not in POD:
+                # It isn't uploaded, and keeps nobody waiting for that.
+                self.quota.release(seen.key, view.index)
+            return seen
+        if observation.transferring is not None or observation.batch.input_file_id is not None or _is_held_back(seen):
+            return seen
+        tokens, most = observation.batch.estimated_tokens or 0, client.spec.limits.max_enqueued_tokens
+        if tokens > most:
+            return seen.troubled(_impossible(tokens, most))
+        place = self.quota.claim(seen.key, view.index, tokens, gateway)
+        if place is None:
+            return seen
+        rises = self.quota.rises_in(gateway, tokens) if place.position == 1 else None
+        behind = self.quota.tries_first(gateway) is not None
+        return seen.found(queued=_queued(seen, place, behind=behind, rises=rises))
+
+    def behind(self, seen: Seen, gateway: Key) -> Queued | None:
+        """Say whether a batch whose file is uploaded waits for what becomes of one that was refused."""
+        index = seen.view.index if seen.view is not None else 0
+        tokens = self.quota.behind(seen.key, index, gateway)
+        return None if tokens is None else _queued(seen, Place(1, tokens), behind=True)
+
+
+def queue_of(seen: Seen, queued: Queued) -> Queue:
+    """Give what the job's status says of a batch in line."""
+    known = (seen.whole if seen.view is not None else seen.stored).queue
+    return Queue(
+        position=queued.position,
+        ahead_tokens=queued.ahead_tokens,
+        reason=queued.reason,
+        since=known.since if known is not None else seen.observation.now,
+    )
+
+
+def _queued(seen: Seen, place: Place, *, behind: bool, rises: float | None = None) -> Queued:
+    known = (seen.whole if seen.view is not None else seen.stored).queue
+    if known is not None and known.position // 2 < place.position <= known.position:
+        # Each step of each would be a write.
+        place = Place(known.position, known.ahead_tokens)
+    return Queued(
+        place.position,
+        place.ahead_tokens,
+        seen.observation.batch.estimated_tokens or 0,
+        seen.observation.spec.gateway_ref.name,
+        behind=behind,
+        after=math.inf if rises is None else max(SOONEST_SECONDS, rises),
+    )
+
+
+def _is_held_back(seen: Seen) -> bool:
+    """Tell whether the job itself lets no further batch begin (spec.parallelism)."""
+    most = seen.observation.spec.parallelism
+    return bool(most) and at_work(seen.whole) >= most
+
+
+def at_work(status: BatchJobStatus) -> int:
+    """Count the batches of a job that are at the provider or about to be."""
+    return sum(map(_is_at_work, status.batches))
+
+
+def _is_at_work(batch: Batch) -> bool:
+    if batch.id is not None:
+        return batch.status not in lifecycle.ENDED
+    return batch.submission is not None or (batch.input_file_id is not None and batch.refusal is None)
+
+
+def _impossible(tokens: int, most: int) -> Problem:
+    message = (
+        f"The batch is estimated at {tokens} tokens, and the gateway's maxEnqueuedTokens is {most}, so that it could never be"
+        " enqueued; its cut can't change any more. Raise limits.maxEnqueuedTokens of the BatchGateway, if the deployment's"
+        " quota is larger; else delete the BatchJob and apply it again, and it is cut smaller."
+    )
+    return Problem(reason=Reason.QUOTA_IMPOSSIBLE, message=message)
