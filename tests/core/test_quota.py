@@ -191,7 +191,7 @@ def test_a_batch_that_never_fits_holds_nobody_up(world: World) -> None:
 def test_a_refusal_teaches_nine_tenths_of_what_was_reserved_and_that_rises_again(world: World) -> None:
     world.job("running", batch(50, id="batch-1"))
     job = world.job("job", batch(30, inputFileID="file-1"))
-    assert world.quota.refused(job, 0, KONG)
+    assert world.quota.refused(job, 0, 30, KONG)
     assert world.quota.limit(KONG) == 72
     world.moment += timedelta(hours=2)
     assert world.quota.limit(KONG) == 82
@@ -203,7 +203,7 @@ def test_a_refusal_teaches_nine_tenths_of_what_was_reserved_and_that_rises_again
 def test_a_gateway_without_a_limit_learns_nothing(world: World) -> None:
     world.gateway(KONG, 0)
     job = world.job("job", batch(30, inputFileID="file-1"))
-    assert not world.quota.refused(job, 0, KONG)
+    assert not world.quota.refused(job, 0, 30, KONG)
     assert world.quota.claim(job, 0, 1000, KONG) is None
 
 
@@ -219,13 +219,17 @@ def test_behind_a_refused_batch_the_others_of_its_gateway_wait_and_those_of_anot
     uploaded = world.job("uploaded", batch(5, inputFileID="file-2"))
     world.job("waiting", batch(5))
     world.job("elsewhere", batch(5), gateway=other)
-    world.quota.refused(refused, 0, KONG)
-    assert world.quota.behind(refused, 0, KONG) is None
-    assert world.quota.behind(uploaded, 0, KONG) == 5
+    world.quota.refused(refused, 0, 5, KONG)
+    assert world.quota.orders.behind(refused, 0, 5, KONG) is None
+    assert world.quota.orders.behind(uploaded, 0, 5, KONG) == 5
     assert world.called() == ["elsewhere"]
     world.job("refused", batch(5, inputFileID="file-1", id="batch-2"))
-    assert world.called() == ["uploaded", "elsewhere"]  # "waiting" waits for what was learnt to rise
-    assert world.quota.behind(uploaded, 0, KONG) is None
+    # What was learnt leaves no room yet.
+    assert "uploaded" not in world.called()
+    assert world.quota.orders.behind(uploaded, 0, 5, KONG) == 0
+    world.job("running", batch(50, id="batch-1", status="completed"))
+    assert "uploaded" in world.called()
+    assert world.quota.orders.behind(uploaded, 0, 5, KONG) is None
 
 
 @pytest.mark.parametrize("end", ["deleted", "refused for good"])
@@ -233,31 +237,32 @@ def test_they_wait_no_longer_when_the_refused_batch_comes_to_nothing(world: Worl
     world.job("running", batch(50, id="batch-1"))
     refused = world.job("refused", batch(5, inputFileID="file-1"))
     uploaded = world.job("uploaded", batch(5, inputFileID="file-2"))
-    world.quota.refused(refused, 0, KONG)
-    assert world.quota.behind(uploaded, 0, KONG) is not None
+    world.quota.refused(refused, 0, 5, KONG)
+    assert world.quota.orders.behind(uploaded, 0, 5, KONG) is not None
     if end == "deleted":
         world.cache.drop(refused)
     else:
         world.job("refused", batch(5, inputFileID="file-1", refusal={"reason": "RequestRefused", "message": ""}))
-    assert world.quota.behind(uploaded, 0, KONG) is None
+    world.job("running", batch(50, id="batch-1", status="completed"))
     assert "uploaded" in world.called()
+    assert world.quota.orders.behind(uploaded, 0, 5, KONG) is None
 
 
 def test_a_batch_that_is_refused_late_tries_first_until_it_has_another_id(world: World) -> None:
     refused = world.job("refused", batch(5, inputFileID="file-1", id="batch-1", status="failed"))
     uploaded = world.job("uploaded", batch(5, inputFileID="file-2"))
-    world.quota.refused(refused, 0, KONG)
-    assert world.quota.behind(uploaded, 0, KONG) is not None
+    world.quota.refused(refused, 0, 5, KONG)
+    assert world.quota.orders.behind(uploaded, 0, 5, KONG) is not None
     world.job("refused", batch(5, inputFileID="file-1"))
-    assert world.quota.behind(uploaded, 0, KONG) is not None
+    assert world.quota.orders.behind(uploaded, 0, 5, KONG) is not None
     world.job("refused", batch(5, inputFileID="file-1", id="batch-2"))
-    assert world.quota.behind(uploaded, 0, KONG) is None
+    assert world.quota.orders.tries_first(KONG) is None
 
 
 def test_a_head_that_waits_for_what_was_learnt_is_looked_at_when_that_has_risen(world: World) -> None:
     world.job("running", batch(50, id="batch-1"))
     refused = world.job("refused", batch(20, inputFileID="file-1"))
-    world.quota.refused(refused, 0, KONG)  # learnt: 63
+    world.quota.refused(refused, 0, 20, KONG)  # learnt: 63
     assert world.quota.rises_in(KONG, 5) == pytest.approx(12 / 5 * 3600)
     assert world.quota.rises_in(KONG, 50) is None  # never fits beside the others
 
@@ -268,3 +273,17 @@ def test_the_gateways_status_tells_what_is_reserved_and_who_waits(world: World) 
     world.job("waiting", batch(20))
     assert world.quota.status(KONG) == {"enqueued_tokens": 90, "queued_batches": 1}
     assert list(world.quota.groups().values()) == [(100, 90, 1)]
+
+
+def test_of_those_whose_file_is_uploaded_no_more_go_than_what_was_learnt_leaves_room_for(world: World) -> None:
+    world.job("running", batch(40, id="batch-1"))
+    uploaded = [world.job(f"uploaded-{n}", batch(10, inputFileID=f"file-{n}")) for n in range(4)]
+    world.quota.refused(uploaded[0], 0, 10, KONG)  # learnt: 45, of 40 that were enqueued and its own 10
+    assert [world.quota.orders.behind(job, 0, 10, KONG) for job in uploaded[1:]] == [10, 10, 10]
+    world.job("running", batch(40, id="batch-1", status="completed"))
+    world.job("uploaded-0", batch(10, inputFileID="file-0", id="batch-2"))
+    assert world.called() == ["uploaded-1", "uploaded-2", "uploaded-3"]
+    assert [world.quota.orders.behind(job, 0, 10, KONG) for job in uploaded[1:]] == [None, None, None]
+    assert world.quota.ledger.enqueued(world.quota.ledger.group(KONG).name) == 40
+    fifth = world.job("uploaded-5", batch(10, inputFileID="file-5"))
+    assert world.quota.orders.behind(fifth, 0, 10, KONG) == 0

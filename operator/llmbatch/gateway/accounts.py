@@ -30,6 +30,8 @@ class Account:
     uid: str
     reserved: dict[int, int] = field(default_factory=dict)
     """Tokens of each batch that is at the provider or about to be, by its place in the job."""
+    enqueued: dict[int, int] = field(default_factory=dict)
+    """Of these, what the provider has, or may have by now."""
     ids: dict[int, str] = field(default_factory=dict)
     """Of the batches that have one, by their place."""
     waiting: Waiting | None = None
@@ -66,7 +68,11 @@ def account_of(key: Key, gateway: Key, found: Json) -> Account | None:
             account.ids[place] = str(batch["id"])
             if batch.get("status") not in lifecycle.ENDED:
                 account.reserved[place] = tokens
-        elif batch.get("submission") or (batch.get("inputFileID") and not _is_over(batch) and not leaving):
+        if account.reserved.get(place) is not None or batch.get("submission"):
+            account.enqueued[place] = tokens
+        if batch.get("id"):
+            continue
+        if batch.get("submission") or (batch.get("inputFileID") and not _is_over(batch) and not leaving):
             account.reserved[place] = tokens
     first = next((place for place, batch in enumerate(batches) if _has_not_begun(batch)), None)
     if first is not None and status.get("parts") and not leaving and _lacks_tokens_alone(found, account, first):

@@ -27,6 +27,8 @@ class Ledger:
     """By gateway."""
     _claims: dict[Key, dict[int, int]] = field(default_factory=dict)
     """By job: the tokens of batches, by their place in the job."""
+    _going: dict[Key, dict[int, int]] = field(default_factory=dict)
+    """By job: the tokens of batches that are about to be ordered, by their place."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     """A scrape reads from a thread of its own."""
 
@@ -51,6 +53,29 @@ class Ledger:
                 taken = sum(self.accounts[job].tokens + sum(self._claims.get(job, {}).values()) for job in jobs)
                 found[gateway.namespace] = found.get(gateway.namespace, 0) + taken
         return found
+
+    def enqueued(self, group: str) -> int:
+        """Give the tokens of a group's batches that the provider has, or is about to be given."""
+        with self._lock:
+            return sum(
+                sum({**self._going.get(job, {}), **self.accounts[job].enqueued}.values())
+                for gateway in self.members(group)
+                for job in self._jobs.get(gateway, ())
+            )
+
+    def goes(self, job: Key, place: int) -> bool:
+        """Tell whether a batch is about to be ordered."""
+        return place in self._going.get(job, {})
+
+    def go(self, job: Key, place: int, tokens: int) -> None:
+        """Count a batch as enqueued that is about to be ordered: the cache shows it only afterwards."""
+        with self._lock:
+            self._going.setdefault(job, {})[place] = tokens
+
+    def stay(self, job: Key, place: int) -> None:
+        """Take that back: it was refused."""
+        with self._lock:
+            self._going.get(job, {}).pop(place, None)
 
     def waiting(self, gateways: Iterable[Key]) -> list[Waiting]:
         """Give who waits, of the jobs of some gateways: of each job the next batch. What can never fit waits for a person."""
@@ -116,5 +141,8 @@ class Ledger:
             self._claims.pop(key, None)
         for place in self._claims.get(key, {}).keys() & (account.reserved.keys() if account is not None else set()):
             del self._claims[key][place]
+        if account is None or (before is not None and before != account):
+            # It is ordered by now, or has met something else.
+            self._going.pop(key, None)
         if account != before:
             self.moved |= {self.group(item.gateway).name for item in (before, account) if item is not None}

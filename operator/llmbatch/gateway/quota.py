@@ -5,7 +5,7 @@ new leader agrees. Asking costs no call, and who waits costs no pass until it is
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,19 +13,9 @@ from llmbatch.gateway.accounts import waiting_of
 from llmbatch.gateway.ledger import Ledger
 from llmbatch.gateway.lessons import Lessons
 from llmbatch.gateway.line import Place, Waiting, admitted, in_order
+from llmbatch.gateway.orders import Orders
 from llmbatch.runtime.cache import Cache
 from llmbatch.runtime.queue import Key
-
-
-@dataclass(frozen=True)
-class First:
-    """The batch that tries first after a refusal."""
-
-    job: Key
-    place: int
-    """Among the job's batches."""
-    refused_id: str | None
-    """The provider has refused it late, under this id; None: at once."""
 
 
 @dataclass
@@ -34,15 +24,12 @@ class Quota:
 
     cache: Cache
     now: Callable[[], datetime]
-    _first: dict[Key, First] = field(default_factory=dict)
-    """By gateway."""
-    _behind: dict[Key, set[Key]] = field(default_factory=dict)
-    """By gateway: the jobs that wait with an uploaded file for what becomes of that."""
 
     def __post_init__(self) -> None:
         """Begin with what the cache tells."""
         self.ledger = Ledger(self.cache)
         self.lessons = Lessons(self.cache, self.now)
+        self.orders = Orders(self.ledger, self.lessons)
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -70,29 +57,6 @@ class Quota:
             self.ledger.claim(job, place, tokens)
             return None
         return _place(asking, in_order(waiting, reserved))
-
-    def tries_first(self, gateway: Key) -> First | None:
-        """Give the batch that tries first after a refusal; None: there was none, or it is over."""
-        first = self._first.get(gateway)
-        if first is None:
-            return None
-        account = self.ledger.accounts.get(first.job)
-        held = account.ids.get(first.place) if account is not None else None
-        stays = account is not None and (held == first.refused_id if held else first.place in account.reserved)
-        if not stays:
-            del self._first[gateway]
-        return first if stays else None
-
-    def behind(self, job: Key, place: int, gateway: Key) -> int | None:
-        """Tell whether a batch whose file is uploaded waits for another one that the provider has refused, and remember it.
-
-        Answers the tokens of that; None: it needn't wait.
-        """
-        first = self.tries_first(gateway)
-        if first is None or (first.job, first.place) == (job, place) or not self.limits(gateway):
-            return None
-        self._behind.setdefault(gateway, set()).add(job)
-        return self.ledger.tokens_of(first.job, first.place)
 
     def rises_in(self, gateway: Key, tokens: int) -> float | None:
         """Give the seconds until what was learnt has risen so far that so many tokens fit; None: it takes something else."""
@@ -125,24 +89,19 @@ class Quota:
         """Give a claim back: the upload did not come about."""
         self.ledger.release(job, place)
 
-    def refused(self, job: Key, place: int, gateway: Key) -> bool:
+    def refused(self, job: Key, place: int, tokens: int, gateway: Key) -> bool:
         """Learn that the provider has refused a batch for want of quota; tells whether the gateway admits by tokens."""
         group = self.ledger.group(gateway)
         if not group.limit:
             return False
-        self.lessons.learn(gateway, group.limit, self.reserved(gateway))
-        if self.tries_first(gateway) is None:
-            account = self.ledger.accounts.get(job)
-            self._first[gateway] = First(job, place, account.ids.get(place) if account is not None else None)
+        self.orders.refused(job, place, tokens, gateway)
         self.ledger.moved.add(group.name)
         return True
 
     def called(self, gateway: Key) -> list[Key]:
         """Name the jobs of a gateway's group that are to be looked at: whose turn it is, and whose place is to be told anew."""
-        found: list[Key] = []
         group = self.ledger.group(gateway).name
-        if self.tries_first(gateway) is None:
-            found += self._behind.pop(gateway, ())
+        found = self.orders.let_go(gateway)
         if group not in self.ledger.moved:
             return found
         self.ledger.moved.discard(group)
@@ -161,7 +120,7 @@ class Quota:
 
     def _admitted(self, waiting: list[Waiting], reserved: dict[str, int]) -> list[Waiting]:
         gateways = {item.gateway for item in waiting}
-        limits = {gateway: 0 if self.tries_first(gateway) else self.limit(gateway) for gateway in gateways}
+        limits = {gateway: 0 if self.orders.tries_first(gateway) else self.limit(gateway) for gateway in gateways}
         ordered = in_order(waiting, reserved)
         return admitted(ordered, sum(reserved.values()), limits.__getitem__, max(limits.values(), default=0))
 

@@ -43,14 +43,18 @@ class Admission:
         if place is None:
             return seen
         rises = self.quota.rises_in(gateway, tokens) if place.position == 1 else None
-        behind = self.quota.tries_first(gateway) is not None
+        behind = self.quota.orders.tries_first(gateway) is not None
         return seen.found(queued=_queued(seen, place, behind=behind, rises=rises))
 
     def behind(self, seen: Seen, gateway: Key) -> Queued | None:
         """Say whether a batch whose file is uploaded waits for what becomes of one that was refused."""
         index = seen.view.index if seen.view is not None else 0
-        tokens = self.quota.behind(seen.key, index, gateway)
-        return None if tokens is None else _queued(seen, Place(1, tokens), behind=True)
+        own = seen.observation.batch.estimated_tokens or 0
+        ahead = self.quota.orders.behind(seen.key, index, own, gateway)
+        if ahead is None:
+            return None
+        rises = self.quota.orders.rises_in(gateway, own) if not ahead else None
+        return _queued(seen, Place(1, ahead), behind=True, rises=rises)
 
 
 def queue_of(seen: Seen, queued: Queued) -> Queue:
