@@ -41,8 +41,9 @@ def test_parts_are_whole_lines_that_cover_the_input_in_its_order(
         assert part.bytes <= max_bytes
         offset, first = offset + part.source_bytes, first + part.requests
         if first < len(requests):
-            # Greedy: the next request would not have fitted.
-            assert part.requests == max_requests or part.bytes + len(requests[first]) > max_bytes
+            # Greedy: the next request, counted in the same way, would not have fitted.
+            following = len(requests[first].removesuffix(b"\n")) + 1
+            assert part.requests == max_requests or part.bytes + following > max_bytes
     assert (offset, first) == ((len(whole), len(requests)) if requests else (0, 0))
 
 
