@@ -77,7 +77,7 @@ class Campaign:
             self._release, models=[MODEL], in_progress_seconds=3, list_lag_seconds=1, cancelling_seconds=1
         )
         self._tenant, self._kube = tenant, tenant.kube
-        self._kong = Instance(_reachable(self._release), tenant.kong.name)
+        self._kong = Instance(reachable(self._release), tenant.kong.name)
         volume = Volume(tenant.kube, CLAIM, self._release.cluster.operator_image)
         small = {**tenant.gateway(limits={"maxRequestsPerFile": PART}), "metadata": {"name": SMALL_FILES}}
         tenant.kube.apply(small)
@@ -288,7 +288,7 @@ def _told(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
 
 
-def _reachable(release: Release) -> str:
+def reachable(release: Release) -> str:
     """Give the emulator's address for this machine: a port-forward would end with each of its deaths."""
     address = release.kube.get("service", f"{release.name}-emulator")["spec"]["clusterIP"]
     return f"http://{address}:8000"

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 import tests.cluster
-from tests.chaos.campaign import VALUES
+from tests.chaos.campaign import VALUES, reachable
 from tests.chaos.victims import NothingToKillError, victims
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
@@ -29,7 +29,6 @@ from tests.emulator.client import Instance
 
 Json = dict[str, Any]
 
-PART = 100_000
 PATIENCE_SECONDS = 3600
 GAP_SECONDS = (2.0, 8.0)
 WRITE = """
@@ -70,8 +69,7 @@ class Large:
         """Run it; answers what is wrong."""
         self._release.upgrade(**VALUES)
         tenant = make_tenant(self._release, in_progress_seconds=3)
-        address = self._release.kube.get("service", f"{self._release.name}-emulator")["spec"]["clusterIP"]
-        kong = Instance(f"http://{address}:8000", tenant.kong.name)
+        kong = Instance(reachable(self._release), tenant.kong.name)
         volume = Volume(tenant.kube, "data", self._release.cluster.operator_image)
         volume.python(WRITE, str(self._lines))
         say(f"{self._lines} lines are written in namespace {tenant.kube.namespace}")

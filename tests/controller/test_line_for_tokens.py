@@ -9,6 +9,7 @@ from llmbatch.api.batchgateway import BatchGatewayStatus
 from llmbatch.api.batchjob_status import Queue
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
+from tests.controller.test_slots import finish
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -57,12 +58,6 @@ async def settled(operator: Operator, active: int, *names: str) -> None:
         None,
     )
     await operator.quiet()
-
-
-async def finish(operator: Operator, kong: Instance, *names: str) -> None:
-    kong.advance(3600)
-    for name in names:
-        await operator.until(lambda name=name: operator.status(name).completion_time, name)  # type: ignore[misc]
 
 
 async def test_what_does_not_fit_waits_in_line_before_anything_of_it_is_sent(

@@ -64,15 +64,12 @@ def account_of(key: Key, gateway: Key, found: Json) -> Account | None:
     leaving = "deletionTimestamp" in metadata
     for place, batch in enumerate(batches):
         tokens = int(batch.get("estimatedTokens") or alone or 0)
-        if batch.get("id"):
-            account.ids[place] = str(batch["id"])
-            if batch.get("status") not in lifecycle.ENDED:
-                account.reserved[place] = tokens
-        if account.reserved.get(place) is not None or batch.get("submission"):
-            account.enqueued[place] = tokens
-        if batch.get("id"):
-            continue
-        if batch.get("submission") or (batch.get("inputFileID") and not _is_over(batch) and not leaving):
+        made = batch.get("id")
+        if made:
+            account.ids[place] = str(made)
+        if batch.get("status") not in lifecycle.ENDED if made else batch.get("submission"):
+            account.enqueued[place] = account.reserved[place] = tokens
+        elif not made and batch.get("inputFileID") and not _is_over(batch) and not leaving:
             account.reserved[place] = tokens
     first = next((place for place, batch in enumerate(batches) if _has_not_begun(batch)), None)
     if first is not None and status.get("parts") and not leaving and _lacks_tokens_alone(found, account, first):

@@ -53,8 +53,7 @@ class Orders:
         if first is not None and (first.job, first.place) != (job, place):
             self._behind.setdefault(gateway, {}).setdefault(job, tokens)
             return self.ledger.tokens_of(first.job, first.place)
-        enqueued = self.ledger.enqueued(group.name)
-        if first is None and enqueued and enqueued + tokens > self.lessons.limit(gateway, group.limit):
+        if first is None and not self._fits(gateway, self.ledger.enqueued(group.name), tokens):
             self._behind.setdefault(gateway, {}).setdefault(job, tokens)
             return 0
         self.ledger.go(job, place, tokens)
@@ -81,9 +80,13 @@ class Orders:
             return []
         enqueued, found = self.ledger.enqueued(group.name), []
         for job, tokens in list(behind.items()):
-            if enqueued and enqueued + tokens > self.lessons.limit(gateway, group.limit):
+            if not self._fits(gateway, enqueued, tokens):
                 break
             enqueued += tokens
             found.append(job)
             del behind[job]
         return found
+
+    def _fits(self, gateway: Key, enqueued: int, tokens: int) -> bool:
+        """Tell whether there is room beside what the provider has; with nothing there, it alone can say that it is too much."""
+        return not enqueued or enqueued + tokens <= self.lessons.limit(gateway, self.ledger.group(gateway).limit)

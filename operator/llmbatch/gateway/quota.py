@@ -53,10 +53,11 @@ class Quota:
         asking = waiting_of(job, place, tokens, gateway, self.cache.get(job) or {})
         waiting = [item for item in self._waiting(group) if item.job != job] + [asking]
         reserved = self.ledger.by_namespace(group)
-        if asking in self._admitted(waiting, reserved):
+        ordered = list(in_order(waiting, reserved))
+        if asking in self._admitted(ordered, reserved):
             self.ledger.claim(job, place, tokens)
             return None
-        return _place(asking, in_order(waiting, reserved))
+        return _place(asking, ordered)
 
     def rises_in(self, gateway: Key, tokens: int) -> float | None:
         """Give the seconds until what was learnt has risen so far that so many tokens fit; None: it takes something else."""
@@ -105,10 +106,14 @@ class Quota:
         if group not in self.ledger.moved:
             return found
         self.ledger.moved.discard(group)
-        waiting, reserved = self._waiting(group), self.ledger.by_namespace(group)
-        found += [item.job for item in self._admitted(waiting, reserved)]
+        if not any(map(self.limits, self.ledger.members(group))):
+            # Nobody waits for tokens, and to find that out by going through all jobs would be work for each pass.
+            return found
+        reserved = self.ledger.by_namespace(group)
+        ordered = list(in_order(self._waiting(group), reserved))
+        found += [item.job for item in self._admitted(ordered, reserved)]
         # Told anew when it has halved: a write for each step of each would be one for each pair of them.
-        for position, item in enumerate(in_order(waiting, reserved), 1):
+        for position, item in enumerate(ordered, 1):
             if 2 * position <= self.ledger.accounts[item.job].told:
                 found.append(item.job)
         return list(dict.fromkeys(found))
@@ -118,10 +123,9 @@ class Quota:
     def _waiting(self, group: str) -> list[Waiting]:
         return self.ledger.waiting(self.ledger.members(group))
 
-    def _admitted(self, waiting: list[Waiting], reserved: dict[str, int]) -> list[Waiting]:
-        gateways = {item.gateway for item in waiting}
+    def _admitted(self, ordered: list[Waiting], reserved: dict[str, int]) -> list[Waiting]:
+        gateways = {item.gateway for item in ordered}
         limits = {gateway: 0 if self.orders.tries_first(gateway) else self.limit(gateway) for gateway in gateways}
-        ordered = in_order(waiting, reserved)
         return admitted(ordered, sum(reserved.values()), limits.__getitem__, max(limits.values(), default=0))
 
 

@@ -7,11 +7,14 @@ Rule 2: this file knows nothing of Kubernetes or HTTP.
 from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 
+Table = dict[Phase, dict[Phase, str]]
+"""From a phase to the phases that may follow, with what happens in between."""
+
 TERMINAL = frozenset({Phase.COMPLETE, Phase.FAILED})
 
 # From a phase to the phases that may follow, with what happens in between. A poll sees the provider's states a minute
 # apart, so that any of them may be missed.
-TRANSITIONS: dict[Phase, dict[Phase, str]] = {
+TRANSITIONS: Table = {
     Phase.PENDING: {
         Phase.UPLOADING: "input found, gateway ready",
         Phase.SUBMITTING: "file uploaded after a pause",
@@ -133,7 +136,7 @@ def phase_of(status: BatchJobStatus, *, deleting: bool, uploading: bool) -> Phas
     return RUNNING.get(remote, Phase.IN_PROGRESS)
 
 
-def check_move(before: Phase | None, after: Phase) -> None:
+def check_move(before: Phase | None, after: Phase, table: Table = TRANSITIONS, whose: str = "a BatchJob") -> None:
     """Refuse a move that the table does not have.
 
     A status whose facts were lost or restored may start anywhere, so that `before` None allows every phase.
@@ -141,9 +144,9 @@ def check_move(before: Phase | None, after: Phase) -> None:
     Raises:
         IllegalMoveError: The table has no such move.
     """
-    if before is None or before == after or after in TRANSITIONS[before]:
+    if before is None or before == after or after in table[before]:
         return
-    raise IllegalMoveError(f"a BatchJob can't go from {before} to {after}")
+    raise IllegalMoveError(f"{whose} can't go from {before} to {after}")
 
 
 def diagram() -> str:

@@ -37,7 +37,15 @@ def stage_of(status: BatchJobStatus) -> Stage:
         return Stage.CLEANUP
     if status.parts:
         return _of_parts(status)
-    batch = status.batches[0] if status.batches else Batch()
+    return stage_of_batch(status.batches[0] if status.batches else Batch())
+
+
+AT_WORK = (Stage.FILE, Stage.ANSWER, Stage.BATCH)
+"""Stages of a batch that counts for spec.parallelism."""
+
+
+def stage_of_batch(batch: Batch) -> Stage:
+    """Tell what is owed next for a batch, from its entry alone."""
     if batch.refusal is not None:
         return Stage.RESULTS
     if batch.id is not None:

@@ -3,12 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from llmbatch.api.batch_status import Batch
-from llmbatch.api.batchjob_status import BatchJobStatus, Queue
+from llmbatch.api.batchjob_status import Queue
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure import lifecycle
-from llmbatch.batch.pure.stage import Queued
+from llmbatch.batch.pure.stage import AT_WORK, Queued, stage_of_batch
 from llmbatch.gateway.line import Place
 from llmbatch.gateway.quota import Quota
 from llmbatch.job.pure.trouble import POD
@@ -86,18 +84,7 @@ def _queued(seen: Seen, place: Place, *, behind: bool, rises: float | None = Non
 def _is_held_back(seen: Seen) -> bool:
     """Tell whether the job itself lets no further batch begin (spec.parallelism)."""
     most = seen.observation.spec.parallelism
-    return bool(most) and at_work(seen.whole) >= most
-
-
-def at_work(status: BatchJobStatus) -> int:
-    """Count the batches of a job that are at the provider or about to be."""
-    return sum(map(_is_at_work, status.batches))
-
-
-def _is_at_work(batch: Batch) -> bool:
-    if batch.id is not None:
-        return batch.status not in lifecycle.ENDED
-    return batch.submission is not None or (batch.input_file_id is not None and batch.refusal is None)
+    return bool(most) and sum(stage_of_batch(batch) in AT_WORK for batch in seen.whole.batches) >= most
 
 
 def _impossible(tokens: int, most: int) -> Problem:

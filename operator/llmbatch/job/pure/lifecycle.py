@@ -4,12 +4,13 @@ Each of its batches, and a job with one batch only, goes through batch.pure.life
 """
 
 from llmbatch.api.batchjob_status import Phase
-from llmbatch.batch.pure.lifecycle import OF_A_BATCH, IllegalMoveError
+from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure.lifecycle import OF_A_BATCH
 
 _OF_BATCHES = sorted(OF_A_BATCH, key=list(Phase).index)
 _LATER: dict[Phase, str] = {Phase.CLEANING_UP: "the results of all are stored"}
 
-TRANSITIONS: dict[Phase, dict[Phase, str]] = {
+TRANSITIONS: lifecycle.Table = {
     **{
         before: {
             **{after: "another batch is the least advanced" for after in _OF_BATCHES if after is not before},
@@ -36,9 +37,7 @@ def check_move(before: Phase | None, after: Phase) -> None:
     Raises:
         IllegalMoveError: The table has no such move.
     """
-    if before is None or before == after or after in TRANSITIONS[before]:
-        return
-    raise IllegalMoveError(f"a BatchJob with parts can't go from {before} to {after}")
+    lifecycle.check_move(before, after, TRANSITIONS, "a BatchJob with parts")
 
 
 def diagram() -> str:

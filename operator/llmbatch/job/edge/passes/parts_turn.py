@@ -4,13 +4,10 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import BeginAnew, Collect, Upload
-from llmbatch.batch.pure.stage import Stage
+from llmbatch.batch.pure.stage import AT_WORK
 from llmbatch.job.edge.passes.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
 from llmbatch.job.edge.passes.parts_collect import PartsCollector
 from llmbatch.transfers.transfers import Transfers
-
-AT_WORK = (Stage.FILE, Stage.ANSWER, Stage.BATCH)
-"""Stages of a batch that counts for spec.parallelism."""
 
 
 @dataclass
