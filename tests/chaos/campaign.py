@@ -243,7 +243,11 @@ class Campaign:
         """Find a transfer pod's process; they live for seconds only, so that one is waited for."""
         deadline = time.monotonic() + WAIT_FOR_TRANSFER_SECONDS
         while time.monotonic() < deadline:
-            ours = [victim for victim in victims(self._release) if victim.kind == "transfer" and self._is_ours(victim)]
+            try:
+                found = victims(self._release)
+            except NothingToKillError:
+                return None  # leader and standby are down, both just now
+            ours = [victim for victim in found if victim.kind == "transfer" and self._is_ours(victim)]
             if ours:
                 # At any moment of its life, not always at its first.
                 time.sleep(self._random.uniform(0, 0.5))

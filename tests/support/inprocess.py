@@ -110,6 +110,7 @@ class Operator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks, self._workers = [], []
+        self.runtime.rounds.close()
         self.runtime.transfers.close()
         await self.runtime.gateways.close()
         await self.cluster.close()

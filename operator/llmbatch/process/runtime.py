@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmbatch import __version__
+from llmbatch.batch.directory.readings import Readings
+from llmbatch.batch.directory.rounds import Rounds
 from llmbatch.batch.edge.lookup import Finder
 from llmbatch.batch.edge.lost_uploads import LostUploads
 from llmbatch.batch.edge.polls import Polls
@@ -111,7 +113,9 @@ class Runtime:
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
         tries = Tries(settings.recheck_seconds, settings.settle_seconds, quota)
-        polls = Polls(self.gateways)
+        readings = Readings()
+        self.rounds = Rounds(self.gateways, readings)
+        polls = Polls(self.gateways, self.rounds)
         observer = Observer(
             self.cache,
             self.gateways,
@@ -125,8 +129,8 @@ class Runtime:
             Admission(quota),
         )
         writer = FactWriter(cluster, polls, Refusals(self.recorder))
-        self.submitter = Submitter(self.gateways, tries, writer, leads, self.metrics)
-        finder = Finder(self.gateways, polls, writer, self.metrics)
+        self.submitter = Submitter(self.gateways, tries, readings, writer, leads, self.metrics)
+        finder = Finder(self.gateways, polls, readings, writer, self.metrics)
         finalizers = Finalizers(cluster)
         lost_uploads = LostUploads(polls, uploads)
         actor = Actor(
@@ -190,6 +194,7 @@ class Runtime:
             for task in (*workers, *beside):
                 task.cancel()
             self.passes.cancel()
+            self.rounds.close()
             self.transfers.close()
             await self.gateways.close()
         if failed:

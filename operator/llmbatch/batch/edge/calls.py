@@ -9,15 +9,16 @@ from llmbatch.provider.pure.wire import RemoteBatch
 
 async def get_batch(seen: Seen, client: Client, batch_id: str) -> Answered[RemoteBatch] | Failure:
     """Look at a batch of the job."""
-    return _ours(seen, await client.gateway.get_batch(batch_id))
+    return ours(seen, await client.gateway.get_batch(batch_id))
 
 
 async def cancel_batch(seen: Seen, client: Client, batch_id: str) -> Answered[RemoteBatch] | Failure:
     """Ask for a batch of the job to be cancelled; Refused with 409 when it has ended already."""
-    return _ours(seen, await client.gateway.cancel_batch(batch_id))
+    return ours(seen, await client.gateway.cancel_batch(batch_id))
 
 
-def _ours(seen: Seen, answer: Answered[RemoteBatch] | Failure) -> Answered[RemoteBatch] | Failure:
+def ours(seen: Seen, answer: Answered[RemoteBatch] | Failure) -> Answered[RemoteBatch] | Failure:
+    """Give an answer that was to be about the job's batch, if it is."""
     if not isinstance(answer, Answered):
         return answer
     told, observation = answer.value, seen.observation

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from llmbatch import crash
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.directory.readings import Reading
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.submission import is_unclear, matches, was_refused
-from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
 from llmbatch.provider.pure.pages import Following
 from llmbatch.provider.pure.wire import RemoteBatch
@@ -29,7 +29,7 @@ class Found:
     """What kept a later page from being read."""
 
 
-async def list_ours(gateway: Gateway, seen: Seen, oldest: datetime) -> Found | Failure:
+async def list_ours(reading: Reading, seen: Seen, oldest: datetime) -> Found | Failure:
     """Find a job's batches; `oldest` is the moment, by the provider's clock, before which none can have been made.
 
     A list that breaks off after some of them were found still tells of these.
@@ -41,7 +41,7 @@ async def list_ours(gateway: Gateway, seen: Seen, oldest: datetime) -> Found | F
     unusable, goes_on = False, True
     while goes_on:
         with crash.around(crash.Effect.LOOK_UP):
-            answer = await gateway.list_batches(following.after)
+            answer = await reading.page(following.after)
         if not isinstance(answer, Answered):
             # A later page that isn't there says nothing about whether there is a list.
             told = found or (following.after is not None and _is_missing(answer))

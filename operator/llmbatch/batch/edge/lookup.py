@@ -1,5 +1,6 @@
 """Finding a job's batches in the gateway's list: that of a lost answer, and those that a retry on the way made besides."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.batch_status import Batch, Submission
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.directory.readings import Reading, Readings
 from llmbatch.batch.edge.duplicates import Duplicates
 from llmbatch.batch.edge.listing import Found, list_ours
 from llmbatch.batch.edge.outcome import Outcome
@@ -34,6 +36,7 @@ class Finder:
 
     gateways: Gateways
     polls: Polls
+    readings: Readings
     writer: FactWriter
     metrics: Metrics
 
@@ -43,20 +46,26 @@ class Finder:
 
     async def look_up(self, seen: Seen, client: Client) -> Outcome:
         """Find the batch of an intent: adopt it, wait, or make room for the next attempt."""
-        observation = seen.observation
-        submission = observation.batch.submission
+        submission = seen.observation.batch.submission
         if submission is None:
             return Outcome(seen.stored)
-        found = await list_ours(client.gateway, seen, horizon(submission.since or submission.intent_time))
+        reading = self.readings.ask(client, seen.observation.memory, _question(seen))
+        if not isinstance(reading, Reading):
+            return self._not_yet(seen, seen.stored, reading)
+        return self._met(seen, await self._look_up(seen, client, submission, reading))
+
+    async def _look_up(self, seen: Seen, client: Client, submission: Submission, reading: Reading) -> Outcome:
+        observation = seen.observation
+        found = await list_ours(reading, seen, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
             problem = await self._unlisted(client, found)
             if submission.refusal is not None and problem.reason is Reason.SUBMISSION_UNKNOWN:
-                return _early(seen) or _refused(seen, submission.refusal)
+                return _early(seen, reading.age) or _refused(seen, submission.refusal)
             return Outcome(seen.stored, problem)
         if found.unusable or (submission.unusable and not found.batches):
             return Outcome(seen.stored, _unusable())
         if not found.batches:
-            return _none_found(seen, submission, whole=found.whole)
+            return _none_found(seen, submission, reading, whole=found.whole)
         ours = found.batches
         if seen.view is None and (several := [batch.id for batch in ours if is_of_several(batch)]):
             if observation.deleted_at is not None and not observation.restored:
@@ -70,7 +79,7 @@ class Finder:
             ours = fresh or ours
         ours = tuple(batch for batch in ours if not came_too_late(batch, submission.attempt))
         if not ours:
-            return _none_found(seen, submission, whole=found.whole)
+            return _none_found(seen, submission, reading, whole=found.whole)
         kept, *others = by_use(ours, recorded=None, unknown=submission.intent_time)
         # A copy has no say about the original's batches.
         cancelled = await self.duplicates.cancel(seen, client, kept, [] if observation.restored else others)
@@ -89,9 +98,15 @@ class Finder:
 
     async def find_duplicates(self, seen: Seen, client: Client) -> Outcome:
         """Find further batches of a job that has one: keep the one that is of most use, cancel the others."""
+        reading = await self._reading(seen, client)
+        if not isinstance(reading, Reading):
+            return self._not_yet(seen, seen.observation.status, reading)
+        return self._met(seen, await self._find_duplicates(seen, client, reading))
+
+    async def _find_duplicates(self, seen: Seen, client: Client, reading: Reading) -> Outcome:
         observation = seen.observation
         status, now = observation.status, observation.now
-        found = await list_ours(client.gateway, seen, horizon(status.start_time or now))
+        found = await list_ours(reading, seen, horizon(status.start_time or now))
         if not isinstance(found, Found):
             return await self._later(seen, client, Outcome(status), found)
         own = _as_listed(observation.batch)
@@ -136,9 +151,33 @@ class Finder:
             notes.append(("Warning", Reason.DUPLICATES_UNCHECKED, told))
         # After what it is compared with, should another API server's clock have told the time of that.
         ends = [status.output.stored_time if status.output is not None else None, observation.deleted_at]
-        moment = max([now, *(end + timedelta(seconds=1) for end in ends if end is not None)])
+        moment = max(
+            [now - timedelta(seconds=reading.age), *(end + timedelta(seconds=1) for end in ends if end is not None)]
+        )
         status = facts.checked(outcome.status, moment)
         return replace(outcome, status=status, notes=tuple(notes), duplicates=len(cancelled.ended))
+
+    async def _reading(self, seen: Seen, client: Client) -> Reading | float:
+        """Give a reading for a search, or the seconds until there may be one."""
+        if seen.observation.unrecorded:
+            # What was just found out decides whether there is to be a search, and is not stored: now or never.
+            return await self.readings.wait(client)
+        return self.readings.ask(client, seen.observation.memory, _question(seen))
+
+    def _met(self, seen: Seen, outcome: Outcome) -> Outcome:
+        """Note what a look at the list has met, which holds until the next one."""
+        if outcome.problem is None:
+            self.polls.unlisted.pop(seen.observation.memory, None)
+        else:
+            self.polls.unlisted[seen.observation.memory] = outcome.problem
+        return outcome
+
+    def _not_yet(self, seen: Seen, status: BatchJobStatus, wait: float) -> Outcome:
+        """Look again when the list may be read; what the last look met still holds."""
+        met = self.polls.unlisted.get(seen.observation.memory)
+        if met is None:
+            return Outcome(status, after=wait)
+        return Outcome(status, met.model_copy(update={"retry_after_seconds": wait}), after=wait)
 
     async def _later(self, seen: Seen, client: Client, outcome: Outcome, failure: Failure) -> Outcome:
         """Leave the search for duplicates to a later pass; results never wait for it."""
@@ -162,6 +201,11 @@ class Finder:
         return await self.polls.problem(client, failure)
 
 
+def _question(seen: Seen) -> Hashable:
+    """Name what is asked of a batch: it is another question when the batch has ended, or its job is deleted."""
+    return seen.observation.stage, seen.observation.deleted_at is not None
+
+
 def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
     """Give the whole status of a job whose batch is another one now: phase and progress were those of the former."""
     observation = seen.observation
@@ -183,10 +227,10 @@ def _as_listed(batch: Batch) -> RemoteBatch:
     return RemoteBatch(id=batch.id or "", status=batch.status or "validating", created_at=batch.created_at, metadata={})
 
 
-def _none_found(seen: Seen, submission: Submission, *, whole: bool) -> Outcome:
+def _none_found(seen: Seen, submission: Submission, reading: Reading, *, whole: bool) -> Outcome:
     """Say what follows from a list that shows no batch: nothing before the settle period is over, or if it proves nothing."""
     observation = seen.observation
-    if (whole or submission.refusal is not None) and (early := _early(seen)) is not None:
+    if (whole or submission.refusal is not None) and (early := _early(seen, reading.age)) is not None:
         return early
     if not whole:
         return Outcome(seen.stored, _unreadable(observation.next_call, submission.refusal))
@@ -197,10 +241,10 @@ def _none_found(seen: Seen, submission: Submission, *, whole: bool) -> Outcome:
     return Outcome(facts.without_batch(seen.stored, restored=observation.restored), after=0.0)
 
 
-def _early(seen: Seen) -> Outcome | None:
-    """Have the list looked at again while the settle period is not over."""
+def _early(seen: Seen, age: float) -> Outcome | None:
+    """Have the list looked at again while the settle period is not over; `age` is that of the reading, in seconds."""
     # By the moment before the list was asked for: a batch made while it was read may not be in it.
-    left = seen.observation.limits.settle_seconds - seen.observation.owed_for
+    left = seen.observation.limits.settle_seconds - (seen.observation.owed_for - age)
     return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS)) if left > 0 else None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from llmbatch import crash
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.directory.readings import Readings
 from llmbatch.batch.edge.duplicates import LateBatches
 from llmbatch.batch.edge.listing import Found, list_ours
 from llmbatch.batch.edge.outcome import Outcome
@@ -43,6 +44,7 @@ class Submitter:
 
     gateways: Gateways
     tries: Tries
+    readings: Readings
     writer: FactWriter
     leads: Callable[[], bool]
     """Whether this process is still the one that works."""
@@ -153,7 +155,7 @@ class Submitter:
         submission = facts.batch_of(intent).submission
         if submission is None or not self.gateways.lists_batches(client.key):
             return False
-        found = await list_ours(client.gateway, seen, horizon(submission.intent_time))
+        found = await list_ours(await self.readings.wait(client), seen, horizon(submission.intent_time))
         attempt = submission.attempt
         return isinstance(found, Found) and (
             found.unusable or any(not came_too_late(batch, attempt) for batch in found.batches)

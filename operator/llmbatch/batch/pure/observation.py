@@ -175,6 +175,12 @@ class Observation(Reading):
         return moment is not None and self.older_than(moment, FILE_SETTLES * self.limits.settle_seconds)
 
     @property
+    def searches(self) -> bool:
+        """Tell whether other batches of this job are to be looked for some time while its batch runs."""
+        batch = self.batch
+        return not self.restored and (batch.duplicates_checked_time is None or (batch.create_calls or 0) > 1)
+
+    @property
     def unchecked(self) -> bool:
         """Tell whether other batches of this job are to be looked for, though there may be some and a list of them."""
         if self.restored or not self.may_list or self.batch.id is None:

@@ -1,0 +1,203 @@
+"""Rounds over the batches under way at each gateway: one reading of its list in place of a look at every one of them.
+
+A round calls a job only if there is news of its batch. It only ever says that it is time for a look, and what the list
+says of a batch that still runs; how a batch has ended is asked of the batch itself. Where the list is of no help (there is
+none, it can't be read, shows a batch as it was before, or would take more calls than it saves), the batches are polled one
+by one, each by its own clock.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from llmbatch.api.batch_status import Batch
+from llmbatch.batch.directory.readings import Reading, Readings
+from llmbatch.batch.directory.told import Told
+from llmbatch.batch.pure.submission import horizon
+from llmbatch.common import backoff
+from llmbatch.gateway.clients import Client, Gateways
+from llmbatch.gateway.pace import Operation
+from llmbatch.provider.edge.outcome import Answered
+from llmbatch.provider.pure.pages import Following
+from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.runtime.queue import Key
+from llmbatch.transfer.pure.report import Problem
+
+LEAST = 2
+"""A single batch is polled: a page of the list tells no more, and less exactly."""
+JOIN_SECONDS = 0.5
+"""The first round waits so long for others whose batches were found at the same time."""
+REST_SECONDS = 600.0
+"""So rarely is a job looked at of whose batch there is no news, for whatever else may have become due."""
+DISTRUST_ROUNDS = 10
+"""For so many rounds a list isn't read that was found to show batches as they were before, or to show none of ours."""
+CHECKED = 250
+"""One batch a round, and one more for so many, is asked for itself, so that a list that stands still is found out."""
+
+UNKNOWN = "unknown"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Followed:
+    """A batch under way."""
+
+    job: Key
+    batch_id: str
+    created: datetime | None
+    known: Told
+    known_from: float = -1.0
+    """When a look at the batch itself that told so was over, by the monotonic clock."""
+    news: RemoteBatch | None = None
+    """What a list has told that no pass has taken in yet."""
+    due: bool = False
+    """It is to be asked for itself."""
+    rests: bool = False
+    """Nobody polls it by its own clock."""
+    since: float = field(default_factory=time.monotonic)
+    """Since when nobody has asked for it."""
+
+
+@dataclass
+class _Lap:
+    """A gateway's batches, by memory (Observation.memory), and what was learnt of its list."""
+
+    followed: dict[str, Followed] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+    distrusted: int = 0
+    """Rounds for which the list is not read."""
+
+
+@dataclass
+class Rounds:
+    """Follows batches that are under way."""
+
+    gateways: Gateways
+    readings: Readings
+    _laps: dict[Key, _Lap] = field(default_factory=dict)
+    _gateway_of: dict[str, Key] = field(default_factory=dict)
+
+    def follow(self, memory: str, gateway: Key, job: Key, batch: Batch, *, asked: bool = False) -> bool:
+        """Have a batch looked at in rounds; answers False if it is to be polled by its own clock all the same.
+
+        Args:
+            memory: Observation.memory.
+            gateway: The BatchGateway.
+            job: The BatchJob.
+            batch: What is known of it.
+            asked: It was asked for itself just now.
+        """
+        lap = self._laps.setdefault(gateway, _Lap())
+        known, found = Told.stored(batch), lap.followed.get(memory)
+        if found is None or found.batch_id != batch.id:
+            found = lap.followed[memory] = Followed(job, batch.id or "", batch.created_at, known)
+            self._gateway_of[memory] = gateway
+        if asked:
+            found.known_from = found.since = time.monotonic()
+            found.news, found.due = None, False
+        found.known = known
+        if lap.task is None or lap.task.done():
+            lap.task = asyncio.create_task(self._run(gateway, lap))
+        found.rests = len(lap.followed) >= LEAST and not lap.distrusted and self.gateways.lists_batches(gateway)
+        return found.rests
+
+    def leave(self, memory: str) -> Followed | None:
+        """Follow a batch no more; answers it, if it was followed."""
+        gateway = self._gateway_of.pop(memory, None)
+        return self._laps[gateway].followed.pop(memory, None) if gateway is not None else None
+
+    def of(self, memory: str) -> Followed | None:
+        """Give a batch, if it is followed."""
+        gateway = self._gateway_of.get(memory)
+        return self._laps[gateway].followed.get(memory) if gateway is not None else None
+
+    def close(self) -> None:
+        """End all rounds."""
+        for lap in self._laps.values():
+            if lap.task is not None:
+                lap.task.cancel()
+
+    async def _run(self, gateway: Key, lap: _Lap) -> None:
+        wait = JOIN_SECONDS
+        while lap.followed:
+            await asyncio.sleep(wait)
+            wait = 5.0
+            try:
+                client = await self.gateways.use(gateway.namespace, gateway.name, Operation.READ, last_known=True)
+                if isinstance(client, Problem):
+                    # They meet it themselves, and tell of it.
+                    await self._call(lap, client.retry_after_seconds or wait)
+                    continue
+                wait = backoff.poll_delay(client.spec.poll_interval_seconds, random.random())  # noqa: S311 - jitter, no secret
+                await self._round(client, lap)
+            except Exception:  # whatever it is, the next round may go better
+                log.exception("a round failed", extra={"object": str(gateway)})
+                await self._call(lap, wait)
+
+    async def _round(self, client: Client, lap: _Lap) -> None:
+        interval = float(client.spec.poll_interval_seconds)
+        if lap.distrusted:
+            lap.distrusted -= 1
+        if lap.distrusted or len(lap.followed) < LEAST or not self.gateways.lists_batches(client.key):
+            await self._call(lap, interval)
+            return
+        wanted = {batch.batch_id: batch for batch in lap.followed.values()}
+        reading = await self.readings.wait(client)
+        listed, read = await self._listed(reading, wanted)
+        behind = False
+        for batch_id, batch in wanted.items():
+            remote = listed.get(batch_id)
+            if remote is None:
+                # It was just made, or the list doesn't go back so far.
+                batch.due = True
+                continue
+            told = Told.by(remote)
+            if told.is_behind(batch.known):
+                behind = behind or reading.began > batch.known_from >= 0
+                batch.due = True
+            elif told.is_news(batch.known):
+                batch.news = remote
+                # How it has ended is asked of the batch itself, and so is what the list leaves out.
+                batch.due = batch.due or told.ended or told.status == UNKNOWN
+        if behind or (read >= len(wanted) > len(listed)) or not listed:
+            if behind:
+                log.warning(
+                    "a list shows batches as they were before; they are polled", extra={"object": str(client.key)}
+                )
+            lap.distrusted = DISTRUST_ROUNDS
+            await self._call(lap, interval)
+            return
+        for batch in sorted(wanted.values(), key=lambda item: item.since)[: 1 + len(wanted) // CHECKED]:
+            batch.due = True
+        for batch in wanted.values():
+            if batch.due or batch.news is not None:
+                await self.gateways.queue.add(batch.job)
+
+    @staticmethod
+    async def _listed(reading: Reading, wanted: dict[str, Followed]) -> tuple[dict[str, RemoteBatch], int]:
+        """Find batches in a list; answers them, and how many pages that took."""
+        moments = [batch.created for batch in wanted.values()]
+        oldest = min((moment for moment in moments if moment is not None), default=datetime.now(UTC))
+        following = Following(horizon(oldest), most_pages=len(wanted))
+        listed: dict[str, RemoteBatch] = {}
+        pages, goes_on = 0, True
+        while goes_on and len(listed) < len(wanted):
+            answer = await reading.page(following.after)
+            pages += 1
+            if not isinstance(answer, Answered):
+                break
+            listed |= {batch.id: batch for batch in answer.value.batches if batch.id in wanted}
+            goes_on = following.take(answer.value)
+        return listed, pages
+
+    async def _call(self, lap: _Lap, within: float) -> None:
+        """Have the batches that rest polled one by one, spread over some time."""
+        for batch in lap.followed.values():
+            if not batch.rests:
+                continue
+            batch.due, batch.rests = True, False
+            await self.gateways.queue.add_after(batch.job, within * random.random())  # noqa: S311 - spread, no secret
