@@ -4,13 +4,18 @@ A job that waits for one is not looked at until there is one: who waits, and sin
 leader knows it too. When a place is free, as many are called as there are places, the oldest first.
 """
 
+import bisect
+import itertools
 from dataclasses import dataclass, field
 
 from llmbatch.api.batch_status import entries
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import remote_state
-from llmbatch.runtime.cache import Cache, Json
+from llmbatch.runtime.cache import BATCHJOB, Cache, Json
 from llmbatch.runtime.queue import Key
+
+Rank = tuple[str, Key]
+"""A job's place in line: when it was made, and its key."""
 
 
 @dataclass
@@ -20,15 +25,24 @@ class Slots:
     cache: Cache
     _claims: dict[Key, tuple[Key, str]] = field(default_factory=dict)
     """Jobs with a claim, with their gateway and their uid."""
+    _lines: dict[Key, list[Rank]] = field(default_factory=dict)
+    """By gateway: the jobs that wait, the oldest first."""
+    _waits: dict[Key, tuple[Key, Rank]] = field(default_factory=dict)
+    """By job that waits: for which gateway, and its place there."""
+
+    def __post_init__(self) -> None:
+        """Follow the cache: to go through all jobs would make each pass as long as there are some."""
+        self.cache.listen(self._changed)
 
     def has_place(self, key: Key, gateway: Key) -> bool:
         """Tell whether it would be this job's turn."""
         limit = self._limit(gateway)
         if limit == 0 or key in self._claims:
             return True
-        free = limit - self._taken(gateway, but=key)
-        before = [item for item in self._waiting(gateway) if item[1] != key and item < self._rank(key)]
-        return free > len(before)
+        line = self._lines.get(gateway, [])
+        rank = _rank(key, self.cache.get(key))
+        before = bisect.bisect_left(line, rank) - self._claimed_before(gateway, rank)
+        return limit - self._taken(gateway, but=key) > before
 
     def claim(self, key: Key, gateway: Key) -> bool:
         """Claim a place for a job, if it is its turn; a limit of 0 is none."""
@@ -44,11 +58,12 @@ class Slots:
 
     def called(self, gateway: Key) -> list[Key]:
         """Name those who may go on now: of those who wait, as many as there are places, the oldest first."""
-        waiting, limit = self._waiting(gateway), self._limit(gateway)
-        if not waiting or not self._is_checked(gateway):
+        line, limit = self._lines.get(gateway), self._limit(gateway)
+        if not line or not self._is_checked(gateway):
             return []
-        free = limit - self._taken(gateway) if limit else len(waiting)
-        return [key for _, key in waiting[: max(0, free)]]
+        free = max(0, limit - self._taken(gateway)) if limit else len(line)
+        waiting = (key for _, key in line if key not in self._claims)
+        return list(itertools.islice(waiting, free))
 
     def _is_checked(self, gateway: Key) -> bool:
         """Tell whether the gateway was looked at since its spec changed: who is called before only loses its turn."""
@@ -79,13 +94,30 @@ class Slots:
         alone = {job for job in claimed if not is_split(self.cache.get(job))}
         return sum(count for job, count in active.items() if job not in alone) + len(claimed)
 
-    def _waiting(self, gateway: Key) -> list[tuple[str, Key]]:
-        jobs = self.cache.jobs_of(gateway.namespace, gateway.name)
-        return sorted(self._rank(key) for key in jobs if key not in self._claims and waits(self.cache.get(key)))
+    def _claimed_before(self, gateway: Key, rank: Rank) -> int:
+        """Count those in line before a place that have a claim already."""
+        found = (self._waits.get(job) for job in self._claims)
+        return sum(1 for waits in found if waits is not None and waits[0] == gateway and waits[1] < rank)
 
-    def _rank(self, key: Key) -> tuple[str, Key]:
-        metadata = (self.cache.get(key) or {}).get("metadata") or {}
-        return str(metadata.get("creationTimestamp", "")), key
+    def _changed(self, key: Key, found: Json | None) -> None:
+        if key.kind != BATCHJOB:
+            return
+        before = self._waits.pop(key, None)
+        after = (self.cache.gateway_of(key), _rank(key, found)) if waits(found) else None
+        if after is not None:
+            self._waits[key] = after
+        if before == after:
+            return
+        if before is not None:
+            line = self._lines[before[0]]
+            del line[bisect.bisect_left(line, before[1])]
+        if after is not None:
+            bisect.insort(self._lines.setdefault(after[0], []), after[1])
+
+
+def _rank(key: Key, found: Json | None) -> Rank:
+    metadata = (found or {}).get("metadata") or {}
+    return str(metadata.get("creationTimestamp", "")), key
 
 
 def waits(found: Json | None) -> bool:

@@ -14,6 +14,8 @@ Json = dict[str, Any]
 BATCHJOB = "BatchJob"
 BATCHGATEWAY = "BatchGateway"
 
+Place = tuple[str, str, str]
+"""A namespace, what is in it, and its name."""
 Listener = Callable[[Key, Json | None], None]
 """Told of every object that is held anew, and of every one that is held no more (None)."""
 
@@ -28,8 +30,10 @@ class Cache:
         self._lock = threading.Lock()
         self._doubtful: set[Key] = set()
         self._listeners: list[Listener] = []
-        # To look through all objects for those of one gateway would make each pass as long as there are jobs.
+        # To look through all objects for those of one gateway, or of one place, would make each pass as long as there are jobs.
+        self._jobs: dict[Key, dict[Key, None]] = {}
         self._active: dict[Key, dict[Key, int]] = {}
+        self._places: dict[Place, dict[Key, None]] = {}
 
     def listen(self, listener: Listener) -> None:
         """Tell somebody of every change, at once."""
@@ -61,7 +65,7 @@ class Cache:
 
     def _hold(self, key: Key, found: Json) -> None:
         metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
-        before = self.gateway_of(key)
+        before = self._objects.get(key)
         with self._lock:
             self._objects[key] = {**found, "metadata": metadata}
         self._told(key, before, self._objects[key])
@@ -72,20 +76,33 @@ class Cache:
 
     def drop(self, key: Key) -> None:
         """Forget an object that is gone."""
-        before = self.gateway_of(key)
         with self._lock:
-            self._objects.pop(key, None)
+            before = self._objects.pop(key, None)
         self._doubtful.discard(key)
         self._told(key, before, None)
 
-    def _told(self, key: Key, before: Key, found: Json | None) -> None:
+    def _told(self, key: Key, before: Json | None, found: Json | None) -> None:
         if key.kind == BATCHJOB:
             with self._lock:
-                self._active.get(before, {}).pop(key, None)
-                if found is not None:
-                    self._active.setdefault(self.gateway_of(key), {})[key] = active_batches(found)
+                self._index(key, before, found)
         for listener in self._listeners:
             listener(key, found)
+
+    def _index(self, key: Key, before: Json | None, found: Json | None) -> None:
+        if before is not None:
+            gateway = _gateway_of(key, before)
+            self._jobs.get(gateway, {}).pop(key, None)
+            self._active.get(gateway, {}).pop(key, None)
+            for place in places_of(before):
+                self._places.get((key.namespace, *place), {}).pop(key, None)
+        if found is not None:
+            gateway = _gateway_of(key, found)
+            self._jobs.setdefault(gateway, {})[key] = None
+            if count := active_batches(found):
+                self._active.setdefault(gateway, {})[key] = count
+            if not remote_state.is_ended(found):
+                for place in places_of(found):
+                    self._places.setdefault((key.namespace, *place), {})[key] = None
 
     def get(self, key: Key) -> Json | None:
         """Give the last known state."""
@@ -95,9 +112,10 @@ class Cache:
         """Give the keys of all objects of a kind."""
         return [key for key, _ in self._snapshot() if key.kind == kind]
 
-    def in_namespace(self, kind: str, namespace: str) -> list[tuple[Key, Json]]:
-        """Give the objects of a kind in a namespace."""
-        return [(key, found) for key, found in self._snapshot() if key.kind == kind and key.namespace == namespace]
+    def of_places(self, job: Key, found: Json) -> list[tuple[Key, Json]]:
+        """Give the other BatchJobs that have not ended and write to a claim or an object that this one writes to."""
+        keys = {key for place in places_of(found) for key in self._places.get((job.namespace, *place), ())}
+        return [(key, self._objects[key]) for key in sorted(keys - {job})]
 
     def phases(self) -> list[str]:
         """Give the phase of every BatchJob."""
@@ -109,19 +127,29 @@ class Cache:
 
     def gateway_of(self, job: Key) -> Key:
         """Give the gateway that a BatchJob goes through; with an empty name when that is not known."""
-        spec = (self._objects.get(job) or {}).get("spec") or {}
-        return Key(BATCHGATEWAY, job.namespace, str((spec.get("gatewayRef") or {}).get("name", "")))
+        return _gateway_of(job, self._objects.get(job))
 
     def jobs_of(self, namespace: str, gateway: str) -> list[Key]:
         """Give the BatchJobs that go through a gateway."""
         with self._lock:
-            return list(self._active.get(Key(BATCHGATEWAY, namespace, gateway), ()))
+            return list(self._jobs.get(Key(BATCHGATEWAY, namespace, gateway), ()))
 
     def active(self, namespace: str, gateway: str) -> dict[Key, int]:
         """Count the batches at a gateway that are under way, or about to be, of each BatchJob that has any."""
         with self._lock:
-            counted = dict(self._active.get(Key(BATCHGATEWAY, namespace, gateway), {}))
-        return {key: count for key, count in counted.items() if count}
+            return dict(self._active.get(Key(BATCHGATEWAY, namespace, gateway), {}))
+
+
+def places_of(job: Json) -> set[tuple[str, str]]:
+    """Name the claims and objects that a BatchJob writes its results to: what each is, and its name."""
+    output: Json = (job.get("spec") or {}).get("output") or {}
+    named = ((kind, place) for kind, place in output.items() if isinstance(place, dict))
+    return {(kind, str(place.get("claimName") or place.get("name"))) for kind, place in named}
+
+
+def _gateway_of(job: Key, found: Json | None) -> Key:
+    spec = (found or {}).get("spec") or {}
+    return Key(BATCHGATEWAY, job.namespace, str((spec.get("gatewayRef") or {}).get("name", "")))
 
 
 def _version(found: Json) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,7 +9,7 @@ from llmbatch.api.batchjob import Output
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Json, Seen
-from llmbatch.runtime.cache import BATCHJOB, Cache
+from llmbatch.runtime.cache import Cache
 from llmbatch.transfer.pure import destination
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.transfers import Transfers
@@ -43,8 +42,8 @@ class Destinations:
     def _rivals(self, seen: Seen) -> Iterator[str]:
         """Give the jobs that write to the same place and come first: those that are ahead, and else the older ones."""
         ours = seen.observation.spec.output
-        for key, found in self.cache.in_namespace(BATCHJOB, seen.key.namespace):
-            if key == seen.key or found["metadata"].get("deletionTimestamp") or not _names_alike(seen.raw, found):
+        for key, found in self.cache.of_places(seen.key, seen.raw):
+            if found["metadata"].get("deletionTimestamp"):
                 continue
             if _comes_first(found, seen.raw) and _is_same(ours, found):
                 yield key.name
@@ -60,17 +59,6 @@ def _comes_first(other: Json, ours: Json) -> bool:
         return False
     ordered = any(batch.id or batch.submission for batch in known.batches)
     return ordered or _age(other) < _age(ours)
-
-
-def _names_alike(ours: Json, other: Json) -> bool:
-    # Cheap, for the thousands of jobs that have nothing to do with this one.
-    return bool(_claims_or_objects(ours) & _claims_or_objects(other))
-
-
-def _claims_or_objects(job: Json) -> set[tuple[str, str]]:
-    output: dict[str, Any] = (job.get("spec") or {}).get("output") or {}
-    named = ((kind, place) for kind, place in output.items() if isinstance(place, dict))
-    return {(kind, str(place.get("claimName") or place.get("name"))) for kind, place in named}
 
 
 def _is_same(ours: Output, other: Json) -> bool:
