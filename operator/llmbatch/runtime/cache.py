@@ -1,4 +1,7 @@
-"""What the watch has told of our objects: for finding them, never for deciding about a remote write."""
+"""What the watch has told of our objects, and the API server in its answers: to find them, and to look at them by.
+
+Before anything is done on their ground that costs money or can't be taken back, it is to be an answer of just now.
+"""
 
 import threading
 from collections.abc import Callable
@@ -7,10 +10,13 @@ from typing import Any
 from llmbatch.api import FINALIZER
 from llmbatch.api.batch_status import entries
 from llmbatch.batch.pure import lifecycle, remote_state
+from llmbatch.kube.clock import Mark, Stopwatch
 from llmbatch.runtime.queue import Key
 
 Json = dict[str, Any]
 
+FRESH_SECONDS = 1.0
+"""For so long an answer of the API server is what is true now, whatever clock is asked."""
 BATCHJOB = "BatchJob"
 BATCHGATEWAY = "BatchGateway"
 
@@ -29,6 +35,9 @@ class Cache:
         # The loop alone changes it, but a scrape reads it from its own thread, while objects come and go.
         self._lock = threading.Lock()
         self._doubtful: set[Key] = set()
+        self._unsure: set[Key] = set()
+        self._answered: dict[Key, tuple[str | None, int, Mark]] = {}
+        self._stopwatch = Stopwatch()
         self._listeners: list[Listener] = []
         # To look through all objects for those of one gateway, or of one place, would make each pass as long as there are jobs.
         self._jobs: dict[Key, dict[Key, None]] = {}
@@ -62,6 +71,28 @@ class Cache:
         """Remember an object as the API server has just answered it to a direct question."""
         self._doubtful.discard(key)
         self._hold(key, found)
+        self.answered(key, found)
+
+    def answered(self, key: Key, found: Json) -> None:
+        """Remember an object as the API server has just answered it to a call about it."""
+        self.put(key, found)
+        self._unsure.discard(key)
+        self._answered[key] = _uid(found), _version(found), self._stopwatch.mark()
+
+    def unsure(self, key: Key) -> None:
+        """Note that something went otherwise than the state held led to expect: the API server is asked before the next look."""
+        self._unsure.add(key)
+
+    def is_sure(self, key: Key) -> bool:
+        """Tell whether an object may be looked at by the state held."""
+        return key in self._objects and key not in self._unsure and key not in self._doubtful
+
+    def is_fresh(self, key: Key) -> bool:
+        """Tell whether the state held is what the API server has answered just now."""
+        held, known = self._objects.get(key), self._answered.get(key)
+        if held is None or known is None or not self.is_sure(key) or (_uid(held), _version(held)) != known[:2]:
+            return False
+        return self._stopwatch.since(known[2]) < FRESH_SECONDS
 
     def _hold(self, key: Key, found: Json) -> None:
         metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
@@ -79,6 +110,8 @@ class Cache:
         with self._lock:
             before = self._objects.pop(key, None)
         self._doubtful.discard(key)
+        self._unsure.discard(key)
+        self._answered.pop(key, None)
         self._told(key, before, None)
 
     def _told(self, key: Key, before: Json | None, found: Json | None) -> None:

@@ -75,7 +75,7 @@ class Publisher:
             if error.status == 404:
                 return
             raise
-        self.cache.put(seen.key, written)
+        self.cache.answered(seen.key, written)
         if needs_a_look(seen.raw, written):
             # Somebody changed the object during this pass. The watch's event will be no news to the cache any more.
             await self.queue.add(seen.key)
@@ -93,10 +93,14 @@ class Publisher:
         An old leader that was frozen just here must not take away the intent of the next one, under which a call may be
         under way, nor put its own batch in the place of another.
         """
+        known = version or seen.raw["metadata"]["resourceVersion"]
         if "batches" not in patch:
-            return await self.cluster.patch_status(JOBS, seen.key.namespace, seen.key.name, patch)
-        version = version or seen.raw["metadata"]["resourceVersion"]
-        written = await write_unmoved(self.cluster, seen, patch, before=seen.stored, after=after, version=version)
+            # What was read just now is told whoever edits meanwhile; what the watch has told may be of another object by now.
+            compared = None if version or self.cache.is_fresh(seen.key) else known
+            return await self.cluster.patch_status(
+                JOBS, seen.key.namespace, seen.key.name, patch, resource_version=compared
+            )
+        written = await write_unmoved(self.cluster, seen, patch, before=seen.stored, after=after, version=known)
         if written is None:
             raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
         return written
@@ -180,7 +184,7 @@ class Publisher:
         patch = {"observedGeneration": generation, "conditions": [*said, *(item.dump() for item in kept)]}
         if merge_patch(found, {**found, **patch}):
             written = await self.cluster.patch_status(JOBS, key.namespace, key.name, patch)
-            self.cache.put(key, written)
+            self.cache.answered(key, written)
             if needs_a_look(raw, written):
                 await self.queue.add(key)
 

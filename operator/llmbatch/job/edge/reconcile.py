@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.pure.decision import Done, Ending, Stalled, Wait
 from llmbatch.gateway.health import Health
 from llmbatch.job.edge.act import Actor
@@ -18,6 +18,7 @@ from llmbatch.job.edge.observe import Observer
 from llmbatch.job.edge.passes.parts_pass import PartsPass
 from llmbatch.job.edge.passes.single_pass import SinglePass
 from llmbatch.job.edge.publish import Publisher
+from llmbatch.job.pure.decide import decide
 from llmbatch.job.pure.parts import is_split
 from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
 from llmbatch.kube.permissions import JOBS
@@ -132,6 +133,7 @@ class Reconciler:
 
     async def _again(self, key: Key, at_least: float = 0.0) -> None:
         """Look again with growing delays; however long they have grown, at a deletion when its time is over."""
+        self.cache.unsure(key)
         await self.queue.add_failed(key, at_least)
         left = self._seconds_left(key) + OVERDUE_SECONDS
         if 0 < left < math.inf:
@@ -142,13 +144,10 @@ class Reconciler:
         doubtful = self.cache.is_doubtful(key)
         if cached is not None and is_settled(cached) and not doubtful:
             return Done()
-        # The API server's own word, not the watch's: deciding on an older state could submit twice.
-        raw = await self.cluster.get(JOBS, key.namespace, key.name)
-        if raw is None:
-            self.cache.drop(key)
-            return Done()
-        (self.cache.replace if doubtful else self.cache.put)(key, raw)
-        if is_settled(raw):
+        # Of a job with several batches it shows only in the pass whether there is anything to do.
+        enough = self.cache.is_fresh(key) if _has_parts(cached) else self.cache.is_sure(key)
+        raw = cached if enough else await self._read(key)
+        if raw is None or is_settled(raw):
             return Done()
         left = self.deadline.seconds_left(raw)
         if left < -OVERDUE_SECONDS:
@@ -169,8 +168,26 @@ class Reconciler:
                 raise
             return Wait(Reason.DELETING, "", after=0.0)
 
+    async def _read(self, key: Key) -> Json | None:
+        """Give the API server's own word."""
+        raw = await self.cluster.get(JOBS, key.namespace, key.name)
+        if raw is None:
+            self.cache.drop(key)
+        elif self.cache.is_doubtful(key):
+            self.cache.replace(key, raw)
+        else:
+            self.cache.answered(key, raw)
+        return raw
+
     async def _pass(self, seen: Seen) -> Ending:
-        return await (self._pass_over_parts(seen) if is_split(seen.stored) else self.single.run(seen))
+        if is_split(seen.stored):
+            return await self._pass_over_parts(seen)
+        if decide(seen.observation).effect is not None and not self.cache.is_fresh(seen.key):
+            # What the watch has told is good enough to look by. To submit by an older state would be to pay twice.
+            raw = await self._read(seen.key)
+            if raw is None or raw["metadata"]["resourceVersion"] != seen.raw["metadata"]["resourceVersion"]:
+                return Wait(Reason.ACCEPTED, "", after=0.0)
+        return await self.single.run(seen)
 
     async def _pass_over_parts(self, seen: Seen) -> Ending:
         outcome, ending, lingering = await self.parts.run(seen)
@@ -184,3 +201,7 @@ class Reconciler:
 
     def _seconds_left(self, key: Key) -> float:
         return self.deadline.seconds_left(self.cache.get(key))
+
+
+def _has_parts(found: Json | None) -> bool:
+    return bool(((found or {}).get("status") or {}).get("parts"))
