@@ -20,8 +20,7 @@ from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt, is_of_several
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.pure import next_status, parts
-from llmbatch.job.pure.decide import decide
+from llmbatch.job.pure import parts
 from llmbatch.provider.edge.outcome import Failure, NotFound, Refused
 from llmbatch.provider.pure.wire import RemoteBatch
 from llmbatch.runtime.metrics import Metrics
@@ -122,12 +121,12 @@ class Finder:
         outcome = Outcome(status)
         if kept is not own:
             # Recorded before anything is cancelled: a crash in between must not leave us with a cancelled batch.
-            outcome = await self.writer.record(seen, seen.stored, _moved(seen, kept))
+            outcome = await self.writer.record(seen, seen.stored, facts.with_other(status, kept, now))
             if outcome.stale or outcome.gone:
                 return outcome
             self.metrics.adoptions.inc()
             told = f"Batch {kept.id}, made by somebody's retry of the create call, was taken over in place of {own.id}."
-            outcome = replace(outcome, moved=True, notes=(("Normal", Reason.ADOPTED, told),))
+            outcome = replace(outcome, notes=(("Normal", Reason.ADOPTED, told),))
         cancelled = await self.duplicates.cancel(seen, client, kept, [batch for batch in ours if batch is not kept])
         outcome = replace(outcome, notes=(*outcome.notes, *cancelled.notes))
         if cancelled.failed is not None:
@@ -204,22 +203,6 @@ class Finder:
 def _question(seen: Seen) -> Hashable:
     """Name what is asked of a batch: it is another question when the batch has ended, or its job is deleted."""
     return seen.observation.stage, seen.observation.deleted_at is not None
-
-
-def _moved(seen: Seen, kept: RemoteBatch) -> BatchJobStatus:
-    """Give the whole status of a job whose batch is another one now: phase and progress were those of the former."""
-    observation = seen.observation
-    status = facts.with_other(observation.status, kept, observation.now)
-    return next_status.close(
-        seen.stored,
-        status,
-        uid=observation.uid,
-        ending=decide(replace(observation, status=status, unrecorded=False)).ending,
-        finish=None,
-        generation=observation.generation,
-        deleting=False,
-        now=observation.now,
-    )
 
 
 def _as_listed(batch: Batch) -> RemoteBatch:

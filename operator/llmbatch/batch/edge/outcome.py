@@ -1,11 +1,14 @@
 """What an effect came to."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure.decision import Finish
 from llmbatch.job.pure.retained import Note
 from llmbatch.transfer.pure.report import Problem
+
+Json = dict[str, Any]
 
 __all__ = ["Note", "Outcome"]
 
@@ -32,3 +35,5 @@ class Outcome:
     """The object has changed since it was read: look again."""
     version: str | None = None
     """The object's resourceVersion after what the effect itself has written."""
+    raw: Json | None = field(default=None, repr=False)
+    """The object after that, if nothing but our own writes has changed it: what is in it need not be written again."""

@@ -3,14 +3,15 @@
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.directory.rounds import REST_SECONDS, Rounds
 from llmbatch.batch.edge import calls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts
-from llmbatch.batch.pure.stage import Stage
+from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.common import backoff
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
@@ -49,6 +50,16 @@ class Polls:
         delay = backoff.poll_delay(interval_seconds, random.random())  # noqa: S311 - jitter, no secret
         self._next[batch] = time.monotonic() + delay
         return delay
+
+    def begun(self, seen: Seen, status: BatchJobStatus) -> float:
+        """Note a batch that has just come to be known; answers the seconds until it is to be looked at."""
+        stage, batch = stage_of(status), seen.observation.memory
+        if seen.client is not None and stage is not Stage.ANSWER:
+            wait = self.polled(batch, seen.client.spec.poll_interval_seconds)
+            if stage is Stage.BATCH:
+                found = replace(seen, observation=replace(seen.observation, status=status))
+                return self._look_in(found, self._follow(found) or wait)
+        return 0.0
 
     def forget(self, batch: str) -> None:
         """Forget a batch that is gone or has ended."""

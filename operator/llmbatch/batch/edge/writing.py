@@ -20,6 +20,8 @@ from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.common.backoff import next_delay
 from llmbatch.common.patch import merge_patch
+from llmbatch.job.pure import next_status
+from llmbatch.job.pure.decide import decide
 from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
 from llmbatch.kube.permissions import JOBS
 from llmbatch.runtime.refusals import Refusals
@@ -68,17 +70,20 @@ class FactWriter:
         It stands against any editor of the object, but a process that was frozen may come too late with it. The outcome
         is gone when there is no object any more.
         """
+        status = _closed(seen, before, status)
         with crash.around(crash.Effect.WRITE_FACT):
             found = version or seen.raw["metadata"]["resourceVersion"]
-            stored = await self._record(seen, before, status, found)
-        if stored is None:
+            written = await self._record(seen, before, status, found)
+        if written is None:
             return Outcome(seen.stored, stale=True)
-        if stored == "":
+        if not written:
             return Outcome(status, gone=True)
-        if seen.client is not None and stage_of(status) is not Stage.ANSWER:
-            self.polls.polled(seen.observation.memory, seen.client.spec.poll_interval_seconds)
-        # The next pass says at once that the batch runs; it polls when its time has come.
-        return Outcome(status, after=0.0, version=stored)
+        after = self.polls.begun(seen, status)
+        if seen.view is not None and not seen.view.others_are_as_in(written.get("status") or {}, seen.whole):
+            # More is known of other batches than this pass has seen: what it writes next is to be compared.
+            return Outcome(status, after=after, version=found, moved=True)
+        version = str(written["metadata"]["resourceVersion"])
+        return Outcome(status, after=after, version=version, raw=written, moved=True)
 
     async def withdraw(self, seen: Seen, intent: BatchJobStatus, version: str, problem: Problem | None) -> Outcome:
         """Record that an intent made no batch, unless there is another one in its place by now."""
@@ -97,21 +102,15 @@ class FactWriter:
             if self.closing:
                 return
 
-    async def _record(self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str) -> str | None:
-        """Write a fact again and again; answers the resourceVersion then, "" without an object, None when it may not be."""
+    async def _record(self, seen: Seen, before: BatchJobStatus, after: BatchJobStatus, version: str) -> Json | None:
+        """Write a fact again and again; answers the object then, an empty one if it is gone, None when it may not be."""
         failures, patch = 0, merge_patch(seen.widened(before).dump(), seen.widened(after).dump())
         while True:
             try:
-                written = await write_unmoved(self.cluster, seen, patch, before=before, after=after, version=version)
-                if written is None:
-                    return None
-                if seen.view is not None and not seen.view.others_are_as_in(written.get("status") or {}, seen.whole):
-                    # More is known of other batches than this pass has seen: what it writes next is to be compared.
-                    return version
-                return str(written["metadata"]["resourceVersion"])
+                return await write_unmoved(self.cluster, seen, patch, before=before, after=after, version=version)
             except ClusterError as error:
                 if error.status == 404:
-                    return ""
+                    return {}
                 failures += 1
                 await self._not_yet(seen, error, failures)
 
@@ -165,6 +164,26 @@ class FactWriter:
         whole = BatchJobStatus.parse(stored)
         is_there = seen.view.index < len(whole.batches) and standing.holds_intent(seen.view.of(whole).dump(), intent)
         return replace(seen, raw=found, whole=whole) if is_there else None
+
+
+def _closed(seen: Seen, before: BatchJobStatus, status: BatchJobStatus) -> BatchJobStatus:
+    """Give the whole status of a job that has a batch, or another one: phase, progress and conditions go with the fact.
+
+    What is written of one batch of several leaves what is said of the job to the end of the pass.
+    """
+    if seen.view is not None or stage_of(status) is Stage.ANSWER:
+        return status
+    observation = seen.observation
+    return next_status.close(
+        before,
+        status,
+        uid=observation.uid,
+        ending=decide(replace(observation, status=status, unrecorded=False)).ending,
+        finish=None,
+        generation=observation.generation,
+        deleting=observation.deleted_at is not None,
+        now=observation.now,
+    )
 
 
 async def write_unmoved(

@@ -112,12 +112,12 @@ class Actor:
     # --- the object --------------------------------------------------------------------------------------------------
 
     async def _add_finalizer(self, seen: Seen) -> Outcome:
-        done = await self.finalizers.add(seen.key, seen.raw)
-        if not done or seen.observation.stage is not Stage.INPUT:
+        held = await self.finalizers.add(seen.key, seen.raw)
+        if held is None or seen.observation.stage is not Stage.INPUT:
             # It was put back on a job under way, of which there is nothing new to tell.
             return Outcome(seen.stored, stale=True)
         self.lost_uploads.uploads.first(seen.owner.uid)
-        return Outcome(seen.observation.status, after=0.0)
+        return Outcome(seen.observation.status, after=0.0, raw=held)
 
     async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
         observation = seen.observation
@@ -132,7 +132,7 @@ class Actor:
             # Before it is gone: if this process died in between, nobody would know what was left.
             for note in (*retained.notes(observation, effect), *retained.of_the_original(observation)):
                 await self.recorder.tell(subject, *note)
-        if not await self.finalizers.remove(seen.key, seen.raw):
+        if await self.finalizers.remove(seen.key, seen.raw) is None:
             return Outcome(seen.stored, stale=True)
         self._forget(seen)
         if effect.kept_output or (effect.left_behind and not effect.as_asked):
@@ -155,7 +155,7 @@ class Actor:
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""
-        if not await self.finalizers.remove(key, raw):
+        if await self.finalizers.remove(key, raw) is None:
             return False
         self.metrics.left_behind.inc()
         return True

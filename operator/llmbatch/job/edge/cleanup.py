@@ -115,31 +115,30 @@ class Cleanup:
 
 @dataclass
 class Finalizers:
-    """Changes finalizers, unless the object has changed or gone since it was read; answers whether that was done."""
+    """Changes finalizers, unless the object has changed or gone since it was read: answers it, or None if it has."""
 
     cluster: Cluster
 
-    async def add(self, key: Key, raw: Json) -> bool:
+    async def add(self, key: Key, raw: Json) -> Json | None:
         """Put ours on."""
         return await self._set(key, raw, [*_others(raw), FINALIZER], crash.Effect.ADD_FINALIZER)
 
-    async def remove(self, key: Key, raw: Json) -> bool:
+    async def remove(self, key: Key, raw: Json) -> Json | None:
         """Take ours off, and leave those of others."""
         return await self._set(key, raw, _others(raw), crash.Effect.REMOVE_FINALIZER)
 
-    async def _set(self, key: Key, raw: Json, finalizers: list[str], effect: crash.Effect) -> bool:
+    async def _set(self, key: Key, raw: Json, finalizers: list[str], effect: crash.Effect) -> Json | None:
         patch = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": raw["metadata"]["resourceVersion"]},
             {"op": "add", "path": "/metadata/finalizers", "value": finalizers},
         ]
         try:
             with crash.around(effect):
-                await self.cluster.patch(JOBS, key.namespace, key.name, patch)
+                return await self.cluster.patch(JOBS, key.namespace, key.name, patch)
         except ClusterError as error:
             if error.status in (404, 409, 422):
-                return False
+                return None
             raise
-        return True
 
 
 def _others(raw: Json) -> list[str]:

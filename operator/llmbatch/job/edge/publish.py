@@ -1,7 +1,7 @@
 """Writes what a pass came to: status once and only if it changed, events on transitions, counters after the write."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
@@ -46,14 +46,14 @@ class Publisher:
     _copies: set[str] = field(default_factory=set)
     """uids of the copies that were told of."""
 
-    async def publish(self, seen: Seen, outcome: Outcome, ending: Ending) -> None:
-        """Publish a pass."""
+    async def publish(self, seen: Seen, outcome: Outcome, ending: Ending) -> Seen:
+        """Publish a pass; answers the job with what is stored then."""
         subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
         for kind, reason, message in outcome.notes:
             self.recorder.record(subject, kind, reason, message)
         self._tell_of_copy(subject, seen)
         if outcome.gone:
-            return
+            return seen
         observation, before = seen.observation, seen.stored
         after = next_status.close(
             before,
@@ -65,15 +65,17 @@ class Publisher:
             deleting=observation.deleted_at is not None,
             now=observation.now,
         )
-        patch = merge_patch(seen.raw.get("status") or {}, after.dump())
-        if not patch:
-            return
+        written = outcome.raw or seen.raw
+        patch = merge_patch(written.get("status") or {}, after.dump())
+        if not patch and written is seen.raw:
+            return seen
         try:
-            with crash.around(crash.Effect.WRITE_STATUS):
-                written = await self._write(seen, patch, outcome.version, after)
+            if patch:
+                with crash.around(crash.Effect.WRITE_STATUS):
+                    written = await self._write(seen, patch, outcome.version, after)
         except ClusterError as error:
             if error.status == 404:
-                return
+                return seen
             raise
         self.cache.answered(seen.key, written)
         if needs_a_look(seen.raw, written):
@@ -86,6 +88,7 @@ class Publisher:
             # The gateway's status shows how many batches are active; soon, since a job of many parts changes it with each.
             gateway = Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name)
             await self.queue.add_after(gateway, COUNT_SECONDS)
+        return replace(seen, raw=written, stored=after)
 
     async def _write(self, seen: Seen, patch: Json, version: str | None, after: BatchJobStatus) -> Json:
         """Write a status; what is about the batch only while nobody else's batch or intent stands there.

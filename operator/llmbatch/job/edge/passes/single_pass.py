@@ -1,15 +1,32 @@
 """One pass over a job with a single batch, or none yet."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure.decision import Collect, Done, Ending, RemoveFinalizer, Upload, Wait
+from llmbatch.batch.pure.decision import (
+    AddFinalizer,
+    Collect,
+    Decision,
+    Done,
+    Ending,
+    FindDuplicates,
+    RemoveFinalizer,
+    Upload,
+    Wait,
+)
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.pure.decide import decide
+from llmbatch.kube.client import ClusterError
+
+SAY_SECONDS = 1.0
+"""A transfer in this process that takes longer is told of while it goes on."""
 
 
 @dataclass
@@ -22,10 +39,10 @@ class SinglePass:
     async def run(self, seen: Seen) -> Ending:
         """Decide on a job that was observed, act, and publish; answers how the pass ends."""
         decision = decide(seen.observation)
-        ending = decision.ending
-        outcome = Outcome(seen.observation.status)
-        if decision.effect is not None:
-            outcome = await self.actor.act(seen, decision.effect)
+        seen, outcome = await self._act(seen, decision)
+        if (further := self._goes_on(seen, decision, outcome)) is not None:
+            seen, decision = further, decide(further.observation)
+            seen, outcome = await self._act(seen, decision)
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
             # Judged by the same rules as a final problem that was met while observing: it ends the job.
             seen = replace(seen, observation=replace(seen.observation, status=outcome.status, trouble=outcome.problem))
@@ -34,6 +51,7 @@ class SinglePass:
                 outcome = await self.actor.act(seen, decision.effect)
         if seen.spent and seen.plan is not None and seen.observation.deleted_at is None:
             await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
+        ending = decision.ending
         if outcome.moved:
             ending = decide(replace(seen.observation, status=outcome.status, unrecorded=False)).ending
         ending = ending_of_pass(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
@@ -49,3 +67,37 @@ class SinglePass:
         if outcome.finish is not None:
             return Wait(Reason.CLEANING_UP, "", after=0.0)
         return ending
+
+    async def _act(self, seen: Seen, decision: Decision) -> tuple[Seen, Outcome]:
+        """Do what was decided; what takes its time is told of meanwhile. Answers the job as it is stored then."""
+        if decision.effect is None:
+            return seen, Outcome(seen.observation.status)
+        acting = asyncio.create_task(self.actor.act(seen, decision.effect))
+        try:
+            if isinstance(decision.effect, Upload | Collect):
+                await asyncio.wait({acting}, timeout=SAY_SECONDS)
+                if not acting.done():
+                    with contextlib.suppress(ClusterError):
+                        seen = await self.publisher.publish(seen, Outcome(seen.observation.status), decision.ending)
+            return seen, await acting
+        except BaseException:
+            acting.cancel()
+            await asyncio.wait({acting})
+            raise
+
+    def _goes_on(self, seen: Seen, decision: Decision, outcome: Outcome) -> Seen | None:
+        """Give the job as it is after a step of which there is nothing to store before the next one; None: that is all."""
+        if outcome.problem is not None or outcome.stale:
+            return None
+        match decision.effect:
+            case AddFinalizer() if outcome.raw is not None:
+                plan = seen.plan
+                if plan is not None and plan.kind == "upload":
+                    # Nobody has begun an upload before the finalizer was on.
+                    plan = plan.model_copy(update={"look": self.actor.mover.uploads.may_be_there(seen.owner.uid)})
+                observation = replace(seen.observation, finalizer=True)
+                return replace(seen, raw=outcome.raw, plan=plan, observation=observation)
+            case FindDuplicates() if seen.observation.stage is Stage.CLEANUP:
+                looked = outcome.after is None and not outcome.notes and not outcome.duplicates and not outcome.moved
+                return replace(seen, observation=replace(seen.observation, status=outcome.status)) if looked else None
+        return None
