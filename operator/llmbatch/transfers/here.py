@@ -72,6 +72,8 @@ class Here:
         """Prepare the threads."""
         self._cluster = cluster
         self._lanes = Lanes()
+        self.owned: dict[str, bool] = {}
+        """By uid: whether the results that this process has stored go with their BatchJob."""
 
     async def upload(self, plan: UploadPlan, data: bytes, access: Access, gateway: Key) -> UploadReport:
         """Upload data that is in memory."""
@@ -131,6 +133,8 @@ class Here:
         stored = {f"{place.key}{suffix}": part for suffix, part in data.items()}
         with crash.around(crash.Effect.STORE_RESULTS):
             problem = await store(self._cluster, resource, owner, place.name, stored, owned=goes_with_job(job))
+        if problem is None:
+            self.owned[owner.uid] = goes_with_job(job)
         where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
         destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors", f"{where} {place.key}.foreign")
         return Collected(report.model_copy(update={"problem": problem}), destination, reports)

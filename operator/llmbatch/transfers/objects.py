@@ -23,10 +23,12 @@ async def store(
     """
     kind = "Secret" if resource is SECRETS else "ConfigMap"
     body = _body(resource, owner, name, data, owned=owned)
-    found = await cluster.get(resource, owner.namespace, name)
     try:
+        # Not by apply: something that isn't this job's must not be overwritten.
+        if await _made(cluster, resource, owner.namespace, body):
+            return None
+        found = await cluster.get(resource, owner.namespace, name)
         if found is None:
-            # Not by apply: something that appears just now must not be overwritten.
             await cluster.create(resource, owner.namespace, body)
         elif (problem := _taken(found, kind, owner, name)) is not None:
             return problem
@@ -44,6 +46,17 @@ async def store(
             return Problem(reason=Reason.OUTPUT_INVALID, message=message)
         raise
     return None
+
+
+async def _made(cluster: Cluster, resource: Resource, namespace: str, body: Json) -> bool:
+    """Make an object, unless there is one of its name; where no further one may be made (a quota), that is to be looked at."""
+    try:
+        await cluster.create(resource, namespace, body)
+    except ClusterError as error:
+        if error.status in (403, 409) and not error.namespace_ends:
+            return False
+        raise
+    return True
 
 
 async def taken(cluster: Cluster, resource: Resource, owner: Owner, name: str) -> Problem | None:

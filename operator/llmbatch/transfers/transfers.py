@@ -112,7 +112,7 @@ class Transfers:
     async def settle_ownership(self, owner: Owner, job: BatchJobSpec) -> None:
         """Have stored results in a Secret or ConfigMap go with the BatchJob, or not, as its spec says."""
         place = job.output.secret or job.output.config_map
-        if place is not None:
+        if place is not None and self.here.owned.pop(owner.uid, None) != goes_with_job(job):
             resource = SECRETS if job.output.secret else CONFIGMAPS
             await settle_ownership(self._cluster, resource, owner, place.name, owned=goes_with_job(job))
 

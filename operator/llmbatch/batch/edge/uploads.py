@@ -19,6 +19,8 @@ class Uploads:
     """uids of jobs of which it has begun an upload."""
     _open: dict[str, set[str]] = field(default_factory=dict)
     """By uid: the batches (Observation.memory) with an upload under way."""
+    _processed: dict[str, str] = field(default_factory=dict)
+    """By batch (Observation.memory): the file that the provider was done with at once."""
     _until: dict[str, float] = field(default_factory=dict)
     """By uid: when the last doubtful upload must have shown, by the monotonic clock."""
 
@@ -41,6 +43,15 @@ class Uploads:
         if not known:
             self._until[uid] = time.monotonic() + self.settle_seconds
 
+    def answered(self, batch: str, file_id: str | None) -> None:
+        """Note the file of an upload, if the provider has answered that it is done with it."""
+        if file_id is not None:
+            self._processed[batch] = file_id
+
+    def is_processed(self, batch: str, file_id: str) -> bool:
+        """Tell whether it has, once: whoever asks again has met something since."""
+        return self._processed.pop(batch, None) == file_id
+
     def doubt(self, uid: str, *, uploaded: bool) -> float:
         """Give the seconds until no file of an upload without an answer can show any more.
 
@@ -61,5 +72,6 @@ class Uploads:
         """Forget a job that is gone or has ended."""
         self._own.discard(uid)
         self._begun.discard(uid)
+        self._processed.pop(uid, None)
         self._open.pop(uid, None)
         self._until.pop(uid, None)

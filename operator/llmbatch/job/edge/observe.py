@@ -61,7 +61,7 @@ class Observer:
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
-        self._files = FileObserver(self.polls, self.slots, self.tries, self.admission)
+        self._files = FileObserver(self.polls, self.slots, self.tries, self.uploads, self.admission)
         self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
         self._destinations = Destinations(self.cache, self.transfers)
         self._results = ResultsObserver(self.polls, self._transfers)
@@ -183,7 +183,7 @@ class Observer:
         ready = found.trouble is None and found.file_state is FileState.USABLE and found.slot_free
         if not ready or found.deleted_at is not None:
             return seen
-        problem = await self._destinations.problem(seen)
+        problem = await self._destinations.problem_of_late(seen)
         if problem is None:
             return seen
         self.slots.release(seen.key)
@@ -192,6 +192,8 @@ class Observer:
     def forget(self, seen: Seen) -> None:
         """Forget a job that is gone or has ended."""
         self.slots.release(seen.key)
+        self._destinations.forget(seen.owner.uid)
+        self.transfers.here.owned.pop(seen.owner.uid, None)
         memories = {seen.owner.uid, *(memory_of(seen.owner.uid, batch) for batch in seen.stored.batches)}
         self.known.forget(seen.owner.uid, memories)
         for memory in memories:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.tries import Tries
+from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure.observation import FileState
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
@@ -21,6 +22,7 @@ class FileObserver:
     polls: Polls
     slots: Slots
     tries: Tries
+    uploads: Uploads
     admission: Admission
 
     async def observe(self, seen: Seen, gateway: Key) -> Seen:
@@ -39,6 +41,8 @@ class FileObserver:
         if not self.slots.has_place(seen.key, gateway):
             # Waiting costs nothing: the file is looked at when it is the job's turn.
             return seen.found(file_state=FileState.USABLE, slot_free=False)
+        if self.uploads.is_processed(seen.observation.memory, file_id):
+            return seen.found(file_state=FileState.USABLE, slot_free=self.slots.claim(seen.key, gateway))
         answer = await client.gateway.get_file(file_id)
         state, details = FileState.USABLE, ""
         if isinstance(answer, Answered):

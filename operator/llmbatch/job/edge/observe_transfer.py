@@ -119,6 +119,7 @@ class TransferObserver:
                 if report.cuts is not None:
                     status = parts.with_cuts(status, report, unpacked(report.cuts))
                 if report.file_id is not None:
+                    self.uploads.answered(seen.observation.memory, report.file_id if report.processed else None)
                     status = facts.with_upload(status, report, now)
                 return seen.found(status=status)
         elif isinstance(report, CollectReport):

@@ -99,7 +99,8 @@ class _Sending:
         body = _counted(self._content(), self.checked.length, self.progress)
         result = self.files.upload(self.plan.filename, body, self.checked.length)
         if isinstance(result, Answered):
-            return UploadReport(file_id=result.value.id, input=self.checked.status)
+            processed = result.value.status == "processed"
+            return UploadReport(file_id=result.value.id, processed=processed, input=self.checked.status)
         if not _may_be_stored(result):
             return self._failed(result)
         found = self._search()

@@ -32,6 +32,8 @@ class UploadReport(Model):
 
     kind: Literal["upload"] = "upload"
     file_id: str | None = Field(None, alias="fileID")
+    processed: bool = False
+    """The provider has answered at once that it is done with the file."""
     input: InputStatus | None = None
     cuts: str | None = None
     """The parts of the input, see jsonl.cut.packed; without a file, it is too large for one and nothing was sent."""
