@@ -71,10 +71,13 @@ bench-parts: venv  ## Measure the passes and calls of a job of 100 parts, and on
 bench-tenants: venv  ## Measure what a tenant's jobs wait for beside another one that means harm
 	@$(PY) -m tests.bench.tenants
 
+bench-scale: venv  ## Measure a hundred, a thousand and ten thousand jobs beside Jobs that run a script
+	@$(PY) -m tests.bench.scale
+
 bench-quota: venv  ## Measure many jobs of several namespaces that share one token quota
 	@$(PY) -m tests.bench.quota
 
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-quota
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota

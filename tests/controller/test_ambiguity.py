@@ -179,6 +179,8 @@ async def test_a_connection_that_fails_before_anything_is_sent(
     api: ApiServer, kong: Instance, among: Among, tmp_path: Path, how: Literal["refuse", "reset"]
 ) -> None:
     meanwhile = Reason.GATEWAY_UNREACHABLE if how == "refuse" else Reason.SUBMISSION_PENDING
+    # So that the file is asked for, right before the create call.
+    kong.configure(file_pending_seconds=0.05)
     async with (
         Relay(kong.url, cut_at=b"/files/file-", how=how, skip=among.index).serving() as relay,
         Operator(api, tmp_path, settle_seconds=SETTLE_SECONDS).running() as operator,

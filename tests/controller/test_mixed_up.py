@@ -168,8 +168,10 @@ async def test_without_a_list_a_person_is_told_what_the_create_call_was_answered
 
 
 async def test_a_file_that_is_another_one_is_not_taken_for_ours(
-    operator: Operator, api: ApiServer, among: Among, between: Between
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, between: Between
 ) -> None:
+    kong.configure(file_pending_seconds=0.05)
+
     def spoil(told: Exchange) -> None:
         file_id = among.batch(operator).input_file_id
         if file_id and told.method == "GET" and told.path == f"/files/{file_id}":

@@ -185,7 +185,11 @@ class BatchGatewaySpec(Model):
     tls: TLS = Field(TLS(), description="TLS towards the gateway.")
     timeouts: Timeouts = Field(Timeouts(), description="How long calls may take.")
     poll_interval_seconds: int = Field(
-        60, ge=1, le=3600, description="Seconds between two polls of a batch. Azure asks for no more than one a minute."
+        60,
+        ge=1,
+        le=3600,
+        description="Seconds between two polls; several batches are polled by one reading of the gateway's list, where it is of"
+        " use. Azure asks for no more than one poll a minute.",
     )
     limits: GatewayLimits = Field(GatewayLimits(), description="Limits of the provider behind the gateway.")
 

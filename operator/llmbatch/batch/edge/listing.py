@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmbatch import crash
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.directory.readings import Reading
+from llmbatch.batch.directory.readings import Reading, Readings
+from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.submission import is_unclear, matches, was_refused
+from llmbatch.gateway.clients import Client
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
 from llmbatch.provider.pure.pages import Following
 from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.transfer.pure.report import Problem
 
 MOST_PAGES = 500
 
@@ -27,6 +31,36 @@ class Found:
     """One of the job's is listed under an id that no path can hold: it is there, and nothing can be done with it."""
     failed: Failure | None = None
     """What kept a later page from being read."""
+
+
+@dataclass
+class Looks:
+    """Asks for readings of the list in the name of jobs, and remembers what the last look met."""
+
+    readings: Readings
+    _met: dict[str, Problem]
+    """By batch (Observation.memory)."""
+
+    def ask(self, seen: Seen, client: Client) -> Reading | float:
+        """Give a reading that began after the question came up, or the seconds until there may be one."""
+        observation = seen.observation
+        # It is another question when the batch has ended, or its job is deleted.
+        return self.readings.ask(client, observation.memory, (observation.stage, observation.deleted_at is not None))
+
+    def met(self, seen: Seen, outcome: Outcome) -> Outcome:
+        """Note what a look has met, which holds until the next one."""
+        if outcome.problem is None:
+            self._met.pop(seen.observation.memory, None)
+        else:
+            self._met[seen.observation.memory] = outcome.problem
+        return outcome
+
+    def not_yet(self, seen: Seen, status: BatchJobStatus, wait: float) -> Outcome:
+        """Look again when the list may be read; what the last look met still holds."""
+        met = self._met.get(seen.observation.memory)
+        if met is None:
+            return Outcome(status, after=wait)
+        return Outcome(status, met.model_copy(update={"retry_after_seconds": wait}), after=wait)
 
 
 async def list_ours(reading: Reading, seen: Seen, oldest: datetime) -> Found | Failure:

@@ -1,16 +1,14 @@
 """Finding a job's batches in the gateway's list: that of a lost answer, and those that a retry on the way made besides."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.batch_status import Batch, Submission
-from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.directory.readings import Reading, Readings
 from llmbatch.batch.edge.duplicates import Duplicates
-from llmbatch.batch.edge.listing import Found, list_ours
+from llmbatch.batch.edge.listing import Found, Looks, list_ours
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
@@ -42,16 +40,17 @@ class Finder:
     def __post_init__(self) -> None:
         """Make what cancels batches."""
         self.duplicates = Duplicates(self.metrics)
+        self.looks = Looks(self.readings, self.polls.unlisted)
 
     async def look_up(self, seen: Seen, client: Client) -> Outcome:
         """Find the batch of an intent: adopt it, wait, or make room for the next attempt."""
         submission = seen.observation.batch.submission
         if submission is None:
             return Outcome(seen.stored)
-        reading = self.readings.ask(client, seen.observation.memory, _question(seen))
+        reading = self.looks.ask(seen, client)
         if not isinstance(reading, Reading):
-            return self._not_yet(seen, seen.stored, reading)
-        return self._met(seen, await self._look_up(seen, client, submission, reading))
+            return self.looks.not_yet(seen, seen.stored, reading)
+        return self.looks.met(seen, await self._look_up(seen, client, submission, reading))
 
     async def _look_up(self, seen: Seen, client: Client, submission: Submission, reading: Reading) -> Outcome:
         observation = seen.observation
@@ -97,10 +96,12 @@ class Finder:
 
     async def find_duplicates(self, seen: Seen, client: Client) -> Outcome:
         """Find further batches of a job that has one: keep the one that is of most use, cancel the others."""
-        reading = await self._reading(seen, client)
+        # What was just found out decides whether there is to be a search, and is not stored: now or never.
+        at_once = seen.observation.unrecorded
+        reading = await self.looks.readings.wait(client) if at_once else self.looks.ask(seen, client)
         if not isinstance(reading, Reading):
-            return self._not_yet(seen, seen.observation.status, reading)
-        return self._met(seen, await self._find_duplicates(seen, client, reading))
+            return self.looks.not_yet(seen, seen.observation.status, reading)
+        return self.looks.met(seen, await self._find_duplicates(seen, client, reading))
 
     async def _find_duplicates(self, seen: Seen, client: Client, reading: Reading) -> Outcome:
         observation = seen.observation
@@ -156,28 +157,6 @@ class Finder:
         status = facts.checked(outcome.status, moment)
         return replace(outcome, status=status, notes=tuple(notes), duplicates=len(cancelled.ended))
 
-    async def _reading(self, seen: Seen, client: Client) -> Reading | float:
-        """Give a reading for a search, or the seconds until there may be one."""
-        if seen.observation.unrecorded:
-            # What was just found out decides whether there is to be a search, and is not stored: now or never.
-            return await self.readings.wait(client)
-        return self.readings.ask(client, seen.observation.memory, _question(seen))
-
-    def _met(self, seen: Seen, outcome: Outcome) -> Outcome:
-        """Note what a look at the list has met, which holds until the next one."""
-        if outcome.problem is None:
-            self.polls.unlisted.pop(seen.observation.memory, None)
-        else:
-            self.polls.unlisted[seen.observation.memory] = outcome.problem
-        return outcome
-
-    def _not_yet(self, seen: Seen, status: BatchJobStatus, wait: float) -> Outcome:
-        """Look again when the list may be read; what the last look met still holds."""
-        met = self.polls.unlisted.get(seen.observation.memory)
-        if met is None:
-            return Outcome(status, after=wait)
-        return Outcome(status, met.model_copy(update={"retry_after_seconds": wait}), after=wait)
-
     async def _later(self, seen: Seen, client: Client, outcome: Outcome, failure: Failure) -> Outcome:
         """Leave the search for duplicates to a later pass; results never wait for it."""
         problem = await self._unlisted(client, failure)
@@ -198,11 +177,6 @@ class Finder:
                 reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
             )
         return await self.polls.problem(client, failure)
-
-
-def _question(seen: Seen) -> Hashable:
-    """Name what is asked of a batch: it is another question when the batch has ended, or its job is deleted."""
-    return seen.observation.stage, seen.observation.deleted_at is not None
 
 
 def _as_listed(batch: Batch) -> RemoteBatch:

@@ -91,6 +91,14 @@ class Polls:
         told = calls.ours(seen, Answered(news))
         return self._told(seen, told.value) if isinstance(told, Answered) else await self.poll(seen)
 
+    def searches(self, seen: Seen, gateway: Key) -> bool:
+        """Tell whether it is time to look for others of a batch that is not polled by its own clock."""
+        followed = self.rounds.of(seen.observation.memory)
+        if followed is None or not followed.rests or not self.gateways.lists_batches(gateway):
+            return False
+        observation = replace(seen.observation, may_list=True)
+        return observation.unchecked and observation.settled
+
     def between(self, seen: Seen, wait: float) -> Seen:
         """Nothing is asked between two polls, and what the last one met still holds."""
         failed = self._failed.get(seen.observation.memory)

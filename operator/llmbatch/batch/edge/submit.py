@@ -113,7 +113,7 @@ class Submitter:
                 log.warning(
                     "a create call was answered with another batch", extra={"object": str(seen.key), "batch": batch.id}
                 )
-                return Outcome(facts.with_doubt(intent, foreign=True), after=0.0, version=version)
+                return Outcome(facts.with_doubt(intent, foreign=True), after=0.0, version=version, moved=True)
             case Made(batch):
                 status = facts.recorded(facts.with_remote(intent, batch, self.cluster.now()), self.cluster.now())
                 outcome = await self.writer.record(seen, intent, status, version=version)
@@ -131,7 +131,7 @@ class Submitter:
                 return await self.writer.record(seen, intent, facts.with_unusable_answer(intent), version=version)
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
-                return Outcome(intent, after=0.0, version=version)
+                return Outcome(intent, after=0.0, version=version, moved=True)
 
     async def _not_made(
         self, seen: Seen, client: Client, answer: NotMade, intent: BatchJobStatus, version: str
@@ -141,7 +141,7 @@ class Submitter:
         if final and self.gateways.lists_batches(client.key):
             # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has had time
             # to show what came of it; see Finder.look_up.
-            return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0, version=version)
+            return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0, version=version, moved=True)
         if (answer.lacks_file or answer.reason in USED_UP) and await self._was_made(seen, client, intent):
             return Outcome(intent, after=0.0, version=version)
         await self.gateways.suspect(client.key)

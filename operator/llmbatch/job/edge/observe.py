@@ -136,7 +136,7 @@ class Observer:
         stops = observation.status.stopped is not None and observation.batch.status != "cancelling"
         waits = stage is Stage.BATCH and not deleted and not stops
         gateway = Key(BATCHGATEWAY, seen.key.namespace, observation.spec.gateway_ref.name)
-        if waits and (wait := self.polls.due_in(observation.memory)) > 0 and not self._searches(seen, gateway):
+        if waits and (wait := self.polls.due_in(observation.memory)) > 0 and not self.polls.searches(seen, gateway):
             # Nothing is asked of the gateway between two polls, and what the last one met still holds.
             return self.polls.between(seen, wait)
         if not waits:
@@ -149,14 +149,6 @@ class Observer:
         if stage in (Stage.INPUT, Stage.FILE) and not deleted and (problem := self.gateways.readiness(gateway)):
             return seen.troubled(problem)
         return await self._stage(seen.found(may_list=self.gateways.lists_batches(gateway)), stage, gateway)
-
-    def _searches(self, seen: Seen, gateway: Key) -> bool:
-        """Tell whether it is time to look for other batches of a job whose batch is not polled by its own clock."""
-        followed = self.polls.rounds.of(seen.observation.memory)
-        if followed is None or not followed.rests or not self.gateways.lists_batches(gateway):
-            return False
-        observation = replace(seen.observation, may_list=True)
-        return observation.unchecked and observation.settled
 
     async def _stage(self, seen: Seen, stage: Stage, gateway: Key) -> Seen:
         match stage:
@@ -183,8 +175,7 @@ class Observer:
         ready = found.trouble is None and found.file_state is FileState.USABLE and found.slot_free
         if not ready or found.deleted_at is not None:
             return seen
-        problem = await self._destinations.problem_of_late(seen)
-        if problem is None:
+        if (problem := await self._destinations.problem_of_late(seen)) is None:
             return seen
         self.slots.release(seen.key)
         return seen.troubled(problem)

@@ -54,17 +54,7 @@ class Publisher:
         self._tell_of_copy(subject, seen)
         if outcome.gone:
             return seen
-        observation, before = seen.observation, seen.stored
-        after = next_status.close(
-            before,
-            outcome.status,
-            uid=observation.uid,
-            ending=ending,
-            finish=outcome.finish,
-            generation=observation.generation,
-            deleting=observation.deleted_at is not None,
-            now=observation.now,
-        )
+        before, after = seen.stored, _closed(seen, outcome, ending)
         written = outcome.raw or seen.raw
         patch = merge_patch(written.get("status") or {}, after.dump())
         if not patch and written is seen.raw:
@@ -86,7 +76,7 @@ class Publisher:
         self._tell(subject, before, after)
         if active_batches(seen.raw) != active_batches(written) or (before.queue is None) != (after.queue is None):
             # The gateway's status shows how many batches are active; soon, since a job of many parts changes it with each.
-            gateway = Key("BatchGateway", seen.key.namespace, observation.spec.gateway_ref.name)
+            gateway = Key("BatchGateway", seen.key.namespace, seen.observation.spec.gateway_ref.name)
             await self.queue.add_after(gateway, COUNT_SECONDS)
         return replace(seen, raw=written, stored=after)
 
@@ -190,6 +180,20 @@ class Publisher:
             self.cache.answered(key, written)
             if needs_a_look(raw, written):
                 await self.queue.add(key)
+
+
+def _closed(seen: Seen, outcome: Outcome, ending: Ending) -> BatchJobStatus:
+    observation = seen.observation
+    return next_status.close(
+        seen.stored,
+        outcome.status,
+        uid=observation.uid,
+        ending=ending,
+        finish=outcome.finish,
+        generation=observation.generation,
+        deleting=observation.deleted_at is not None,
+        now=observation.now,
+    )
 
 
 PROGRESS = frozenset({

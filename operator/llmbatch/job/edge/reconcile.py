@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.edge.seen import Json, Seen
+from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Done, Ending, Stalled, Wait
 from llmbatch.gateway.health import Health
 from llmbatch.job.edge.act import Actor
@@ -21,9 +21,9 @@ from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.pure.decide import decide
 from llmbatch.job.pure.parts import is_split
 from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
-from llmbatch.kube.permissions import JOBS
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.objects import Objects
 from llmbatch.runtime.passes import Passes
 from llmbatch.runtime.queue import Key, WorkQueue
 
@@ -58,6 +58,7 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         """Make what passes over jobs, and what lets them go."""
+        self.objects = Objects(self.cluster, self.cache)
         self.deadline = Deadline(self.cluster, self.observer, self.actor, self.publisher)
         self.single = SinglePass(self.actor, self.publisher)
         self.parts = PartsPass(self.observer, self.actor)
@@ -144,9 +145,7 @@ class Reconciler:
         doubtful = self.cache.is_doubtful(key)
         if cached is not None and is_settled(cached) and not doubtful:
             return Done()
-        # Of a job with several batches it shows only in the pass whether there is anything to do.
-        enough = self.cache.is_fresh(key) if _has_parts(cached) else self.cache.is_sure(key)
-        raw = cached if enough else await self._read(key)
+        raw = await self.objects.to_look_at(key)
         if raw is None or is_settled(raw):
             return Done()
         left = self.deadline.seconds_left(raw)
@@ -168,25 +167,11 @@ class Reconciler:
                 raise
             return Wait(Reason.DELETING, "", after=0.0)
 
-    async def _read(self, key: Key) -> Json | None:
-        """Give the API server's own word."""
-        raw = await self.cluster.get(JOBS, key.namespace, key.name)
-        if raw is None:
-            self.cache.drop(key)
-        elif self.cache.is_doubtful(key):
-            self.cache.replace(key, raw)
-        else:
-            self.cache.answered(key, raw)
-        return raw
-
     async def _pass(self, seen: Seen) -> Ending:
         if is_split(seen.stored):
             return await self._pass_over_parts(seen)
-        if decide(seen.observation).effect is not None and not self.cache.is_fresh(seen.key):
-            # What the watch has told is good enough to look by. To submit by an older state would be to pay twice.
-            raw = await self._read(seen.key)
-            if raw is None or raw["metadata"]["resourceVersion"] != seen.raw["metadata"]["resourceVersion"]:
-                return Wait(Reason.ACCEPTED, "", after=0.0)
+        if decide(seen.observation).effect is not None and not await self.objects.is_as_seen(seen.key, seen.raw):
+            return Wait(Reason.ACCEPTED, "", after=0.0)
         return await self.single.run(seen)
 
     async def _pass_over_parts(self, seen: Seen) -> Ending:
@@ -201,7 +186,3 @@ class Reconciler:
 
     def _seconds_left(self, key: Key) -> float:
         return self.deadline.seconds_left(self.cache.get(key))
-
-
-def _has_parts(found: Json | None) -> bool:
-    return bool(((found or {}).get("status") or {}).get("parts"))

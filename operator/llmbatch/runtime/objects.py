@@ -1,0 +1,43 @@
+"""BatchJobs as they are looked at: by what is known of them, or by the API server's own word."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from llmbatch.kube.client import Cluster
+from llmbatch.kube.permissions import JOBS
+from llmbatch.runtime.cache import Cache
+from llmbatch.runtime.queue import Key
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Objects:
+    """Reads BatchJobs."""
+
+    cluster: Cluster
+    cache: Cache
+
+    async def to_look_at(self, key: Key) -> Json | None:
+        """Give a BatchJob for a look at it; None: it is gone."""
+        cached = self.cache.get(key)
+        # Of a job with several batches it shows only in the pass whether there is anything to do.
+        parts = ((cached or {}).get("status") or {}).get("parts")
+        enough = self.cache.is_fresh(key) if parts else self.cache.is_sure(key)
+        return cached if enough else await self._read(key)
+
+    async def is_as_seen(self, key: Key, seen: Json) -> bool:
+        """Tell whether a BatchJob is as it was seen, by an answer of just now: before anything is done on that ground."""
+        # To submit by an older state would be to pay twice.
+        found = self.cache.get(key) if self.cache.is_fresh(key) else await self._read(key)
+        return found is not None and found["metadata"]["resourceVersion"] == seen["metadata"]["resourceVersion"]
+
+    async def _read(self, key: Key) -> Json | None:
+        found = await self.cluster.get(JOBS, key.namespace, key.name)
+        if found is None:
+            self.cache.drop(key)
+        elif self.cache.is_doubtful(key):
+            self.cache.replace(key, found)
+        else:
+            self.cache.answered(key, found)
+        return found

@@ -1,0 +1,276 @@
+"""`make bench-scale`: many BatchJobs at once, beside as many Jobs that run a script; many that wait; many that have ended.
+
+python -m tests.bench.scale [sizes, 100,1000 by default] [how many of the script's Jobs, 100 by default] [how many wait, 10000]
+
+On the real cluster. A batch takes 23 s, five lines, ConfigMap to Secret, polled every 10 s.
+"""
+
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import tests.cluster
+from tests.bench.peers import SCRIPT, Peak, peer
+from tests.bench.single import LABEL, OURS, cpu_seconds, peak_rss
+from tests.cluster.kubeapi import KubeApi
+from tests.e2e import objects
+from tests.e2e.conftest import Tenant, make_tenant
+from tests.e2e.release import CHARTS_LEASE, Release
+
+TAKES = {"validating_seconds": 2, "in_progress_seconds": 18, "finalizing_seconds": 3}
+POLL_SECONDS = 10
+LINES = objects.requests("prod1", "prod2", "prod3", "prod4", "prod5")
+AT_ONCE = 8
+"""Objects that are made at the same time."""
+ACTIVE = 500
+REST_SECONDS = 60
+PATIENCE_SECONDS = 3600
+POLLS = ("batches.get", "batches.list")
+CALLS = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<count>\S+)$", re.MULTILINE)
+FASTER, MEMORY = 6.0, 1 / 15
+CPU_MS, GATEWAY_CALLS, API_CALLS = 35.0, 8.0, 14.0
+RSS_MIB, REST_MS, ROUND_CALLS, TAKEOVER_SECONDS, REST_SHARE = 256, 0.5, 10, 20.0, 0.01
+
+
+@dataclass
+class Figures:
+    """What so many jobs came to, start to end."""
+
+    jobs: int
+    seconds: float
+    cpu: float
+    rss: int
+    api: Counter[str]
+    gateway: Counter[str]
+
+    @property
+    def cpu_ms(self) -> float:
+        """Processor time of the operator for each job."""
+        return 1000 * self.cpu / self.jobs
+
+    @property
+    def api_calls(self) -> float:
+        """Calls to the API server for each job; the one that makes it is not the operator's."""
+        return self.api.total() / self.jobs
+
+    @property
+    def gateway_calls(self) -> float:
+        """Calls to the gateway for each job, apart from polls."""
+        return sum(count for name, count in self.gateway.items() if name not in POLLS) / self.jobs
+
+    @property
+    def polls(self) -> float:
+        """Polls for each job."""
+        return sum(self.gateway[name] for name in POLLS) / self.jobs
+
+
+class Bench:
+    """Measures on one cluster."""
+
+    def __init__(self, release: Release) -> None:
+        """Take the release that is measured."""
+        self.release = release
+        self._api = KubeApi(release.cluster.kubeconfig, timeout_seconds=60)
+
+    def ours(self, count: int) -> Figures:
+        """Have so many BatchJobs run at once."""
+        tenant = self._tenant(TAKES)
+        before, busy = self._calls(), cpu_seconds(self.release)
+        ended = self._ended()
+        began = time.monotonic()
+        self._make(tenant, range(count))
+        self._until(lambda: self._ended() - ended >= count)
+        seconds = time.monotonic() - began
+        time.sleep(3)  # the last finalizers and events
+        cpu, api = cpu_seconds(self.release) - busy, self._calls() - before
+        api["POST batchjobs"] -= count
+        gateway = Counter(call["operation"] for call in tenant.kong.calls())
+        found = Figures(count, seconds, cpu, peak_rss(self.release), +api, gateway)
+        self._away(tenant)
+        return found
+
+    def peers(self, count: int) -> tuple[float, int]:
+        """Have so many Jobs with the script run at once; answers the seconds, and the peak of their memory."""
+        tenant = self._tenant(TAKES)
+        kube = tenant.kube
+        kube.apply(objects.config_map("howto", {"howto.py": SCRIPT.read_text()}))
+        path = f"/apis/batch/v1/namespaces/{kube.namespace}/jobs"
+        image = self.release.cluster.operator_image
+        made = [peer(f"peer-{number}", image, tenant.url, POLL_SECONDS) for number in range(count)]
+        with Peak() as peak:
+            began = time.monotonic()
+            self._post(path, made)
+            self._until(lambda: self._succeeded(path) >= count)
+            seconds = time.monotonic() - began
+        kube.run("delete", "namespace", kube.namespace, "--wait=true", "--timeout=300s", seconds=310)
+        return seconds, peak.bytes
+
+    def waiting(self, count: int) -> None:
+        """Have so many BatchJobs wait for a place among those that are active, and a new leader find them."""
+        tenant = self._tenant({**TAKES, "in_progress_seconds": 86400}, limits={"maxActiveBatches": ACTIVE})
+        print(f"{count} BatchJobs, {ACTIVE} of them active, the others wait for a place:", flush=True)
+        busy, began = cpu_seconds(self.release), time.monotonic()
+        self._make(tenant, range(count))
+        self._until(lambda: len(tenant.kong.batches()) >= min(count, ACTIVE))
+        self._until(lambda: self._metric("llmbatch_jobs", phase="Submitting") + ACTIVE >= count)
+        self._calm()
+        cpu = cpu_seconds(self.release) - busy
+        print(f"  made and uploaded in {time.monotonic() - began:.0f} s, {1000 * cpu / count:.1f} ms of CPU a job")
+        self._at_rest(tenant)
+        print(f"  leader's peak RSS {told(peak_rss(self.release), RSS_MIB, 'MiB')}")
+        began = time.monotonic()
+        self.release.kill_operator()
+        name = "after"
+        self._post(self._path(tenant), [_job(name)])
+        self._until(lambda: "status" in self._api.request("GET", f"{self._path(tenant)}/{name}")[1])
+        print(f"  a new leader works after {told(time.monotonic() - began, TAKEOVER_SECONDS, 's')}", flush=True)
+        self._calm()
+        made = len(tenant.kong.batches())
+        print(f"  batches made: {made} ({'holds' if made == min(count, ACTIVE) else 'DOES NOT HOLD'})")
+        self._away(tenant)
+
+    def _at_rest(self, tenant: Tenant) -> None:
+        tenant.kong.clear_calls()
+        before, busy = self._calls(), cpu_seconds(self.release)
+        time.sleep(REST_SECONDS)
+        rounds = REST_SECONDS / POLL_SECONDS
+        cpu, api = cpu_seconds(self.release) - busy, self._calls() - before
+        gateway = Counter(call["operation"] for call in tenant.kong.calls())
+        print(f"  at rest, {REST_SECONDS} s:")
+        print(f"    CPU a poll round, for each active job {told(1000 * cpu / rounds / ACTIVE, REST_MS, 'ms')}")
+        print(f"    CPU, of a core {told(cpu / REST_SECONDS, REST_SHARE, '', digits=4)}")
+        calls = gateway.total() / rounds
+        print(f"    calls to the gateway a round {told(calls, ROUND_CALLS, '')}   {dict(gateway)}")
+        print(f"    calls to the API server {dict(+api)}")
+
+    # --- the cluster -------------------------------------------------------------------------------------------------
+
+    def _tenant(self, takes: Mapping[str, float], **spec: Any) -> Tenant:
+        tenant = make_tenant(self.release, **takes)
+        tenant.kube.apply(
+            objects.config_map("prompts", {"batch.jsonl": LINES}),
+            tenant.gateway(pollIntervalSeconds=POLL_SECONDS, **spec),
+        )
+        tenant.kube.run("wait", "--for=condition=Ready", "batchgateway/kong", "--timeout=30s")
+        return tenant
+
+    def _path(self, tenant: Tenant) -> str:
+        return f"/apis/llmbatch.io/v1alpha1/namespaces/{tenant.kube.namespace}/batchjobs"
+
+    def _make(self, tenant: Tenant, numbers: Iterable[int]) -> None:
+        self._post(self._path(tenant), [_job(f"job-{number}") for number in numbers])
+
+    def _post(self, path: str, made: list[dict[str, Any]]) -> None:
+        def post(item: dict[str, Any]) -> None:
+            for _ in range(5):
+                status, answer = self._api.request("POST", path, item)
+                if status in (201, 409):
+                    return
+                time.sleep(1)
+            raise AssertionError(f"{path}: {status} {answer}")
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(post, made))
+
+    def _until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            assert time.monotonic() < deadline, "that takes too long"
+            time.sleep(1)
+
+    def _calm(self) -> None:
+        """Wait until no object is written any more."""
+        before = self._calls()
+        while True:
+            time.sleep(5)
+            now = self._calls()
+            if sum((now - before)[name] for name in now if not name.startswith("GET")) < AT_ONCE:
+                return
+            before = now
+
+    def _metric(self, name: str, **labels: str) -> float:
+        pod = self.release.operator_pod()["metadata"]["name"]
+        path = f"/api/v1/namespaces/{self.release.namespace}/pods/{pod}:http-metrics/proxy/metrics"
+        text = str(self._api.request("GET", path)[1])
+        found = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.MULTILINE)
+        return sum(float(value) for given, value in found if dict(LABEL.findall(given)).items() >= labels.items())
+
+    def _ended(self) -> float:
+        return self._metric("llmbatch_jobs_finished_total")
+
+    def _succeeded(self, path: str) -> int:
+        items = self._api.request("GET", f"{path}?limit=5000")[1]["items"]
+        return sum((item.get("status") or {}).get("succeeded", 0) for item in items)
+
+    def _calls(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for match in CALLS.finditer(str(self._api.request("GET", "/metrics")[1])):
+            labels = dict(LABEL.findall(match["labels"]))
+            if labels.get("resource") in OURS and labels.get("verb") not in ("WATCH", "LIST"):
+                found[f"{labels['verb']} {labels['resource']}"] += int(float(match["count"]))
+        return found
+
+    def _away(self, tenant: Tenant) -> None:
+        # Before the namespace: its end takes the gateway's credentials away under the jobs.
+        tenant.kube.run("delete", "batchjobs", "--all", "--wait=true", "--timeout=3600s", seconds=3610)
+        tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
+
+
+def _job(name: str) -> dict[str, Any]:
+    return objects.job(name, objects.in_config_map("prompts"), objects.in_secret(f"out-{name}", "results"))
+
+
+def told(value: float, bound: float, unit: str, *, least: bool = False, digits: int = 2) -> str:
+    """Tell a figure beside its bound."""
+    holds = value >= bound if least else value <= bound
+    sign = "at least" if least else "at most"
+    return f"{value:.{digits}f} {unit} ({sign} {bound:g}; {'holds' if holds else 'DOES NOT HOLD'})"
+
+
+def main() -> int:
+    """Measure, and print."""
+    sizes = [int(size) for size in (sys.argv[1] if len(sys.argv) > 1 else "100,1000").split(",") if size]
+    peers = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    waiting = int(sys.argv[3]) if len(sys.argv) > 3 else 10_000
+    cluster = tests.cluster.up()
+    tests.cluster.build_images(cluster)
+    release = Release(cluster)
+    release.install(
+        **CHARTS_LEASE,
+        **{"operator.settleSeconds": "120", "operator.recheckSeconds": "15", "operator.stallAfterSeconds": "120"},
+    )
+    try:
+        bench = Bench(release)
+        lasted: dict[int, Figures] = {}
+        for size in sizes:
+            found = lasted[size] = bench.ours(size)
+            print(f"{size} BatchJobs at once: {found.seconds:.0f} s", flush=True)
+            print(f"  CPU of the operator a job {told(found.cpu_ms, CPU_MS, 'ms')}; peak RSS {found.rss} MiB")
+            print(f"  calls to the API server a job {told(found.api_calls, API_CALLS, '')}")
+            shown = ", ".join(f"{name} {count / size:.2f}" for name, count in found.api.most_common())
+            print(f"    {shown}")
+            print(
+                f"  calls to the gateway a job, apart from polls {told(found.gateway_calls, GATEWAY_CALLS, '')};"
+                f" polls {found.polls:.2f}   {dict(found.gateway)}",
+                flush=True,
+            )
+        if peers:
+            seconds, memory = bench.peers(peers)
+            print(f"{peers} Jobs with a script: {seconds:.0f} s, at most {memory / 2**20:.0f} MiB", flush=True)
+            if (ours := lasted.get(peers)) is not None:
+                print(f"  BatchJobs are faster {told(seconds / ours.seconds, FASTER, 'times', least=True)}")
+                print(f"  their memory beside that {told(ours.rss * 2**20 / memory, MEMORY, '', digits=3)}")
+        if waiting:
+            bench.waiting(waiting)
+    finally:
+        release.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""Many batches at one gateway: its list is read once for all of them, and a job is looked at when there is news of its batch."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from llmbatch.batch.directory.readings import Reading, Readings
+from llmbatch.gateway.clients import Client
+from llmbatch.provider.edge.client import Gateway
+from llmbatch.provider.edge.outcome import Answered
+from llmbatch.runtime.queue import Key
+from tests.bench.life import passes
+from tests.controller.conftest import FIVE
+from tests.controller.test_duplicates import searches
+from tests.emulator.client import Instance
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import NAMESPACE, Operator, apply_all
+
+JOBS = 6
+NAMES = [f"job-{number}" for number in range(JOBS)]
+
+
+def several(api: ApiServer, kong: Instance) -> None:
+    outputs = ({"secret": {"name": name, "key": "r.jsonl"}} for name in NAMES)
+    jobs = (build.batchjob(name, output=output) for name, output in zip(NAMES, outputs, strict=True))
+    apply_all(api, kong, FIVE, *jobs, pollIntervalSeconds=1)
+
+
+async def all_have(operator: Operator, phase: str) -> None:
+    """Wait until all jobs are so far, without having them looked at."""
+    await operator.until(lambda: all(operator.status(name).phase == phase for name in NAMES), None)
+
+
+async def settled(operator: Operator, kong: Instance) -> None:
+    """Wait until all batches are followed, and no search for others is due."""
+    await all_have(operator, "Validating")
+    await operator.until(lambda: all(operator.batch(name).duplicates_checked_time for name in NAMES), None)
+    await asyncio.sleep(1.5)
+    kong.clear_calls()
+
+
+def asked(kong: Instance) -> int:
+    return len(kong.calls("batches.get"))
+
+
+async def test_their_list_is_read_once_an_interval_and_none_is_looked_at_of_which_there_is_no_news(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    several(api, kong)
+    await settled(operator, kong)
+    before, began, written = passes(operator), time.monotonic(), len(api.stored)
+    await asyncio.sleep(3.5)
+    rounds = time.monotonic() - began + 1
+    assert 2 <= len(searches(kong)) <= rounds
+    # One batch a round is asked for itself.
+    assert asked(kong) <= rounds
+    assert passes(operator) - before <= rounds
+    assert len(api.stored) == written
+
+
+async def test_news_of_one_has_that_one_looked_at(operator: Operator, api: ApiServer, kong: Instance) -> None:
+    several(api, kong)
+    await settled(operator, kong)
+    kong.advance(120)
+    await all_have(operator, "InProgress")
+    kong.advance(3600)
+    await all_have(operator, "Complete")
+    assert len(kong.batches()) == JOBS
+    # How it has ended is asked of each batch itself.
+    assert JOBS <= asked(kong) <= 3 * JOBS
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"list_stale": True},
+        {"list_lag_seconds": 10**6},
+        {"list_supported": False},
+        {"list_order": "none"},
+        {"list_order": "oldest"},
+        {"list_follows": False, "page_size": 2},
+        {"page_size": 1},
+    ],
+    ids=["stale", "late", "none", "unsorted", "the oldest first", "the first page for ever", "more pages than batches"],
+)
+async def test_a_list_that_is_of_no_help_keeps_no_batch_from_being_followed(
+    operator: Operator, api: ApiServer, kong: Instance, config: dict[str, object]
+) -> None:
+    kong.configure(**config)
+    several(api, kong)
+    await all_have(operator, "Validating")
+    kong.advance(120)
+    await all_have(operator, "InProgress")
+    kong.advance(3600)
+    await all_have(operator, "Complete")
+    assert len(kong.batches()) == JOBS
+
+
+async def test_a_list_that_begins_to_stand_still_is_found_out(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    several(api, kong)
+    await settled(operator, kong)
+    kong.configure(list_stale=True)
+    kong.advance(120)
+    await all_have(operator, "InProgress")
+    kong.advance(3600)
+    await all_have(operator, "Complete")
+
+
+async def test_a_list_that_fails_has_the_batches_polled_one_by_one(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    several(api, kong)
+    await settled(operator, kong)
+    kong.fault("status", "batches.list", times=-1, status=503)
+    kong.advance(120)
+    await all_have(operator, "InProgress")
+    kong.clear_faults()
+    kong.advance(3600)
+    await all_have(operator, "Complete")
+
+
+async def test_entries_that_a_list_has_lost_are_asked_for(operator: Operator, api: ApiServer, kong: Instance) -> None:
+    several(api, kong)
+    await settled(operator, kong)
+    # So many newer ones that ours are beyond the pages that are worth reading.
+    kong.configure(page_size=2)
+    kong.insert_batch(count=40, status="completed")
+    kong.advance(120)
+    await all_have(operator, "InProgress")
+    kong.advance(3600)
+    await all_have(operator, "Complete")
+
+
+async def test_an_operator_that_begins_anew_reads_the_list_first(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    async with Operator(api, tmp_path).running() as operator:
+        several(api, kong)
+        await settled(operator, kong)
+    kong.advance(120)
+    kong.clear_calls()
+    async with Operator(api, tmp_path).running() as operator:
+        await all_have(operator, "InProgress")
+        # The first is asked for itself, before there are several; and one a round.
+        assert asked(kong) < JOBS
+        kong.advance(3600)
+        await all_have(operator, "Complete")
+    assert len(kong.batches()) == JOBS
+
+
+async def test_jobs_that_look_for_others_of_their_batch_share_a_reading(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    # Each page takes its time, so that the next reading waits for a while.
+    kong.fault("delay", "batches.list", times=-1, seconds=0.2)
+    async with Operator(api, tmp_path, settle_seconds=120).running() as operator:
+        several(api, kong)
+        await all_have(operator, "Validating")
+        kong.clear_calls()
+        kong.advance(3600)
+        await all_have(operator, "Complete")
+        assert all(operator.batch(name).duplicates_checked_time for name in NAMES)
+        # A search for each, beside the rounds.
+        assert len(searches(kong)) < JOBS
+
+
+async def test_answers_that_were_lost_together_are_looked_for_together(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    kong.fault("reset_after", "batches.create", times=JOBS)
+    kong.fault("delay", "batches.list", times=-1, seconds=0.2)
+    async with Operator(api, tmp_path, settle_seconds=30).running() as operator:
+        several(api, kong)
+        await all_have(operator, "Validating")
+        assert len(searches(kong)) < 2 * JOBS
+    assert len(kong.batches()) == JOBS
+
+
+# --- readings ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_page_is_read_once_for_all_who_ask_also_when_one_of_them_gives_up(kong: Instance) -> None:
+    kong.fault("delay", "batches.list", times=-1, seconds=0.3)
+    gateway = Gateway.connect(build.connection(url=kong.url), {})
+    try:
+        reading = Reading(gateway)
+        given_up, other = asyncio.create_task(reading.page(None)), asyncio.create_task(reading.page(None))
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        assert isinstance(await other, Answered)
+        assert isinstance(await reading.page(None), Answered)
+        assert len(searches(kong)) == 1
+        assert reading.pages == 1
+        assert not reading.failed
+    finally:
+        await gateway.close()
+
+
+async def test_a_question_is_answered_by_a_reading_that_began_after_it_was_asked(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("delay", "batches.list", times=-1, seconds=0.2)
+    api.put("batchgateways", build.batchgateway(kong.url, pollIntervalSeconds=1))
+    await operator.until(lambda: operator.gateway_reason() == "GatewayReady", None)
+    client = await operator.runtime.gateways.resolve(Key("BatchGateway", NAMESPACE, "kong"))
+    assert isinstance(client, Client)
+    readings = Readings()
+    first = readings.ask(client, "a")
+    assert isinstance(first, Reading)
+    await first.page(None)
+    asked = time.monotonic()
+    waits = [readings.ask(client, name) for name in ("a", "b", "c")]
+    assert all(isinstance(wait, float) and 0 < wait <= 1 for wait in waits)
+    await asyncio.sleep(max(wait for wait in waits if isinstance(wait, float)))
+    found = [readings.ask(client, name) for name in ("a", "b")]
+    assert isinstance(found[0], Reading)
+    assert found[0] is found[1] is not first
+    assert found[0].began > asked
+    # One that asks about something else by now has asked just now.
+    assert isinstance(readings.ask(client, "c", "something else"), float)
