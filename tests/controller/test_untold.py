@@ -52,6 +52,8 @@ def nothing_is_told(api: ApiServer, logged: io.StringIO) -> None:
 async def test_a_refusal_is_told_without_its_words(
     operator: Operator, api: ApiServer, kong: Instance, logged: io.StringIO, *, operation: str, status: int, as_: str
 ) -> None:
+    # So that the file is asked for.
+    kong.configure(file_pending_seconds=0.05)
     kong.fault("status", operation, status=status, as_=as_, message=SAID, times=-1)
     api.put("secrets", secret("consumer", apikey=canary.CREDENTIAL))
     apply_all(api, kong, jsonl("a", prompt=canary.PROMPT), build.batchjob(metadata={"tag": TAG}), headers=KEY)

@@ -128,7 +128,7 @@ async def test_what_is_not_ours_is_never_overwritten(api: ApiServer, cluster: Cl
 
 
 async def test_something_that_appears_just_now_is_not_overwritten_either(api: ApiServer, cluster: Cluster) -> None:
-    api.fault("status", "create", "secrets", status=409)
+    api.fault("status", "create", "secrets", status=409, times=2)
     with pytest.raises(ClusterError):
         await store(cluster, SECRETS, OWNER, "results", {"r": b"one"})
 
@@ -139,8 +139,17 @@ async def test_too_much_is_told(cluster: Cluster) -> None:
     assert (problem.reason, "1100000 bytes" in problem.message) == ("OutputTooLarge", True)
 
 
-async def test_an_object_that_admission_refuses_is_told(api: ApiServer, cluster: Cluster) -> None:
+async def test_an_object_of_its_own_is_written_also_where_no_further_one_may_be_made(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    assert await store(cluster, SECRETS, OWNER, "results", {"r": b"one"}) is None
     api.fault("status", "create", "secrets", status=403)
+    assert await store(cluster, SECRETS, OWNER, "results", {"r": b"two"}) is None
+    assert api.data("secrets", "results", "r") == b"two"
+
+
+async def test_an_object_that_admission_refuses_is_told(api: ApiServer, cluster: Cluster) -> None:
+    api.fault("status", "create", "secrets", status=403, times=2)
     problem = await store(cluster, SECRETS, OWNER, "results", {"r": b"x"})
     assert problem is not None
     assert problem.reason == "OutputInvalid"

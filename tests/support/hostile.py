@@ -118,7 +118,8 @@ class HostileGateway:
         counts = {"request_counts": {"total": 5, "completed": 5, "failed": 0}, "input_file_id": "file-in"}
         match kind:
             case "upload" | "file":
-                return {"id": "file-in", "status": "processed"}
+                # So that it is asked for, before a batch is made of it.
+                return {"id": "file-in", "status": "uploaded"}
             case "create" | "poll":
                 return {**batch, **counts}
             case _:

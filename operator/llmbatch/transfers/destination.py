@@ -53,6 +53,7 @@ class Destinations:
     def forget(self, uid: str) -> None:
         """Forget a job that is gone or has ended."""
         self._fit.pop(uid, None)
+        self.transfers.here.owned.pop(uid, None)
 
     def _rival(self, seen: Seen) -> Problem | None:
         rival = next((name for name in self._rivals(seen)), None)

@@ -271,3 +271,21 @@ def _steps(patch: Json, after: Json, stored: Json) -> list[Json]:
         elif name in stored:
             steps.append({"op": "remove", "path": f"/status/{name}"})
     return steps
+
+
+async def write_about(cluster: Cluster, seen: Seen, patch: Json, *, version: str) -> Json:
+    """Write what is said of the job, whoever edits it meanwhile; not to another object of its name.
+
+    Raises:
+        ClusterError: The API server didn't take it; 404 when the object is gone.
+    """
+    key = seen.key
+    try:
+        return await cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=version)
+    except ClusterError as error:
+        if error.status != 409:
+            raise
+    found = await cluster.get(JOBS, key.namespace, key.name)
+    if found is None or found["metadata"]["uid"] != seen.owner.uid:
+        raise ClusterError(404, "NotFound", f"the object with uid {seen.owner.uid} is gone")
+    return await cluster.patch_status(JOBS, key.namespace, key.name, patch)

@@ -172,19 +172,20 @@ class Observer:
     async def _before_the_order(self, seen: Seen) -> Seen:
         """Look at the place for the results once more when the batch is about to be ordered."""
         found = seen.observation
-        ready = found.trouble is None and found.file_state is FileState.USABLE and found.slot_free
-        if not ready or found.deleted_at is not None:
-            return seen
-        if (problem := await self._destinations.problem_of_late(seen)) is None:
-            return seen
-        self.slots.release(seen.key)
-        return seen.troubled(problem)
+        if found.file_state is not FileState.USABLE:
+            # That takes its time: what was seen of the place is not of just now any more.
+            self._destinations.forget(seen.owner.uid)
+        elif (found.trouble is None and found.deleted_at is None and found.slot_free) and (
+            problem := await self._destinations.problem_of_late(seen)
+        ) is not None:
+            self.slots.release(seen.key)
+            return seen.troubled(problem)
+        return seen
 
     def forget(self, seen: Seen) -> None:
         """Forget a job that is gone or has ended."""
         self.slots.release(seen.key)
         self._destinations.forget(seen.owner.uid)
-        self.transfers.here.owned.pop(seen.owner.uid, None)
         memories = {seen.owner.uid, *(memory_of(seen.owner.uid, batch) for batch in seen.stored.batches)}
         self.known.forget(seen.owner.uid, memories)
         for memory in memories:

@@ -12,7 +12,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Json, Seen
-from llmbatch.batch.edge.writing import write_unmoved
+from llmbatch.batch.edge.writing import write_about, write_unmoved
 from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.decision import Ending, Stalled
 from llmbatch.batch.pure.stage import Stage, stage_of
@@ -88,11 +88,7 @@ class Publisher:
         """
         known = version or seen.raw["metadata"]["resourceVersion"]
         if "batches" not in patch:
-            # What was read just now is told whoever edits meanwhile; what the watch has told may be of another object by now.
-            compared = None if version or self.cache.is_fresh(seen.key) else known
-            return await self.cluster.patch_status(
-                JOBS, seen.key.namespace, seen.key.name, patch, resource_version=compared
-            )
+            return await write_about(self.cluster, seen, patch, version=known)
         written = await write_unmoved(self.cluster, seen, patch, before=seen.stored, after=after, version=known)
         if written is None:
             raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
