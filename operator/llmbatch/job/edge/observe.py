@@ -154,8 +154,7 @@ class Observer:
         match stage:
             case Stage.INPUT:
                 asks = seen.observation.deleted_at is None and seen.view is None
-                problem = await self._destinations.problem(seen) if asks else None
-                if problem is not None:
+                if asks and (problem := await self._destinations.problem(seen)) is not None:
                     return seen.troubled(problem)
                 return self.admission.uploads(await self._transfers.input(seen), gateway)
             case Stage.FILE:
