@@ -31,6 +31,8 @@ class Life:
     """The job is deleted after its end, and its results with it."""
     filling: bool = False
     """The provider's files grow for a while after the batch has ended."""
+    pending: bool = False
+    """The provider takes a moment to process the file, so that it is asked for."""
     retried: bool = False
     """Requests fail and are sent again, some of them twice."""
     spec: tuple[tuple[str, Any], ...] = ()
@@ -52,6 +54,7 @@ class Life:
 
 
 PLAIN = Life("a job from ConfigMap to Secret")
+PENDING = Life("a job whose file is being processed", pending=True)
 VOLUMES = Life("a job from volume to volume", volumes=True)
 LOST = Life("a job whose create call loses its answer", lost="reset_after")
 REFUSED = Life("a job whose create call is refused at first", lost="status")
@@ -77,7 +80,7 @@ LIVES: dict[tuple[Who, Effect], Life] = {
     ("operator", Effect.WRITE_GATEWAY_STATUS): PLAIN,
     ("operator", Effect.RECORD_EVENT): PLAIN,
     ("operator", Effect.UPLOAD_FILE): PLAIN,
-    ("operator", Effect.GET_FILE): PLAIN,
+    ("operator", Effect.GET_FILE): PENDING,
     ("operator", Effect.WRITE_INTENT): PLAIN,
     ("operator", Effect.CREATE_BATCH): PLAIN,
     ("operator", Effect.SEND_CREATE): PLAIN,

@@ -80,6 +80,8 @@ class Play:
             self.kong.configure(in_progress_seconds=LONG_SECONDS)
         if self.life.filling:
             self.kong.configure(quirks={"filling_seconds": 2.5})
+        if self.life.pending:
+            self.kong.configure(file_pending_seconds=0.05)
         if self.life.deleted:
             self.kong.configure(in_progress_seconds=LONG_SECONDS)
         await operator.start()
