@@ -273,17 +273,3 @@ def test_the_gateways_status_tells_what_is_reserved_and_who_waits(world: World) 
     world.job("waiting", batch(20))
     assert world.quota.status(KONG) == {"enqueued_tokens": 90, "queued_batches": 1}
     assert list(world.quota.groups().values()) == [(100, 90, 1)]
-
-
-def test_of_those_whose_file_is_uploaded_no_more_go_than_what_was_learnt_leaves_room_for(world: World) -> None:
-    world.job("running", batch(40, id="batch-1"))
-    uploaded = [world.job(f"uploaded-{n}", batch(10, inputFileID=f"file-{n}")) for n in range(4)]
-    world.quota.refused(uploaded[0], 0, 10, KONG)  # learnt: 45, of 40 that were enqueued and its own 10
-    assert [world.quota.orders.behind(job, 0, 10, KONG) for job in uploaded[1:]] == [10, 10, 10]
-    world.job("running", batch(40, id="batch-1", status="completed"))
-    world.job("uploaded-0", batch(10, inputFileID="file-0", id="batch-2"))
-    assert world.called() == ["uploaded-1", "uploaded-2", "uploaded-3"]
-    assert [world.quota.orders.behind(job, 0, 10, KONG) for job in uploaded[1:]] == [None, None, None]
-    assert world.quota.ledger.enqueued(world.quota.ledger.group(KONG).name) == 40
-    fifth = world.job("uploaded-5", batch(10, inputFileID="file-5"))
-    assert world.quota.orders.behind(fifth, 0, 10, KONG) == 0

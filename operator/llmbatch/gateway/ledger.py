@@ -56,12 +56,18 @@ class Ledger:
 
     def enqueued(self, group: str) -> int:
         """Give the tokens of a group's batches that the provider has, or is about to be given."""
+        return sum(self.enqueued_by_namespace(group).values())
+
+    def enqueued_by_namespace(self, group: str) -> dict[str, int]:
+        """Give them for each namespace."""
+        found: dict[str, int] = {}
         with self._lock:
-            return sum(
-                sum({**self._going.get(job, {}), **self.accounts[job].enqueued}.values())
-                for gateway in self.members(group)
-                for job in self._jobs.get(gateway, ())
-            )
+            for gateway in self.members(group):
+                has = (
+                    {**self._going.get(job, {}), **self.accounts[job].enqueued} for job in self._jobs.get(gateway, ())
+                )
+                found[gateway.namespace] = found.get(gateway.namespace, 0) + sum(sum(item.values()) for item in has)
+        return found
 
     def goes(self, job: Key, place: int) -> bool:
         """Tell whether a batch is about to be ordered."""

@@ -1,10 +1,16 @@
-"""Batches whose file is uploaded, since the provider has refused one: which tries first, and how many may follow it."""
+"""Batches whose file is uploaded, since the provider has refused one: which tries first, and which may follow it."""
 
+import time
 from dataclasses import dataclass, field
 
+from llmbatch.gateway.accounts import waiting_of
 from llmbatch.gateway.ledger import Ledger
 from llmbatch.gateway.lessons import Lessons
+from llmbatch.gateway.line import Waiting, admitted, in_order
 from llmbatch.runtime.queue import Key
+
+CALLED_SECONDS = 5.0
+"""One that was called and doesn't come by then has met something else, and keeps nobody waiting for that."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,10 @@ class Orders:
     lessons: Lessons
     _first: dict[Key, First] = field(default_factory=dict)
     """By gateway."""
-    _behind: dict[Key, dict[Key, int]] = field(default_factory=dict)
-    """By gateway: the jobs that wait, and the tokens of their batch; the first to wait first."""
+    _behind: dict[Key, dict[Key, Waiting]] = field(default_factory=dict)
+    """By gateway: the batch that waits, of each job."""
+    _called: dict[Key, float] = field(default_factory=dict)
+    """By job: when it was called, by the monotonic clock."""
 
     def tries_first(self, gateway: Key) -> First | None:
         """Give the batch that tries first after a refusal; None: there was none, or it is over."""
@@ -49,13 +57,16 @@ class Orders:
         group = self.ledger.group(gateway)
         if not group.limit or self.ledger.goes(job, place):
             return None
+        self._called.pop(job, None)
+        asking = waiting_of(job, place, tokens, gateway, self.ledger.cache.get(job) or {})
         first = self.tries_first(gateway)
-        if first is not None and (first.job, first.place) != (job, place):
-            self._behind.setdefault(gateway, {}).setdefault(job, tokens)
-            return self.ledger.tokens_of(first.job, first.place)
-        if first is None and not self._fits(gateway, self.ledger.enqueued(group.name), tokens):
-            self._behind.setdefault(gateway, {}).setdefault(job, tokens)
-            return 0
+        if first is None or (first.job, first.place) != (job, place):
+            self._behind.setdefault(gateway, {})[job] = asking
+            if first is not None:
+                return self.ledger.tokens_of(first.job, first.place)
+            if asking not in self._may_go(group.name):
+                return 0
+        self._behind.get(gateway, {}).pop(job, None)
         self.ledger.go(job, place, tokens)
         return None
 
@@ -74,19 +85,31 @@ class Orders:
         return self.lessons.rises_in(gateway, group.limit, self.ledger.enqueued(group.name) + tokens)
 
     def let_go(self, gateway: Key) -> list[Key]:
-        """Name those with an uploaded file for which there is room again, if nobody tries first."""
-        group, behind = self.ledger.group(gateway), self._behind.get(gateway, {})
-        if not behind or self.tries_first(gateway) is not None:
+        """Name those of a gateway's group with an uploaded file whose turn it is, if they haven't been called already."""
+        if not any(self._behind.values()):
             return []
-        enqueued, found = self.ledger.enqueued(group.name), []
-        for job, tokens in list(behind.items()):
-            if not self._fits(gateway, enqueued, tokens):
-                break
-            enqueued += tokens
-            found.append(job)
-            del behind[job]
-        return found
+        called = [item.job for item in self._may_go(self.ledger.group(gateway).name) if item.job not in self._called]
+        self._called |= dict.fromkeys(called, time.monotonic())
+        return called
 
-    def _fits(self, gateway: Key, enqueued: int, tokens: int) -> bool:
-        """Tell whether there is room beside what the provider has; with nothing there, it alone can say that it is too much."""
-        return not enqueued or enqueued + tokens <= self.lessons.limit(gateway, self.ledger.group(gateway).limit)
+    def _may_go(self, group: str) -> list[Waiting]:
+        """Give those that wait for no other one to try first, and for whom there is room, in the order of the line."""
+        members = [gateway for gateway in self.ledger.members(group) if self.tries_first(gateway) is None]
+        waiting = [item for gateway in members for item in self._alive(gateway)]
+        if not waiting:
+            return []
+        limits = {gateway: self.lessons.limit(gateway, self.ledger.group(gateway).limit) for gateway in members}
+        enqueued = self.ledger.enqueued_by_namespace(group)
+        ordered = in_order(waiting, enqueued)
+        return admitted(ordered, sum(enqueued.values()), limits.__getitem__, max(limits.values()))
+
+    def _alive(self, gateway: Key) -> list[Waiting]:
+        """Give those that wait; one that has been ordered, has gone or doesn't come when it is called is dropped."""
+        behind, now = self._behind.get(gateway, {}), time.monotonic()
+        for job, item in list(behind.items()):
+            account = self.ledger.accounts.get(job)
+            waits = account is not None and item.batch in account.reserved and item.batch not in account.enqueued
+            if not waits or now - self._called.get(job, now) > CALLED_SECONDS:
+                del behind[job]
+                self._called.pop(job, None)
+        return list(behind.values())
