@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,10 @@ JOBS = 6
 NAMES = [f"job-{number}" for number in range(JOBS)]
 
 
-def several(api: ApiServer, kong: Instance) -> None:
+def several(api: ApiServer, kong: Instance, **gateway: Any) -> None:
     outputs = ({"secret": {"name": name, "key": "r.jsonl"}} for name in NAMES)
     jobs = (build.batchjob(name, output=output) for name, output in zip(NAMES, outputs, strict=True))
-    apply_all(api, kong, FIVE, *jobs, pollIntervalSeconds=1)
+    apply_all(api, kong, FIVE, *jobs, pollIntervalSeconds=1, **gateway)
 
 
 async def all_have(operator: Operator, phase: str) -> None:
@@ -178,6 +179,18 @@ async def test_answers_that_were_lost_together_are_looked_for_together(
         several(api, kong)
         await all_have(operator, "Validating")
         assert len(searches(kong)) < 2 * JOBS
+    assert len(kong.batches()) == JOBS
+
+
+async def test_all_that_goes_through_a_gateway_keeps_to_its_calls_a_minute(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    several(api, kong, limits={"requestsPerMinute": 120})
+    await all_have(operator, "Validating")
+    calls = kong.calls()
+    seconds = calls[-1]["time"] - calls[0]["time"]
+    # A sixth at once, the others spread over the minute; and one that was let go while the last was on its way.
+    assert len(calls) <= 20 + 100 / 60 * seconds + 1
     assert len(kong.batches()) == JOBS
 
 

@@ -133,6 +133,13 @@ class GatewayLimits(Model):
         " To check a line takes several times its size in memory: with more, raise spec.transfer.resources of the BatchJobs too.",
     )
 
+    requests_per_minute: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Calls to the gateway in a minute, by all that goes through it; transfers are counted at their start."
+        " Cancellations, deletions and results go before uploads and new batches, and these before polls. 0: as many as there are.",
+    )
     max_enqueued_tokens: int = Field(
         0,
         ge=0,

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from llmbatch.api import conditions
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.gateway.budget import Budget
 from llmbatch.gateway.credentials import Access, Credentials
 from llmbatch.gateway.pace import Operation, Pace
 from llmbatch.kube.client import Cluster
@@ -31,6 +32,8 @@ class Client:
     gateway: Gateway
     pace: Pace
     """What it has asked to wait with."""
+    budget: Budget
+    """Calls that may be made in a minute."""
     probe: Probe | None = None
     probed_at: float = -math.inf
     """By the monotonic clock, as the next one."""
@@ -124,11 +127,17 @@ class Gateways:
         known = self._clients.get(key)
         if known is not None and known.access.fingerprint == access.fingerprint:
             known.spec = spec
+            known.budget.most = spec.limits.requests_per_minute
             return known
+        budget = known.budget if known is not None else Budget()
+        budget.most = spec.limits.requests_per_minute
         try:
-            gateway = Gateway.connect(access.connection, access.environ, None, self.observe, key.namespace)
+            gateway = Gateway.connect(
+                access.connection, access.environ, None, self.observe, key.namespace, admit=budget.take
+            )
         except ConnectionInvalidError as error:
             return Problem(reason=error.reason, message=str(error))
         # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
-        self._clients[key] = Client(key, spec, access, gateway, known.pace if known is not None else Pace(key.name))
+        pace = known.pace if known is not None else Pace(key.name)
+        self._clients[key] = Client(key, spec, access, gateway, pace, budget)
         return self._clients[key]

@@ -78,6 +78,8 @@ class Submitter:
     async def _submit(self, seen: Seen, client: Client, attempt: int) -> Outcome:
         if self.writer.closing:
             return Outcome(seen.stored, stale=True)
+        # Before the intent, under which the call has to begin soon.
+        await client.budget.take("create batch")
         observation = seen.observation
         intent = facts.with_intent(seen.stored, attempt, self.cluster.now())
         began = self.stopwatch.mark()

@@ -16,6 +16,12 @@ from llmbatch.transfers.plans import Look
 from llmbatch.transfers.transfers import Transfers
 
 
+def calls_of(status: BatchJobStatus) -> int:
+    """Count the calls that it takes to collect a batch's results: for each of its files, the input among them for its order."""
+    batch = facts.batch_of(status)
+    return sum(file_id is not None for file_id in (batch.input_file_id, batch.output_file_id, batch.error_file_id))
+
+
 @dataclass
 class Mover:
     """Moves data in this process, or has a transfer Job do it."""
@@ -29,6 +35,7 @@ class Mover:
         plan, client = seen.plan, seen.the_client
         if plan is None or plan.kind != "upload":
             raise NoClientError("an upload without a plan")
+        await client.budget.take("upload file", 2 if plan.look else 1)
         self.uploads.begun(seen.owner.uid, seen.observation.memory)
         if seen.data is None:
             problem = await self.transfers.jobs.start(
@@ -43,6 +50,7 @@ class Mover:
     async def collect(self, seen: Seen) -> Outcome:
         """Collect the results, or start the transfer Job that does."""
         observation, client = seen.observation, seen.the_client
+        await client.budget.take("collect", calls_of(observation.status))
         if observation.spec.output.persistent_volume_claim is not None:
             if seen.plan is None:
                 raise NoClientError("a collection without a plan")

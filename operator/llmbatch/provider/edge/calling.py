@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import httpx
@@ -26,6 +26,8 @@ ROOM = bodies.Room()
 T = TypeVar("T")
 Observe = Callable[[str, str, float], None]
 """Told after each call: operation, code (HTTP status, or a word for none), seconds."""
+Admit = Callable[[str], Awaitable[None]]
+"""Waits until a call may be made: told the operation."""
 
 
 class Caller:
@@ -34,8 +36,9 @@ class Caller:
     Whatever becomes of one is a value; only cancellation is raised, and what an extension raises.
     """
 
-    def __init__(self, route: Route, observe: Observe | None, tenant: str) -> None:
+    def __init__(self, route: Route, observe: Observe | None, tenant: str, admit: Admit | None = None) -> None:
         """Prepare for calls; nothing is connected yet. What gateways share, this one takes from its tenant's part."""
+        self._admit = admit
         self._route = route
         self._tenant = tenant
         self._observe = observe or (lambda *_: None)
@@ -82,6 +85,9 @@ class Caller:
         host = self._route.host
         client = self._fresh if fresh else self._client
         seconds = min(self._route.request_seconds, CREATE_SECONDS) if fresh else self._route.request_seconds
+        if self._admit is not None and not fresh:
+            # Whoever makes something has waited before anything was written about it.
+            await self._admit(operation)
         began, code = time.monotonic(), "cancelled"
         # A client's own params replace those of a request that has some, so they are joined here.
         query = self._route.query.merge(params or {})

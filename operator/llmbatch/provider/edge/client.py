@@ -8,7 +8,7 @@ from typing import Any, Self
 from llmbatch import crash
 from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge import outcome, routes
-from llmbatch.provider.edge.calling import Caller, Observe
+from llmbatch.provider.edge.calling import Admit, Caller, Observe
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.provider.edge.route import Material, Route, resolve
 from llmbatch.provider.edge.routes import Probe
@@ -74,10 +74,12 @@ def _fence(may_begin: Callable[[], bool]) -> Callable[[str, Any], Awaitable[None
 class Gateway:
     """A client of one gateway. Calls answer with values for everything foreseen; only cancellation is raised."""
 
-    def __init__(self, route: Route, observe: Observe | None = None, tenant: str = "") -> None:
+    def __init__(
+        self, route: Route, observe: Observe | None = None, tenant: str = "", admit: Admit | None = None
+    ) -> None:
         """Prepare for calls; nothing is connected yet. What gateways share, this one takes from its tenant's part."""
         self._route = route
-        self._caller = Caller(route, observe, tenant or f"client {id(self)}")
+        self._caller = Caller(route, observe, tenant or f"client {id(self)}", admit)
 
     @classmethod
     def connect(
@@ -87,13 +89,15 @@ class Gateway:
         material: Material | None = None,
         observe: Observe | None = None,
         tenant: str = "",
+        *,
+        admit: Admit | None = None,
     ) -> Self:
         """Resolve the connection and prepare a client for it.
 
         Raises:
             ConnectionInvalidError: A value is missing or can't be used.
         """
-        return cls(resolve(connection, environ, material), observe, tenant)
+        return cls(resolve(connection, environ, material), observe, tenant, admit=admit)
 
     async def close(self) -> None:
         """Close the connections."""

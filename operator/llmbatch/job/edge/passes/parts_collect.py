@@ -12,6 +12,7 @@ from llmbatch.batch.pure import facts, part_view
 from llmbatch.batch.pure.decision import Collect, Ending, Wait
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.job.edge.act import Actor
+from llmbatch.job.edge.move import calls_of
 from llmbatch.job.edge.passes.part import ENDED, Part, told
 from llmbatch.job.pure import parts, retries
 from llmbatch.transfer.pure.plan import MergePlan
@@ -67,6 +68,7 @@ class PartsCollector:
         if client is None:
             return Outcome(observation.status)
         here = self.actor.transfers.here
+        await client.budget.take("collect", calls_of(observation.status))
         report = await here.judge(observation.spec, observation.status, Look.of(observation), client.access, client.key)
         if report.problem is not None:
             return await self.actor.mover.not_collected(seen, report.problem)
@@ -88,6 +90,7 @@ class PartsCollector:
             else (view.of(job.stored), Look(accept_missing=True))
             for view in kept
         ]
+        await client.budget.take("collect", sum(calls_of(status) for status, _ in batches))
         several = Together(_as_seen(job.stored, found), observation.spec, observation.status_uid, observation.now)
         collected = await self.actor.transfers.here.collect(
             job.owner,
