@@ -100,7 +100,8 @@ class Here:
             access: To its gateway.
             gateway: Which that is.
             several: The job has several batches, whose results are put together.
-            source: The input, where it takes that to name the requests of parts that were never sent.
+            source: The input, where it is in the cluster and needed: for the order of the results, or to name the requests of
+                parts that were never sent. It counts as long as it is what was sent.
         """
         place: KeyInObject | None = job.output.secret or job.output.config_map
         if place is None:
@@ -114,7 +115,7 @@ class Here:
             if source is not None:
                 await asyncio.to_thread(Path(folder, OBJECTS_FILE).write_bytes, source)
             for status, look in batches:
-                plan = collect_plan(job, status, access.connection, look, root=folder)
+                plan = collect_plan(job, status, access.connection, look, root=folder, has_input=source is not None)
                 report = await self._fetch(plan, access, gateway, most=left)
                 reports.append(report)
                 if report.problem is not None:

@@ -114,8 +114,9 @@ def collect_plan(
     *,
     rests: Rests | None = None,
     root: str | None = None,
+    has_input: bool = False,
 ) -> CollectPlan:
-    """Plan a collection, into the output volume or (with `root`) into a folder of our own."""
+    """Plan a collection, into the output volume or (with `root`) into a folder of our own, in which the input may be."""
     batch, volume = status.batches[0], job.output.persistent_volume_claim
     # Of a batch that was found again after the status was lost, only the count is known: the uploaded file tells the rest.
     counts = batch.request_counts or status.request_counts
@@ -132,7 +133,7 @@ def collect_plan(
         model=job.model,
         order=job.output.order,
         input=status.input or unknown,
-        **_input_of(job, batch, root=root, rests=rests),
+        **_input_of(job, batch, root=root, rests=rests, has_input=has_input),
         output_root=root or OUTPUT_ROOT,
         output_path=part_path(target, uid, batch.part or 0, batch.attempt) if of_part else target,
         offset=batch.source.offset if batch.source is not None else None,
@@ -151,7 +152,9 @@ def is_unsent(batch: Batch) -> bool:
     return batch.source is not None and batch.refusal is not None and batch.input_file_id is None
 
 
-def _input_of(job: BatchJobSpec, batch: Batch, *, root: str | None, rests: Rests | None) -> dict[str, Any]:
+def _input_of(
+    job: BatchJobSpec, batch: Batch, *, root: str | None, rests: Rests | None, has_input: bool
+) -> dict[str, Any]:
     """Say where a collection finds the input, besides at the provider."""
     volume, is_pod = job.input.persistent_volume_claim, job.output.persistent_volume_claim is not None
     if rests is not None:
@@ -160,6 +163,8 @@ def _input_of(job: BatchJobSpec, batch: Batch, *, root: str | None, rests: Rests
     if batch.source is not None and is_unsent(batch) and (is_pod or volume is None):
         told["crc32"] = int(batch.source.crc32, 16)
         return told if is_pod else {**told, "input_root": root}
+    if has_input and not batch.is_one_of_several:
+        return {**told, "input_root": root}
     return told if is_pod and volume is not None else {}
 
 

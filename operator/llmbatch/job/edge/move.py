@@ -58,8 +58,14 @@ class Mover:
                 seen.owner, observation.spec, client.spec, seen.plan, beside=seen.beside
             )
             return Outcome(observation.status, problem, after=0.5)
+        source = None
+        if observation.spec.input.persistent_volume_claim is None:
+            # It need not be downloaded to know the order of its requests.
+            found = await self.transfers.read_input(seen.key.namespace, observation.spec)
+            source = found if isinstance(found, bytes) else None
+        batches = [(observation.status, Look.of(observation))]
         collected = await self.transfers.here.collect(
-            seen.owner, observation.spec, [(observation.status, Look.of(observation))], client.access, client.key
+            seen.owner, observation.spec, batches, client.access, client.key, source=source
         )
         report, destination = collected.report, collected.destination
         if report.problem is not None or destination is None:
