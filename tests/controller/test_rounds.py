@@ -201,7 +201,7 @@ async def test_a_page_is_read_once_for_all_who_ask_also_when_one_of_them_gives_u
     kong.fault("delay", "batches.list", times=-1, seconds=0.3)
     gateway = Gateway.connect(build.connection(url=kong.url), {})
     try:
-        reading = Reading(gateway)
+        reading = Reading(gateway, Gateway.list_batches)
         given_up, other = asyncio.create_task(reading.page(None)), asyncio.create_task(reading.page(None))
         await asyncio.sleep(0.1)
         given_up.cancel()
@@ -222,7 +222,7 @@ async def test_a_question_is_answered_by_a_reading_that_began_after_it_was_asked
     await operator.until(lambda: operator.gateway_reason() == "GatewayReady", None)
     client = await operator.runtime.gateways.resolve(Key("BatchGateway", NAMESPACE, "kong"))
     assert isinstance(client, Client)
-    readings = Readings()
+    readings = Readings(Gateway.list_batches)
     first = readings.ask(client, "a")
     assert isinstance(first, Reading)
     await first.page(None)

@@ -33,6 +33,7 @@ from llmbatch.job.edge.reconcile import Reconciler
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.events import Recorder
 from llmbatch.process.news import News
+from llmbatch.provider.edge.client import Gateway
 from llmbatch.runtime.cache import Cache
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.passes import Passes
@@ -113,7 +114,7 @@ class Runtime:
         self.transfers = Transfers(cluster, settings)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
         tries = Tries(settings.recheck_seconds, settings.settle_seconds, quota)
-        readings = Readings()
+        readings, files = Readings(Gateway.list_batches), Readings(Gateway.list_files)
         self.rounds = Rounds(self.gateways, readings)
         polls = Polls(self.gateways, self.rounds)
         observer = Observer(
@@ -132,7 +133,7 @@ class Runtime:
         self.submitter = Submitter(self.gateways, tries, readings, writer, leads, self.metrics)
         finder = Finder(self.gateways, polls, readings, writer, self.metrics)
         finalizers = Finalizers(cluster)
-        lost_uploads = LostUploads(polls, uploads)
+        lost_uploads = LostUploads(polls, uploads, files)
         actor = Actor(
             finalizers,
             observer,

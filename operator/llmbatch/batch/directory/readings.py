@@ -1,15 +1,20 @@
-"""Readings of gateways' lists of batches, each shared by everybody whose question is older than it."""
+"""Readings of gateways' lists, of batches or of files, each shared by everybody whose question is older than it."""
 
 import asyncio
 import time
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from llmbatch.gateway.clients import Client
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Answered, Failure
-from llmbatch.provider.pure.wire import Page
+from llmbatch.provider.pure.pages import Listed
 from llmbatch.runtime.queue import Key
+
+P = TypeVar("P", bound=Listed)
+Read = Callable[[Gateway, str | None], Awaitable[Answered[P] | Failure]]
+"""Reads the page after an entry; None: the first."""
 
 LEAST_SECONDS = 0.05
 AFTER_FAILURE_SECONDS = 1.0
@@ -20,16 +25,17 @@ PAGE_SECONDS = 0.5
 
 
 @dataclass(eq=False)
-class Reading:
+class Reading(Generic[P]):
     """One reading of a list: a page is read when it is asked for first, and is the same for all who ask."""
 
     gateway: Gateway
+    read: Read[P]
     began: float = field(default_factory=time.monotonic)
     """No page was asked for before that, by the monotonic clock: what was made by then is in the list, if it doesn't lag."""
     seconds: float = 0.0
     """What its pages have taken together."""
     failed: bool = False
-    _pages: dict[str | None, asyncio.Task[Answered[Page] | Failure]] = field(default_factory=dict)
+    _pages: dict[str | None, asyncio.Task[Answered[P] | Failure]] = field(default_factory=dict)
 
     @property
     def age(self) -> float:
@@ -41,33 +47,34 @@ class Reading:
         """Give how many pages were asked for."""
         return len(self._pages)
 
-    async def page(self, after: str | None) -> Answered[Page] | Failure:
+    async def page(self, after: str | None) -> Answered[P] | Failure:
         """Give the page after an entry; None: the first."""
         if after not in self._pages:
-            self._pages[after] = asyncio.create_task(self._read(after))
+            self._pages[after] = asyncio.create_task(self._take(after))
         # Whoever is cancelled while waiting doesn't take the page from the others.
         return await asyncio.shield(self._pages[after])
 
-    async def _read(self, after: str | None) -> Answered[Page] | Failure:
+    async def _take(self, after: str | None) -> Answered[P] | Failure:
         began = time.monotonic()
-        answer = await self.gateway.list_batches(after)
+        answer = await self.read(self.gateway, after)
         self.seconds += time.monotonic() - began
         self.failed = self.failed or not isinstance(answer, Answered)
         return answer
 
 
 @dataclass
-class Readings:
+class Readings(Generic[P]):
     """The last reading of each gateway's list, and since when who waits for the next one.
 
     A question about something that happened before it was asked is answered by a reading that began after it was asked.
     """
 
-    _last: dict[Key, Reading] = field(default_factory=dict)
+    read: Read[P]
+    _last: dict[Key, Reading[P]] = field(default_factory=dict)
     _asked: dict[Hashable, tuple[Hashable, float]] = field(default_factory=dict)
     """By who asks: what about, and since when, by the monotonic clock."""
 
-    def ask(self, client: Client, asker: Hashable, question: Hashable = None) -> Reading | float:
+    def ask(self, client: Client, asker: Hashable, question: Hashable = None) -> Reading[P] | float:
         """Give a reading that began after this was asked first, or the seconds until there may be one.
 
         Args:
@@ -86,10 +93,10 @@ class Readings:
                 self._asked[asker] = question, since
                 return wait
         self.forget(asker)
-        self._last[client.key] = Reading(client.gateway)
+        self._last[client.key] = Reading(client.gateway, self.read)
         return self._last[client.key]
 
-    async def wait(self, client: Client) -> Reading:
+    async def wait(self, client: Client) -> Reading[P]:
         """Give a reading that began after this was asked; waits for it."""
         asker = object()
         while True:
@@ -103,7 +110,7 @@ class Readings:
         self._asked.pop(asker, None)
 
     @staticmethod
-    def _apart(client: Client, last: Reading) -> float:
+    def _apart(client: Client, last: Reading[P]) -> float:
         """Give the seconds between the beginnings of two readings: the longer the list, the rarer."""
         if last.failed:
             return AFTER_FAILURE_SECONDS

@@ -22,7 +22,7 @@ from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.provider.edge.outcome import Answered
 from llmbatch.provider.pure.pages import Following
-from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.provider.pure.wire import Page, RemoteBatch
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.report import Problem
 
@@ -77,7 +77,7 @@ class Rounds:
     """Follows batches that are under way."""
 
     gateways: Gateways
-    readings: Readings
+    readings: Readings[Page]
     _laps: dict[Key, _Lap] = field(default_factory=dict)
     _gateway_of: dict[str, Key] = field(default_factory=dict)
 
@@ -178,7 +178,7 @@ class Rounds:
                 await self.gateways.queue.add(batch.job)
 
     @staticmethod
-    async def _listed(reading: Reading, wanted: dict[str, Followed]) -> tuple[dict[str, RemoteBatch], int]:
+    async def _listed(reading: Reading[Page], wanted: dict[str, Followed]) -> tuple[dict[str, RemoteBatch], int]:
         """Find batches in a list; answers them, and how many pages that took."""
         moments = [batch.created for batch in wanted.values()]
         oldest = min((moment for moment in moments if moment is not None), default=datetime.now(UTC))

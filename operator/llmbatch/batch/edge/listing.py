@@ -14,7 +14,7 @@ from llmbatch.batch.pure.submission import is_unclear, matches, was_refused
 from llmbatch.gateway.clients import Client
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
 from llmbatch.provider.pure.pages import Following
-from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.provider.pure.wire import Page, RemoteBatch
 from llmbatch.transfer.pure.report import Problem
 
 MOST_PAGES = 500
@@ -37,11 +37,11 @@ class Found:
 class Looks:
     """Asks for readings of the list in the name of jobs, and remembers what the last look met."""
 
-    readings: Readings
+    readings: Readings[Page]
     _met: dict[str, Problem]
     """By batch (Observation.memory)."""
 
-    def ask(self, seen: Seen, client: Client) -> Reading | float:
+    def ask(self, seen: Seen, client: Client) -> Reading[Page] | float:
         """Give a reading that began after the question came up, or the seconds until there may be one."""
         observation = seen.observation
         # It is another question when the batch has ended, or its job is deleted.
@@ -63,7 +63,7 @@ class Looks:
         return Outcome(status, met.model_copy(update={"retry_after_seconds": wait}), after=wait)
 
 
-async def list_ours(reading: Reading, seen: Seen, oldest: datetime) -> Found | Failure:
+async def list_ours(reading: Reading[Page], seen: Seen, oldest: datetime) -> Found | Failure:
     """Find a job's batches; `oldest` is the moment, by the provider's clock, before which none can have been made.
 
     A list that breaks off after some of them were found still tells of these.

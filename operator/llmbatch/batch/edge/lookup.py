@@ -20,7 +20,7 @@ from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.pure import parts
 from llmbatch.provider.edge.outcome import Failure, NotFound, Refused
-from llmbatch.provider.pure.wire import RemoteBatch
+from llmbatch.provider.pure.wire import Page, RemoteBatch
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.transfer.pure.report import Problem
 
@@ -33,7 +33,7 @@ class Finder:
 
     gateways: Gateways
     polls: Polls
-    readings: Readings
+    readings: Readings[Page]
     writer: FactWriter
     metrics: Metrics
 
@@ -52,7 +52,7 @@ class Finder:
             return self.looks.not_yet(seen, seen.stored, reading)
         return self.looks.met(seen, await self._look_up(seen, client, submission, reading))
 
-    async def _look_up(self, seen: Seen, client: Client, submission: Submission, reading: Reading) -> Outcome:
+    async def _look_up(self, seen: Seen, client: Client, submission: Submission, reading: Reading[Page]) -> Outcome:
         observation = seen.observation
         found = await list_ours(reading, seen, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
@@ -103,7 +103,7 @@ class Finder:
             return self.looks.not_yet(seen, seen.observation.status, reading)
         return self.looks.met(seen, await self._find_duplicates(seen, client, reading))
 
-    async def _find_duplicates(self, seen: Seen, client: Client, reading: Reading) -> Outcome:
+    async def _find_duplicates(self, seen: Seen, client: Client, reading: Reading[Page]) -> Outcome:
         observation = seen.observation
         status, now = observation.status, observation.now
         found = await list_ours(reading, seen, horizon(status.start_time or now))
@@ -184,7 +184,7 @@ def _as_listed(batch: Batch) -> RemoteBatch:
     return RemoteBatch(id=batch.id or "", status=batch.status or "validating", created_at=batch.created_at, metadata={})
 
 
-def _none_found(seen: Seen, submission: Submission, reading: Reading, *, whole: bool) -> Outcome:
+def _none_found(seen: Seen, submission: Submission, reading: Reading[Page], *, whole: bool) -> Outcome:
     """Say what follows from a list that shows no batch: nothing before the settle period is over, or if it proves nothing."""
     observation = seen.observation
     if (whole or submission.refusal is not None) and (early := _early(seen, reading.age)) is not None:

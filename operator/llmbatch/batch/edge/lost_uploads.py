@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.directory.readings import Reading, Readings
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure.submission import horizon
 from llmbatch.gateway.pace import Operation
-from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
 from llmbatch.provider.pure.pages import Following
+from llmbatch.provider.pure.wire import FilePage
 from llmbatch.transfer.pure import naming
 from llmbatch.transfer.pure.report import Problem
 
@@ -29,16 +30,21 @@ class LostUploads:
 
     polls: Polls
     uploads: Uploads
+    readings: Readings[FilePage]
 
-    async def delete(self, seen: Seen) -> Problem | None:
-        """Delete a job's; answers what is in the way and worth waiting for."""
+    async def delete(self, seen: Seen) -> Problem | float | None:
+        """Delete a job's; answers what is in the way and worth waiting for, or the seconds until the list may be read."""
         observation, client = seen.observation, seen.client
         if client is None or not observation.finalizer or observation.out_of_time:
             return None
         if observation.restored or observation.spec.remote_files != "Delete":
             return None
         since = observation.status.start_time or observation.now
-        whole = await delete_lost_uploads(client.gateway, observation.uid, observation.file_ids, since)
+        # Another question than before, should the job be deleted in between.
+        reading = self.readings.ask(client, observation.uid, observation.deleted_at is not None)
+        if not isinstance(reading, Reading):
+            return reading
+        whole = await delete_lost_uploads(reading, observation.uid, observation.file_ids, since)
         if not isinstance(whole, bool):
             problem = await self.polls.problem(client, whole, Operation.CLEANUP)
             told = f"It can't be looked for files of uploads whose answer was lost: {problem.message}"
@@ -58,14 +64,21 @@ class LostUploads:
         told = "An upload whose answer was lost may still arrive; its file is looked for once more."
         return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=min(left + 0.1, 5.0))
 
+    def forget(self, uid: str) -> None:
+        """Forget a job that is gone or has ended."""
+        self.uploads.forget(uid)
+        self.readings.forget(uid)
 
-async def delete_lost_uploads(gateway: Gateway, uid: str, known: tuple[str, ...], since: datetime) -> Failure | bool:
+
+async def delete_lost_uploads(
+    reading: Reading[FilePage], uid: str, known: tuple[str, ...], since: datetime
+) -> Failure | bool:
     """Delete the files named after a job that are not among those it knows.
 
     Answers what was in the way, or whether it is certain that none is left.
 
     Args:
-        gateway: Where the files are.
+        reading: Of the list of files.
         uid: The job's.
         known: Ids of the job's status: whether they are deleted is decided elsewhere.
         since: When the job began; its files are no older.
@@ -75,7 +88,7 @@ async def delete_lost_uploads(gateway: Gateway, uid: str, known: tuple[str, ...]
     failed: Failure | None = None
     goes_on = True
     while goes_on:
-        answer = await gateway.list_files(following.after)
+        answer = await reading.page(following.after)
         if not isinstance(answer, Answered):
             if following.after is None and _lists_nothing(answer):
                 # Nobody can tell.
@@ -87,7 +100,7 @@ async def delete_lost_uploads(gateway: Gateway, uid: str, known: tuple[str, ...]
         goes_on = following.take(answer.value, sum(naming.is_upload_of(uid, name) for name in answer.value.unusable))
     # Not before the list is read: the next page may begin after one of them.
     for file_id in dict.fromkeys(strays):
-        deleted = await gateway.delete_file(file_id)
+        deleted = await reading.gateway.delete_file(file_id)
         if not isinstance(deleted, Answered | NotFound):
             return deleted
     return failed or following.whole

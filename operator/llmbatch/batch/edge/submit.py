@@ -23,6 +23,7 @@ from llmbatch.kube.client import ClusterError
 from llmbatch.kube.clock import Stopwatch
 from llmbatch.provider.edge.client import Made, NotMade, TooLate, UnknownOutcome
 from llmbatch.provider.pure import about
+from llmbatch.provider.pure.wire import Page
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.transfer.pure import naming
 from llmbatch.transfer.pure.report import Problem
@@ -44,7 +45,7 @@ class Submitter:
 
     gateways: Gateways
     tries: Tries
-    readings: Readings
+    readings: Readings[Page]
     writer: FactWriter
     leads: Callable[[], bool]
     """Whether this process is still the one that works."""

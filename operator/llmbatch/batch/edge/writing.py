@@ -107,7 +107,9 @@ class FactWriter:
         failures, patch = 0, merge_patch(seen.widened(before).dump(), seen.widened(after).dump())
         while True:
             try:
-                return await write_unmoved(self.cluster, seen, patch, before=before, after=after, version=version)
+                return await write_unmoved(
+                    self.cluster, seen, patch, before=before, after=after, version=version, is_fact=True
+                )
             except ClusterError as error:
                 if error.status == 404:
                     return {}
@@ -187,7 +189,14 @@ def _closed(seen: Seen, before: BatchJobStatus, status: BatchJobStatus) -> Batch
 
 
 async def write_unmoved(
-    cluster: Cluster, seen: Seen, patch: Json, *, before: BatchJobStatus, after: BatchJobStatus, version: str
+    cluster: Cluster,
+    seen: Seen,
+    patch: Json,
+    *,
+    before: BatchJobStatus,
+    after: BatchJobStatus,
+    version: str,
+    is_fact: bool = False,
 ) -> Json | None:
     """Write a status' changes; answers the object, or None when another batch or intent stands there.
 
@@ -198,6 +207,8 @@ async def write_unmoved(
         before: The status that the writer has seen, or written, last.
         after: The status that is to be there.
         version: The object's resourceVersion with `before`.
+        is_fact: It records which batch is the job's, with all that follows from that. Where that is recorded already (the
+            answer to an earlier try was lost, or another process has adopted the very batch), more may be known of it.
 
     Raises:
         ClusterError: The API server didn't take it; 404 when the object is gone.
@@ -213,6 +224,8 @@ async def write_unmoved(
         if found is None or found["metadata"]["uid"] != uid:
             raise ClusterError(404, "NotFound", f"the object with uid {uid} is gone")
         stored = found.get("status") or {}
+        if is_fact and _is_there(seen.view, stored, after):
+            return found
         rebased = _rebased(seen.view, stored, patch, before, after)
         if rebased is None:
             return None
@@ -221,12 +234,24 @@ async def write_unmoved(
         if conflicts + 1 >= EDITORS:
             try:
                 return await cluster.patch_status_where(
-                    JOBS, key.namespace, key.name, _tests(stored), _steps(patch, whole, stored)
+                    JOBS,
+                    key.namespace,
+                    key.name,
+                    standing.tests(stored, OF_BATCHES),
+                    standing.steps(patch, whole, stored),
                 )
             except ClusterError as error:
                 if error.status not in (409, 422):
                     raise
     raise AssertionError("the last conflict is raised")
+
+
+def _is_there(view: PartView | None, stored: Json, after: BatchJobStatus) -> bool:
+    """Tell whether a batch is recorded already."""
+    if view is None:
+        return after.parts is None and standing.is_there(stored, after)
+    whole = BatchJobStatus.parse(stored)
+    return view.index < len(whole.batches) and standing.is_there(view.of(whole).dump(), after)
 
 
 def _rebased(
@@ -256,21 +281,6 @@ def _beside_others(view: PartView, stored: Json, before: BatchJobStatus, after: 
     if not standing.is_there(there, after) and not standing.is_unmoved(there, before, after):
         return None
     return view.put(whole, after).dump()
-
-
-def _tests(stored: Json) -> list[Json]:
-    """Have what counts be as it was read, whatever else is edited."""
-    return [{"op": "test", "path": f"/status/{name}", "value": stored[name]} for name in OF_BATCHES if name in stored]
-
-
-def _steps(patch: Json, after: Json, stored: Json) -> list[Json]:
-    steps: list[Json] = []
-    for name in patch:
-        if name in after:
-            steps.append({"op": "add", "path": f"/status/{name}", "value": after[name]})
-        elif name in stored:
-            steps.append({"op": "remove", "path": f"/status/{name}"})
-    return steps
 
 
 async def write_about(cluster: Cluster, seen: Seen, patch: Json, *, version: str) -> Json:

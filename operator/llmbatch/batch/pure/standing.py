@@ -1,5 +1,6 @@
 """Whether a status may be written over the one stored: never over another batch's id, another process' intent or a verdict."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from llmbatch.api.batch_status import entries
@@ -48,6 +49,22 @@ def is_there(found: Json, after: BatchJobStatus) -> bool:
 def holds_intent(found: Json, status: BatchJobStatus) -> bool:
     """Tell whether the intent of a status is still the one that is stored."""
     return _intents(found) == _intents(status.dump())
+
+
+def tests(stored: Json, names: Iterable[str]) -> list[Json]:
+    """Give a JSON patch's tests that some members of a status are as they were read, whatever else is edited."""
+    return [{"op": "test", "path": f"/status/{name}", "value": stored[name]} for name in names if name in stored]
+
+
+def steps(patch: Json, after: Json, stored: Json) -> list[Json]:
+    """Give a JSON patch's steps that do what a merge patch does to a status' members."""
+    found: list[Json] = []
+    for name in patch:
+        if name in after:
+            found.append({"op": "add", "path": f"/status/{name}", "value": after[name]})
+        elif name in stored:
+            found.append({"op": "remove", "path": f"/status/{name}"})
+    return found
 
 
 def _is_ended(status: Json) -> bool:

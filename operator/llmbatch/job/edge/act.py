@@ -41,6 +41,7 @@ from llmbatch.runtime.cache import BATCHJOB
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure import destination
+from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.discards import Discards
 from llmbatch.transfers.transfers import Transfers
 
@@ -125,6 +126,9 @@ class Actor:
             # Where something else is left behind, what can be found goes all the same, and is not waited for. Where that was
             # asked for, the gateway need not be there: it may hang.
             problem = None if effect.as_asked else await self.lost_uploads.delete(seen)
+            if isinstance(problem, float):
+                told = "the gateway's list of files is read, for uploads whose answer was lost."
+                return Outcome(seen.stored, Problem(reason=Reason.CLEANING_UP, message=told), after=problem)
             if problem is not None and not effect.left_behind:
                 return Outcome(seen.stored, problem, after=problem.retry_after_seconds or 5.0)
             await self.discards.end(seen)
@@ -151,7 +155,7 @@ class Actor:
     def _forget(self, seen: Seen) -> None:
         self.observer.forget(seen)
         if seen.view is None:
-            self.lost_uploads.uploads.forget(seen.owner.uid)
+            self.lost_uploads.forget(seen.owner.uid)
 
     async def release(self, key: Key, raw: Json) -> bool:
         """Take our finalizer off an object that can't be judged any more; answers whether that was done."""

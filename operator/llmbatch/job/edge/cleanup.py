@@ -70,7 +70,10 @@ class Cleanup:
                 # The ids stay in status: they tell what the job was made of.
                 _, problem = await self.delete_files(seen, seen.client, finish.delete_file_ids)
         if problem is None:
-            problem = await self.lost_uploads.delete(seen)
+            found = await self.lost_uploads.delete(seen)
+            if isinstance(found, float):
+                return Outcome(status, after=found)
+            problem = found
         if problem is not None:
             if observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
                 return Outcome(status, problem)

@@ -62,7 +62,8 @@ class SinglePass:
         if seen.lingers and not seen.spent and seen.plan is not None:
             # Its report is stored now.
             await self.actor.transfers.jobs.remove(seen.owner, seen.plan)
-        if (isinstance(decision.effect, RemoveFinalizer) and outcome.problem is None) or outcome.gone:
+        let_go = isinstance(decision.effect, RemoveFinalizer) and outcome.problem is None and outcome.after is None
+        if let_go or outcome.gone:
             return Done()
         if outcome.finish is not None:
             return Wait(Reason.CLEANING_UP, "", after=0.0)
