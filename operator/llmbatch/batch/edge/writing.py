@@ -1,7 +1,4 @@
-"""Status writes that compare: what is about a job's batch is written only while nobody else's batch or intent stands there.
-
-They are tried again and again until they are stored, or may not be.
-"""
+"""Status writes that compare: what is about a job's batch is written only while nobody else's batch or intent stands there."""
 
 import asyncio
 import logging
@@ -207,8 +204,8 @@ async def write_unmoved(
         before: The status that the writer has seen, or written, last.
         after: The status that is to be there.
         version: The object's resourceVersion with `before`.
-        is_fact: It records which batch is the job's, with all that follows from that. Where that is recorded already (the
-            answer to an earlier try was lost, or another process has adopted the very batch), more may be known of it.
+        is_fact: It records which batch is the job's, with all that follows. Where that is recorded already, by an earlier try or
+            by another process, more may be known of it.
 
     Raises:
         ClusterError: The API server didn't take it; 404 when the object is gone.
