@@ -145,52 +145,56 @@ class Rounds:
         if lap.distrusted or len(lap.followed) < LEAST or not self.gateways.lists_batches(client.key):
             await self._call(lap, interval)
             return
-        wanted = {batch.batch_id: batch for batch in lap.followed.values()}
+        wanted = list(lap.followed.values())
         reading = await self.readings.wait(client)
-        listed, read = await self._listed(reading, wanted)
-        behind = False
-        for batch_id, batch in wanted.items():
-            remote = listed.get(batch_id)
-            if remote is None:
-                # It was just made, or the list doesn't go back so far.
-                batch.due = True
-                continue
-            told = Told.by(remote)
-            if told.is_behind(batch.known):
-                behind = behind or reading.began > batch.known_from >= 0
-                batch.due = True
-            elif told.is_news(batch.known):
-                batch.news = remote
-                # How it has ended is asked of the batch itself, and so is what the list leaves out.
-                batch.due = batch.due or told.ended or told.status == UNKNOWN
-        if behind or (read >= len(wanted) > len(listed)) or not listed:
-            if behind:
+        listed, pages = await self._listed(reading, wanted)
+        older = [batch for batch in wanted if self._compare(batch, listed.get(batch.batch_id), reading)]
+        missing = [batch for batch in wanted if batch.batch_id not in listed]
+        if older or not listed or (missing and pages >= len(wanted)):
+            if older:
                 log.warning(
                     "a list shows batches as they were before; they are polled", extra={"object": str(client.key)}
                 )
             lap.distrusted = DISTRUST_ROUNDS
             await self._call(lap, interval)
             return
-        for batch in sorted(wanted.values(), key=lambda item: item.since)[: 1 + len(wanted) // CHECKED]:
+        for batch in sorted(wanted, key=lambda item: item.since)[: 1 + len(wanted) // CHECKED]:
             batch.due = True
-        for batch in wanted.values():
+        for batch in wanted:
             if batch.due or batch.news is not None:
                 await self.gateways.queue.add(batch.job)
 
     @staticmethod
-    async def _listed(reading: Reading[Page], wanted: dict[str, Followed]) -> tuple[dict[str, RemoteBatch], int]:
-        """Find batches in a list; answers them, and how many pages that took."""
-        moments = [batch.created for batch in wanted.values()]
+    def _compare(batch: Followed, remote: RemoteBatch | None, reading: Reading[Page]) -> bool:
+        """Take what a list tells of a batch; answers whether that is older than what the batch itself has told."""
+        if remote is None:
+            # It was just made, or the list doesn't go back so far.
+            batch.due = True
+            return False
+        told = Told.by(remote)
+        if told.is_behind(batch.known):
+            batch.due = True
+            return reading.began > batch.known_from >= 0
+        if told.is_news(batch.known):
+            batch.news = remote
+            # How it has ended is asked of the batch itself, and so is what the list leaves out.
+            batch.due = batch.due or told.ended or told.status == UNKNOWN
+        return False
+
+    @staticmethod
+    async def _listed(reading: Reading[Page], wanted: list[Followed]) -> tuple[dict[str, RemoteBatch], int]:
+        """Find batches in a list; answers them by id, and how many pages that took."""
+        ids, moments = {batch.batch_id for batch in wanted}, [batch.created for batch in wanted]
         oldest = min((moment for moment in moments if moment is not None), default=datetime.now(UTC))
         following = Following(horizon(oldest), most_pages=len(wanted))
         listed: dict[str, RemoteBatch] = {}
         pages, goes_on = 0, True
-        while goes_on and len(listed) < len(wanted):
+        while goes_on and len(listed) < len(ids):
             answer = await reading.page(following.after)
             pages += 1
             if not isinstance(answer, Answered):
                 break
-            listed |= {batch.id: batch for batch in answer.value.batches if batch.id in wanted}
+            listed |= {batch.id: batch for batch in answer.value.batches if batch.id in ids}
             goes_on = following.take(answer.value)
         return listed, pages
 
