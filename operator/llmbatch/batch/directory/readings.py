@@ -32,15 +32,21 @@ class Reading(Generic[P]):
     read: Read[P]
     began: float = field(default_factory=time.monotonic)
     """No page was asked for before that, by the monotonic clock: what was made by then is in the list, if it doesn't lag."""
-    seconds: float = 0.0
-    """What its pages have taken together."""
     failed: bool = False
+    _seconds: float = 0.0
+    _since: float | None = None
+    """Since when a page is being read."""
     _pages: dict[str | None, asyncio.Task[Answered[P] | Failure]] = field(default_factory=dict)
 
     @property
     def age(self) -> float:
         """Give the seconds since it began."""
         return time.monotonic() - self.began
+
+    @property
+    def seconds(self) -> float:
+        """Give what its pages have taken together, so far."""
+        return self._seconds + (time.monotonic() - self._since if self._since is not None else 0.0)
 
     @property
     def pages(self) -> int:
@@ -55,9 +61,9 @@ class Reading(Generic[P]):
         return await asyncio.shield(self._pages[after])
 
     async def _take(self, after: str | None) -> Answered[P] | Failure:
-        began = time.monotonic()
+        self._since = self._since or time.monotonic()
         answer = await self.read(self.gateway, after)
-        self.seconds += time.monotonic() - began
+        self._seconds, self._since = self.seconds, None
         self.failed = self.failed or not isinstance(answer, Answered)
         return answer
 
