@@ -44,6 +44,18 @@ class Account:
         return sum(self.reserved.values())
 
 
+@dataclass
+class Tally:
+    """What the jobs of a gateway come to, kept as they change: to add them up would make each pass as long as there are some."""
+
+    tokens: int = 0
+    """Reserved, with what is claimed."""
+    enqueued: int = 0
+    """Of these, what the provider has, or is about to be given."""
+    waiting: dict[Key, Waiting] = field(default_factory=dict)
+    """By job: its batch in line."""
+
+
 def group_of(gateway: Json) -> Group:
     """Read from a stored BatchGateway which quota it shares."""
     spec = gateway.get("spec") or {}

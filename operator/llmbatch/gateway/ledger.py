@@ -1,10 +1,10 @@
 """Tokens that the gateways of each quota group have reserved, and who waits for some: added up from the cache as it changes."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from llmbatch.gateway.accounts import Account, Group, account_of, group_of
+from llmbatch.gateway.accounts import Account, Group, Tally, account_of, group_of
 from llmbatch.gateway.line import Waiting
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, Json
 from llmbatch.runtime.queue import Key
@@ -23,8 +23,10 @@ class Ledger:
     """By job; of those that have not ended."""
     moved: set[str] = field(default_factory=set)
     """Groups in which something has changed since somebody has looked."""
-    _jobs: dict[Key, set[Key]] = field(default_factory=dict)
+    _tallies: dict[Key, Tally] = field(default_factory=dict)
     """By gateway."""
+    _counted: dict[Key, tuple[Key, int, int]] = field(default_factory=dict)
+    """By job: in which gateway's tally it is, and with how many tokens, reserved and enqueued."""
     _claims: dict[Key, dict[int, int]] = field(default_factory=dict)
     """By job: the tokens of batches, by their place in the job."""
     _going: dict[Key, dict[int, int]] = field(default_factory=dict)
@@ -46,13 +48,7 @@ class Ledger:
 
     def by_namespace(self, group: str) -> dict[str, int]:
         """Give the tokens that each namespace has reserved of a group's quota."""
-        found: dict[str, int] = {}
-        with self._lock:
-            for gateway in self.members(group):
-                jobs = self._jobs.get(gateway, ())
-                taken = sum(self.accounts[job].tokens + sum(self._claims.get(job, {}).values()) for job in jobs)
-                found[gateway.namespace] = found.get(gateway.namespace, 0) + taken
-        return found
+        return self._sums(group, lambda tally: tally.tokens)
 
     def enqueued(self, group: str) -> int:
         """Give the tokens of a group's batches that the provider has, or is about to be given."""
@@ -60,13 +56,14 @@ class Ledger:
 
     def enqueued_by_namespace(self, group: str) -> dict[str, int]:
         """Give them for each namespace."""
+        return self._sums(group, lambda tally: tally.enqueued)
+
+    def _sums(self, group: str, of: Callable[[Tally], int]) -> dict[str, int]:
         found: dict[str, int] = {}
         with self._lock:
             for gateway in self.members(group):
-                has = (
-                    {**self._going.get(job, {}), **self.accounts[job].enqueued} for job in self._jobs.get(gateway, ())
-                )
-                found[gateway.namespace] = found.get(gateway.namespace, 0) + sum(sum(item.values()) for item in has)
+                tally = self._tallies.get(gateway, Tally())
+                found[gateway.namespace] = found.get(gateway.namespace, 0) + of(tally)
         return found
 
     def goes(self, job: Key, place: int) -> bool:
@@ -77,11 +74,13 @@ class Ledger:
         """Count a batch as enqueued that is about to be ordered: the cache shows it only afterwards."""
         with self._lock:
             self._going.setdefault(job, {})[place] = tokens
+            self._count(job)
 
     def stay(self, job: Key, place: int) -> None:
         """Take that back: it was refused."""
         with self._lock:
             self._going.get(job, {}).pop(place, None)
+            self._count(job)
 
     def waiting(self, gateways: Iterable[Key]) -> list[Waiting]:
         """Give who waits, of the jobs of some gateways: of each job the next batch. What can never fit waits for a person."""
@@ -89,10 +88,9 @@ class Ledger:
             return [
                 item
                 for gateway in gateways
-                for job in self._jobs.get(gateway, ())
-                if (item := self.accounts[job].waiting) is not None
-                and not self._claims.get(job)
-                and item.tokens <= self.group(gateway).limit
+                if gateway in self._tallies
+                for item in self._tallies[gateway].waiting.values()
+                if item.tokens <= self.group(gateway).limit
             ]
 
     def tokens_of(self, job: Key, place: int) -> int:
@@ -110,11 +108,13 @@ class Ledger:
         """Reserve a batch's tokens."""
         with self._lock:
             self._claims.setdefault(job, {})[place] = tokens
+            self._count(job)
 
     def release(self, job: Key, place: int) -> None:
         """Give a claim back."""
         with self._lock:
             given = self._claims.get(job, {}).pop(place, None)
+            self._count(job)
         account = self.accounts.get(job)
         if given is not None and account is not None:
             self.moved.add(self.group(account.gateway).name)
@@ -138,11 +138,8 @@ class Ledger:
     def _job_changed(self, key: Key, found: Json | None) -> None:
         before = self.accounts.pop(key, None)
         account = None if found is None else account_of(key, self.cache.gateway_of(key), found)
-        if before is not None:
-            self._jobs[before.gateway].discard(key)
         if account is not None:
             self.accounts[key] = account
-            self._jobs.setdefault(account.gateway, set()).add(key)
         if account is None or (before is not None and before.uid != account.uid):
             self._claims.pop(key, None)
         for place in self._claims.get(key, {}).keys() & (account.reserved.keys() if account is not None else set()):
@@ -150,5 +147,24 @@ class Ledger:
         if account is None or (before is not None and before != account):
             # It is ordered by now, or has met something else.
             self._going.pop(key, None)
+        self._count(key)
         if account != before:
             self.moved |= {self.group(item.gateway).name for item in (before, account) if item is not None}
+
+    def _count(self, job: Key) -> None:
+        """Have a job in its gateway's tally as it is now."""
+        if (before := self._counted.pop(job, None)) is not None:
+            tally = self._tallies[before[0]]
+            tally.tokens -= before[1]
+            tally.enqueued -= before[2]
+            tally.waiting.pop(job, None)
+        if (account := self.accounts.get(job)) is None:
+            return
+        claims, tally = self._claims.get(job, {}), self._tallies.setdefault(account.gateway, Tally())
+        tokens = account.tokens + sum(claims.values())
+        enqueued = sum({**self._going.get(job, {}), **account.enqueued}.values())
+        tally.tokens += tokens
+        tally.enqueued += enqueued
+        if account.waiting is not None and not claims:
+            tally.waiting[job] = account.waiting
+        self._counted[job] = account.gateway, tokens, enqueued

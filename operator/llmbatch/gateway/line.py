@@ -86,5 +86,12 @@ def admitted(ordered: Iterable[Waiting], reserved: int, limit_of: Callable[[Key]
     return found
 
 
+def place_among(asking: Waiting, waiting: Iterable[Waiting]) -> Place:
+    """Give a batch's place by priority and age, as if all namespaces had reserved the same; without putting them in order."""
+    rank = (-asking.priority, _age(asking))
+    before = [item.tokens for item in waiting if (-item.priority, _age(item)) < rank]
+    return Place(len(before) + 1, sum(before))
+
+
 def _age(item: Waiting) -> tuple[str, Key, int]:
     return item.created, item.job, item.batch

@@ -4,7 +4,7 @@ All but the claims of uploads that have just begun and the batch that tries firs
 new leader agrees. Asking costs no call, and who waits costs no pass until it is its turn.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,13 @@ from typing import Any
 from llmbatch.gateway.accounts import waiting_of
 from llmbatch.gateway.ledger import Ledger
 from llmbatch.gateway.lessons import Lessons
-from llmbatch.gateway.line import Place, Waiting, admitted, in_order
+from llmbatch.gateway.line import Place, Waiting, admitted, in_order, place_among
 from llmbatch.gateway.orders import Orders
 from llmbatch.runtime.cache import Cache
 from llmbatch.runtime.queue import Key
+
+MANY = 500
+"""From so many in line on, a place is told by priority and age alone, and all are put in order only when it matters."""
 
 
 @dataclass
@@ -30,6 +33,8 @@ class Quota:
         self.ledger = Ledger(self.cache)
         self.lessons = Lessons(self.cache, self.now)
         self.orders = Orders(self.ledger, self.lessons)
+        self._told: dict[str, int] = {}
+        """By group: how many waited when they were put in order last."""
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -51,8 +56,11 @@ class Quota:
             return None
         group = self.ledger.group(gateway).name
         asking = waiting_of(job, place, tokens, gateway, self.cache.get(job) or {})
-        waiting = [item for item in self._waiting(group) if item.job != job] + [asking]
+        waiting = [item for item in self._waiting(group) if item.job != job]
         reserved = self.ledger.by_namespace(group)
+        if len(waiting) >= MANY and _is_full(reserved, tokens, self.limit(gateway)):
+            return place_among(asking, waiting)
+        waiting.append(asking)
         ordered = list(in_order(waiting, reserved))
         if asking in self._admitted(ordered, reserved):
             self.ledger.claim(job, place, tokens)
@@ -109,8 +117,15 @@ class Quota:
         if not any(map(self.limits, self.ledger.members(group))):
             # Nobody waits for tokens, and to find that out by going through all jobs would be work for each pass.
             return found
-        reserved = self.ledger.by_namespace(group)
-        ordered = list(in_order(self._waiting(group), reserved))
+        reserved, waiting = self.ledger.by_namespace(group), self._waiting(group)
+        least = min((item.tokens for item in waiting), default=0)
+        highest = max(map(self.limit, self.ledger.members(group)))
+        moved = abs(len(waiting) - self._told.get(group, 0))
+        if len(waiting) >= MANY and moved < len(waiting) // 16 and _is_full(reserved, least, highest):
+            # To put thousands in order, each time that one of them has changed, would be most of the work for all of them.
+            return found
+        self._told[group] = len(waiting)
+        ordered = list(in_order(waiting, reserved))
         found += [item.job for item in self._admitted(ordered, reserved)]
         # Told anew when it has halved: a write for each step of each would be one for each pair of them.
         for position, item in enumerate(ordered, 1):
@@ -127,6 +142,12 @@ class Quota:
         gateways = {item.gateway for item in ordered}
         limits = {gateway: 0 if self.orders.tries_first(gateway) else self.limit(gateway) for gateway in gateways}
         return admitted(ordered, sum(reserved.values()), limits.__getitem__, max(limits.values(), default=0))
+
+
+def _is_full(reserved: Mapping[str, int], tokens: int, limit: int) -> bool:
+    """Tell whether so many tokens more don't fit; with nothing at the provider, it alone can say that it is too much."""
+    taken = sum(reserved.values())
+    return taken > 0 and taken + tokens > limit
 
 
 def _place(asking: Waiting, ordered: Iterable[Waiting]) -> Place:
