@@ -72,7 +72,7 @@ bench-tenants: venv  ## Measure what a tenant's jobs wait for beside another one
 	@$(PY) -m tests.bench.tenants
 
 bench-scale: venv  ## Measure a hundred, a thousand and ten thousand jobs beside Jobs that run a script
-	@$(PY) -m tests.bench.scale
+	@$(PY) -m tests.bench.scale 100,1000 100 10000 docs/scale.svg
 
 bench-quota: venv  ## Measure many jobs of several namespaces that share one token quota
 	@$(PY) -m tests.bench.quota

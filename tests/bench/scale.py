@@ -1,6 +1,7 @@
 """`make bench-scale`: many BatchJobs at once, beside as many Jobs that run a script; many that wait; many that have ended.
 
 python -m tests.bench.scale [sizes, 100,1000 by default] [how many of the script's Jobs, 100 by default] [how many wait, 10000]
+    [where to put a picture of what a job costs]
 
 On the real cluster. A batch takes 23 s, five lines, ConfigMap to Secret, polled every 10 s.
 """
@@ -12,9 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tests.cluster
+from tests.bench import picture
 from tests.bench.peers import SCRIPT, Peak, peer
 from tests.bench.single import LABEL, OURS, cpu_seconds, peak_rss
 from tests.cluster.kubeapi import KubeApi
@@ -232,6 +235,20 @@ def told(value: float, bound: float, unit: str, *, least: bool = False, digits: 
     return f"{value:.{digits}f} {unit} ({sign} {bound:g}; {'holds' if holds else 'DOES NOT HOLD'})"
 
 
+def charts(lasted: Mapping[int, Figures]) -> list[picture.Chart]:
+    """Tell what a job costs by how many there are."""
+    return [
+        picture.Chart("CPU of the operator, a job", "ms", CPU_MS, {size: one.cpu_ms for size, one in lasted.items()}),
+        picture.Chart("API server calls, a job", "", API_CALLS, {size: one.api_calls for size, one in lasted.items()}),
+        picture.Chart(
+            "Gateway calls but polls, a job",
+            "",
+            GATEWAY_CALLS,
+            {size: one.gateway_calls for size, one in lasted.items()},
+        ),
+    ]
+
+
 def main() -> int:
     """Measure, and print."""
     sizes = [int(size) for size in (sys.argv[1] if len(sys.argv) > 1 else "100,1000").split(",") if size]
@@ -259,6 +276,8 @@ def main() -> int:
                 f" polls {found.polls:.2f}   {dict(found.gateway)}",
                 flush=True,
             )
+        if lasted and len(sys.argv) > 4:
+            Path(sys.argv[4]).write_text(picture.svg(charts(lasted)))
         if peers:
             seconds, memory = bench.peers(peers)
             print(f"{peers} Jobs with a script: {seconds:.0f} s, at most {memory / 2**20:.0f} MiB", flush=True)
