@@ -139,6 +139,17 @@ async def test_too_much_is_told(cluster: Cluster) -> None:
     assert (problem.reason, "1100000 bytes" in problem.message) == ("OutputTooLarge", True)
 
 
+@pytest.mark.parametrize("owned", [True, False])
+async def test_an_object_of_its_own_that_is_written_again_goes_with_the_job_as_is_said_then(
+    api: ApiServer, cluster: Cluster, owned: bool
+) -> None:
+    assert await store(cluster, SECRETS, OWNER, "results", {"r": b"one"}, owned=not owned) is None
+    assert await store(cluster, SECRETS, OWNER, "results", {"r": b"two"}, owned=owned) is None
+    found = api.get("secrets", "results")
+    assert found is not None
+    assert bool(found["metadata"].get("ownerReferences")) == owned
+
+
 async def test_an_object_of_its_own_is_written_also_where_no_further_one_may_be_made(
     api: ApiServer, cluster: Cluster
 ) -> None:

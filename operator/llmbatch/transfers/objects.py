@@ -34,6 +34,8 @@ async def store(
             return problem
         else:
             await cluster.apply(resource, owner.namespace, name, body)
+            # What was made once is not taken away by that.
+            await settle_ownership(cluster, resource, owner, name, owned=owned)
     except ClusterError as error:
         if error.status == 413 or "Too long" in str(error) or "too large" in str(error).lower():
             size = sum(len(value) for value in data.values())
