@@ -44,6 +44,16 @@ class Account:
         return sum(self.reserved.values())
 
 
+@dataclass(frozen=True)
+class Share:
+    """What a job adds to its gateway's tally."""
+
+    gateway: Key
+    tokens: int
+    enqueued: int
+    waiting: Waiting | None
+
+
 @dataclass
 class Tally:
     """What the jobs of a gateway come to, kept as they change: to add them up would make each pass as long as there are some."""
@@ -54,6 +64,19 @@ class Tally:
     """Of these, what the provider has, or is about to be given."""
     waiting: dict[Key, Waiting] = field(default_factory=dict)
     """By job: its batch in line."""
+
+    def take(self, job: Key, share: Share) -> None:
+        """Add what a job has."""
+        self.tokens += share.tokens
+        self.enqueued += share.enqueued
+        if share.waiting is not None:
+            self.waiting[job] = share.waiting
+
+    def drop(self, job: Key, share: Share) -> None:
+        """Take away what a job had."""
+        self.tokens -= share.tokens
+        self.enqueued -= share.enqueued
+        self.waiting.pop(job, None)
 
 
 def group_of(gateway: Json) -> Group:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from llmbatch.gateway.accounts import Account, Group, Tally, account_of, group_of
+from llmbatch.gateway.accounts import Account, Group, Share, Tally, account_of, group_of
 from llmbatch.gateway.line import Waiting
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, Json
 from llmbatch.runtime.queue import Key
@@ -25,8 +25,8 @@ class Ledger:
     """Groups in which something has changed since somebody has looked."""
     _tallies: dict[Key, Tally] = field(default_factory=dict)
     """By gateway."""
-    _counted: dict[Key, tuple[Key, int, int]] = field(default_factory=dict)
-    """By job: in which gateway's tally it is, and with how many tokens, reserved and enqueued."""
+    _shares: dict[Key, Share] = field(default_factory=dict)
+    """By job: what it has in its gateway's tally."""
     _claims: dict[Key, dict[int, int]] = field(default_factory=dict)
     """By job: the tokens of batches, by their place in the job."""
     _going: dict[Key, dict[int, int]] = field(default_factory=dict)
@@ -153,18 +153,13 @@ class Ledger:
 
     def _count(self, job: Key) -> None:
         """Have a job in its gateway's tally as it is now."""
-        if (before := self._counted.pop(job, None)) is not None:
-            tally = self._tallies[before[0]]
-            tally.tokens -= before[1]
-            tally.enqueued -= before[2]
-            tally.waiting.pop(job, None)
+        if (before := self._shares.pop(job, None)) is not None:
+            self._tallies[before.gateway].drop(job, before)
         if (account := self.accounts.get(job)) is None:
             return
-        claims, tally = self._claims.get(job, {}), self._tallies.setdefault(account.gateway, Tally())
-        tokens = account.tokens + sum(claims.values())
+        claims = self._claims.get(job, {})
         enqueued = sum({**self._going.get(job, {}), **account.enqueued}.values())
-        tally.tokens += tokens
-        tally.enqueued += enqueued
-        if account.waiting is not None and not claims:
-            tally.waiting[job] = account.waiting
-        self._counted[job] = account.gateway, tokens, enqueued
+        waiting = None if claims else account.waiting
+        share = Share(account.gateway, account.tokens + sum(claims.values()), enqueued, waiting)
+        self._tallies.setdefault(account.gateway, Tally()).take(job, share)
+        self._shares[job] = share
