@@ -64,16 +64,16 @@ class Cleanup:
             await self.transfers.settle_ownership(seen.owner, observation.spec)
         if observation.spec.uses_volume:
             await self.transfers.jobs.remove_others(seen.owner)
+        strays = await self.lost_uploads.delete(seen)
+        if isinstance(strays, float):
+            # Before anything is deleted, or it would be deleted again by the look after this one.
+            return Outcome(status, after=strays)
         if finish.delete_file_ids:
             problem = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")
             if seen.client is not None:
                 # The ids stay in status: they tell what the job was made of.
                 _, problem = await self.delete_files(seen, seen.client, finish.delete_file_ids)
-        if problem is None:
-            found = await self.lost_uploads.delete(seen)
-            if isinstance(found, float):
-                return Outcome(status, after=found)
-            problem = found
+        problem = problem or strays
         if problem is not None:
             if observation.stage is Stage.CLEANUP and not observation.cleanup_overdue:
                 return Outcome(status, problem)
