@@ -75,8 +75,7 @@ def admitted(ordered: Iterable[Waiting], reserved: int, limit_of: Callable[[Key]
         limit = limit_of(item.gateway)
         if limit <= blocked:
             continue
-        # With nothing at the provider the provider alone can say that it is too much.
-        if reserved + item.tokens <= limit or reserved == 0:
+        if fits(reserved, item.tokens, limit):
             found.append(item)
             reserved += item.tokens
         else:
@@ -84,6 +83,11 @@ def admitted(ordered: Iterable[Waiting], reserved: int, limit_of: Callable[[Key]
         if blocked >= highest:
             break
     return found
+
+
+def fits(reserved: int, tokens: int, limit: int) -> bool:
+    """Tell whether so many tokens more may go; with nothing at the provider, it alone can say that it is too much."""
+    return reserved == 0 or reserved + tokens <= limit
 
 
 def place_among(asking: Waiting, waiting: Iterable[Waiting]) -> Place:

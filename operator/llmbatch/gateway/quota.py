@@ -4,7 +4,7 @@ All but the claims of uploads that have just begun and the batch that tries firs
 new leader agrees. Asking costs no call, and who waits costs no pass until it is its turn.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from llmbatch.gateway.accounts import waiting_of
 from llmbatch.gateway.ledger import Ledger
 from llmbatch.gateway.lessons import Lessons
-from llmbatch.gateway.line import Place, Waiting, admitted, in_order, place_among
+from llmbatch.gateway.line import Place, Waiting, admitted, fits, in_order, place_among
 from llmbatch.gateway.orders import Orders
 from llmbatch.runtime.cache import Cache
 from llmbatch.runtime.queue import Key
@@ -58,7 +58,7 @@ class Quota:
         asking = waiting_of(job, place, tokens, gateway, self.cache.get(job) or {})
         waiting = [item for item in self._waiting(group) if item.job != job]
         reserved = self.ledger.by_namespace(group)
-        if len(waiting) >= MANY and _is_full(reserved, tokens, self.limit(gateway)):
+        if len(waiting) >= MANY and not fits(sum(reserved.values()), tokens, self.limit(gateway)):
             return place_among(asking, waiting)
         waiting.append(asking)
         ordered = list(in_order(waiting, reserved))
@@ -121,7 +121,7 @@ class Quota:
         least = min((item.tokens for item in waiting), default=0)
         highest = max(map(self.limit, self.ledger.members(group)))
         moved = abs(len(waiting) - self._told.get(group, 0))
-        if len(waiting) >= MANY and moved < len(waiting) // 16 and _is_full(reserved, least, highest):
+        if len(waiting) >= MANY and moved < len(waiting) // 16 and not fits(sum(reserved.values()), least, highest):
             # To put thousands in order, each time that one of them has changed, would be most of the work for all of them.
             return found
         self._told[group] = len(waiting)
@@ -142,12 +142,6 @@ class Quota:
         gateways = {item.gateway for item in ordered}
         limits = {gateway: 0 if self.orders.tries_first(gateway) else self.limit(gateway) for gateway in gateways}
         return admitted(ordered, sum(reserved.values()), limits.__getitem__, max(limits.values(), default=0))
-
-
-def _is_full(reserved: Mapping[str, int], tokens: int, limit: int) -> bool:
-    """Tell whether so many tokens more don't fit; with nothing at the provider, it alone can say that it is too much."""
-    taken = sum(reserved.values())
-    return taken > 0 and taken + tokens > limit
 
 
 def _place(asking: Waiting, ordered: Iterable[Waiting]) -> Place:

@@ -91,7 +91,7 @@ class Slots:
         active = self.cache.active(gateway.namespace, gateway.name)
         # A job with one batch that has both a claim and a batch is seen between the two.
         claimed = {job for job, (of, _) in self._claims.items() if of == gateway and job != but}
-        alone = {job for job in claimed if not is_split(self.cache.get(job))}
+        alone = {job for job in claimed if not remote_state.has_parts(self.cache.get(job) or {})}
         return sum(count for job, count in active.items() if job not in alone) + len(claimed)
 
     def _claimed_before(self, gateway: Key, rank: Rank) -> int:
@@ -128,11 +128,6 @@ def waits(found: Json | None) -> bool:
     told = [item for item in status.get("conditions") or [] if item.get("type") == "Ready"]
     told += [batch["state"] for batch in entries(status) if batch.get("state") and not batch.get("id")]
     return any(item.get("reason") == Reason.WAITING_FOR_SLOT for item in told)
-
-
-def is_split(found: Json | None) -> bool:
-    """Tell whether a BatchJob has several batches."""
-    return bool(((found or {}).get("status") or {}).get("parts"))
 
 
 def _uid(found: Json | None) -> str:

@@ -71,11 +71,14 @@ class Cache:
         """Remember an object as the API server has just answered it to a direct question."""
         self._doubtful.discard(key)
         self._hold(key, found)
-        self.answered(key, found)
+        self._confirm(key, found)
 
     def answered(self, key: Key, found: Json) -> None:
         """Remember an object as the API server has just answered it to a call about it."""
         self.put(key, found)
+        self._confirm(key, found)
+
+    def _confirm(self, key: Key, found: Json) -> None:
         self._unsure.discard(key)
         self._answered[key] = _uid(found), _version(found), self._stopwatch.mark()
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from llmbatch.batch.pure import remote_state
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.permissions import JOBS
 from llmbatch.runtime.cache import Cache
@@ -22,8 +23,8 @@ class Objects:
         """Give a BatchJob for a look at it; None: it is gone."""
         cached = self.cache.get(key)
         # Of a job with several batches it shows only in the pass whether there is anything to do.
-        parts = ((cached or {}).get("status") or {}).get("parts")
-        enough = self.cache.is_fresh(key) if parts else self.cache.is_sure(key)
+        has_parts = remote_state.has_parts(cached or {})
+        enough = self.cache.is_fresh(key) if has_parts else self.cache.is_sure(key)
         return cached if enough else await self._read(key)
 
     async def is_as_seen(self, key: Key, seen: Json) -> bool:

@@ -102,7 +102,7 @@ class Rounds:
         found.known = known
         if lap.task is None or lap.task.done():
             lap.task = asyncio.create_task(self._run(gateway, lap))
-        found.rests = len(lap.followed) >= LEAST and not lap.distrusted and self.gateways.lists_batches(gateway)
+        found.rests = self._is_read(gateway, lap)
         return found.rests
 
     def leave(self, memory: str) -> Followed | None:
@@ -114,6 +114,10 @@ class Rounds:
         """Give a batch, if it is followed."""
         gateway = self._gateway_of.get(memory)
         return self._laps[gateway].followed.get(memory) if gateway is not None else None
+
+    def _is_read(self, gateway: Key, lap: _Lap) -> bool:
+        """Tell whether the list is read in place of a look at every batch."""
+        return len(lap.followed) >= LEAST and not lap.distrusted and self.gateways.lists_batches(gateway)
 
     def close(self) -> None:
         """End all rounds."""
@@ -142,7 +146,7 @@ class Rounds:
         interval = float(client.spec.poll_interval_seconds)
         if lap.distrusted:
             lap.distrusted -= 1
-        if lap.distrusted or len(lap.followed) < LEAST or not self.gateways.lists_batches(client.key):
+        if not self._is_read(client.key, lap):
             await self._call(lap, interval)
             return
         wanted = list(lap.followed.values())

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.pure.decision import Ending, Finish
 from llmbatch.batch.pure.observation import Observation
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import stage_of
 from llmbatch.gateway.clients import Client
+from llmbatch.job.pure import next_status
 from llmbatch.kube.once import Once
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.manifest import Owner
@@ -70,6 +72,34 @@ class Seen:
     def widened(self, status: BatchJobStatus) -> BatchJobStatus:
         """Give the job's status with what is known of this batch."""
         return status if self.view is None else self.view.put(self.whole, status)
+
+    def closed(
+        self,
+        status: BatchJobStatus,
+        ending: Ending,
+        *,
+        before: BatchJobStatus | None = None,
+        finish: Finish | None = None,
+    ) -> BatchJobStatus:
+        """Give the whole status that follows from facts and from how the pass ends; see next_status.close.
+
+        Args:
+            status: With the facts of this pass.
+            ending: How it ends.
+            before: What is stored by now; None: what was seen.
+            finish: The verdict, in the pass that ends the job.
+        """
+        observation = self.observation
+        return next_status.close(
+            self.stored if before is None else before,
+            status,
+            uid=observation.uid,
+            ending=ending,
+            finish=finish,
+            generation=observation.generation,
+            deleting=observation.deleted_at is not None,
+            now=observation.now,
+        )
 
     def found(self, **found: Any) -> Self:  # noqa: ANN401 - any field of an observation
         """Put what was found out into the observation; what moves the job on is news that is to be stored first."""

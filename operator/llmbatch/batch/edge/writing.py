@@ -17,7 +17,6 @@ from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.common.backoff import next_delay
 from llmbatch.common.patch import merge_patch
-from llmbatch.job.pure import next_status
 from llmbatch.job.pure.decide import decide
 from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
 from llmbatch.kube.permissions import JOBS
@@ -172,17 +171,8 @@ def _closed(seen: Seen, before: BatchJobStatus, status: BatchJobStatus) -> Batch
     """
     if seen.view is not None or stage_of(status) is Stage.ANSWER:
         return status
-    observation = seen.observation
-    return next_status.close(
-        before,
-        status,
-        uid=observation.uid,
-        ending=decide(replace(observation, status=status, unrecorded=False)).ending,
-        finish=None,
-        generation=observation.generation,
-        deleting=observation.deleted_at is not None,
-        now=observation.now,
-    )
+    ending = decide(replace(seen.observation, status=status, unrecorded=False)).ending
+    return seen.closed(status, ending, before=before)
 
 
 async def write_unmoved(
@@ -210,16 +200,14 @@ async def write_unmoved(
     Raises:
         ClusterError: The API server didn't take it; 404 when the object is gone.
     """
-    key, uid = seen.key, seen.owner.uid
+    key = seen.key
     for conflicts in range(MOST_CONFLICTS):
         try:
             return await cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=version)
         except ClusterError as error:
             if error.status != 409 or conflicts + 1 == MOST_CONFLICTS:
                 raise
-        found = await cluster.get(JOBS, key.namespace, key.name)
-        if found is None or found["metadata"]["uid"] != uid:
-            raise ClusterError(404, "NotFound", f"the object with uid {uid} is gone")
+        found = await _read_again(cluster, seen)
         stored = found.get("status") or {}
         if is_fact and _is_there(seen.view, stored, after):
             return found
@@ -292,7 +280,17 @@ async def write_about(cluster: Cluster, seen: Seen, patch: Json, *, version: str
     except ClusterError as error:
         if error.status != 409:
             raise
-    found = await cluster.get(JOBS, key.namespace, key.name)
+    await _read_again(cluster, seen)
+    return await cluster.patch_status(JOBS, key.namespace, key.name, patch)
+
+
+async def _read_again(cluster: Cluster, seen: Seen) -> Json:
+    """Give the object as it is now.
+
+    Raises:
+        ClusterError: 404 when it is gone, or another one has its name.
+    """
+    found = await cluster.get(JOBS, seen.key.namespace, seen.key.name)
     if found is None or found["metadata"]["uid"] != seen.owner.uid:
         raise ClusterError(404, "NotFound", f"the object with uid {seen.owner.uid} is gone")
-    return await cluster.patch_status(JOBS, key.namespace, key.name, patch)
+    return found

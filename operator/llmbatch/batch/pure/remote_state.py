@@ -40,6 +40,11 @@ def discards_files(raw: Json) -> bool:
     return asked and isinstance(output, dict) and bool(output.get("persistentVolumeClaim"))
 
 
+def has_parts(raw: Json) -> bool:
+    """Tell whether a stored object has several batches."""
+    return bool((raw.get("status") or {}).get("parts"))
+
+
 def is_ended(raw: Json) -> bool:
     """Tell whether a stored object is Complete or Failed."""
     conditions = (raw.get("status") or {}).get("conditions") or []

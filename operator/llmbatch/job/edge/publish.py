@@ -17,7 +17,6 @@ from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.decision import Ending, Stalled
 from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.common.patch import merge_patch
-from llmbatch.job.pure import next_status
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import JOBS
@@ -54,7 +53,7 @@ class Publisher:
         self._tell_of_copy(subject, seen)
         if outcome.gone:
             return seen
-        before, after = seen.stored, _closed(seen, outcome, ending)
+        before, after = seen.stored, seen.closed(outcome.status, ending, finish=outcome.finish)
         written = outcome.raw or seen.raw
         patch = merge_patch(written.get("status") or {}, after.dump())
         if not patch and written is seen.raw:
@@ -176,20 +175,6 @@ class Publisher:
             self.cache.answered(key, written)
             if needs_a_look(raw, written):
                 await self.queue.add(key)
-
-
-def _closed(seen: Seen, outcome: Outcome, ending: Ending) -> BatchJobStatus:
-    observation = seen.observation
-    return next_status.close(
-        seen.stored,
-        outcome.status,
-        uid=observation.uid,
-        ending=ending,
-        finish=outcome.finish,
-        generation=observation.generation,
-        deleting=observation.deleted_at is not None,
-        now=observation.now,
-    )
 
 
 PROGRESS = frozenset({

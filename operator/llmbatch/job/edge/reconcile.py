@@ -18,7 +18,6 @@ from llmbatch.job.edge.observe import Observer
 from llmbatch.job.edge.passes.parts_pass import PartsPass
 from llmbatch.job.edge.passes.single_pass import SinglePass
 from llmbatch.job.edge.publish import Publisher
-from llmbatch.job.pure.decide import decide
 from llmbatch.job.pure.parts import is_split
 from llmbatch.kube.client import Cluster, ClusterError, StatusRefusedError
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
@@ -60,7 +59,7 @@ class Reconciler:
         """Make what passes over jobs, and what lets them go."""
         self.objects = Objects(self.cluster, self.cache)
         self.deadline = Deadline(self.cluster, self.observer, self.actor, self.publisher)
-        self.single = SinglePass(self.actor, self.publisher)
+        self.single = SinglePass(self.actor, self.publisher, self.objects)
         self.parts = PartsPass(self.observer, self.actor)
 
     async def work(self, key: Key) -> None:
@@ -170,8 +169,6 @@ class Reconciler:
     async def _pass(self, seen: Seen) -> Ending:
         if is_split(seen.stored):
             return await self._pass_over_parts(seen)
-        if decide(seen.observation).effect is not None and not await self.objects.is_as_seen(seen.key, seen.raw):
-            return Wait(Reason.ACCEPTED, "", after=0.0)
         return await self.single.run(seen)
 
     async def _pass_over_parts(self, seen: Seen) -> Ending:

@@ -11,7 +11,7 @@ from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Collect, Decision, Effect, Ending, Stalled, Upload, Wait
 from llmbatch.job.edge.admission import queue_of
 from llmbatch.job.edge.passes.ending import ending_of_pass
-from llmbatch.job.pure import next_status, parts
+from llmbatch.job.pure import parts
 from llmbatch.job.pure.decide import decide
 
 WAITING = Wait(Reason.WAITING_FOR_SLOT, "Other batches of this job go first (spec.parallelism).", after=math.inf)
@@ -63,15 +63,10 @@ class Part:
         seen, outcome, observation = self.seen, self.outcome, self.seen.observation
         if seen.view is None:
             return status
-        closed = next_status.close(
-            seen.stored,
+        closed = seen.closed(
             outcome.status if outcome is not None else observation.status,
-            uid=observation.uid,
-            ending=self.ending,
+            self.ending,
             finish=outcome.finish if outcome is not None else None,
-            generation=observation.generation,
-            deleting=observation.deleted_at is not None,
-            now=observation.now,
         )
         return seen.view.put(status, closed)
 

@@ -24,6 +24,7 @@ from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.pure.decide import decide
 from llmbatch.kube.client import ClusterError
+from llmbatch.runtime.objects import Objects
 
 SAY_SECONDS = 1.0
 """A transfer in this process that takes longer is told of while it goes on."""
@@ -35,10 +36,13 @@ class SinglePass:
 
     actor: Actor
     publisher: Publisher
+    objects: Objects
 
     async def run(self, seen: Seen) -> Ending:
         """Decide on a job that was observed, act, and publish; answers how the pass ends."""
         decision = decide(seen.observation)
+        if decision.effect is not None and not await self.objects.is_as_seen(seen.key, seen.raw):
+            return Wait(Reason.ACCEPTED, "", after=0.0)
         seen, outcome = await self._act(seen, decision)
         if (further := self._goes_on(seen, decision, outcome)) is not None:
             seen, decision = further, decide(further.observation)
