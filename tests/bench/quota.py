@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.bench.parts import verdict
 from tests.controller.lines import FIVE
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
@@ -124,7 +125,7 @@ def main() -> int:
         ("failed", f"{figures.failed} jobs", 0, not figures.failed),
     )
     for what, told, bound, holds in rows:
-        print(f"  {what:10}{told}   (bound: {bound}; {'holds' if holds else 'DOES NOT HOLD'})")
+        print(f"  {what:10}{told}   (bound: {bound}; {verdict(holds)})")
     return 0 if all(row[-1] for row in rows) else 1
 
 

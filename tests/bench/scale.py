@@ -20,8 +20,9 @@ import httpx
 
 import tests.cluster
 from tests.bench import picture
+from tests.bench.parts import verdict
 from tests.bench.peers import SCRIPT, Peak, peer
-from tests.bench.single import LABEL, OURS, cpu_seconds, peak_rss
+from tests.bench.single import LABEL, cpu_seconds, peak_rss, requests_of
 from tests.cluster.kubeapi import KubeApi
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
@@ -36,7 +37,6 @@ ACTIVE = 500
 REST_SECONDS = 60
 PATIENCE_SECONDS = 3600
 POLLS = ("batches.get", "batches.list")
-CALLS = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<count>\S+)$", re.MULTILINE)
 FASTER, MEMORY = 6.0, 1 / 15
 CPU_MS, GATEWAY_CALLS, API_CALLS = 35.0, 8.0, 14.0
 RSS_MIB, REST_MS, ROUND_CALLS, TAKEOVER_SECONDS, REST_SHARE = 256, 0.5, 10, 20.0, 0.01
@@ -136,7 +136,7 @@ class Bench:
         print(f"  a new leader works after {told(time.monotonic() - began, TAKEOVER_SECONDS, 's')}", flush=True)
         self._calm()
         made = len(tenant.kong.batches())
-        print(f"  batches made: {made} ({'holds' if made == min(count, ACTIVE) else 'DOES NOT HOLD'})")
+        print(f"  batches made: {made} ({verdict(made == min(count, ACTIVE))})")
         tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
 
     def _at_rest(self, tenant: Tenant) -> None:
@@ -213,12 +213,8 @@ class Bench:
         return sum((item.get("status") or {}).get("succeeded", 0) for item in items)
 
     def _calls(self) -> Counter[str]:
-        found: Counter[str] = Counter()
-        for match in CALLS.finditer(str(self._api.request("GET", "/metrics")[1])):
-            labels = dict(LABEL.findall(match["labels"]))
-            if labels.get("resource") in OURS and labels.get("verb") not in ("WATCH", "LIST"):
-                found[f"{labels['verb']} {labels['resource']}"] += int(float(match["count"]))
-        return found
+        served = requests_of(str(self._api.request("GET", "/metrics")[1]))
+        return Counter({told: count for told, count in served.items() if told.split()[0] not in ("WATCH", "LIST")})
 
     def _away(self, tenant: Tenant) -> None:
         # Before the namespace: its end takes the gateway's credentials away under the jobs.
@@ -234,7 +230,7 @@ def told(value: float, bound: float, unit: str, *, least: bool = False, digits: 
     """Tell a figure beside its bound."""
     holds = value >= bound if least else value <= bound
     sign = "at least" if least else "at most"
-    return f"{value:.{digits}f} {unit} ({sign} {bound:g}; {'holds' if holds else 'DOES NOT HOLD'})"
+    return f"{value:.{digits}f} {unit} ({sign} {bound:g}; {verdict(holds)})"
 
 
 def charts(lasted: Mapping[int, Figures]) -> list[picture.Chart]:

@@ -22,7 +22,7 @@ FINISHED_JOBS = 200
 REST_SECONDS = 60
 HOWTO = Path(__file__).with_name("howto.sh")
 LINES = objects.requests("prod1", "prod2", "prod3", "prod4", "prod5")
-WRITES = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<count>\S+)$", re.MULTILINE)
+REQUESTS = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<count>\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 OURS = ("batchjobs", "batchgateways", "secrets", "configmaps", "events", "jobs", "persistentvolumeclaims")
 
@@ -116,12 +116,18 @@ def at_rest(release: Release) -> None:
 
 def writes(kube: Kube) -> Counter[str]:
     """Count the API server's writes so far, by verb and resource, of what the operator may write."""
+    wanted = ("POST", "PUT", "PATCH", "APPLY", "DELETE")
+    served = requests_of(kube.run("get", "--raw", "/metrics"))
+    return Counter({told: count for told, count in served.items() if told.split()[0] in wanted})
+
+
+def requests_of(metrics: str) -> Counter[str]:
+    """Count the API server's requests so far, by verb and resource, about what the operator may write."""
     found: Counter[str] = Counter()
-    for match in WRITES.finditer(kube.run("get", "--raw", "/metrics")):
+    for match in REQUESTS.finditer(metrics):
         labels = dict(LABEL.findall(match["labels"]))
-        verb, resource = labels.get("verb", ""), labels.get("resource", "")
-        if verb in ("POST", "PUT", "PATCH", "APPLY", "DELETE") and resource in OURS:
-            found[f"{verb} {resource}"] += int(float(match["count"]))
+        if labels.get("resource") in OURS:
+            found[f"{labels.get('verb', '')} {labels['resource']}"] += int(float(match["count"]))
     return found
 
 

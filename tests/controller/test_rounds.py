@@ -45,6 +45,13 @@ async def settled(operator: Operator, kong: Instance) -> None:
     kong.clear_calls()
 
 
+async def run_to_their_end(operator: Operator, kong: Instance) -> None:
+    kong.advance(120)
+    await all_have(operator, "InProgress")
+    kong.advance(3600)
+    await all_have(operator, "Complete")
+
+
 def asked(kong: Instance) -> int:
     return len(kong.calls("batches.get"))
 
@@ -73,10 +80,7 @@ async def test_their_list_is_read_once_an_interval_and_none_is_looked_at_of_whic
 async def test_news_of_one_has_that_one_looked_at(operator: Operator, api: ApiServer, kong: Instance) -> None:
     several(api, kong)
     await settled(operator, kong)
-    kong.advance(120)
-    await all_have(operator, "InProgress")
-    kong.advance(3600)
-    await all_have(operator, "Complete")
+    await run_to_their_end(operator, kong)
     assert len(kong.batches()) == JOBS
     # How it has ended is asked of each batch itself.
     assert JOBS <= asked(kong) <= 3 * JOBS
@@ -101,10 +105,7 @@ async def test_a_list_that_is_of_no_help_keeps_no_batch_from_being_followed(
     kong.configure(**config)
     several(api, kong)
     await all_have(operator, "Validating")
-    kong.advance(120)
-    await all_have(operator, "InProgress")
-    kong.advance(3600)
-    await all_have(operator, "Complete")
+    await run_to_their_end(operator, kong)
     assert len(kong.batches()) == JOBS
 
 
@@ -114,10 +115,7 @@ async def test_a_list_that_begins_to_stand_still_is_found_out(
     several(api, kong)
     await settled(operator, kong)
     kong.configure(list_stale=True)
-    kong.advance(120)
-    await all_have(operator, "InProgress")
-    kong.advance(3600)
-    await all_have(operator, "Complete")
+    await run_to_their_end(operator, kong)
 
 
 async def test_a_list_that_fails_has_the_batches_polled_one_by_one(
@@ -139,10 +137,7 @@ async def test_entries_that_a_list_has_lost_are_asked_for(operator: Operator, ap
     # So many newer ones that ours are beyond the pages that are worth reading.
     kong.configure(page_size=2)
     kong.insert_batch(count=40, status="completed")
-    kong.advance(120)
-    await all_have(operator, "InProgress")
-    kong.advance(3600)
-    await all_have(operator, "Complete")
+    await run_to_their_end(operator, kong)
 
 
 async def test_an_operator_that_begins_anew_reads_the_list_first(
