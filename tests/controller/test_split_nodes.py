@@ -91,7 +91,9 @@ async def test_parts_are_uploaded_and_collected_at_the_same_time_where_the_volum
 async def test_parallelism_holds_back_uploads_however_many_pods_there_may_be(
     operator: Operator, api: ApiServer, kong: Instance, kubelet: Kubelet
 ) -> None:
-    volume = volume_of(kubelet, api, "ReadWriteMany")
+    volume, at_work = volume_of(kubelet, api, "ReadWriteMany"), AtWork(api)
+    # So slow that more of them would meet, if they were let.
+    kong.fault("hang_after", "files.create", seconds=1, times=-1)
     apply_all(api, kong, b"", split_job(input=IN, output=OUT, parallelism=2), **ONE)
     for count in (2, 4, 6):
         await operator.until(lambda count=count: len(made(operator)) == count)  # type: ignore[misc]
@@ -100,6 +102,7 @@ async def test_parallelism_holds_back_uploads_however_many_pods_there_may_be(
         kong.advance(3600)
     await operator.until_ended()
     assert stored(volume) == NAMES
+    assert at_work.most["upload"] == 2
 
 
 async def test_a_deletion_while_several_are_uploaded_leaves_no_file(

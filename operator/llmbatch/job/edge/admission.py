@@ -32,7 +32,11 @@ class Admission:
                 # It isn't uploaded, and keeps nobody waiting for that.
                 self.quota.release(seen.key, view.index)
             return seen
-        if observation.transferring is not None or observation.batch.input_file_id is not None or _is_held_back(seen):
+        if (
+            observation.transferring is not None
+            or observation.batch.input_file_id is not None
+            or self._is_held_back(seen, view.index)
+        ):
             return seen
         tokens, most = observation.batch.estimated_tokens or 0, client.spec.limits.max_enqueued_tokens
         if tokens > most:
@@ -53,6 +57,13 @@ class Admission:
             return None
         rises = self.quota.orders.rises_in(gateway, own) if not ahead else None
         return _queued(seen, Place(1, ahead), behind=True, rises=rises)
+
+    def _is_held_back(self, seen: Seen, place: int) -> bool:
+        """Tell whether the job itself lets no further batch begin (spec.parallelism)."""
+        most = seen.observation.spec.parallelism
+        at_work = {other for other, batch in enumerate(seen.whole.batches) if stage_of_batch(batch) in AT_WORK}
+        # Of uploads that go on in a pod status tells nothing but at their end.
+        return bool(most) and len((at_work | self.quota.ledger.claimed(seen.key)) - {place}) >= most
 
 
 def queue_of(seen: Seen, queued: Queued) -> Queue:
@@ -79,12 +90,6 @@ def _queued(seen: Seen, place: Place, *, behind: bool, rises: float | None = Non
         behind=behind,
         after=math.inf if rises is None else max(SOONEST_SECONDS, rises),
     )
-
-
-def _is_held_back(seen: Seen) -> bool:
-    """Tell whether the job itself lets no further batch begin (spec.parallelism)."""
-    most = seen.observation.spec.parallelism
-    return bool(most) and sum(stage_of_batch(batch) in AT_WORK for batch in seen.whole.batches) >= most
 
 
 def _impossible(tokens: int, most: int) -> Problem:

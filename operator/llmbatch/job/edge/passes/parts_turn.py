@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import BeginAnew, Collect, Upload
-from llmbatch.batch.pure.stage import AT_WORK
+from llmbatch.batch.pure.stage import AT_WORK, Stage
 from llmbatch.job.edge.passes.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
 from llmbatch.job.edge.passes.parts_collect import PartsCollector
 from llmbatch.transfers.transfers import Transfers
@@ -34,7 +34,7 @@ class PartsTurn:
             found: What was seen of each.
             at_once: How many transfers may be at work at one time.
         """
-        at_work = sum(part.seen.observation.stage in AT_WORK for part in found)
+        at_work = sum(_is_at_work(part) for part in found)
         limit = found[0].seen.observation.spec.parallelism
         inline = found[0].seen.observation.spec.output.persistent_volume_claim is None
         at_work_on = [part.seen.plan for part in found if part.seen.observation.transferring is not None]
@@ -68,3 +68,9 @@ class PartsTurn:
         """Forget a job that has ended or is gone."""
         self._last.pop(uid, None)
         self._most.pop(uid, None)
+
+
+def _is_at_work(part: Part) -> bool:
+    """Tell whether a batch counts for spec.parallelism: from the beginning of its upload, which may go on in a pod."""
+    seen = part.seen.observation
+    return seen.stage in AT_WORK or (seen.stage is Stage.INPUT and seen.transferring is not None)
