@@ -149,7 +149,8 @@ class Among:
 
     def uploads(self) -> list[Json]:
         """Give the uploads of its file."""
-        calls = self.kong.calls("files.create")
+        # The one after it may be about to be read.
+        calls = [call for call in self.kong.calls("files.create") if call["upload"] or call["fault"] or call["status"]]
         # Of those that were not read nothing is known; they are its own, since nobody else's fail.
         names = [str((call["upload"] or {}).get("filename") or "") for call in calls]
         wanted = [not self.several or not name or "-1-" in name[36:] for name in names]

@@ -1,8 +1,10 @@
 """Clients of BatchGateways, for the jobs that use them."""
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,6 +22,11 @@ from llmbatch.provider.edge.routes import Probe
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.transfer.pure.report import Problem
+
+Json = dict[str, Any]
+
+CREDENTIALS_SECONDS = 3.0
+"""What a gateway refers to is read again after so long, and at once when a call to it has failed."""
 
 
 @dataclass
@@ -39,6 +46,10 @@ class Client:
     """By the monotonic clock, as the next one."""
     suspect_from: float = math.inf
     """From when on the last probe is believed no more, since calls have failed."""
+    read_spec: Json = field(default_factory=dict)
+    """The spec that it was made, or found unchanged, by."""
+    read_at: float = -math.inf
+    """When everything that the spec refers to was read."""
 
 
 @dataclass
@@ -53,6 +64,7 @@ class Gateways:
     suspect_seconds: float
     """Between two looks at a gateway to which calls fail."""
     _clients: dict[Key, Client] = field(default_factory=dict)
+    _reading: dict[Key, asyncio.Lock] = field(default_factory=dict)
 
     async def use(
         self, namespace: str, name: str, operation: Operation | None, *, last_known: bool = False
@@ -67,7 +79,7 @@ class Gateways:
                 namespace in which they were deleted first.
         """
         key = Key(BATCHGATEWAY, namespace, name)
-        found = await self.resolve(key)
+        found = await self._of_late(key)
         if isinstance(found, Problem):
             known = self._clients.get(key)
             return known if last_known and known is not None else found
@@ -98,11 +110,14 @@ class Gateways:
         if known is None:
             await self.queue.add(key)
             return
+        # Perhaps it was for a credential that has changed.
+        known.read_at = -math.inf
         known.suspect_from = min(known.suspect_from, known.probed_at + self.suspect_seconds)
         await self.queue.add_after(key, known.suspect_from - time.monotonic())
 
     async def forget(self, key: Key) -> None:
         """Let go of the client of a gateway that is gone."""
+        self._reading.pop(key, None)
         if (gone := self._clients.pop(key, None)) is not None:
             await gone.gateway.close()
 
@@ -110,6 +125,16 @@ class Gateways:
         """Close all connections."""
         for client in self._clients.values():
             await client.gateway.close()
+
+    async def _of_late(self, key: Key) -> Client | Problem:
+        """Give the client of a gateway as it was a moment ago: each step of each job needs one."""
+        # Those who come while it is read wait for that.
+        async with self._reading.setdefault(key, asyncio.Lock()):
+            known, raw = self._clients.get(key), self.cache.get(key) or {}
+            read = known.read_at if known is not None and known.read_spec == raw.get("spec") else -math.inf
+            if known is not None and time.monotonic() - read < CREDENTIALS_SECONDS:
+                return known
+            return await self.resolve(key)
 
     async def resolve(self, key: Key) -> Client | Problem:
         """Give the client of a gateway as it is now, whether or not it asked to slow down."""
@@ -121,12 +146,13 @@ class Gateways:
             spec = BatchGatewaySpec.parse(raw.get("spec") or {})
         except ValidationError as error:
             return Problem(reason=Reason.GATEWAY_INVALID, message=f"BatchGateway {key.name} can't be read: {error}")
+        began = time.monotonic()
         access = await self.credentials.resolve(key.namespace, spec)
         if isinstance(access, Problem):
             return access
         known = self._clients.get(key)
         if known is not None and known.access.fingerprint == access.fingerprint:
-            known.spec = spec
+            known.spec, known.read_spec, known.read_at = spec, raw.get("spec") or {}, began
             known.budget.most = spec.limits.requests_per_minute
             return known
         budget = known.budget if known is not None else Budget()
@@ -139,5 +165,7 @@ class Gateways:
             return Problem(reason=error.reason, message=str(error))
         # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
         pace = known.pace if known is not None else Pace(key.name)
-        self._clients[key] = Client(key, spec, access, gateway, pace, budget)
+        self._clients[key] = Client(
+            key, spec, access, gateway, pace, budget, read_spec=raw.get("spec") or {}, read_at=began
+        )
         return self._clients[key]
