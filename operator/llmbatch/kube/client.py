@@ -2,6 +2,8 @@
 
 from datetime import datetime
 from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
@@ -44,10 +46,13 @@ class Cluster:
         configuration = kubernetes_client.Configuration()
         # Our own work queue retries, with the state read anew.
         configuration.retries = None
+        # Else aiohttp looks for a ~/.netrc, and for proxies in the environment, at every single call.
+        configuration.client_session_kwargs = {"trust_env": False}
         try:
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # the package is untyped
         except kubernetes_config.ConfigException:
             await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
+        configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
         return cls(kubernetes_client.ApiClient(configuration))
 
     async def close(self) -> None:
@@ -159,3 +164,11 @@ class Cluster:
                 return False
             raise
         return any(item.get("name") == resource.plural for item in found.get("resources", []))
+
+
+def _proxy_for(url: str) -> str | None:
+    """Say by the environment (HTTPS_PROXY, NO_PROXY) through which proxy a host is reached; None: through none."""
+    address = urlsplit(url)
+    if proxy_bypass(address.netloc):
+        return None
+    return getproxies().get(address.scheme)

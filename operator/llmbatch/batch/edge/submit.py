@@ -19,6 +19,7 @@ from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.submission import came_too_late, horizon
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation, with_moment
+from llmbatch.job.pure.decide import decide
 from llmbatch.kube.client import ClusterError
 from llmbatch.kube.clock import Stopwatch
 from llmbatch.provider.edge.client import Made, NotMade, TooLate, UnknownOutcome
@@ -82,7 +83,11 @@ class Submitter:
         # Before the intent, under which the call has to begin soon.
         await client.budget.take("create batch")
         observation = seen.observation
-        intent = facts.with_intent(seen.stored, attempt, self.cluster.now())
+        intent = facts.with_intent(observation.status, attempt, self.cluster.now())
+        found_out = observation.status != seen.stored
+        if found_out:
+            # The file was uploaded just now, which is stored by this write too.
+            intent = seen.closed(intent, decide(observation).ending)
         began = self.stopwatch.mark()
         try:
             # Compare-and-swap: somebody who acts on an older state, or a second operator, stops here.
@@ -92,7 +97,8 @@ class Submitter:
                 )
         except ClusterError as error:
             if error.status == 409:
-                return Outcome(seen.stored, stale=True)
+                # What was found out in this pass is not lost for that.
+                return Outcome(observation.status, stale=not found_out, after=0.0 if found_out else None)
             raise
         if self.stopwatch.since(began) > FENCE_SECONDS or not self.leads():
             # Too late to call under this intent. It made no batch, and the next pass, or the next leader, writes a new one.

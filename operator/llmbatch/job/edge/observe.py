@@ -82,6 +82,16 @@ class Observer:
         seen = self._seen(job.key, job.raw, job.observation.spec, view.of(whole))
         return await self._look(replace(seen, view=view, whole=whole, once=once))
 
+    async def file(self, seen: Seen, status: BatchJobStatus) -> Seen | None:
+        """Look at the file that was uploaded just now, of which nothing is stored yet; None: it is to be stored first."""
+        client, now = seen.client, seen.observation.now
+        if client is None or client.spec.limits.requests_per_minute or client.pace.held(Operation.READ, now):
+            # What has to wait for its turn could be lost meanwhile.
+            return None
+        seen = replace(seen, observation=replace(seen.observation, status=status))
+        found = await self._stage(seen, Stage.FILE, client.key)
+        return replace(found, observation=replace(found.observation, unrecorded=False))
+
     async def _whole(self, seen: Seen) -> Seen:
         """Find the gateway, by which the last of a job's files are deleted; it is in nobody's way if it can't be found."""
         name = seen.observation.spec.gateway_ref.name

@@ -18,11 +18,12 @@ from llmbatch.batch.pure.decision import (
     Upload,
     Wait,
 )
-from llmbatch.batch.pure.stage import Stage
+from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.pure.decide import decide
+from llmbatch.job.pure.parts import is_split
 from llmbatch.kube.client import ClusterError
 from llmbatch.runtime.objects import Objects
 
@@ -44,7 +45,7 @@ class SinglePass:
         if decision.effect is not None and not await self.objects.is_as_seen(seen.key, seen.raw):
             return Wait(Reason.ACCEPTED, "", after=0.0)
         seen, outcome = await self._act(seen, decision)
-        if (further := self._goes_on(seen, decision, outcome)) is not None:
+        while (further := await self._goes_on(seen, decision, outcome)) is not None:
             seen, decision = further, decide(further.observation)
             seen, outcome = await self._act(seen, decision)
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
@@ -90,8 +91,8 @@ class SinglePass:
             await asyncio.wait({acting})
             raise
 
-    def _goes_on(self, seen: Seen, decision: Decision, outcome: Outcome) -> Seen | None:
-        """Give the job as it is after a step of which there is nothing to store before the next one; None: that is all."""
+    async def _goes_on(self, seen: Seen, decision: Decision, outcome: Outcome) -> Seen | None:
+        """Give the job as it is after a step that need not be stored before the next one is taken; None: that is all."""
         if outcome.problem is not None or outcome.stale:
             return None
         match decision.effect:
@@ -102,6 +103,9 @@ class SinglePass:
                     plan = plan.model_copy(update={"look": self.actor.mover.uploads.may_be_there(seen.owner.uid)})
                 observation = replace(seen.observation, finalizer=True)
                 return replace(seen, raw=outcome.raw, plan=plan, observation=observation)
+            case Upload() if stage_of(outcome.status) is Stage.FILE and not is_split(outcome.status):
+                # The file is stored together with the intent to make the batch of it.
+                return await self.actor.observer.file(seen, outcome.status)
             case FindDuplicates() if seen.observation.stage is Stage.CLEANUP:
                 looked = outcome.after is None and not outcome.notes and not outcome.duplicates and not outcome.moved
                 return replace(seen, observation=replace(seen.observation, status=outcome.status)) if looked else None
