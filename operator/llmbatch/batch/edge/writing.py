@@ -211,7 +211,7 @@ async def write_unmoved(
         stored = found.get("status") or {}
         if is_fact and _is_there(seen.view, stored, after):
             return found
-        rebased = _rebased(seen.view, stored, patch, before, after)
+        rebased = _rebased(seen.view, stored, patch, before, after, is_fact=is_fact)
         if rebased is None:
             return None
         patch, whole = rebased
@@ -240,18 +240,21 @@ def _is_there(view: PartView | None, stored: Json, after: BatchJobStatus) -> boo
 
 
 def _rebased(
-    view: PartView | None, stored: Json, patch: Json, before: BatchJobStatus, after: BatchJobStatus
+    view: PartView | None,
+    stored: Json,
+    patch: Json,
+    before: BatchJobStatus,
+    after: BatchJobStatus,
+    *,
+    is_fact: bool,
 ) -> tuple[Json, Json] | None:
     """Give what is to be written over a status that has changed: the patch, and the status; None: it may not be."""
     if view is not None:
         whole = _beside_others(view, stored, before, after)
         return (merge_patch(stored, whole), whole) if whole is not None else None
-    if after.parts is None and standing.is_there(stored, after):
-        # The answer to an earlier try was lost, or another process has adopted the very batch.
-        return {name: value for name, value in patch.items() if name not in OF_BATCHES}, after.dump()
     if not standing.is_unmoved(stored, before, after):
         return None
-    if after.parts is not None and not standing.is_known(stored, before, after):
+    if (after.parts is not None or not is_fact) and not standing.is_known(stored, before, after):
         # Something was found out of one of its batches meanwhile, which must not be lost.
         return None
     return patch, after.dump()
