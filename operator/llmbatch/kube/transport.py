@@ -104,12 +104,13 @@ class Transport:
         """
         given = [(key, value) for key, value in (query or {}).items() if value]
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        prepared = await self._api.param_serialize(
-            method, path, query_params=given, header_params=headers, body=body, auth_settings=["BearerToken"]
+        # Without the body, which is JSON already: it would be looked through for models.
+        verb, url, prepared, _, _ = await self._api.param_serialize(
+            method, path, query_params=given, header_params=headers, auth_settings=["BearerToken"]
         )
         began = time.monotonic()
         try:
-            response = await self._api.call_api(*prepared, _request_timeout=REQUEST_SECONDS)
+            response = await self._api.call_api(verb, url, prepared, body, _request_timeout=REQUEST_SECONDS)
             self._clock.learn(response.headers.get("Date"), time.monotonic() - began)
             raw = await response.read()
         except (TimeoutError, OSError, aiohttp.ClientError) as error:

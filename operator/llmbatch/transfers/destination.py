@@ -54,6 +54,7 @@ class Destinations:
         """Forget a job that is gone or has ended."""
         self._fit.pop(uid, None)
         self.transfers.here.owned.pop(uid, None)
+        self.transfers.here.refused.discard(uid)
 
     def _rival(self, seen: Seen) -> Problem | None:
         rival = next((name for name in self._rivals(seen)), None)

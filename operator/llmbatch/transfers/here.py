@@ -74,6 +74,8 @@ class Here:
         self._lanes = Lanes()
         self.owned: dict[str, bool] = {}
         """By uid: whether the results that this process has stored go with their BatchJob."""
+        self.refused: set[str] = set()
+        """uids of BatchJobs whose results could not be stored where they are to go."""
 
     async def upload(self, plan: UploadPlan, data: bytes, access: Access, gateway: Key) -> UploadReport:
         """Upload data that is in memory."""
@@ -107,7 +109,8 @@ class Here:
         if place is None:
             raise ValueError("spec.output names no Secret or ConfigMap")
         resource = SECRETS if job.output.secret else CONFIGMAPS
-        if (problem := await taken(self._cluster, resource, owner, place.name)) is not None:
+        if owner.uid in self.refused and (problem := await taken(self._cluster, resource, owner, place.name)):
+            # Nothing is downloaded again and again for nothing.
             return Collected(CollectReport(problem=problem))
         reports: list[CollectReport] = []
         with tempfile.TemporaryDirectory(prefix="collect-") as folder:
@@ -136,6 +139,9 @@ class Here:
             problem = await store(self._cluster, resource, owner, place.name, stored, owned=goes_with_job(job))
         if problem is None:
             self.owned[owner.uid] = goes_with_job(job)
+            self.refused.discard(owner.uid)
+        else:
+            self.refused.add(owner.uid)
         where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
         destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors", f"{where} {place.key}.foreign")
         return Collected(report.model_copy(update={"problem": problem}), destination, reports)

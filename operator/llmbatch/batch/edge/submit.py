@@ -83,11 +83,7 @@ class Submitter:
         # Before the intent, under which the call has to begin soon.
         await client.budget.take("create batch")
         observation = seen.observation
-        intent = facts.with_intent(observation.status, attempt, self.cluster.now())
-        found_out = observation.status != seen.stored
-        if found_out:
-            # The file was uploaded just now, which is stored by this write too.
-            intent = seen.closed(intent, decide(observation).ending)
+        intent = self._intent(seen, attempt)
         began = self.stopwatch.mark()
         try:
             # Compare-and-swap: somebody who acts on an older state, or a second operator, stops here.
@@ -97,8 +93,8 @@ class Submitter:
                 )
         except ClusterError as error:
             if error.status == 409:
-                # What was found out in this pass is not lost for that.
-                return Outcome(observation.status, stale=not found_out, after=0.0 if found_out else None)
+                # A file that was uploaded just now is not lost for that.
+                return Outcome(observation.status, stale=observation.status == seen.stored, after=0.0)
             raise
         if self.stopwatch.since(began) > FENCE_SECONDS or not self.leads():
             # Too late to call under this intent. It made no batch, and the next pass, or the next leader, writes a new one.
@@ -141,6 +137,12 @@ class Submitter:
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
                 return Outcome(intent, after=0.0, version=version, moved=True)
+
+    def _intent(self, seen: Seen, attempt: int) -> BatchJobStatus:
+        """Give the status with an intent to create the batch, and with the file if it was uploaded just now."""
+        found = seen.observation
+        intent = facts.with_intent(found.status, attempt, self.cluster.now())
+        return intent if found.status == seen.stored else seen.closed(intent, decide(found).ending)
 
     async def _not_made(
         self, seen: Seen, client: Client, answer: NotMade, intent: BatchJobStatus, version: str

@@ -45,21 +45,25 @@ TRANSITIONS: Table = {
         Phase.FINALIZING: "requests answered",
         Phase.CANCELLING: "cancelled at the provider",
         Phase.COLLECTING: "batch ended",
+        Phase.CLEANING_UP: "batch ended, results stored",
         Phase.DELETING: "deleted",
     },
     Phase.IN_PROGRESS: {
         Phase.FINALIZING: "requests answered",
         Phase.CANCELLING: "cancelled at the provider",
         Phase.COLLECTING: "batch ended",
+        Phase.CLEANING_UP: "batch ended, results stored",
         Phase.DELETING: "deleted",
     },
     Phase.FINALIZING: {
         Phase.CANCELLING: "cancelled at the provider",
         Phase.COLLECTING: "batch ended",
+        Phase.CLEANING_UP: "batch ended, results stored",
         Phase.DELETING: "deleted",
     },
     Phase.CANCELLING: {
         Phase.COLLECTING: "batch ended",
+        Phase.CLEANING_UP: "batch ended, results stored",
         Phase.DELETING: "deleted",
     },
     Phase.COLLECTING: {

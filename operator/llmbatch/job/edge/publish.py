@@ -27,7 +27,13 @@ from llmbatch.runtime.watch import needs_a_look
 
 log = logging.getLogger(__name__)
 
-QUIET = frozenset({Reason.ACCEPTED, Reason.CLEANING_UP, Reason.SUBMITTING})
+QUIET = frozenset({
+    Reason.ACCEPTED,
+    Reason.CLEANING_UP,
+    Reason.COLLECTING,
+    Reason.FINALIZING,
+    Reason.SUBMITTING,
+})  # fmt: skip
 """Reasons that hold for a moment on the way; an event for each would be noise."""
 COUNT_SECONDS = 1.0
 """A gateway's status tells of its active batches so much later, and not of each."""
@@ -53,8 +59,9 @@ class Publisher:
         self._tell_of_copy(subject, seen)
         if outcome.gone:
             return seen
-        before, after = seen.stored, seen.closed(outcome.status, ending, finish=outcome.finish)
-        written = outcome.raw or seen.raw
+        before, written = seen.stored, outcome.raw or seen.raw
+        known = before if written is seen.raw else BatchJobStatus.parse(written.get("status") or {})
+        after = seen.closed(outcome.status, ending, before=known, finish=outcome.finish)
         patch = merge_patch(written.get("status") or {}, after.dump())
         if not patch and written is seen.raw:
             return seen

@@ -7,18 +7,22 @@ from dataclasses import dataclass, replace
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.pure import late
 from llmbatch.batch.pure.decision import (
     AddFinalizer,
     Collect,
     Decision,
     Done,
+    Effect,
     Ending,
     FindDuplicates,
     RemoveFinalizer,
+    Submit,
     Upload,
     Wait,
 )
 from llmbatch.batch.pure.stage import Stage, stage_of
+from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.edge.publish import Publisher
@@ -42,7 +46,7 @@ class SinglePass:
     async def run(self, seen: Seen) -> Ending:
         """Decide on a job that was observed, act, and publish; answers how the pass ends."""
         decision = decide(seen.observation)
-        if decision.effect is not None and not await self.objects.is_as_seen(seen.key, seen.raw):
+        if not _compares(seen, decision.effect) and not await self.objects.is_as_seen(seen.key, seen.raw):
             return Wait(Reason.ACCEPTED, "", after=0.0)
         seen, outcome = await self._act(seen, decision)
         while (further := await self._goes_on(seen, decision, outcome)) is not None:
@@ -106,7 +110,31 @@ class SinglePass:
             case Upload() if stage_of(outcome.status) is Stage.FILE and not is_split(outcome.status):
                 # The file is stored together with the intent to make the batch of it.
                 return await self.actor.observer.file(seen, outcome.status)
+            case None if self._has_results(seen):
+                # The end is stored together with what it has come to.
+                further = replace(seen, observation=replace(seen.observation, unrecorded=False))
+                collects = isinstance(decide(further.observation).effect, Collect)
+                return further if collects and await self.objects.is_as_seen(seen.key, seen.raw) else None
             case FindDuplicates() if seen.observation.stage is Stage.CLEANUP:
                 looked = outcome.after is None and not outcome.notes and not outcome.duplicates and not outcome.moved
                 return replace(seen, observation=replace(seen.observation, status=outcome.status)) if looked else None
         return None
+
+    def _has_results(self, seen: Seen) -> bool:
+        """Tell whether a batch has ended just now, with results that need no pod and can be had at once."""
+        found, client = seen.observation, seen.client
+        if client is None or found.stage is not Stage.RESULTS or not found.unrecorded or found.deleted_at is not None:
+            return False
+        is_whole = found.batch.status == "completed" and found.batch.late_since is None and not late.owed(found.batch)
+        waits = client.spec.limits.requests_per_minute or client.pace.held(Operation.RESULTS, found.now)
+        return is_whole and not waits and found.spec.output.persistent_volume_claim is None
+
+
+def _compares(seen: Seen, effect: Effect | None) -> bool:
+    """Tell whether an effect begins with a write that is refused if the object is not as it was seen; or is none."""
+    match effect:
+        case None | AddFinalizer() | Submit():
+            return True
+        case RemoveFinalizer():
+            return seen.observation.deleted_at is None
+    return False
