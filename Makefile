@@ -44,8 +44,8 @@ docs: venv  ## Generate the parts of the READMEs that are made
 	@$(PY) -m tests.support.reference
 	@$(PY) -m tests.chart.values_table
 
-chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1)
-	@$(PY) -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1 QUOTA=6000)
+	@$(PY) -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) $(if $(QUOTA),--quota $(QUOTA))
 
 chaos-large: venv  ## Run a million lines in ten parts on the real cluster, and hold the result against the provider's record (LINES= KILLS=30)
 	@$(PY) -m tests.chaos.large --lines $(or $(LINES),1000000) --kills $(or $(KILLS),0)

@@ -12,7 +12,7 @@ import httpx
 from tests.chaos.evidence import collect
 from tests.chaos.kinds import CLAIM, KINDS, MODEL, PART, SMALL_FILES, Kind
 from tests.chaos.troubles import FAULTS
-from tests.chaos.verdict import Evidence, Made, Verdict, judge
+from tests.chaos.verdict import Evidence, Made, Verdict, judge, was_short_of_quota
 from tests.chaos.victims import NothingToKillError, Victim, victims
 from tests.cluster import embedded
 from tests.e2e import objects
@@ -50,9 +50,11 @@ PATIENCE_SECONDS = 420
 class Campaign:
     """One campaign, from a seed: the same seed makes the same choices, at moments that no two runs share."""
 
-    def __init__(self, release: Release, *, kills: int, seed: int, say: Callable[[str], None] = print) -> None:
-        """Prepare; nothing is killed yet."""
-        self._release, self._wanted, self.seed, self._say = release, kills, seed, say
+    def __init__(
+        self, release: Release, *, kills: int, seed: int, quota: int = 0, say: Callable[[str], None] = print
+    ) -> None:
+        """Prepare; nothing is killed yet. `quota`: tokens that the provider has enqueued at one time; 0: any number."""
+        self._release, self._wanted, self.seed, self._quota, self._say = release, kills, seed, quota, say
         self._random = random.Random(seed)  # noqa: S311 - a campaign is to be repeated
         self.kills: Counter[str] = Counter()
         self.restarts: Counter[str] = Counter()
@@ -73,13 +75,16 @@ class Campaign:
         return verdict
 
     def _run(self) -> Verdict:
+        quota = {"quota_tokens": self._quota} if self._quota else {}
         tenant = make_tenant(
-            self._release, models=[MODEL], in_progress_seconds=3, list_lag_seconds=1, cancelling_seconds=1
+            self._release, models=[MODEL], in_progress_seconds=3, list_lag_seconds=1, cancelling_seconds=1, **quota
         )
         self._tenant, self._kube = tenant, tenant.kube
         self._kong = Instance(reachable(self._release), tenant.kong.name)
         volume = Volume(tenant.kube, CLAIM, self._release.cluster.operator_image)
-        small = {**tenant.gateway(limits={"maxRequestsPerFile": PART}), "metadata": {"name": SMALL_FILES}}
+        # The jobs of this one stand in line for tokens, of which it is told too many; those of the other are only refused.
+        tokens = {"maxEnqueuedTokens": 2 * self._quota} if self._quota else {}
+        small = {**tenant.gateway(limits={"maxRequestsPerFile": PART, **tokens}), "metadata": {"name": SMALL_FILES}}
         tenant.kube.apply(small)
         for kind in KINDS:
             self._give_input(kind, volume)
@@ -101,6 +106,10 @@ class Campaign:
         kinds = Counter(job.kind.name for job in self.made.values())
         rows = (
             ("seed", self.seed),
+            (
+                "quota",
+                f"{self._quota} tokens ({self._short()} batches refused for want of it)" if self._quota else "none",
+            ),
             ("kills", f"{sum(self.kills.values())}  ({_told(self.kills)})"),
             ("restarts beside", _told(self.restarts)),
             ("jobs", f"{len(self.made)}  ({_told(kinds)})"),
@@ -113,6 +122,9 @@ class Campaign:
             ("secrets told", f"{len(verdict.secrets)}  (in {_told(self.told)})"),
         )
         return "\n".join(f"  {name:16}{value}" for name, value in rows)
+
+    def _short(self) -> int:
+        return sum(map(was_short_of_quota, self.evidence.batches))
 
     def clean_up(self) -> None:
         """Remove the campaign's namespace."""

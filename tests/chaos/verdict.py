@@ -69,7 +69,7 @@ def judge(made: list[Made], seen: Evidence) -> Verdict:
         f"a batch of nobody's: {batch['id']}" for uid in by_uid if uid not in known for batch in by_uid[uid]
     ]
     for job in made:
-        batches = [batch for batch in by_uid.get(job.uid, []) if not _was_short_of_quota(batch)]
+        batches = [batch for batch in by_uid.get(job.uid, []) if not was_short_of_quota(batch)]
         for part, count in Counter(_part(batch) for batch in batches).items():
             if count > 1:
                 found.duplicates.append(
@@ -102,7 +102,7 @@ def _judge_attempts(job: Made, batches: list[Json], found: Verdict) -> None:
             found.duplicates.append(f"{job.name}: {sent[attempt]} requests in attempt {attempt}, not {wanted}")
 
 
-def _was_short_of_quota(batch: Json) -> bool:
+def was_short_of_quota(batch: Json) -> bool:
     """Tell whether a batch was failed before it ran, so that another one of the same file is due."""
     shown = batch.get("object") or {}
     errors = (shown.get("errors") or {}).get("data") or []
