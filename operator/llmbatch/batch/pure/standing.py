@@ -32,12 +32,11 @@ def is_unmoved(found: Json, before: BatchJobStatus, after: BatchJobStatus) -> bo
 
 
 def is_known(found: Json, before: BatchJobStatus, after: BatchJobStatus) -> bool:
-    """Tell whether each of a job's several batches stands there as the writer has seen it, or is about to write it."""
+    """Tell whether each of a job's batches stands there as the writer has seen it, or is about to write it."""
     there = entries(found)
-    known = [[batch.dump() for batch in status.batches] for status in (before, after)]
-    return all(len(there) == len(batches) for batches in known) and all(
-        entry in either for entry, *either in zip(there, *known, strict=True)
-    )
+    told = [[batch.dump() for batch in status.batches] for status in (before, after)]
+    known = [batches for batches in told if len(batches) == len(there)]
+    return known != [] and all(entry in either for entry, *either in zip(there, *known, strict=True))
 
 
 def is_there(found: Json, after: BatchJobStatus) -> bool:
