@@ -75,7 +75,7 @@ async def test_nothing_is_ordered_for_a_job_that_was_deleted_while_the_watch_was
 async def test_a_finalizer_and_an_upload_are_one_pass_and_a_long_upload_is_told_of(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
-    kong.fault("delay", "files.create", seconds=2.5)
+    kong.fault("delay", "files.create", seconds=5)
     apply_all(api, kong, FIVE)
     await operator.until(lambda: operator.reason() == Reason.UPLOADING, None)
     assert kong.files() == []

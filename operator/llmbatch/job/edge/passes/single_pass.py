@@ -31,7 +31,7 @@ from llmbatch.job.pure.parts import is_split
 from llmbatch.kube.client import ClusterError
 from llmbatch.runtime.objects import Objects
 
-SAY_SECONDS = 1.0
+SAY_SECONDS = 3.0
 """A transfer in this process that takes longer is told of while it goes on."""
 
 
@@ -46,7 +46,7 @@ class SinglePass:
     async def run(self, seen: Seen) -> Ending:
         """Decide on a job that was observed, act, and publish; answers how the pass ends."""
         decision = decide(seen.observation)
-        if not _compares(seen, decision.effect) and not await self.objects.is_as_seen(seen.key, seen.raw):
+        if _is_final(seen, decision.effect) and not await self.objects.is_as_seen(seen.key, seen.raw):
             return Wait(Reason.ACCEPTED, "", after=0.0)
         seen, outcome = await self._act(seen, decision)
         while (further := await self._goes_on(seen, decision, outcome)) is not None:
@@ -114,7 +114,7 @@ class SinglePass:
                 # The end is stored together with what it has come to.
                 further = replace(seen, observation=replace(seen.observation, unrecorded=False))
                 collects = isinstance(decide(further.observation).effect, Collect)
-                return further if collects and await self.objects.is_as_seen(seen.key, seen.raw) else None
+                return further if collects else None
             case FindDuplicates() if seen.observation.stage is Stage.CLEANUP:
                 looked = outcome.after is None and not outcome.notes and not outcome.duplicates and not outcome.moved
                 return replace(seen, observation=replace(seen.observation, status=outcome.status)) if looked else None
@@ -130,11 +130,15 @@ class SinglePass:
         return is_whole and not waits and found.spec.output.persistent_volume_claim is None
 
 
-def _compares(seen: Seen, effect: Effect | None) -> bool:
-    """Tell whether an effect begins with a write that is refused if the object is not as it was seen; or is none."""
+def _is_final(seen: Seen, effect: Effect | None) -> bool:
+    """Tell whether an effect can't be taken back, so that the object has to be what it was seen as."""
     match effect:
         case None | AddFinalizer() | Submit():
-            return True
+            # They begin with a write that is refused if it is not.
+            return False
+        case Collect():
+            # Results are stored in an object of the job's own, if at all.
+            return seen.observation.spec.output.persistent_volume_claim is not None
         case RemoveFinalizer():
-            return seen.observation.deleted_at is None
-    return False
+            return seen.observation.deleted_at is not None
+    return True
