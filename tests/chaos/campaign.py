@@ -12,8 +12,8 @@ import httpx
 from tests.chaos.evidence import collect
 from tests.chaos.kinds import CLAIM, KINDS, MODEL, PART, SMALL_FILES, Kind
 from tests.chaos.troubles import FAULTS
-from tests.chaos.verdict import Evidence, Made, Verdict, judge, was_short_of_quota
-from tests.chaos.victims import NothingToKillError, Victim, victims
+from tests.chaos.verdict import Evidence, Made, Verdict, judge, told, was_short_of_quota
+from tests.chaos.victims import NothingToKillError, Victim, reachable, victims
 from tests.cluster import embedded
 from tests.e2e import objects
 from tests.e2e.canary import Collector
@@ -104,27 +104,25 @@ class Campaign:
     def table(self, verdict: Verdict) -> str:
         """Say what happened, and what it came to."""
         kinds = Counter(job.kind.name for job in self.made.values())
+        short = sum(map(was_short_of_quota, self.evidence.batches))
         rows = (
             ("seed", self.seed),
             (
                 "quota",
-                f"{self._quota} tokens ({self._short()} batches refused for want of it)" if self._quota else "none",
+                f"{self._quota} tokens ({short} batches refused for want of it)" if self._quota else "none",
             ),
-            ("kills", f"{sum(self.kills.values())}  ({_told(self.kills)})"),
-            ("restarts beside", _told(self.restarts)),
-            ("jobs", f"{len(self.made)}  ({_told(kinds)})"),
+            ("kills", f"{sum(self.kills.values())}  ({told(self.kills)})"),
+            ("restarts beside", told(self.restarts)),
+            ("jobs", f"{len(self.made)}  ({told(kinds)})"),
             ("batches made", len(self.evidence.batches)),
             ("duplicates", len(verdict.duplicates)),
             ("lost", len(verdict.lost)),
             ("stuck", len(verdict.stuck)),
             ("wrong", len(verdict.wrong)),
             ("files left", len(verdict.left)),
-            ("secrets told", f"{len(verdict.secrets)}  (in {_told(self.told)})"),
+            ("secrets told", f"{len(verdict.secrets)}  (in {told(self.told)})"),
         )
         return "\n".join(f"  {name:16}{value}" for name, value in rows)
-
-    def _short(self) -> int:
-        return sum(map(was_short_of_quota, self.evidence.batches))
 
     def clean_up(self) -> None:
         """Remove the campaign's namespace."""
@@ -231,7 +229,7 @@ class Campaign:
                 self.kills[word] += 1
         if sum(self.kills.values()) // 25 > before // 25:
             over = sum(_is_over(job) for job in self._jobs.values())
-            self._say(f"  {sum(self.kills.values())} kills ({_told(self.kills)}), {len(self.made)} jobs, {over} ended")
+            self._say(f"  {sum(self.kills.values())} kills ({told(self.kills)}), {len(self.made)} jobs, {over} ended")
 
     def _pause(self, leading: list[Victim]) -> None:
         """Have the leader stand still at any moment, perhaps between its intent and its call, and go on too late."""
@@ -278,7 +276,9 @@ class Campaign:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def _wait(self, tenant: Tenant) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        # What was refused for want of quota is tried again after minutes.
+        patience = PATIENCE_SECONDS * (4 if self._quota else 1)
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             try:
                 for _, job in self._fates:
@@ -291,20 +291,10 @@ class Campaign:
                 if all(_is_over(job) for job in self._jobs.values()):
                     return
             time.sleep(1)
-        self._say(f"jobs of {tenant.kube.namespace} have not ended in {PATIENCE_SECONDS} s")
+        self._say(f"jobs of {tenant.kube.namespace} have not ended in {patience} s")
 
 
 def _is_over(job: Json) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or []
     ended = any(item["type"] in ("Complete", "Failed") and item["status"] == "True" for item in conditions)
     return ended and not job["metadata"].get("finalizers") and "deletionTimestamp" not in job["metadata"]
-
-
-def _told(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
-
-
-def reachable(release: Release) -> str:
-    """Give the emulator's address for this machine: a port-forward would end with each of its deaths."""
-    address = release.kube.get("service", f"{release.name}-emulator")["spec"]["clusterIP"]
-    return f"http://{address}:8000"

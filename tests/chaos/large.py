@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 
 import tests.cluster
-from tests.chaos.campaign import VALUES, reachable
-from tests.chaos.victims import NothingToKillError, victims
+from tests.chaos.campaign import VALUES
+from tests.chaos.victims import NothingToKillError, reachable, victims
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import KubectlError

@@ -168,3 +168,8 @@ def _custom_ids(text: str | None) -> Counter[str]:
 def _conditions(job: Json) -> dict[str, str]:
     conditions = (job.get("status") or {}).get("conditions") or []
     return {item["type"]: item["reason"] for item in conditions if item["status"] == "True" or item["type"] == "Ready"}
+
+
+def told(counts: Counter[str]) -> str:
+    """Say how much there was of what."""
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"

@@ -70,3 +70,9 @@ def _victim(path: Path, release: Release) -> Victim | None:
     if b"tests.emulator" in command and pod.startswith(f"{release.name}-emulator"):
         return Victim(int(path.name), "emulator", pod)
     return None
+
+
+def reachable(release: Release) -> str:
+    """Give the emulator's address for this machine: a port-forward would end with each of its deaths."""
+    address = release.kube.get("service", f"{release.name}-emulator")["spec"]["clusterIP"]
+    return f"http://{address}:8000"

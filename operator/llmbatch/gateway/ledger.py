@@ -104,10 +104,6 @@ class Ledger:
         """Tell whether a batch's tokens are reserved already, though its status doesn't tell of it."""
         return place in self._claims.get(job, {})
 
-    def claimed(self, job: Key) -> set[int]:
-        """Give the places of a job's batches whose tokens are claimed."""
-        return set(self._claims.get(job, {}))
-
     def claim(self, job: Key, place: int, tokens: int) -> None:
         """Reserve a batch's tokens."""
         with self._lock:

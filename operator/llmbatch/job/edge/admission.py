@@ -60,10 +60,13 @@ class Admission:
 
     def _is_held_back(self, seen: Seen, place: int) -> bool:
         """Tell whether the job itself lets no further batch begin (spec.parallelism)."""
-        most = seen.observation.spec.parallelism
-        at_work = {other for other, batch in enumerate(seen.whole.batches) if stage_of_batch(batch) in AT_WORK}
+        most, ledger = seen.observation.spec.parallelism, self.quota.ledger
         # Of uploads that go on in a pod status tells nothing but at their end.
-        return bool(most) and len((at_work | self.quota.ledger.claimed(seen.key)) - {place}) >= most
+        others = (
+            other != place and (stage_of_batch(batch) in AT_WORK or ledger.has_claimed(seen.key, other))
+            for other, batch in enumerate(seen.whole.batches)
+        )
+        return bool(most) and sum(others) >= most
 
 
 def queue_of(seen: Seen, queued: Queued) -> Queue:

@@ -12,7 +12,7 @@ from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure import facts
-from llmbatch.batch.pure.observation import FileState, Limits, Observation
+from llmbatch.batch.pure.observation import Limits, Observation
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import Stage, memory_of, stage_of
 from llmbatch.gateway.clients import Gateways
@@ -61,9 +61,9 @@ class Observer:
 
     def __post_init__(self) -> None:
         """Make the observers of the stages."""
-        self._files = FileObserver(self.polls, self.slots, self.tries, self.uploads, self.admission)
         self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
         self._destinations = Destinations(self.cache, self.transfers)
+        self._files = FileObserver(self.polls, self.slots, self.tries, self.uploads, self.admission, self._destinations)
         self._results = ResultsObserver(self.polls, self._transfers)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
@@ -168,7 +168,7 @@ class Observer:
                     return seen.troubled(problem)
                 return self.admission.uploads(await self._transfers.input(seen), gateway)
             case Stage.FILE:
-                return await self._before_the_order(await self._files.observe(seen, gateway))
+                return await self._files.observe(seen, gateway)
             case Stage.ANSWER:
                 return seen.found(lists_batches=self.gateways.lists_batches(gateway))
             case Stage.BATCH if seen.observation.deleted_at is None or seen.observation.batch.status == "cancelling":
@@ -177,19 +177,6 @@ class Observer:
                 return await self._results.observe(seen)
             case _:
                 return seen
-
-    async def _before_the_order(self, seen: Seen) -> Seen:
-        """Look at the place for the results once more when the batch is about to be ordered."""
-        found = seen.observation
-        if found.file_state is not FileState.USABLE:
-            # That takes its time: what was seen of the place is not of just now any more.
-            self._destinations.forget(seen.owner.uid)
-        elif (found.trouble is None and found.deleted_at is None and found.slot_free) and (
-            problem := await self._destinations.problem_of_late(seen)
-        ) is not None:
-            self.slots.release(seen.key)
-            return seen.troubled(problem)
-        return seen
 
     def forget(self, seen: Seen) -> None:
         """Forget a job that is gone or has ended."""

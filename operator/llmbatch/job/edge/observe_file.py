@@ -13,6 +13,7 @@ from llmbatch.job.edge.admission import Admission
 from llmbatch.provider.edge.outcome import Answered, NotFound
 from llmbatch.provider.pure import words
 from llmbatch.runtime.queue import Key
+from llmbatch.transfers.destination import Destinations
 
 
 @dataclass
@@ -24,9 +25,13 @@ class FileObserver:
     tries: Tries
     uploads: Uploads
     admission: Admission
+    destinations: Destinations
 
     async def observe(self, seen: Seen, gateway: Key) -> Seen:
-        """Look at the uploaded file of a job that has no batch yet."""
+        """Look at the uploaded file of a job that has no batch yet, and at the place for its results."""
+        return await self._before_the_order(await self._file(seen, gateway))
+
+    async def _file(self, seen: Seen, gateway: Key) -> Seen:
         client, file_id = seen.client, seen.observation.batch.input_file_id
         if client is None or file_id is None:
             return seen
@@ -59,3 +64,16 @@ class FileObserver:
         # Some servers know nothing of a file's metadata; a batch made of it shows whether it is there.
         slot = state is not FileState.USABLE or self.slots.claim(seen.key, gateway)
         return seen.found(file_state=state, file_details=details, poll_in=wait, slot_free=slot)
+
+    async def _before_the_order(self, seen: Seen) -> Seen:
+        """Look at the place for the results once more when the batch is about to be ordered."""
+        found = seen.observation
+        if found.file_state is not FileState.USABLE:
+            # That takes its time: what was seen of the place is not of just now any more.
+            self.destinations.forget(seen.owner.uid)
+        elif (found.trouble is None and found.deleted_at is None and found.slot_free) and (
+            problem := await self.destinations.problem_of_late(seen)
+        ) is not None:
+            self.slots.release(seen.key)
+            return seen.troubled(problem)
+        return seen
