@@ -46,7 +46,7 @@ def check_status(obj: Json) -> None:
     status = BatchJobStatus.parse(found)
     _check_members(found)
     _check_each_condition(obj, said)
-    _check_kstatus(said)
+    _check_kstatus(said, by_submission=(obj.get("spec") or {}).get("readyWhen") == "Submitted")
     _check_generation(obj, found, said)
     _check_facts(obj, status)
 
@@ -108,7 +108,7 @@ def _check_each_condition(obj: Json, said: dict[str, Json]) -> None:
         assert 0 < item["observedGeneration"] <= obj["metadata"]["generation"], f"{kind} tells of no generation we know"
 
 
-def _check_kstatus(said: dict[str, Json]) -> None:
+def _check_kstatus(said: dict[str, Json], *, by_submission: bool) -> None:
     assert "Ready" in said, "Ready is always there"
     ready = said["Ready"]["status"]
     assert not {"Reconciling", "Stalled"} <= said.keys(), "Reconciling and Stalled exclude each other"
@@ -119,6 +119,9 @@ def _check_kstatus(said: dict[str, Json]) -> None:
     elif "Failed" in said:
         assert ready == "False", "Failed, but not Ready=False"
         assert "Stalled" in said, "Failed, but not Stalled"
+    elif by_submission and ready == "True":
+        assert said["Ready"]["reason"] == Reason.SUBMITTED, "Ready before the end, and not since it is submitted"
+        assert not {"Reconciling", "Stalled"} & said.keys(), "Ready, but not at rest"
     else:
         assert {"Reconciling", "Stalled"} & said.keys(), "neither ended, nor Reconciling, nor Stalled"
         assert ready == ("Unknown" if "Reconciling" in said else "False"), f"Ready is {ready} with {sorted(said)}"

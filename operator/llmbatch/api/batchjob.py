@@ -202,6 +202,12 @@ class BatchJobSpec(Model):
         " ceiling. Immutable.",
         json_schema_extra=IMMUTABLE,
     )
+    ready_when: Literal["Completed", "Submitted"] = Field(
+        "Completed",
+        description="What the condition Ready waits for. Completed: the results are stored. Submitted: every batch that can be"
+        " submitted at once is at the provider, for tools that wait for Ready and would give up in the day that a batch may take;"
+        " a job that fails after that is not Ready all the same.",
+    )
     backoff_limit_per_request: int = Field(
         0,
         ge=0,

@@ -167,7 +167,12 @@ def batchjob() -> Schema:
             _column("Progress", "string", ".status.progress", "Requests answered."),
             _column("Completed", "integer", ".status.requestCounts.completed", "Requests that succeeded."),
             _column("Failed", "integer", ".status.requestCounts.failed", "Requests that failed."),
-            _column("Ready", "string", READY + ".status", "Whether the results are stored and the job is done."),
+            _column(
+                "Ready",
+                "string",
+                READY + ".status",
+                "Whether the job has got as far as spec.readyWhen asks: by default, whether the results are stored.",
+            ),
             AGE,
             _column("Reason", "string", READY + ".reason", "Why it is or isn't ready.", wide=True),
             _column("Gateway", "string", ".spec.gatewayRef.name", "Gateway it goes through.", wide=True),

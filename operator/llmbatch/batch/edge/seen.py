@@ -9,7 +9,7 @@ from llmbatch.batch.pure.observation import Observation
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import stage_of
 from llmbatch.gateway.clients import Client
-from llmbatch.job.pure import next_status
+from llmbatch.job.pure import conditions, next_status
 from llmbatch.kube.once import Once
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.manifest import Owner
@@ -90,14 +90,17 @@ class Seen:
             finish: The verdict, in the pass that ends the job.
         """
         observation = self.observation
+        known, alone = self.stored if before is None else before, self.view is None and observation.deleted_at is None
         return next_status.close(
-            self.stored if before is None else before,
+            known,
             status,
             uid=observation.uid,
             ending=ending,
             finish=finish,
             generation=observation.generation,
             deleting=observation.deleted_at is not None,
+            # Of one of several batches it is told how it is, and no more.
+            ready_early=alone and conditions.is_ready_early(known, status, observation.spec),
             now=observation.now,
         )
 

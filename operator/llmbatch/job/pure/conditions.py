@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from llmbatch.api.batch_status import Batch
+from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import (
     COMPLETE,
@@ -18,6 +19,7 @@ from llmbatch.api.conditions import (
 )
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Done, Ending, Finish, Stalled, Wait
+from llmbatch.batch.pure.stage import AT_WORK, stage_of_batch
 from llmbatch.common.text import cut
 from llmbatch.job.pure import parts, steady
 
@@ -25,6 +27,8 @@ Status = Literal["True", "False", "Unknown"]
 Stated = tuple[Status, str, str]
 
 MESSAGE_LIMIT = 2048
+HELD_BACK = frozenset({Reason.WAITING_FOR_SLOT, Reason.QUOTA_EXCEEDED})
+"""Reasons of a batch that is not to be submitted yet, though nothing is the matter with it."""
 
 
 def derive(
@@ -34,6 +38,7 @@ def derive(
     ending: Ending,
     finish: Finish | None,
     generation: int,
+    ready_early: bool = False,
     now: datetime,
 ) -> list[Condition]:
     """Give the conditions after a pass.
@@ -44,6 +49,7 @@ def derive(
         ending: How the pass ended.
         finish: The verdict, in the pass that ends the job.
         generation: Generation of the spec that the pass looked at.
+        ready_early: It counts as ready though it has not ended; see is_ready_early.
         now: The moment of the pass.
     """
     stated: dict[str, Stated] = {}
@@ -55,6 +61,9 @@ def derive(
             stated[COMPLETE if complete else FAILED] = ("True", reason, message)
             if not complete:
                 stated[STALLED] = ("True", reason, message)
+        case Wait() if ready_early:
+            # Not Reconciling: who waits for the job by kstatus's rules is to wait no longer.
+            stated[READY] = ("True", Reason.SUBMITTED, f"{ending.reason}: {ending.message}")
         case Wait():
             stated[READY] = ("Unknown", ending.reason, ending.message)
             stated[RECONCILING] = ("True", ending.reason, ending.message)
@@ -122,6 +131,25 @@ def _made(status: BatchJobStatus) -> str | None:
             return f"The batches of {status.parts} parts were made." if whole else None
     batch = next(iter(status.batches), Batch())
     return None if batch.id is None else f"The batch is {batch.id}."
+
+
+def is_ready_early(before: BatchJobStatus, after: BatchJobStatus, spec: BatchJobSpec) -> bool:
+    """Tell whether a job that has not ended counts as ready (spec.readyWhen: Submitted).
+
+    It does once every batch that can be submitted at once is at the provider; what waits for a place or for tokens then comes
+    later, and takes nothing of that back.
+    """
+    if spec.ready_when != "Submitted" or not any(batch.id is not None for batch in after.batches):
+        return False
+    known = before.condition(READY)
+    if _made(after) is not None or (known is not None and (known.status, known.reason) == ("True", Reason.SUBMITTED)):
+        return True
+    rest = [batch for batch in after.batches if batch.id is None and not parts.has_ended(batch)]
+    begun = [batch for batch in rest if batch.input_file_id is not None or batch.submission is not None]
+    held_back = [batch for batch in rest if batch.state is not None and batch.state.reason in HELD_BACK]
+    at_work = sum(stage_of_batch(batch) in AT_WORK for batch in after.batches)
+    is_full = held_back != [] or after.queue is not None or 0 < spec.parallelism <= at_work
+    return is_full and all(batch in held_back for batch in begun)
 
 
 def _condition(before: BatchJobStatus, kind: str, said: Stated, generation: int, now: datetime) -> Condition:

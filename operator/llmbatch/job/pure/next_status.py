@@ -21,6 +21,7 @@ def close(
     finish: Finish | None,
     generation: int,
     deleting: bool,
+    ready_early: bool = False,
     now: datetime,
 ) -> BatchJobStatus:
     """Give the status to be stored after a pass.
@@ -33,6 +34,7 @@ def close(
         finish: The verdict, in the pass that ends the job.
         generation: Generation of the spec that the pass looked at.
         deleting: The object is being deleted.
+        ready_early: It counts as ready though it has not ended; see conditions.is_ready_early.
         now: The moment of the pass.
 
     Raises:
@@ -43,7 +45,15 @@ def close(
         before = BatchJobStatus()
     if parts.is_split(found) and found.output is None:
         found = found.model_copy(update={"request_counts": parts.counts(found)})
-    derived = conditions.derive(before, found, ending=ending, finish=finish, generation=generation, now=now)
+    derived = conditions.derive(
+        before,
+        found,
+        ending=ending,
+        finish=finish,
+        generation=generation,
+        ready_early=ready_early,
+        now=now,
+    )
     status = found.model_copy(
         update={
             "observed_generation": generation,
