@@ -51,6 +51,12 @@ def in_line(operator: Operator, *names: str) -> list[str]:
     return sorted(waiting, key=lambda name: queue(operator, name).position)
 
 
+def tries_again(operator: Operator) -> list[str]:
+    """Give the jobs whose batch the provider has refused, and which wait for their own next try."""
+    ready = [(name, operator.status(name).condition("Ready")) for name in NAMES]
+    return [name for name, told in ready if told is not None and "create batch" in told.message]
+
+
 async def settled(operator: Operator, active: int, *names: str) -> None:
     wanted = names or NAMES
     await operator.until(
@@ -200,10 +206,13 @@ async def test_a_refusal_of_the_provider_teaches_the_gateway_and_one_batch_tries
     apply_all(api, kong, FIVE, *jobs(*NAMES), limits={"maxEnqueuedTokens": 5 * ALL})
     await operator.until(lambda: gateway(api).learned_tokens is not None and len(running(operator)) == 2, None)
     assert 0 < (gateway(api).learned_tokens or 0) < 5 * ALL
+    # The refused one is the next, and says so while it waits for its next try.
+    await operator.until(lambda: tries_again(operator), None)
+    (first,) = tries_again(operator)
+    assert (queue(operator, first).position, queue(operator, first).reason) == (1, "QuotaExceeded")
     while now := running(operator):
         assert len(now) <= 2
         await finish(operator, kong, *now)
-        # The refused one is in no line: it tries again after a while.
         await operator.until(lambda: running(operator) or all(operator.status(n).completion_time for n in NAMES), None)
     assert all(operator.reason(name) == Reason.SUCCEEDED for name in NAMES)
     # The same file again: none is uploaded twice, and none of its batches was made twice.

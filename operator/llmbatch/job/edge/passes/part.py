@@ -101,7 +101,22 @@ def _queue(found: list[Part]) -> Queue | None:
     """Say where the next batch of the job stands in line, if one waits for tokens."""
     in_line = [(part.seen, part.seen.observation.queued) for part in found if _is_in_line(part)]
     told = [queue_of(seen, queued) for seen, queued in in_line if queued is not None]
+    told += [_ahead_of_all(part.seen) for part in found if _tries_first(part)]
     return min(told, key=lambda item: item.position, default=None)
+
+
+def _ahead_of_all(seen: Seen) -> Queue:
+    """Say of a batch that it is the next: the provider has refused it, and is asked again after a while."""
+    known = seen.whole.queue
+    since = known.since if known is not None else seen.observation.now
+    return Queue(position=1, ahead_tokens=0, reason="QuotaExceeded", since=since)
+
+
+def _tries_first(part: Part) -> bool:
+    client, ending = part.seen.client, part.ending
+    limited = client is not None and client.spec.limits.max_enqueued_tokens > 0
+    refused = isinstance(ending, Wait | Stalled) and ending.reason == Reason.QUOTA_EXCEEDED
+    return limited and refused and not _is_in_line(part)
 
 
 def _is_in_line(part: Part) -> bool:
