@@ -78,12 +78,12 @@ class Kubelet:
             self._api.edit("jobs", metadata["name"], {"status": {"conditions": [ended]}}, metadata["namespace"])
 
     def _tell(self, job: Json, status: Json, state: Json) -> None:
-        metadata = job["metadata"]
+        metadata, template = job["metadata"], job["spec"]["template"]["metadata"]
         pod = {
             "metadata": {
                 "name": f"{metadata['name']}-pod",
                 "namespace": metadata["namespace"],
-                "labels": {"batch.kubernetes.io/controller-uid": metadata["uid"]},
+                "labels": {**template["labels"], "batch.kubernetes.io/controller-uid": metadata["uid"]},
                 "ownerReferences": [{"uid": metadata["uid"]}],
             },
             "status": {**status, "containerStatuses": [{"name": "transfer", "state": state}]},

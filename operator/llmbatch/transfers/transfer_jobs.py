@@ -13,7 +13,7 @@ from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.once import Once
-from llmbatch.kube.permissions import EVENTS, KUBERNETES_JOBS, PODS
+from llmbatch.kube.permissions import EVENTS, KUBERNETES_JOBS, PODS, Resource
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure import manifest, naming, state
 from llmbatch.transfer.pure.manifest import Owner
@@ -27,6 +27,8 @@ REFUSED = frozenset({400, 403, 422})
 """The API server's answers to a transfer Job that it will not have: by quota, admission or permission."""
 PATIENCE_SECONDS = 5.0
 """A pod that hasn't started by then is asked for its events."""
+OF_JOB = "batch.kubernetes.io/controller-uid"
+"""Kubernetes' own label of a Job's pods."""
 FINISHED = frozenset({"Complete", "Failed"})
 REPLACED = "The transfer Job is made anew: what its pod is made from has changed before it started."
 LEAVING = Working(Problem(reason=Reason.TRANSFER_PENDING, message="The last transfer Job is being removed."))
@@ -114,7 +116,7 @@ class TransferJobs:
             return None
         if "deletionTimestamp" in found["metadata"]:
             return LEAVING
-        state = await self._read(owner, found)
+        state = await self._read(owner, found, once)
         held = isinstance(state, Blocked) or (isinstance(state, Working) and not state.running)
         if held and not _is_made_from(found, wanted):
             await self.remove(owner, plan)
@@ -142,18 +144,26 @@ class TransferJobs:
                 return job
         return None
 
-    async def _all(self, owner: Owner) -> list[Json]:
+    async def _all(self, owner: Owner, resource: Resource = KUBERNETES_JOBS) -> list[Json]:
         selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER},{naming.LABEL_UID}={owner.uid}"
-        found, after = await self._cluster.page(KUBERNETES_JOBS, owner.namespace, selector=selector)
+        found, after = await self._cluster.page(resource, owner.namespace, selector=selector)
         while after:
-            more, after = await self._cluster.page(KUBERNETES_JOBS, owner.namespace, selector=selector, after=after)
+            more, after = await self._cluster.page(resource, owner.namespace, selector=selector, after=after)
             found += more
         return found
 
-    async def _read(self, owner: Owner, job: Json) -> TransferState:
+    async def _pods(self, owner: Owner, job: Json, once: Once | None) -> list[Json]:
+        """Read a Job's pods; of several Jobs that are looked at together, from one list of all."""
         # By uid: the pod of an earlier Job of this name may still be there, for as long as its node is gone.
-        selector = f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}"
-        pods, _ = await self._cluster.page(PODS, owner.namespace, selector=selector)
+        uid = job["metadata"]["uid"]
+        if once is None:
+            pods, _ = await self._cluster.page(PODS, owner.namespace, selector=f"{OF_JOB}={uid}")
+            return pods
+        listed = await once.ask(("pods",), lambda: self._all(owner, PODS))
+        return [pod for pod in listed if (pod["metadata"].get("labels") or {}).get(OF_JOB) == uid]
+
+    async def _read(self, owner: Owner, job: Json, once: Once | None = None) -> TransferState:
+        pods = await self._pods(owner, job, once)
         events: list[Json] = []
         made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
         if _is_waiting(pods) and (self._cluster.now() - made).total_seconds() > PATIENCE_SECONDS:
