@@ -1,0 +1,105 @@
+"""The example for Kustomize: names that it makes reach what BatchJobs and BatchGateways refer to."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import cluster
+from tests.chart import schemas
+from tests.chart.helm import Chart
+from tests.cluster.paths import REPOSITORY
+
+FOLDER = REPOSITORY / "examples/gitops/kustomize"
+
+Json = dict[str, Any]
+
+
+def built(folder: Path) -> list[Json]:
+    tools = cluster.ensure_tools()
+    done = subprocess.run([tools.kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
+
+
+def named(found: list[Json], kind: str) -> list[str]:
+    return [item["metadata"]["name"] for item in found if item["kind"] == kind]
+
+
+def the(found: list[Json], kind: str) -> Json:
+    (item,) = [item for item in found if item["kind"] == kind]
+    return item
+
+
+def test_the_example_refers_to_what_it_makes() -> None:
+    found = built(FOLDER)
+    job, gateway = the(found, "BatchJob")["spec"], the(found, "BatchGateway")["spec"]
+    assert [job["gatewayRef"]["name"]] == named(found, "BatchGateway") == ["reviews-kong-monday"]
+    (prompts,) = named(found, "ConfigMap")
+    assert prompts.startswith("reviews-prompts-monday-"), "with the hash of its content"
+    assert job["input"]["configMap"]["name"] == prompts
+    (consumer,) = named(found, "Secret")
+    assert gateway["headers"][0]["valueFrom"]["secretKeyRef"]["name"] == consumer
+    assert job["output"]["secret"]["name"] == "reviews-judged-monday"
+
+
+def test_what_the_example_makes_is_valid(tmp_path: Path) -> None:
+    chart = Chart(cluster.ensure_tools(), schemas.custom(tmp_path))
+    finished = chart.conform(yaml.safe_dump_all(built(FOLDER)))
+    assert finished.ok, finished.errors
+
+
+BATCHJOB: Json = {
+    "apiVersion": "llmbatch.io/v1alpha1",
+    "kind": "BatchJob",
+    "metadata": {"name": "job"},
+    "spec": {
+        "gatewayRef": {"name": "kong"},
+        "input": {"persistentVolumeClaim": {"claimName": "data", "path": "in.jsonl"}},
+        "output": {"persistentVolumeClaim": {"claimName": "data", "path": "out.jsonl"}},
+        "transfer": {"serviceAccountName": "mover", "imagePullSecrets": [{"name": "pull"}, {"name": "elsewhere"}]},
+    },
+}
+GATEWAY: Json = {
+    "apiVersion": "llmbatch.io/v1alpha1",
+    "kind": "BatchGateway",
+    "metadata": {"name": "kong"},
+    "spec": {
+        "url": "https://kong",
+        "headers": [{"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}],
+        "query": [{"name": "q", "valueFrom": {"secretKeyRef": {"name": "key", "key": "q"}}}],
+        "tls": {
+            "caBundle": {"configMapKeyRef": {"name": "ca", "key": "ca.crt"}},
+            "clientCertificate": {"secretName": "mtls"},
+        },
+    },
+}
+REFERRED: list[tuple[str, Json, str, tuple[str | int, ...]]] = [
+    ("BatchGateway", BATCHJOB, "kong", ("gatewayRef", "name")),
+    ("PersistentVolumeClaim", BATCHJOB, "data", ("input", "persistentVolumeClaim", "claimName")),
+    ("PersistentVolumeClaim", BATCHJOB, "data", ("output", "persistentVolumeClaim", "claimName")),
+    ("ServiceAccount", BATCHJOB, "mover", ("transfer", "serviceAccountName")),
+    ("Secret", BATCHJOB, "pull", ("transfer", "imagePullSecrets", 0, "name")),
+    ("Secret", GATEWAY, "key", ("headers", 0, "valueFrom", "secretKeyRef", "name")),
+    ("Secret", GATEWAY, "key", ("query", 0, "valueFrom", "secretKeyRef", "name")),
+    ("ConfigMap", GATEWAY, "ca", ("tls", "caBundle", "configMapKeyRef", "name")),
+    ("Secret", GATEWAY, "mtls", ("tls", "clientCertificate", "secretName")),
+]
+
+
+@pytest.mark.parametrize(("kind", "user", "name", "path"), REFERRED, ids=lambda value: str(value)[:40])
+def test_a_prefix_reaches_every_reference(
+    tmp_path: Path, kind: str, user: Json, name: str, path: tuple[str | int, ...]
+) -> None:
+    version = user["apiVersion"] if kind == "BatchGateway" else "v1"
+    referred: Json = {"apiVersion": version, "kind": kind, "metadata": {"name": name}}
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([user, referred]))
+    (tmp_path / "kustomizeconfig.yaml").write_text((FOLDER / "kustomizeconfig.yaml").read_text())
+    plan = {"resources": ["all.yaml"], "namePrefix": "a-", "configurations": ["kustomizeconfig.yaml"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(plan))
+    value: Any = the(built(tmp_path), user["kind"])["spec"]
+    for step in path:
+        value = value[step]
+    assert value == f"a-{name}"
