@@ -14,6 +14,7 @@ EVERYTHING: Values = {
         "port": 9090,
         "service": {"annotations": {"prometheus.io/scrape": "true"}},
         "serviceMonitor": {"enabled": True, "scrapeTimeout": "10s", "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}, "thresholds": {"overdueHours": 30}},
     },
     "proxy": {"httpsProxy": "http://proxy:3128", "httpProxy": "http://proxy:3128", "noProxy": ".svc,10.0.0.0/8"},
     "caBundle": {"configMap": {"name": "company", "key": "ca.crt"}},

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from llmbatch.api import crd
-from tests.chart import values_table
+from tests.chart import metrics_table, values_table
 from tests.cluster.paths import REPOSITORY
 from tests.support import diagram, reference
 
@@ -35,4 +35,7 @@ def documents() -> list[str]:
     chart = values_table.README.read_text(encoding="utf-8")
     if values_table.updated(chart, values_table.VALUES.read_text(encoding="utf-8")) != chart:
         complaints.append("the table of values in charts/llmbatch/README.md is out of date: make docs")
+    watched = metrics_table.PAGE.read_text(encoding="utf-8")
+    if metrics_table.written(watched) != watched:
+        complaints.append("the table of metrics in docs/observability.md is out of date: make docs")
     return complaints

@@ -62,12 +62,12 @@ def test_a_false_condition_ends_nothing() -> None:
     assert not remote_state.is_ended({"status": {"conditions": [build.condition("Complete", "False")]}})
 
 
-def test_phases_are_counted_and_managed_fields_forgotten() -> None:
+def test_objects_are_given_by_kind_and_managed_fields_forgotten() -> None:
     cache = Cache()
     cache.put(KEY, job(build.ended(), managedFields=[{"manager": "kubectl"}]))
     cache.put(KEY._replace(name="new"), job())
     cache.put(Key(BATCHGATEWAY, "team-a", "kong"), build.batchgateway("http://kong"))
-    assert sorted(cache.phases()) == ["Complete", "Pending"]
+    assert sorted(key.name for key, _ in cache.all_of(BATCHJOB)) == ["job", "new"]
     kept = cache.get(KEY)
     assert kept is not None
     assert "managedFields" not in kept["metadata"]

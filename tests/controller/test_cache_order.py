@@ -26,4 +26,4 @@ def test_of_two_states_the_newer_is_held(first: dict[str, Any], second: dict[str
     cache = Cache()
     cache.put(KEY, first)
     cache.put(KEY, second)
-    assert cache.phases() == [held]
+    assert [found["status"]["phase"] for _, found in cache.all_of(BATCHJOB)] == [held]

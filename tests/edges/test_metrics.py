@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -16,8 +17,11 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.kube.events import MESSAGE_LIMIT, Recorder, Subject
 from llmbatch.process import logs
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB
+from llmbatch.runtime.figures import Gateways, Jobs
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.probes import ProbeServer
+from llmbatch.runtime.queue import Key
 from llmbatch.settings import Settings
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -49,21 +53,67 @@ def test_counters_move_with_the_fact_and_only_then() -> None:
     assert value(metrics, "requests_total", result="failed") == 1
     assert value(metrics, "tokens_total", kind="input") == 7
     assert value(metrics, "jobs_finished_total", result="complete", reason="Succeeded") == 1
-    assert value(metrics, "job_duration_seconds_sum") == 3600
+    assert value(metrics, "job_duration_seconds_sum", result="complete") == 3600
 
 
-def test_jobs_are_counted_when_asked_for() -> None:
-    metrics, phases = Metrics("1"), ["Complete"]
-    metrics.count_jobs(lambda: phases)
+def object_of(kind: str, name: str, found: dict[str, Any]) -> tuple[Key, dict[str, Any]]:
+    metadata = {"creationTimestamp": "2026-03-01T12:00:00Z", **(found.get("metadata") or {})}
+    return Key(kind, "team-a", name), {**found, "metadata": metadata}
+
+
+def test_jobs_are_told_of_when_asked_for() -> None:
+    metrics = Metrics("1")
+    jobs = [object_of(BATCHJOB, "done", {"status": build.ended().dump()})]
+    metrics.tell(Jobs(lambda: jobs, now=lambda: datetime(2026, 3, 1, 13, tzinfo=UTC).timestamp()))
     assert value(metrics, "jobs", phase="Complete") == 1
-    phases.append("Complete")
-    assert value(metrics, "jobs", phase="Complete") == 2
     assert value(metrics, "jobs", phase="Failed") == 0
+    assert value(metrics, "oldest_unfinished_job_seconds", phase="Complete") is None, "it has ended"
+    stalled = {"phase": "Collecting", "conditions": [build.condition("Stalled", "True", "OutputExists")]}
+    jobs.append(object_of(BATCHJOB, "stalled", {"status": stalled}))
+    jobs.append(object_of(BATCHJOB, "new", {"metadata": {"creationTimestamp": "2026-03-01T12:59:00Z"}}))
+    newer = {"metadata": {"creationTimestamp": "2026-03-01T12:59:30Z"}, "status": {"phase": "Pending"}}
+    jobs.append(object_of(BATCHJOB, "newer", newer))
+    assert value(metrics, "jobs", phase="Pending") == 2
+    assert value(metrics, "jobs_stalled", reason="OutputExists") == 1
+    assert value(metrics, "oldest_unfinished_job_seconds", phase="Collecting") == 3600
+    assert value(metrics, "oldest_unfinished_job_seconds", phase="Pending") == 60
+
+
+def test_a_failed_job_waits_for_nobody() -> None:
+    metrics = Metrics("1")
+    told = [build.condition(kind, "True", "AllRequestsFailed") for kind in ("Stalled", "Failed")]
+    metrics.tell(Jobs(lambda: [object_of(BATCHJOB, "failed", {"status": {"phase": "Failed", "conditions": told}})]))
+    assert value(metrics, "jobs_stalled", reason="AllRequestsFailed") is None
+
+
+def test_gateways_are_told_of_and_no_more_than_so_many() -> None:
+    metrics = Metrics("1")
+    status = {"activeBatches": 7, "queuedBatches": 3, "conditions": [build.condition("Ready", "True", "GatewayReady")]}
+    gateways = [object_of(BATCHGATEWAY, f"idle-{number}", {"spec": {}}) for number in range(500)]
+    spec = {"limits": {"maxActiveBatches": 20}}
+    gateways.append(object_of(BATCHGATEWAY, "kong", {"spec": spec, "status": status}))
+    metrics.tell(Gateways(lambda: gateways))
+    labels = {"namespace": "team-a", "gateway": "kong"}
+    assert value(metrics, "gateway_ready", **labels) == 1
+    assert value(metrics, "gateway_active_batches", **labels) == 7
+    assert value(metrics, "gateway_max_active_batches", **labels) == 20
+    assert value(metrics, "gateway_queued_batches", **labels) == 3
+    assert value(metrics, "gateway_ready", namespace="team-a", gateway="idle-0") == 0
+    text = generate_latest(metrics.registry).decode()
+    assert text.count("llmbatch_gateway_ready{") == 200
 
 
 @pytest.mark.parametrize(
     ("code", "label"),
-    [("200", "2xx"), ("404", "4xx"), ("504", "5xx"), ("timeout", "none"), ("", "none"), ("999", "none")],
+    [
+        ("200", "2xx"),
+        ("404", "4xx"),
+        ("429", "429"),
+        ("504", "5xx"),
+        ("timeout", "none"),
+        ("", "none"),
+        ("999", "none"),
+    ],
 )
 def test_codes_are_from_a_closed_set(code: str, label: str) -> None:
     metrics = Metrics("1")
@@ -72,11 +122,12 @@ def test_codes_are_from_a_closed_set(code: str, label: str) -> None:
     assert found == 1
 
 
-def test_every_metric_is_ours_and_says_what_it_is() -> None:
+def test_every_metric_is_ours_or_the_process_own_and_says_what_it_is() -> None:
     text = generate_latest(Metrics("1").registry).decode()
     helps = [line.split(" ", 3) for line in text.splitlines() if line.startswith("# HELP")]
     assert all(
-        (name.startswith("llmbatch_") and told.endswith(".")) or "must stay 0" in told for _, _, name, told in helps
+        (name.startswith(("llmbatch_", "process_")) and told.endswith(".")) or "must stay 0" in told
+        for _, _, name, told in helps
     )
 
 

@@ -34,7 +34,8 @@ from llmbatch.kube.client import Cluster
 from llmbatch.kube.events import Recorder
 from llmbatch.process.news import News
 from llmbatch.provider.edge.client import Gateway
-from llmbatch.runtime.cache import Cache
+from llmbatch.runtime import figures
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.passes import Passes
 from llmbatch.runtime.queue import WorkQueue
@@ -82,7 +83,10 @@ class Runtime:
         self.settings, self.cluster = settings, cluster
         self.metrics = Metrics(__version__)
         self.cache, self.queue = Cache(), WorkQueue()
-        self.metrics.count_jobs(self.cache.phases)
+        cache = self.cache
+        self.metrics.tell(
+            figures.Jobs(lambda: cache.all_of(BATCHJOB)), figures.Gateways(lambda: cache.all_of(BATCHGATEWAY))
+        )
         self.recorder = Recorder(cluster, settings.namespace, settings.pod_name, settings.pod_uid)
         self.gateways = Gateways(
             cluster,
@@ -93,7 +97,7 @@ class Runtime:
             min(AGAIN_SECONDS, settings.recheck_seconds),
         )
         quota = Quota(self.cache, cluster.now)
-        self.metrics.count_quotas(quota.groups)
+        self.metrics.tell(figures.Quotas(quota.groups))
         health = Health(
             cluster,
             self.cache,
@@ -129,7 +133,7 @@ class Runtime:
             tries,
             Admission(quota),
         )
-        writer = FactWriter(cluster, polls, Refusals(self.recorder))
+        writer = FactWriter(cluster, polls, Refusals(self.recorder, self.metrics))
         self.submitter = Submitter(self.gateways, tries, readings, writer, leads, self.metrics)
         finder = Finder(self.gateways, polls, readings, writer, self.metrics)
         finalizers = Finalizers(cluster)
@@ -174,6 +178,7 @@ class Runtime:
         workers = [asyncio.create_task(self._worker()) for _ in range(self.settings.workers)]
         beside = [asyncio.create_task(work) for work in (self.recorder.run(), self.news.run())]
         self.metrics.leader.set(1)
+        self.metrics.elections.inc()
         self.watch.start()
         log.info(
             "the operator works", extra={"version": __version__, "namespaces": self.settings.watch_namespaces or "all"}

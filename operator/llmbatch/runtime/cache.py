@@ -153,13 +153,9 @@ class Cache:
         keys = {key for place in places_of(found) for key in self._places.get((job.namespace, *place), ())}
         return [(key, self._objects[key]) for key in sorted(keys - {job})]
 
-    def phases(self) -> list[str]:
-        """Give the phase of every BatchJob."""
-        return [
-            str((found.get("status") or {}).get("phase", "Pending"))
-            for key, found in self._snapshot()
-            if key.kind == BATCHJOB
-        ]
+    def all_of(self, kind: str) -> list[tuple[Key, Json]]:
+        """Give all objects of a kind."""
+        return [(key, found) for key, found in self._snapshot() if key.kind == kind]
 
     def gateway_of(self, job: Key) -> Key:
         """Give the gateway that a BatchJob goes through; with an empty name when that is not known."""

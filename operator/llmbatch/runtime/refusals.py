@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from llmbatch.api.reasons import Reason
 from llmbatch.kube.client import ClusterError
 from llmbatch.kube.events import Recorder, Subject
+from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import Key
 
 TOLD_SECONDS = 300.0
@@ -20,11 +21,13 @@ class Refusals:
     """Tells of refused status writes, in events and in the log."""
 
     recorder: Recorder
+    metrics: Metrics
     _told: dict[Key, float] = field(default_factory=dict)
     """When each object was last told of, by the monotonic clock."""
 
     def tell(self, key: Key, uid: str, error: ClusterError) -> None:
         """Tell of a refusal: at the first, and then rarely."""
+        self.metrics.refusals.inc()
         log.warning(
             "a status is refused", extra={"object": "/".join(key), "status": error.status, "detail": str(error)}
         )

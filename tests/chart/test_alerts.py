@@ -1,0 +1,171 @@
+"""The chart's alerts, by Prometheus' own tool: each fires when it should, and is silent when all is well."""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from llmbatch.api.reasons import Reason
+from tests.chart.helm import Chart, Manifest, Values, of_kind
+from tests.chart.metrics_table import PAGE, registry
+from tests.cluster.paths import REPOSITORY
+
+ON: Values = {"metrics": {"prometheusRule": {"enabled": True}}}
+WELL = {
+    'llmbatch_leader{instance="a"}': "1x1000",
+    'llmbatch_leader{instance="b"}': "0x1000",
+    "llmbatch_duplicate_batches_total": "0x1000",
+    "llmbatch_left_behind_total": "3x1000",
+    'llmbatch_oldest_unfinished_job_seconds{phase="InProgress"}': "80000x1000",
+    'llmbatch_gateway_ready{namespace="team-a",gateway="kong"}': "1x1000",
+    'llmbatch_gateway_request_duration_seconds_count{operation="get batch",code="2xx"}': "0+100x1000",
+    'llmbatch_gateway_request_duration_seconds_count{operation="get batch",code="429"}': "0+5x1000",
+    'llmbatch_gateway_request_duration_seconds_count{operation="get batch",code="5xx"}': "0+5x1000",
+    'llmbatch_jobs_finished_total{result="complete",reason="Succeeded"}': "0+1x1000",
+    'llmbatch_jobs_finished_total{result="failed",reason="InvalidInput"}': "0+0.1x1000",
+    "llmbatch_workqueue_depth": "3x1000",
+    "llmbatch_status_refusals_total": "0x1000",
+    "llmbatch_event_loop_lag_seconds": "0.01x1000",
+    'process_resident_memory_bytes{instance="a",job="m"}': "90000000x1000",
+    'process_resident_memory_bytes{instance="other",job="m"}': "9000000000x1000",
+    'llmbatch_build_info{instance="a",job="m",version="1"}': "1x1000",
+}
+"""A day on which nothing is the matter, a sample a minute."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is the matter, and which labels the alert then has."""
+
+    series: dict[str, str]
+    labels: dict[str, str]
+
+
+CALLS = 'llmbatch_gateway_request_duration_seconds_count{operation="get batch",code="%s"}'
+TROUBLES = {
+    "LlmbatchNobodyWorks": Trouble({'llmbatch_leader{instance="a"}': "0x1000"}, {}),
+    "LlmbatchTwoLeaders": Trouble({'llmbatch_leader{instance="b"}': "1x1000"}, {}),
+    "LlmbatchDuplicateBatch": Trouble({"llmbatch_duplicate_batches_total": "0x880 1x120"}, {}),
+    "LlmbatchLeftBehind": Trouble({"llmbatch_left_behind_total": "3x880 4x120"}, {}),
+    "LlmbatchJobsStalled": Trouble(
+        {'llmbatch_jobs_stalled{reason="OutputExists"}': "2x1000"}, {"reason": "OutputExists"}
+    ),
+    "LlmbatchJobOverdue": Trouble(
+        {'llmbatch_oldest_unfinished_job_seconds{phase="InProgress"}': "100000x1000"}, {"phase": "InProgress"}
+    ),
+    "LlmbatchGatewayNotReady": Trouble(
+        {'llmbatch_gateway_ready{namespace="team-a",gateway="kong"}': "0x1000"},
+        {"namespace": "team-a", "gateway": "kong"},
+    ),
+    "LlmbatchThrottled": Trouble({CALLS % "429": "0+50x1000"}, {}),
+    "LlmbatchGatewayErrors": Trouble({CALLS % "none": "0+50x1000"}, {}),
+    "LlmbatchJobsFail": Trouble(
+        {'llmbatch_jobs_finished_total{result="failed",reason="InvalidInput"}': "0+1x1000"}, {}
+    ),
+    "LlmbatchBacklog": Trouble({"llmbatch_workqueue_depth": "600x1000"}, {}),
+    "LlmbatchStatusRefused": Trouble({"llmbatch_status_refusals_total": "0+1x1000"}, {}),
+    "LlmbatchLoopLag": Trouble({"llmbatch_event_loop_lag_seconds": "3x1000"}, {}),
+    "LlmbatchMemory": Trouble({'process_resident_memory_bytes{instance="a",job="m"}': "500000000x1000"}, {}),
+}
+AT = 930
+"""Minutes after which it is looked: well after the longest `for`, and within an hour of what happens once."""
+
+
+def rules(chart: Chart, values: Values = ON) -> list[Manifest]:
+    (made,) = of_kind(chart.render(values), "PrometheusRule")
+    (group,) = made["spec"]["groups"]
+    found: list[Manifest] = group["rules"]
+    return found
+
+
+def firing(chart: Chart, folder: Path, series: dict[str, str]) -> list[dict[str, Any]]:
+    """Ask promtool which alerts fire: it complains of every one that is not expected, and names it."""
+    (made,) = of_kind(chart.render(ON), "PrometheusRule")
+    (folder / "rules.yaml").write_text(yaml.safe_dump(made["spec"]))
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    asked = [{"eval_time": f"{AT}m", "alertname": name, "exp_alerts": []} for name in TROUBLES]
+    test = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": given, "alert_rule_test": asked}],
+    }
+    (folder / "tests.yaml").write_text(yaml.safe_dump(test))
+    command = [str(chart.tools.promtool), "test", "rules", "tests.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    names = re.findall(r"alertname: (\w+)", told)
+    assert (done.returncode == 0) == (names == []), told
+    labels = re.findall(r"Labels:\{(alertname=[^}]*)\}", told)
+    return [dict(re.findall(r'(\w+)="([^"]*)"', found)) for found in labels]
+
+
+def test_every_alert_has_a_test_and_a_section_that_tells_what_to_do(chart: Chart) -> None:
+    found = rules(chart)
+    assert {rule["alert"] for rule in found} == set(TROUBLES)
+    sections = re.findall(r"^### (\w+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sections == [rule["alert"] for rule in found]
+    anchors = [rule["annotations"]["runbook_url"] for rule in found]
+    assert anchors == [f"docs/observability.md#{name.lower()}" for name in sections]
+
+
+def test_nothing_fires_while_all_is_well(chart: Chart, tmp_path: Path) -> None:
+    assert firing(chart, tmp_path, WELL) == []
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_an_alert_fires_when_it_should_and_alone(chart: Chart, tmp_path: Path, name: str) -> None:
+    trouble = TROUBLES[name]
+    (found,) = firing(chart, tmp_path, {**WELL, **trouble.series})
+    assert found.pop("severity") in ("critical", "warning")
+    assert found == {"alertname": name, **trouble.labels}
+
+
+def test_nobody_works_also_when_nothing_is_told_at_all(chart: Chart, tmp_path: Path) -> None:
+    assert [found["alertname"] for found in firing(chart, tmp_path, {})] == ["LlmbatchNobodyWorks"]
+
+
+def test_every_metric_that_an_alert_asks_for_is_one_that_the_operator_has(chart: Chart) -> None:
+    asked = {name for rule in rules(chart) for name in re.findall(r"\b(?:llmbatch|process)_\w+", rule["expr"])}
+    assert asked <= names_of(registry())
+
+
+def names_of(found: CollectorRegistry) -> set[str]:
+    """Give the names under which samples of these metrics come."""
+    names = {family.name for family in found.collect()}
+    return {f"{name}{suffix}" for name in names for suffix in ("", "_total", "_count", "_sum", "_bucket")}
+
+
+def test_thresholds_are_values_of_the_chart(chart: Chart) -> None:
+    after = {"stalled": "1h", "overdueHours": 48, "memoryMiB": 1000, "backlog": 7}
+    given: Values = {"metrics": {"prometheusRule": {"enabled": True, "thresholds": after, "runbooks": "https://x/y"}}}
+    found = {rule["alert"]: rule for rule in rules(chart, given)}
+    assert found["LlmbatchJobsStalled"]["for"] == "1h"
+    assert found["LlmbatchJobOverdue"]["expr"].endswith("> 172800")
+    assert found["LlmbatchMemory"]["expr"].endswith("> 1.048576e+09")
+    assert found["LlmbatchBacklog"]["expr"].endswith("> 7")
+    assert found["LlmbatchBacklog"]["annotations"]["runbook_url"] == "https://x/y#llmbatchbacklog"
+
+
+def test_promtool_has_nothing_to_say_about_the_rules(chart: Chart, tmp_path: Path) -> None:
+    (made,) = of_kind(chart.render(ON), "PrometheusRule")
+    (tmp_path / "rules.yaml").write_text(json.dumps(made["spec"]))
+    command = [str(chart.tools.promtool), "check", "rules", "rules.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_reasons_that_the_page_names_exist() -> None:
+    text = PAGE.read_text(encoding="utf-8").partition("## Alerts")[2]
+    named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", text))
+    assert {"StatusRefused", "DuplicateCancelled"} <= named <= {str(reason) for reason in Reason} | {"InProgress"}
+
+
+def test_the_page_leads_nowhere_that_is_not_there() -> None:
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", PAGE.read_text(encoding="utf-8")):
+        assert (REPOSITORY / "docs" / link).exists(), link
