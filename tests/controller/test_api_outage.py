@@ -9,6 +9,7 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.runtime.cache import BATCHJOB, Cache
+from llmbatch.runtime.figures import Jobs
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import Key
 from tests.controller.conftest import FIVE
@@ -181,7 +182,7 @@ async def test_the_deletion_of_another_object_of_that_name_is_none(operator: Ope
 
 def test_a_scrape_beside_deletions_fails_never() -> None:
     cache, metrics = Cache(), Metrics("0")
-    metrics.count_jobs(cache.phases)
+    metrics.tell(Jobs(lambda: cache.all_of(BATCHJOB)))
     keys = [Key(BATCHJOB, "team-a", f"job-{number}") for number in range(2000)]
     stop, errors = threading.Event(), []
 

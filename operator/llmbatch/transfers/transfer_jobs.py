@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -34,12 +35,38 @@ REPLACED = "The transfer Job is made anew: what its pod is made from has changed
 LEAVING = Working(Problem(reason=Reason.TRANSFER_PENDING, message="The last transfer Job is being removed."))
 
 
+@dataclass
+class _Listed:
+    """Lists a BatchJob's transfer Jobs, and their pods."""
+
+    cluster: Cluster
+
+    async def all(self, owner: Owner, resource: Resource = KUBERNETES_JOBS) -> list[Json]:
+        """Give all of them."""
+        selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER},{naming.LABEL_UID}={owner.uid}"
+        found, after = await self.cluster.page(resource, owner.namespace, selector=selector)
+        while after:
+            more, after = await self.cluster.page(resource, owner.namespace, selector=selector, after=after)
+            found += more
+        return found
+
+    async def pods(self, owner: Owner, job: Json, once: Once | None) -> list[Json]:
+        """Give a Job's pods; of several Jobs that are looked at together, from one list of all."""
+        # By uid: the pod of an earlier Job of this name may still be there, for as long as its node is gone.
+        uid = job["metadata"]["uid"]
+        if once is None:
+            pods, _ = await self.cluster.page(PODS, owner.namespace, selector=f"{OF_JOB}={uid}")
+            return pods
+        listed = await once.ask(("pods",), lambda: self.all(owner, PODS))
+        return [pod for pod in listed if (pod["metadata"].get("labels") or {}).get(OF_JOB) == uid]
+
+
 class TransferJobs:
     """Makes transfer Jobs and looks at them."""
 
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         """Take what a Job's pod is made from, besides the BatchJob."""
-        self._cluster, self._settings = cluster, settings
+        self._cluster, self._settings, self._listed = cluster, settings, _Listed(cluster)
         self._proxies = manifest.proxies_of(os.environ)
         self._named: dict[str, str] = {}
         """By the name that a Job would have today: its own, which another version of the operator has given it."""
@@ -127,8 +154,8 @@ class TransferJobs:
         """Read the Job of a plan; of several batches, whose Jobs are looked at together, from one list of all."""
         if once is None:
             found = await self._cluster.get(KUBERNETES_JOBS, owner.namespace, name)
-            return found or self._of_another_version(plan, await self._all(owner), name, owner)
-        listed = await once.ask(("jobs",), lambda: self._all(owner))
+            return found or self._of_another_version(plan, await self._listed.all(owner), name, owner)
+        listed = await once.ask(("jobs",), lambda: self._listed.all(owner))
         found = next((job for job in listed if job["metadata"]["name"] == name), None)
         return found or self._of_another_version(plan, listed, name, owner)
 
@@ -144,26 +171,8 @@ class TransferJobs:
                 return job
         return None
 
-    async def _all(self, owner: Owner, resource: Resource = KUBERNETES_JOBS) -> list[Json]:
-        selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER},{naming.LABEL_UID}={owner.uid}"
-        found, after = await self._cluster.page(resource, owner.namespace, selector=selector)
-        while after:
-            more, after = await self._cluster.page(resource, owner.namespace, selector=selector, after=after)
-            found += more
-        return found
-
-    async def _pods(self, owner: Owner, job: Json, once: Once | None) -> list[Json]:
-        """Read a Job's pods; of several Jobs that are looked at together, from one list of all."""
-        # By uid: the pod of an earlier Job of this name may still be there, for as long as its node is gone.
-        uid = job["metadata"]["uid"]
-        if once is None:
-            pods, _ = await self._cluster.page(PODS, owner.namespace, selector=f"{OF_JOB}={uid}")
-            return pods
-        listed = await once.ask(("pods",), lambda: self._all(owner, PODS))
-        return [pod for pod in listed if (pod["metadata"].get("labels") or {}).get(OF_JOB) == uid]
-
     async def _read(self, owner: Owner, job: Json, once: Once | None = None) -> TransferState:
-        pods = await self._pods(owner, job, once)
+        pods = await self._listed.pods(owner, job, once)
         events: list[Json] = []
         made = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
         if _is_waiting(pods) and (self._cluster.now() - made).total_seconds() > PATIENCE_SECONDS:
@@ -184,7 +193,7 @@ class TransferJobs:
 
         Of a Job whose report is taken another container may keep the pod alive for ever.
         """
-        for job in await self._all(owner):
+        for job in await self._listed.all(owner):
             metadata = job["metadata"]
             if metadata["name"] in names or "deletionTimestamp" in metadata or _is_finished(job):
                 continue
