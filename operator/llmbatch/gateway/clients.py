@@ -1,6 +1,5 @@
 """Clients of BatchGateways, for the jobs that use them."""
 
-import asyncio
 import math
 import time
 from dataclasses import dataclass, field
@@ -64,7 +63,6 @@ class Gateways:
     suspect_seconds: float
     """Between two looks at a gateway to which calls fail."""
     _clients: dict[Key, Client] = field(default_factory=dict)
-    _reading: dict[Key, asyncio.Lock] = field(default_factory=dict)
 
     async def use(
         self, namespace: str, name: str, operation: Operation | None, *, last_known: bool = False
@@ -117,7 +115,6 @@ class Gateways:
 
     async def forget(self, key: Key) -> None:
         """Let go of the client of a gateway that is gone."""
-        self._reading.pop(key, None)
         if (gone := self._clients.pop(key, None)) is not None:
             await gone.gateway.close()
 
@@ -128,13 +125,11 @@ class Gateways:
 
     async def _of_late(self, key: Key) -> Client | Problem:
         """Give the client of a gateway as it was a moment ago: each step of each job needs one."""
-        # Those who come while it is read wait for that.
-        async with self._reading.setdefault(key, asyncio.Lock()):
-            known, raw = self._clients.get(key), self.cache.get(key) or {}
-            read = known.read_at if known is not None and known.read_spec == raw.get("spec") else -math.inf
-            if known is not None and time.monotonic() - read < CREDENTIALS_SECONDS:
-                return known
-            return await self.resolve(key)
+        known, raw = self._clients.get(key), self.cache.get(key) or {}
+        read = known.read_at if known is not None and known.read_spec == raw.get("spec") else -math.inf
+        if known is not None and time.monotonic() - read < CREDENTIALS_SECONDS:
+            return known
+        return await self.resolve(key)
 
     async def resolve(self, key: Key) -> Client | Problem:
         """Give the client of a gateway as it is now, whether or not it asked to slow down."""

@@ -41,7 +41,6 @@ UNDER_WAY = frozenset({
     Reason.CANCELLING,
     Reason.UPLOADING,
     Reason.COLLECTING,
-    Reason.SUBMITTED,
     Reason.TRANSFER_PENDING,
     Reason.WAITING_FOR_SLOT,
 })  # fmt: skip

@@ -52,7 +52,7 @@ class Cluster:
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # the package is untyped
         except kubernetes_config.ConfigException:
             await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
-        configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
+        configuration.proxy = configuration.proxy or proxy_for(configuration.host)
         return cls(kubernetes_client.ApiClient(configuration))
 
     async def close(self) -> None:
@@ -166,9 +166,9 @@ class Cluster:
         return any(item.get("name") == resource.plural for item in found.get("resources", []))
 
 
-def _proxy_for(url: str) -> str | None:
+def proxy_for(url: str) -> str | None:
     """Say by the environment (HTTPS_PROXY, NO_PROXY) through which proxy a host is reached; None: through none."""
     address = urlsplit(url)
-    if proxy_bypass(address.netloc):
+    if proxy_bypass(address.netloc) or proxy_bypass(address.hostname or ""):
         return None
     return getproxies().get(address.scheme)

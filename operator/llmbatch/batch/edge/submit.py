@@ -78,8 +78,10 @@ class Submitter:
             await asyncio.wait(self._calls)
 
     async def _submit(self, seen: Seen, client: Client, attempt: int) -> Outcome:
+        # A file that was uploaded just now is not lost, whatever keeps its batch from being ordered.
+        not_yet = Outcome(seen.observation.status, stale=seen.observation.status == seen.stored, after=0.0)
         if self.writer.closing:
-            return Outcome(seen.stored, stale=True)
+            return not_yet
         # Before the intent, under which the call has to begin soon.
         await client.budget.take("create batch")
         observation = seen.observation
@@ -93,8 +95,7 @@ class Submitter:
                 )
         except ClusterError as error:
             if error.status == 409:
-                # A file that was uploaded just now is not lost for that.
-                return Outcome(observation.status, stale=observation.status == seen.stored, after=0.0)
+                return not_yet
             raise
         if self.stopwatch.since(began) > FENCE_SECONDS or not self.leads():
             # Too late to call under this intent. It made no batch, and the next pass, or the next leader, writes a new one.

@@ -48,6 +48,10 @@ class Uploads:
         if file_id is not None:
             self._processed[batch] = file_id
 
+    def was_processed(self, batch: str, file_id: str | None) -> bool:
+        """Tell whether it has, without having it asked for later."""
+        return file_id is not None and self._processed.get(batch) == file_id
+
     def is_processed(self, batch: str, file_id: str) -> bool:
         """Tell whether it has, once: whoever asks again has met something since."""
         return self._processed.pop(batch, None) == file_id

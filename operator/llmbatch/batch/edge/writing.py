@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmbatch import crash
-from llmbatch.api.batch_status import Summary
+from llmbatch.api.batch_status import Summary, entries
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.polls import Polls
@@ -77,6 +77,12 @@ class FactWriter:
         after = self.polls.begun(seen, status)
         if seen.view is not None and not seen.view.others_are_as_in(written.get("status") or {}, seen.whole):
             # More is known of other batches than this pass has seen: what it writes next is to be compared.
+            return Outcome(status, after=after, version=found, moved=True)
+        stored = written.get("status") or {}
+        if seen.view is None and (
+            entries(stored) != [batch.dump() for batch in status.batches] or stored.get("output")
+        ):
+            # Another process has recorded it, and gone on.
             return Outcome(status, after=after, version=found, moved=True)
         version = str(written["metadata"]["resourceVersion"])
         return Outcome(status, after=after, version=version, raw=written, moved=True)
@@ -240,22 +246,15 @@ def _is_there(view: PartView | None, stored: Json, after: BatchJobStatus) -> boo
 
 
 def _rebased(
-    view: PartView | None,
-    stored: Json,
-    patch: Json,
-    before: BatchJobStatus,
-    after: BatchJobStatus,
-    *,
-    is_fact: bool,
+    view: PartView | None, stored: Json, patch: Json, before: BatchJobStatus, after: BatchJobStatus, *, is_fact: bool
 ) -> tuple[Json, Json] | None:
     """Give what is to be written over a status that has changed: the patch, and the status; None: it may not be."""
     if view is not None:
         whole = _beside_others(view, stored, before, after)
         return (merge_patch(stored, whole), whole) if whole is not None else None
-    if not standing.is_unmoved(stored, before, after):
-        return None
-    if (after.parts is not None or not is_fact) and not standing.is_known(stored, before, after):
-        # Something was found out of one of its batches meanwhile, which must not be lost.
+    compares = after.parts is not None or not is_fact
+    # What was found out of one of its batches meanwhile must not be lost.
+    if not standing.is_unmoved(stored, before, after) or (compares and not standing.is_known(stored, before, after)):
         return None
     return patch, after.dump()
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from llmbatch.api.batch_status import entries
+from llmbatch.api.batch_status import Batch, entries
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure import remote_state
 
@@ -33,7 +33,8 @@ def is_unmoved(found: Json, before: BatchJobStatus, after: BatchJobStatus) -> bo
 
 def is_known(found: Json, before: BatchJobStatus, after: BatchJobStatus) -> bool:
     """Tell whether each of a job's batches stands there as the writer has seen it, or is about to write it."""
-    there = entries(found)
+    # As far as this version knows them: a later one may have put in more.
+    there = [Batch.parse(entry).dump() for entry in entries(found)]
     told = [[batch.dump() for batch in status.batches] for status in (before, after)]
     known = [batches for batches in told if len(batches) == len(there)]
     return known != [] and all(entry in either for entry, *either in zip(there, *known, strict=True))

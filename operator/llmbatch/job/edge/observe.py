@@ -84,12 +84,10 @@ class Observer:
 
     async def file(self, seen: Seen, status: BatchJobStatus) -> Seen | None:
         """Look at the file that was uploaded just now, of which nothing is stored yet; None: it is to be stored first."""
-        client, now = seen.client, seen.observation.now
-        if client is None or client.spec.limits.requests_per_minute or client.pace.held(Operation.READ, now):
-            # What has to wait for its turn could be lost meanwhile.
-            return None
         seen = replace(seen, observation=replace(seen.observation, status=status))
-        found = await self._stage(seen, Stage.FILE, client.key)
+        if seen.client is None or self._files.waits(seen, seen.client):
+            return None
+        found = await self._stage(seen, Stage.FILE, seen.client.key)
         return replace(found, observation=replace(found.observation, unrecorded=False))
 
     async def _whole(self, seen: Seen) -> Seen:

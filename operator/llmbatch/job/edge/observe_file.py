@@ -7,6 +7,7 @@ from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure.observation import FileState
+from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.slots import Slots
 from llmbatch.job.edge.admission import Admission
@@ -26,6 +27,12 @@ class FileObserver:
     uploads: Uploads
     admission: Admission
     destinations: Destinations
+
+    def waits(self, seen: Seen, client: Client) -> bool:
+        """Tell whether the order of a batch may take its time, in which a file that is stored nowhere could be lost."""
+        done = self.uploads.was_processed(seen.observation.memory, seen.observation.batch.input_file_id)
+        # Who stands in line for tokens is known by what is stored.
+        return not done or client.spec.limits.requests_per_minute > 0 or self.admission.quota.limits(client.key)
 
     async def observe(self, seen: Seen, gateway: Key) -> Seen:
         """Look at the uploaded file of a job that has no batch yet, and at the place for its results."""

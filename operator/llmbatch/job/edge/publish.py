@@ -51,8 +51,11 @@ class Publisher:
     _copies: set[str] = field(default_factory=set)
     """uids of the copies that were told of."""
 
-    async def publish(self, seen: Seen, outcome: Outcome, ending: Ending) -> Seen:
-        """Publish a pass; answers the job with what is stored then."""
+    async def publish(self, seen: Seen, outcome: Outcome, ending: Ending, *, goes_on: bool = False) -> Seen:
+        """Publish a pass; answers the job with what is stored then.
+
+        One that goes on goes by what was seen: nothing is written over what has changed since (ClusterError, 409).
+        """
         subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
         for kind, reason, message in outcome.notes:
             self.recorder.record(subject, kind, reason, message)
@@ -68,7 +71,7 @@ class Publisher:
         try:
             if patch:
                 with crash.around(crash.Effect.WRITE_STATUS):
-                    written = await self._write(seen, patch, outcome.version, after)
+                    written = await self._write(seen, patch, outcome.version, after, goes_on=goes_on)
         except ClusterError as error:
             if error.status == 404:
                 return seen
@@ -86,13 +89,18 @@ class Publisher:
             await self.queue.add_after(gateway, COUNT_SECONDS)
         return replace(seen, raw=written, stored=after)
 
-    async def _write(self, seen: Seen, patch: Json, version: str | None, after: BatchJobStatus) -> Json:
+    async def _write(
+        self, seen: Seen, patch: Json, version: str | None, after: BatchJobStatus, *, goes_on: bool
+    ) -> Json:
         """Write a status; what is about the batch only while nobody else's batch or intent stands there.
 
         An old leader that was frozen just here must not take away the intent of the next one, under which a call may be
         under way, nor put its own batch in the place of another.
         """
         known = version or seen.raw["metadata"]["resourceVersion"]
+        if goes_on:
+            key = seen.key
+            return await self.cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=known)
         if "batches" not in patch:
             return await write_about(self.cluster, seen, patch, version=known)
         written = await write_unmoved(self.cluster, seen, patch, before=seen.stored, after=after, version=known)

@@ -145,7 +145,7 @@ def is_ready_early(before: BatchJobStatus, after: BatchJobStatus, spec: BatchJob
     if _made(after) is not None or (known is not None and (known.status, known.reason) == ("True", Reason.SUBMITTED)):
         return True
     rest = [batch for batch in after.batches if batch.id is None and not parts.has_ended(batch)]
-    begun = [batch for batch in rest if batch.input_file_id is not None or batch.submission is not None]
+    begun = [batch for batch in rest if batch.input_file_id or batch.submission or batch.state is not None]
     held_back = [batch for batch in rest if batch.state is not None and batch.state.reason in HELD_BACK]
     at_work = sum(stage_of_batch(batch) in AT_WORK for batch in after.batches)
     is_full = held_back != [] or after.queue is not None or 0 < spec.parallelism <= at_work

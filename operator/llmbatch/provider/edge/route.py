@@ -3,7 +3,6 @@
 Values of headers and parameters are credentials: they are in no repr, no message and no log.
 """
 
-import functools
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -166,51 +165,19 @@ def _value(kind: str, setting: Setting, environ: Mapping[str, str]) -> str:
     return value
 
 
-_UNUSED = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-MOST_CONTEXTS = 64
-
-
-class _Terms(NamedTuple):
-    """What a TLS context is made by. A file never changes while a process knows it: the operator names its own by their content."""
-
-    server_name: str | None
-    ca_file: str | None
-    authorities: str | None
-    certificate_file: str | None
-    key_file: str | None
-    insecure_skip_verify: bool
-    material: Material
-
-
 def _tls(connection: Connection, material: Material) -> ssl.SSLContext:
     if connection.url.startswith("http:"):
-        # Loading the system's authorities would take some megabytes and milliseconds for nothing.
-        return _UNUSED
-    return _context(
-        _Terms(
-            connection.server_name,
-            connection.ca_file,
-            connection.authorities,
-            connection.certificate_file,
-            connection.key_file,
-            connection.insecure_skip_verify,
-            material,
-        )
-    )
-
-
-@functools.lru_cache(MOST_CONTEXTS)
-def _context(terms: _Terms) -> ssl.SSLContext:
-    """Make a TLS context; once, since each transfer asks for it."""
-    context = tls.context(terms.server_name)
-    _trust(context, terms)
+        # Not used. Loading the system's authorities would take some megabytes and milliseconds for nothing.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls.context(connection.server_name)
+    _trust(context, connection, material)
     # Python 3.13 began to refuse authorities without certain extensions; private ones often lack them.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if terms.insecure_skip_verify:
+    if connection.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     try:
-        _present(context, terms)
+        _present(context, connection, material)
     except OSError as error:  # ssl.SSLError is one
         raise ConnectionInvalidError(
             Reason.GATEWAY_INVALID,
@@ -220,18 +187,18 @@ def _context(terms: _Terms) -> ssl.SSLContext:
     return context
 
 
-def _trust(context: ssl.SSLContext, terms: _Terms) -> None:
+def _trust(context: ssl.SSLContext, connection: Connection, material: Material) -> None:
     source = "spec.tls.caBundle must name PEM certificates"
     try:
-        if terms.material.ca is not None:
-            _load(context, terms.material.ca.decode("ascii", "replace"))
-        elif terms.ca_file is not None:
-            _load(context, Path(terms.ca_file).read_text("ascii", "replace"))
+        if material.ca is not None:
+            _load(context, material.ca.decode("ascii", "replace"))
+        elif connection.ca_file is not None:
+            _load(context, Path(connection.ca_file).read_text("ascii", "replace"))
         else:
             tls.trust_the_systems(context)
-            if terms.authorities is not None:
+            if connection.authorities is not None:
                 source = "the chart value caBundle must name PEM certificates"
-                _load(context, terms.authorities)
+                _load(context, connection.authorities)
     except (OSError, ValueError) as error:
         raise ConnectionInvalidError(
             Reason.GATEWAY_INVALID, f"the CA bundle can't be used ({_plain(error)}): {source}"
@@ -243,9 +210,8 @@ def _load(context: ssl.SSLContext, pem: str) -> None:
     context.load_verify_locations(cadata=pem)
 
 
-def _present(context: ssl.SSLContext, terms: _Terms) -> None:
+def _present(context: ssl.SSLContext, connection: Connection, material: Material) -> None:
     # The empty password keeps OpenSSL from asking for one at the terminal.
-    material = terms.material
     if material.certificate is not None and material.key is not None:
         # OpenSSL reads certificates from files only; the folder is the process' own and gone at once.
         with tempfile.TemporaryDirectory() as folder:
@@ -254,8 +220,8 @@ def _present(context: ssl.SSLContext, terms: _Terms) -> None:
             key.touch(0o600)
             key.write_bytes(material.key)
             context.load_cert_chain(certificate, key, password="")
-    elif terms.certificate_file is not None:
-        context.load_cert_chain(terms.certificate_file, terms.key_file, password="")
+    elif connection.certificate_file is not None:
+        context.load_cert_chain(connection.certificate_file, connection.key_file, password="")
 
 
 def _plain(error: Exception) -> str:

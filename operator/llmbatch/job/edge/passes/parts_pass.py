@@ -49,7 +49,7 @@ class PartsPass:
         """Make what collects their results and ends them, and what chooses among their batches."""
         self.ends = PartsEnd(self.actor)
         self.collector = PartsCollector(self.actor)
-        self.turn = PartsTurn(self.actor.transfers, self.collector)
+        self.turn = PartsTurn(self.actor.transfers, self.collector, self.observer.admission.quota)
 
     async def run(self, job: Seen) -> tuple[Outcome, Ending, list[Seen]]:
         """Look at all batches and act; answers what to store, how the pass ends, and whose transfer Jobs to remove then."""

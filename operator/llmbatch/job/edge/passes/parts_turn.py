@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass, field, replace
 
+from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import BeginAnew, Collect, Upload
 from llmbatch.batch.pure.stage import AT_WORK, Stage
+from llmbatch.gateway.quota import Quota
 from llmbatch.job.edge.passes.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
 from llmbatch.job.edge.passes.parts_collect import PartsCollector
+from llmbatch.job.pure.trouble import POD
 from llmbatch.transfers.transfers import Transfers
+
+STANDING = POD | {Reason.TRANSFER_SUSPENDED}
+"""What keeps the pod of a transfer Job from starting: the Job is there, and goes on by itself."""
 
 
 @dataclass
@@ -16,6 +22,7 @@ class PartsTurn:
 
     transfers: Transfers
     collector: PartsCollector
+    quota: Quota
     _last: dict[str, int] = field(default_factory=dict)
     """By uid: which batch was acted on last."""
     _most: dict[str, int] = field(default_factory=dict)
@@ -37,7 +44,7 @@ class PartsTurn:
         at_work = sum(_is_at_work(part) for part in found)
         limit = found[0].seen.observation.spec.parallelism
         inline = found[0].seen.observation.spec.output.persistent_volume_claim is None
-        at_work_on = [part.seen.plan for part in found if part.seen.observation.transferring is not None]
+        at_work_on = [part.seen.plan for part in found if _is_moving(part)]
         moving = len(at_work_on) >= at_once
         able: list[Part] = []
         for part in found:
@@ -50,7 +57,7 @@ class PartsTurn:
                     part.ending = ENDED
                 case Collect() if moving and not inline:
                     part.ending = COLLECTS_WAIT
-                case Upload() if limit and at_work >= limit:
+                case Upload() if (limit and at_work >= limit) or not self._is_admitted(part):
                     part.ending = WAITING
                 case Upload() if moving:
                     part.ending = UPLOADS_WAIT
@@ -64,6 +71,11 @@ class PartsTurn:
             chosen.seen = replace(chosen.seen, beside=tuple(plan for plan in at_work_on if plan is not None))
         return chosen
 
+    def _is_admitted(self, part: Part) -> bool:
+        """Tell whether the tokens of a batch are reserved, where the gateway admits by tokens."""
+        client, key = part.seen.client, part.seen.key
+        return client is None or not self.quota.limits(client.key) or self.quota.ledger.has_claimed(key, part.index)
+
     def forget(self, uid: str) -> None:
         """Forget a job that has ended or is gone."""
         self._last.pop(uid, None)
@@ -73,4 +85,10 @@ class PartsTurn:
 def _is_at_work(part: Part) -> bool:
     """Tell whether a batch counts for spec.parallelism: from the beginning of its upload, which may go on in a pod."""
     seen = part.seen.observation
-    return seen.stage in AT_WORK or (seen.stage is Stage.INPUT and seen.transferring is not None)
+    return seen.stage in AT_WORK or (seen.stage is Stage.INPUT and _is_moving(part))
+
+
+def _is_moving(part: Part) -> bool:
+    """Tell whether a transfer Job is at work on a batch, or would be if its pod could start."""
+    seen = part.seen.observation
+    return seen.transferring is not None or (seen.trouble is not None and seen.trouble.reason in STANDING)

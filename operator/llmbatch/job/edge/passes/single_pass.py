@@ -49,9 +49,15 @@ class SinglePass:
         if _is_final(seen, decision.effect) and not await self.objects.is_as_seen(seen.key, seen.raw):
             return Wait(Reason.ACCEPTED, "", after=0.0)
         seen, outcome = await self._act(seen, decision)
-        while (further := await self._goes_on(seen, decision, outcome)) is not None:
-            seen, decision = further, decide(further.observation)
-            seen, outcome = await self._act(seen, decision)
+        try:
+            while (further := await self._goes_on(seen, decision, outcome)) is not None:
+                seen, decision = further, decide(further.observation)
+                seen, outcome = await self._act(seen, decision)
+        except asyncio.CancelledError:
+            if stage_of(outcome.status) is Stage.FILE and stage_of(seen.stored) is Stage.INPUT:
+                # Nobody will know of the file that was uploaded just now.
+                self.actor.mover.uploads.ended(seen.owner.uid, seen.observation.memory, known=False)
+            raise
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
             # Judged by the same rules as a final problem that was met while observing: it ends the job.
             seen = replace(seen, observation=replace(seen.observation, status=outcome.status, trouble=outcome.problem))
@@ -88,7 +94,8 @@ class SinglePass:
                 await asyncio.wait({acting}, timeout=SAY_SECONDS)
                 if not acting.done():
                     with contextlib.suppress(ClusterError):
-                        seen = await self.publisher.publish(seen, Outcome(seen.observation.status), decision.ending)
+                        told = Outcome(seen.observation.status)
+                        seen = await self.publisher.publish(seen, told, decision.ending, goes_on=True)
             return seen, await acting
         except BaseException:
             acting.cancel()
@@ -109,12 +116,15 @@ class SinglePass:
                 return replace(seen, raw=outcome.raw, plan=plan, observation=observation)
             case Upload() if stage_of(outcome.status) is Stage.FILE and not is_split(outcome.status):
                 # The file is stored together with the intent to make the batch of it.
-                return await self.actor.observer.file(seen, outcome.status)
+                with contextlib.suppress(ClusterError):
+                    return await self.actor.observer.file(seen, outcome.status)
             case None if self._has_results(seen):
                 # The end is stored together with what it has come to.
                 further = replace(seen, observation=replace(seen.observation, unrecorded=False))
                 collects = isinstance(decide(further.observation).effect, Collect)
-                return further if collects else None
+                with contextlib.suppress(ClusterError):
+                    # Where they are to go may be another place by now.
+                    return further if collects and await self.objects.is_as_seen(seen.key, seen.raw) else None
             case FindDuplicates() if seen.observation.stage is Stage.CLEANUP:
                 looked = outcome.after is None and not outcome.notes and not outcome.duplicates and not outcome.moved
                 return replace(seen, observation=replace(seen.observation, status=outcome.status)) if looked else None
@@ -136,9 +146,6 @@ def _is_final(seen: Seen, effect: Effect | None) -> bool:
         case None | AddFinalizer() | Submit():
             # They begin with a write that is refused if it is not.
             return False
-        case Collect():
-            # Results are stored in an object of the job's own, if at all.
-            return seen.observation.spec.output.persistent_volume_claim is not None
         case RemoveFinalizer():
             return seen.observation.deleted_at is not None
     return True
