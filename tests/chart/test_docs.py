@@ -11,9 +11,13 @@ from tests.chart.helm import Chart, manifests
 from tests.cluster.paths import REPOSITORY
 
 DOCUMENTS = [
-    REPOSITORY / file for file in ("README.md", "CHANGELOG.md", "charts/llmbatch/README.md", "examples/README.md")
+    *sorted(REPOSITORY.glob("*.md")),
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+    REPOSITORY / "charts/llmbatch/README.md",
+    REPOSITORY / "examples/README.md",
 ]
 YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"`((?:tests|operator|charts|examples)/[^`*<… ]+)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
@@ -36,6 +40,13 @@ def test_every_link_within_the_repository_leads_somewhere(path: Path) -> None:
     broken = [link for link in LINK.findall(path.read_text(encoding="utf-8")) if not (path.parent / link).exists()]
 
     assert broken == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_every_file_that_is_named_is_there(path: Path) -> None:
+    named = FILE.findall(path.read_text(encoding="utf-8"))
+
+    assert [file for file in named if not (REPOSITORY / file.partition("::")[0]).exists()] == []
 
 
 def test_the_reasons_and_conditions_that_the_readme_explains_exist() -> None:

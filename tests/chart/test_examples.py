@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from llmbatch.api.batchgateway import Timeouts
+from llmbatch.api.reasons import Reason
 from tests.chart.helm import Chart, Manifest, manifests, of_kind
 from tests.cluster.paths import REPOSITORY
 
@@ -139,6 +141,48 @@ def test_openais_plugins_name_the_provider_and_the_key_only() -> None:
     for plugin in deck("openai.yaml")["plugins"]:
         assert plugin["config"]["model"] == {"provider": "openai"}
         assert plugin["config"]["auth"]["header_value"] == "Bearer value-of-DECK_OPENAI_API_KEY"
+
+
+LARGEST = 200 * 1024**2
+"""Bytes of the largest file that Azure takes."""
+
+
+@pytest.mark.parametrize("file", ["azure.yaml", "openai.yaml", "second-team.yaml"])
+def test_the_largest_file_gets_through_kong(file: str) -> None:
+    state = deck(file)
+    (of_files,) = [plugin for plugin in state["plugins"] if plugin["config"].get("route_type") == "llm/v1/files"]
+    assert of_files["config"]["max_request_body_size"] > LARGEST + 1024
+    (service,) = [service for service in state["services"] if service["name"] == of_files["service"]]
+    patience = 1000 * Timeouts().transfer_seconds
+    assert (service["write_timeout"], service["read_timeout"]) == (patience, patience)
+
+
+def test_a_second_team_has_nothing_in_common_with_the_first() -> None:
+    first, keys, second = deck("azure.yaml"), deck("key-auth.yaml"), deck("second-team.yaml")
+    for kind in ("services", "routes"):
+        assert not {item["name"] for item in first[kind]} & {item["name"] for item in second[kind]}
+    paths = [{path for route in state["routes"] for path in route["paths"]} for state in (first, second)]
+    assert not paths[0] & paths[1]
+    assert not {item["username"] for item in keys["consumers"]} & {item["username"] for item in second["consumers"]}
+    assert second["_info"]["select_tags"] == ["llmbatch-team-b"]
+    for name in ("key-auth", "acl"):
+        guarded = {plugin["service"] for plugin in second["plugins"] if plugin["name"] == name}
+        assert guarded == {service["name"] for service in second["services"]}
+    (team,) = second["consumers"]
+    allowed = {group for plugin in second["plugins"] for group in plugin["config"].get("allow", [])}
+    assert allowed == {item["group"] for item in team["acls"]}
+
+
+def test_the_page_on_kong_names_reasons_files_and_sizes_that_are_so() -> None:
+    page = REPOSITORY / "docs/kong.md"
+    text = page.read_text(encoding="utf-8")
+    reasons = set(re.findall(r"^\|[^|]*\| `(\w+)` \|", text.partition("## What an answer means")[2], re.MULTILINE))
+    assert reasons
+    assert reasons <= set(Reason)
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert all((page.parent / link).exists() for link in linked)
+    sizes = [plugin["config"].get("max_request_body_size") for plugin in deck("azure.yaml")["plugins"]]
+    assert f"| {sizes[0]} (" in text
 
 
 def test_key_authentication_is_on_both_services_and_reads_the_header_that_the_gateway_sends() -> None:
