@@ -10,6 +10,7 @@ import pytest
 from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge.client import Gateway, Made, NotMade, UnknownOutcome
 from llmbatch.provider.edge.outcome import Answered, NotFound, Refused, Unreachable
+from llmbatch.provider.pure.connection import Setting
 from llmbatch.transfer.edge.upload import upload
 from tests.edges.plans import CHAT, connection_to, jsonl, upload_plan
 from tests.emulator.client import Instance
@@ -247,3 +248,28 @@ async def test_a_body_of_several_kinds_of_nothing_is_no_crash() -> None:
         assert isinstance(await gateway.list_batches(), Unreachable)
     await gateway.close()
     server.close()
+
+
+async def test_a_credential_that_a_gateway_puts_into_its_id_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    key = "top-secret-key-of-ours"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = (
+            f"HTTP/1.1 503 No\r\nX-Request-Id: {key}-1\r\nX-Kong-Request-Id: {'k' * 5000}\r\nContent-Length: 0\r\n\r\n"
+        )
+        writer.write(head.encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        connection = connection_to(url).model_copy(update={"headers": [Setting(name="apikey", variable="KEY")]})
+        client = Gateway.connect(connection, {"KEY": key})
+        await client.get_batch("batch_1")
+        await client.close()
+    (line,) = [record for record in caplog.records if record.name == "llmbatch.provider.edge.trace"]
+    assert vars(line)["x_request_id"] == "***-1"
+    assert len(vars(line)["x_kong_request_id"]) <= 128
+    assert key not in caplog.text

@@ -5,6 +5,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from llmbatch.common import about
+
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -19,6 +21,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        told |= about.told()
         told |= {key: value for key, value in vars(record).items() if key not in STANDARD}
         if record.exc_info:
             told["trace"] = self.formatException(record.exc_info)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import threading
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class Lanes:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[T] = loop.create_future()
         made_way = False
+        # What is written into the log tells of the same.
+        context = contextvars.copy_context()
 
         def make_way() -> None:
             nonlocal made_way
@@ -78,7 +81,7 @@ class Lanes:
         def work() -> None:
             give: Callable[[], None]
             try:
-                give = functools.partial(ended.set_result, function(*given))
+                give = functools.partial(ended.set_result, context.run(function, *given))
             except BaseException as error:  # noqa: BLE001 - handed to whoever waits
                 give = functools.partial(ended.set_exception, error)
             with contextlib.suppress(RuntimeError):  # the process ends

@@ -30,6 +30,7 @@ from llmbatch.batch.pure.decision import (
     Upload,
 )
 from llmbatch.batch.pure.stage import Stage
+from llmbatch.common.about import about
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.cleanup import Cleanup, Finalizers
 from llmbatch.job.edge.move import Mover
@@ -65,8 +66,13 @@ class Actor:
         self.mover = Mover(self.observer, self.transfers, self.lost_uploads.uploads)
         self.cleanup = Cleanup(self.observer.polls, self.transfers, self.lost_uploads)
 
-    async def act(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
+    async def act(self, seen: Seen, effect: Effect) -> Outcome:
         """Do an effect."""
+        batch = seen.observation.batch
+        with about(batch=batch.id, part=batch.part or 0, attempt=batch.attempt or 1):
+            return await self._do(seen, effect)
+
+    async def _do(self, seen: Seen, effect: Effect) -> Outcome:  # noqa: PLR0912 - one case for each effect
         match effect:
             case AddFinalizer():
                 return await self._add_finalizer(seen)

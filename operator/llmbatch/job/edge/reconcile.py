@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Done, Ending, Stalled, Wait
+from llmbatch.common.about import about
 from llmbatch.gateway.health import Health
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.deadline import OVERDUE_SECONDS, Deadline
@@ -74,7 +75,8 @@ class Reconciler:
     async def _work(self, key: Key) -> None:
         began, ending = time.monotonic(), "error"
         try:
-            ending = await self._look(key)
+            with about(object="/".join(key)):
+                ending = await self._look(key)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other jobs must go on, and this one is tried again
             await self._failed(key, error)
         finally:

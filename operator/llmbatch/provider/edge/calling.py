@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from llmbatch.provider.edge import bodies, outcome, pace
+from llmbatch.provider.edge import bodies, outcome, pace, trace
 from llmbatch.provider.edge.outcome import Answered, Failure
 from llmbatch.provider.edge.route import Route
 from llmbatch.provider.pure.lenient import WireError
@@ -88,7 +88,7 @@ class Caller:
         if self._admit is not None and not fresh:
             # Whoever makes something has waited before anything was written about it.
             await self._admit(operation)
-        began, code = time.monotonic(), "cancelled"
+        began, code, headers = time.monotonic(), "cancelled", None
         # A client's own params replace those of a request that has some, so they are joined here.
         query = self._route.query.merge(params or {})
         try:
@@ -97,10 +97,9 @@ class Caller:
                 asyncio.timeout(seconds),
                 client.stream(method, url, json=json, params=query, extensions=extensions) as response,
             ):
-                code = str(response.status_code)
+                code, headers = str(response.status_code), response.headers
                 if not response.is_success:
                     said = self._route.without_secrets(await bodies.beginning_of(response, MAX_REFUSAL_BYTES))
-                    headers = response.headers
                     if "location" in headers:
                         headers["location"] = self._route.without_secrets(headers["location"].encode()).decode()
                     return outcome.from_response(response.status_code, headers, said, operation, host)
@@ -122,4 +121,6 @@ class Caller:
         except (bodies.BodyError, WireError) as error:
             return outcome.unreadable(operation, host, str(error))
         finally:
-            self._observe(operation, code, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            self._observe(operation, code, seconds)
+            trace.tell(operation, method, self._route, code=code, seconds=seconds, headers=headers)

@@ -1,6 +1,7 @@
 """The gateway's files route for payloads: streaming upload and download. No call is ever repeated here."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -8,7 +9,7 @@ from typing import BinaryIO, Self
 import httpx
 
 from llmbatch import crash
-from llmbatch.provider.edge import bodies, outcome, pace
+from llmbatch.provider.edge import bodies, outcome, pace, trace
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound
 from llmbatch.provider.edge.pace import Bounds, Pace
 from llmbatch.provider.edge.route import Route
@@ -79,11 +80,13 @@ class Files:
             yield from content
             yield tail
 
+        began, code, answered = time.monotonic(), "none", None
         try:
             with (
                 crash.around(crash.Effect.UPLOAD_FILE),
                 self._client.stream("POST", self._route.files_url, headers=headers, content=framed()) as response,
             ):
+                code, answered = str(response.status_code), response.headers
                 if not response.is_success:
                     said = self._route.without_secrets(bodies.beginning(response, _ERROR_BYTES))
                     return outcome.from_response(response.status_code, response.headers, said, operation, host)
@@ -94,6 +97,9 @@ class Files:
             return outcome.unusable(operation, host, str(error))
         except (bodies.BodyError, WireError) as error:
             return outcome.unreadable(operation, host, str(error))
+        finally:
+            seconds = time.monotonic() - began
+            trace.tell(operation, "POST", self._route, code=code, seconds=seconds, headers=answered)
 
     def page(self, after: str | None = None) -> Answered[FilePage] | Failure:
         """List one page of batches' input files, the newest first where the provider sorts them."""
