@@ -31,6 +31,8 @@ class Settings(BaseModel):
     """Port of /metrics, /livez and /readyz; 0 takes a free one."""
     metrics_address: str = ""
     """Address that port is bound to; empty: all."""
+    metrics_of_gateways: bool = True
+    """Tell of each BatchGateway by namespace and name; without, no metric names anything of a user's."""
     log_level: str = "info"
     settle_seconds: float = Field(120, gt=0)
     recheck_seconds: float = Field(15, gt=0)

@@ -88,13 +88,17 @@ def test_promtool_has_nothing_to_say_about_the_metrics(tenant: Tenant, metrics: 
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-def test_no_label_holds_the_name_of_a_job_or_a_namespace(tenant: Tenant, metrics: str) -> None:
+def test_no_label_holds_the_name_of_a_job_and_only_gateways_are_told_of_by_namespace(
+    tenant: Tenant, metrics: str
+) -> None:
     name = "a-job-with-an-unusual-name"
     tenant.kube.apply(PROMPTS, {**JOB, "metadata": {"name": name}})
     tenant.kube.wait_for(name, "Complete")
     text = httpx.get(f"{metrics}/metrics", timeout=10).text
     assert name not in text
-    assert tenant.kube.namespace not in text
+    named = {line.partition("{")[0] for line in text.splitlines() if tenant.kube.namespace in line}
+    assert 'llmbatch_gateway_ready{gateway="kong",namespace="' + tenant.kube.namespace + '"} 1.0' in text
+    assert all(metric.startswith("llmbatch_gateway_") for metric in named)
 
 
 def test_the_service_leads_to_the_one_that_works_and_to_the_one_that_stands_by(tenant: Tenant) -> None:

@@ -84,9 +84,9 @@ class Runtime:
         self.metrics = Metrics(__version__)
         self.cache, self.queue = Cache(), WorkQueue()
         cache = self.cache
-        self.metrics.tell(
-            figures.Jobs(lambda: cache.all_of(BATCHJOB)), figures.Gateways(lambda: cache.all_of(BATCHGATEWAY))
-        )
+        self.metrics.tell(figures.Jobs(lambda: cache.all_of(BATCHJOB)))
+        if settings.metrics_of_gateways:
+            self.metrics.tell(figures.Gateways(lambda: cache.all_of(BATCHGATEWAY)))
         self.recorder = Recorder(cluster, settings.namespace, settings.pod_name, settings.pod_uid)
         self.gateways = Gateways(
             cluster,
