@@ -53,7 +53,9 @@ async def test_a_lost_answer_is_adopted(operator: Operator, api: ApiServer, kong
     apply_all(api, kong, FIVE)
     await finished(operator, kong)
     assert len(kong.calls("batches.create")) == 1
-    duration = operator.runtime.metrics.registry.get_sample_value("llmbatch_job_duration_seconds_sum")
+    duration = operator.runtime.metrics.registry.get_sample_value(
+        "llmbatch_job_duration_seconds_sum", {"result": "complete"}
+    )
     assert duration is not None
     assert 0 <= duration < OFF
 
