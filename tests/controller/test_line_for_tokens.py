@@ -56,7 +56,7 @@ def said_of_refused(api: ApiServer) -> set[tuple[int, str]]:
     told: set[tuple[int, str]] = set()
     for found in api.stored:
         status = found.get("status") or {}
-        ready = next((item for item in status.get("conditions") or [] if item["type"] == "Ready"), {})
+        ready: Json = next((item for item in status.get("conditions") or [] if item["type"] == "Ready"), {})
         if found["_plural"] == "batchjobs" and "create batch" in ready.get("message", ""):
             told.add((status["queue"]["position"], status["queue"]["reason"]))
     return told
