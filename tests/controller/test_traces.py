@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 
@@ -36,10 +37,13 @@ def lines() -> Lines:
 
 
 @pytest.fixture(autouse=True)
-def _listening(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def _listening(lines: Lines) -> Iterator[None]:
     calls = logging.getLogger("llmbatch.provider.edge.trace")
-    monkeypatch.setattr(calls, "level", logging.INFO)
-    monkeypatch.setattr(calls, "handlers", [lines])
+    calls.addHandler(lines)
+    calls.setLevel(logging.INFO)
+    yield
+    calls.setLevel(logging.NOTSET)
+    calls.removeHandler(lines)
 
 
 async def test_each_call_that_makes_something_is_told_with_job_and_the_gateways_id(
