@@ -21,7 +21,7 @@ class Pass:
 
     task: asyncio.Task[None]
     leaving: bool
-    """It began when the object was being deleted already, and has its limits by that."""
+    """It knows that the object is being deleted, and has its limits by that."""
     again: bool = False
     """The object is to be looked at once more afterwards."""
 
@@ -64,6 +64,11 @@ class Passes:
             await asyncio.wait({task})
             raise
         return True
+
+    def leaves(self, key: Key) -> None:
+        """Note that the look under way has seen for itself that its object is being deleted: it is not given up for that."""
+        if (running := self._passes.get(key)) is not None:
+            running.leaving = True
 
     async def drain(self) -> None:
         """Wait for all that is under way."""

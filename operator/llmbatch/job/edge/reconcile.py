@@ -149,6 +149,8 @@ class Reconciler:
         raw = await self.objects.to_look_at(key)
         if raw is None or is_settled(raw):
             return Done()
+        if "deletionTimestamp" in raw["metadata"]:
+            self.passes.leaves(key)
         left = self.deadline.seconds_left(raw)
         if left < -OVERDUE_SECONDS:
             # Held longer than the rules allow, for whatever reason.
