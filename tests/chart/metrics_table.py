@@ -10,7 +10,6 @@ from tests.cluster.paths import REPOSITORY
 
 PAGE = REPOSITORY / "docs/observability.md"
 BEGIN, END = "<!-- metrics:begin -->\n", "<!-- metrics:end -->\n"
-TOTALS = {"counter": "_total"}
 
 
 def registry() -> CollectorRegistry:
@@ -25,7 +24,7 @@ def table() -> str:
     rows = ["| Metric | Kind | What it tells |", "|---|---|---|"]
     for family in sorted(registry().collect(), key=lambda family: family.name):
         if family.name.startswith("llmbatch_"):
-            name = family.name + TOTALS.get(family.type, "")
+            name = family.name + ("_total" if family.type == "counter" else "")
             rows.append(f"| `{name}` | {family.type} | {family.documentation} |")
     rows.append("| `process_…` | | The operator's processor time, memory and open files. |")
     return "\n".join(rows) + "\n"

@@ -1,6 +1,5 @@
 """The chart's alerts, by Prometheus' own tool: each fires when it should, and is silent when all is well."""
 
-import json
 import re
 import subprocess
 from dataclasses import dataclass
@@ -77,17 +76,33 @@ AT = 930
 """Minutes after which it is looked: well after the longest `for`, and within an hour of what happens once."""
 
 
-def rules(chart: Chart, values: Values = ON) -> list[Manifest]:
+def rendered(chart: Chart, values: Values = ON) -> Manifest:
+    """Give the rules as Prometheus reads them."""
     (made,) = of_kind(chart.render(values), "PrometheusRule")
-    (group,) = made["spec"]["groups"]
+    spec: Manifest = made["spec"]
+    return spec
+
+
+@pytest.fixture(scope="module")
+def spec(chart: Chart) -> Manifest:
+    """The chart's rules with its own thresholds, rendered once for all tests."""
+    return rendered(chart)
+
+
+def rules(spec: Manifest) -> list[Manifest]:
+    (group,) = spec["groups"]
     found: list[Manifest] = group["rules"]
     return found
 
 
-def firing(chart: Chart, folder: Path, series: dict[str, str]) -> list[dict[str, Any]]:
+def promtool(chart: Chart, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(chart.tools.promtool), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def firing(chart: Chart, spec: Manifest, folder: Path, series: dict[str, str]) -> list[dict[str, Any]]:
     """Ask promtool which alerts fire: it complains of every one that is not expected, and names it."""
-    (made,) = of_kind(chart.render(ON), "PrometheusRule")
-    (folder / "rules.yaml").write_text(yaml.safe_dump(made["spec"]))
+    (folder / "rules.yaml").write_text(yaml.safe_dump(spec))
     given = [{"series": name, "values": values} for name, values in series.items()]
     asked = [{"eval_time": f"{AT}m", "alertname": name, "exp_alerts": []} for name in TROUBLES]
     test = {
@@ -96,8 +111,7 @@ def firing(chart: Chart, folder: Path, series: dict[str, str]) -> list[dict[str,
         "tests": [{"interval": "1m", "input_series": given, "alert_rule_test": asked}],
     }
     (folder / "tests.yaml").write_text(yaml.safe_dump(test))
-    command = [str(chart.tools.promtool), "test", "rules", "tests.yaml"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = promtool(chart, folder, "test", "rules", "tests.yaml")
     told = done.stdout + done.stderr
     names = re.findall(r"alertname: (\w+)", told)
     assert (done.returncode == 0) == (names == []), told
@@ -105,8 +119,8 @@ def firing(chart: Chart, folder: Path, series: dict[str, str]) -> list[dict[str,
     return [dict(re.findall(r'(\w+)="([^"]*)"', found)) for found in labels]
 
 
-def test_every_alert_has_a_test_and_a_section_that_tells_what_to_do(chart: Chart) -> None:
-    found = rules(chart)
+def test_every_alert_has_a_test_and_a_section_that_tells_what_to_do(spec: Manifest) -> None:
+    found = rules(spec)
     assert {rule["alert"] for rule in found} == set(TROUBLES)
     sections = re.findall(r"^### (\w+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert sections == [rule["alert"] for rule in found]
@@ -114,24 +128,24 @@ def test_every_alert_has_a_test_and_a_section_that_tells_what_to_do(chart: Chart
     assert anchors == [f"docs/observability.md#{name.lower()}" for name in sections]
 
 
-def test_nothing_fires_while_all_is_well(chart: Chart, tmp_path: Path) -> None:
-    assert firing(chart, tmp_path, WELL) == []
+def test_nothing_fires_while_all_is_well(chart: Chart, spec: Manifest, tmp_path: Path) -> None:
+    assert firing(chart, spec, tmp_path, WELL) == []
 
 
 @pytest.mark.parametrize("name", TROUBLES)
-def test_an_alert_fires_when_it_should_and_alone(chart: Chart, tmp_path: Path, name: str) -> None:
+def test_an_alert_fires_when_it_should_and_alone(chart: Chart, spec: Manifest, tmp_path: Path, name: str) -> None:
     trouble = TROUBLES[name]
-    (found,) = firing(chart, tmp_path, {**WELL, **trouble.series})
+    (found,) = firing(chart, spec, tmp_path, {**WELL, **trouble.series})
     assert found.pop("severity") in ("critical", "warning")
     assert found == {"alertname": name, **trouble.labels}
 
 
-def test_nobody_works_also_when_nothing_is_told_at_all(chart: Chart, tmp_path: Path) -> None:
-    assert [found["alertname"] for found in firing(chart, tmp_path, {})] == ["LlmbatchNobodyWorks"]
+def test_nobody_works_also_when_nothing_is_told_at_all(chart: Chart, spec: Manifest, tmp_path: Path) -> None:
+    assert [found["alertname"] for found in firing(chart, spec, tmp_path, {})] == ["LlmbatchNobodyWorks"]
 
 
-def test_every_metric_that_an_alert_asks_for_is_one_that_the_operator_has(chart: Chart) -> None:
-    asked = {name for rule in rules(chart) for name in re.findall(r"\b(?:llmbatch|process)_\w+", rule["expr"])}
+def test_every_metric_that_an_alert_asks_for_is_one_that_the_operator_has(spec: Manifest) -> None:
+    asked = {name for rule in rules(spec) for name in re.findall(r"\b(?:llmbatch|process)_\w+", rule["expr"])}
     assert asked <= names_of(registry())
 
 
@@ -144,7 +158,7 @@ def names_of(found: CollectorRegistry) -> set[str]:
 def test_thresholds_are_values_of_the_chart(chart: Chart) -> None:
     after = {"stalled": "1h", "overdueHours": 48, "memoryMiB": 1000, "backlog": 7}
     given: Values = {"metrics": {"prometheusRule": {"enabled": True, "thresholds": after, "runbooks": "https://x/y"}}}
-    found = {rule["alert"]: rule for rule in rules(chart, given)}
+    found = {rule["alert"]: rule for rule in rules(rendered(chart, given))}
     assert found["LlmbatchJobsStalled"]["for"] == "1h"
     assert found["LlmbatchJobOverdue"]["expr"].endswith("> 172800")
     assert found["LlmbatchMemory"]["expr"].endswith("> 1.048576e+09")
@@ -152,11 +166,9 @@ def test_thresholds_are_values_of_the_chart(chart: Chart) -> None:
     assert found["LlmbatchBacklog"]["annotations"]["runbook_url"] == "https://x/y#llmbatchbacklog"
 
 
-def test_promtool_has_nothing_to_say_about_the_rules(chart: Chart, tmp_path: Path) -> None:
-    (made,) = of_kind(chart.render(ON), "PrometheusRule")
-    (tmp_path / "rules.yaml").write_text(json.dumps(made["spec"]))
-    command = [str(chart.tools.promtool), "check", "rules", "rules.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_promtool_has_nothing_to_say_about_the_rules(chart: Chart, spec: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(spec))
+    done = promtool(chart, tmp_path, "check", "rules", "rules.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from tests import cluster
 from tests.chart import schemas
-from tests.chart.helm import Chart
+from tests.chart.helm import Chart, manifests, of_kind
 from tests.cluster.paths import REPOSITORY
 
 FOLDER = REPOSITORY / "examples/gitops/kustomize"
@@ -21,15 +21,15 @@ def built(folder: Path) -> list[Json]:
     tools = cluster.ensure_tools()
     done = subprocess.run([tools.kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return [item for item in yaml.safe_load_all(done.stdout) if item]
+    return manifests(done.stdout)
 
 
 def named(found: list[Json], kind: str) -> list[str]:
-    return [item["metadata"]["name"] for item in found if item["kind"] == kind]
+    return [item["metadata"]["name"] for item in of_kind(found, kind)]
 
 
 def the(found: list[Json], kind: str) -> Json:
-    (item,) = [item for item in found if item["kind"] == kind]
+    (item,) = of_kind(found, kind)
     return item
 
 

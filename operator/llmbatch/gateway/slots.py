@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from llmbatch.api.batch_status import entries
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import remote_state
-from llmbatch.runtime.cache import BATCHJOB, Cache, Json
+from llmbatch.runtime.cache import BATCHJOB, Cache, Json, max_active_batches
 from llmbatch.runtime.queue import Key
 
 Rank = tuple[str, Key]
@@ -72,9 +72,7 @@ class Slots:
         return told == (held.get("metadata") or {}).get("generation")
 
     def _limit(self, gateway: Key) -> int:
-        limits = ((self.cache.get(gateway) or {}).get("spec") or {}).get("limits") or {}
-        found = limits.get("maxActiveBatches")
-        return found if isinstance(found, int) else 0
+        return max_active_batches(self.cache.get(gateway) or {})
 
     def _taken(self, gateway: Key, but: Key | None = None) -> int:
         """Count the places that are taken; `but` is the job that asks, whose claim is for the very batch it asks for."""

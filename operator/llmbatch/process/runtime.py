@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from llmbatch import __version__
@@ -83,10 +84,9 @@ class Runtime:
         self.settings, self.cluster = settings, cluster
         self.metrics = Metrics(__version__)
         self.cache, self.queue = Cache(), WorkQueue()
-        cache = self.cache
-        self.metrics.tell(figures.Jobs(lambda: cache.all_of(BATCHJOB)))
+        self.metrics.tell(figures.Jobs(partial(self.cache.all_of, BATCHJOB)))
         if settings.metrics_of_gateways:
-            self.metrics.tell(figures.Gateways(lambda: cache.all_of(BATCHGATEWAY)))
+            self.metrics.tell(figures.Gateways(partial(self.cache.all_of, BATCHGATEWAY)))
         self.recorder = Recorder(cluster, settings.namespace, settings.pod_name, settings.pod_uid)
         self.gateways = Gateways(
             cluster,

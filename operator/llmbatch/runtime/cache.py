@@ -214,3 +214,9 @@ def active_batches(found: Json) -> int:
         batch.get("status") not in lifecycle.ENDED if batch.get("id") else bool(batch.get("submission"))
         for batch in entries(status)
     )
+
+
+def max_active_batches(gateway: Json) -> int:
+    """Give a stored BatchGateway's limits.maxActiveBatches; 0 is no limit."""
+    found = ((gateway.get("spec") or {}).get("limits") or {}).get("maxActiveBatches")
+    return found if isinstance(found, int) else 0

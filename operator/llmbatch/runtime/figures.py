@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.batch.pure import remote_state
+from llmbatch.runtime.cache import max_active_batches
 from llmbatch.runtime.queue import Key
 
 Json = dict[str, Any]
@@ -68,7 +69,7 @@ class Gateways(Collector):
         for name, help_text, figure in (
             ("llmbatch_gateway_ready", "1 if the BatchGateway is Ready.", _ready),
             ("llmbatch_gateway_active_batches", "Batches that the provider has, or is about to be given.", _active),
-            ("llmbatch_gateway_max_active_batches", "Its limits.maxActiveBatches; 0 is no limit.", _limit),
+            ("llmbatch_gateway_max_active_batches", "Its limits.maxActiveBatches; 0 is no limit.", max_active_batches),
             ("llmbatch_gateway_queued_batches", "Batches that wait for tokens of its quota.", _queued),
         ):
             family = GaugeMetricFamily(name, help_text, labels=["namespace", "gateway"])
@@ -119,10 +120,6 @@ def _active(gateway: Json) -> int:
 
 def _queued(gateway: Json) -> int:
     return int((gateway.get("status") or {}).get("queuedBatches") or 0)
-
-
-def _limit(gateway: Json) -> int:
-    return int(((gateway.get("spec") or {}).get("limits") or {}).get("maxActiveBatches") or 0)
 
 
 def _seconds(made: str) -> float:

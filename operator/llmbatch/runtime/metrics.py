@@ -7,9 +7,8 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import COMPLETE, FAILED
 
 HOURS = (10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 48 * 3600)
-CODES = ("2xx", "3xx", "4xx", "5xx")
-THROTTLED = "429"
-"""Apart from other refusals: nothing is wrong with the call."""
+CODES = ("2xx", "3xx", "429", "4xx", "5xx")
+"""429 apart from other refusals: nothing is wrong with the call."""
 
 
 class Metrics:
@@ -72,8 +71,7 @@ class Metrics:
 
     def gateway_call(self, operation: str, code: str, seconds: float) -> None:
         """Note a call to a gateway; `code` is an HTTP status or a word for its absence."""
-        grouped = f"{code[0]}xx" if code[:1].isdigit() else "none"
-        known = THROTTLED if code == THROTTLED else grouped if grouped in CODES else "none"
+        known = next((name for name in (code, f"{code[:1]}xx") if name in CODES), "none")
         self.gateway_requests.labels(operation, known).observe(seconds)
 
     def recorded(self, before: BatchJobStatus, after: BatchJobStatus) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmbatch import crash
-from llmbatch.api.batch_status import Summary, entries
+from llmbatch.api.batch_status import Summary
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.polls import Polls
@@ -75,14 +75,8 @@ class FactWriter:
         if not written:
             return Outcome(status, gone=True)
         after = self.polls.begun(seen, status)
-        if seen.view is not None and not seen.view.others_are_as_in(written.get("status") or {}, seen.whole):
-            # More is known of other batches than this pass has seen: what it writes next is to be compared.
-            return Outcome(status, after=after, version=found, moved=True)
-        stored = written.get("status") or {}
-        if seen.view is None and (
-            entries(stored) != [batch.dump() for batch in status.batches] or stored.get("output")
-        ):
-            # Another process has recorded it, and gone on.
+        if _is_more_known(seen, status, written.get("status") or {}):
+            # What this pass writes next is to be compared.
             return Outcome(status, after=after, version=found, moved=True)
         version = str(written["metadata"]["resourceVersion"])
         return Outcome(status, after=after, version=version, raw=written, moved=True)
@@ -243,6 +237,13 @@ def _is_there(view: PartView | None, stored: Json, after: BatchJobStatus) -> boo
         return after.parts is None and standing.is_there(stored, after)
     whole = BatchJobStatus.parse(stored)
     return view.index < len(whole.batches) and standing.is_there(view.of(whole).dump(), after)
+
+
+def _is_more_known(seen: Seen, status: BatchJobStatus, stored: Json) -> bool:
+    """Tell whether more is stored than a fact and what its pass has seen: of other batches, or by another process."""
+    if seen.view is not None:
+        return not seen.view.others_are_as_in(stored, seen.whole)
+    return bool(stored.get("output")) or not standing.is_known(stored, status, status)
 
 
 def _rebased(

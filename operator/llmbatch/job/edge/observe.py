@@ -87,7 +87,7 @@ class Observer:
         seen = replace(seen, observation=replace(seen.observation, status=status))
         if seen.client is None or self._files.waits(seen, seen.client):
             return None
-        found = await self._stage(seen, Stage.FILE, seen.client.key)
+        found = await self._files.observe(seen, seen.client.key)
         return replace(found, observation=replace(found.observation, unrecorded=False))
 
     async def _whole(self, seen: Seen) -> Seen:

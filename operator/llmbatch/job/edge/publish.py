@@ -195,8 +195,6 @@ class Publisher:
 PROGRESS = frozenset({
     Reason.UPLOADING,
     Reason.FILE_PENDING,
-    Reason.SUBMITTING,
-    Reason.COLLECTING,
     Reason.TRANSFER_PENDING,
     Reason.WAITING_FOR_SLOT,
 })  # fmt: skip

@@ -39,6 +39,8 @@ def tell(
     """
     # What is only looked at is looked at often.
     level = logging.DEBUG if method == "GET" and code.startswith("2") else logging.INFO
+    if not log.isEnabledFor(level):
+        return
     ids = ids_of(headers, route) if headers is not None else {}
     extra = {"operation": operation, "gateway": route.host, "code": code, "seconds": round(seconds, 3), **ids}
     log.log(level, "a gateway was called", extra=extra)

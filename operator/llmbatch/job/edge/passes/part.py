@@ -9,6 +9,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Collect, Decision, Effect, Ending, Stalled, Upload, Wait
+from llmbatch.batch.pure.stage import Queued
 from llmbatch.job.edge.admission import queue_of
 from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.pure import parts
@@ -107,9 +108,8 @@ def _queue(found: list[Part]) -> Queue | None:
 
 def _ahead_of_all(seen: Seen) -> Queue:
     """Say of a batch that it is the next: the provider has refused it, and is asked again after a while."""
-    known = seen.whole.queue
-    since = known.since if known is not None else seen.observation.now
-    return Queue(position=1, ahead_tokens=0, reason="QuotaExceeded", since=since)
+    tokens, gateway = seen.observation.batch.estimated_tokens or 0, seen.observation.spec.gateway_ref.name
+    return queue_of(seen, Queued(1, 0, tokens, gateway, behind=True))
 
 
 def _tries_first(part: Part) -> bool:
