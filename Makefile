@@ -44,6 +44,7 @@ docs: venv  ## Generate the parts of the READMEs that are made
 	@$(PY) -m tests.support.reference
 	@$(PY) -m tests.chart.values_table
 	@$(PY) -m tests.chart.metrics_table
+	@$(PY) -m tests.gitops.argocd_cm
 
 chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1 QUOTA=6000)
 	@$(PY) -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) $(if $(QUOTA),--quota $(QUOTA))

@@ -24,6 +24,7 @@ IMAGES = {
 }
 COMPILER = {"/usr/bin/gcc": "gcc", "/usr/include/stdlib.h": "libc6-dev"}
 TESTS = {"/usr/bin/promtool": "prometheus"}
+GITOPS = {"/usr/bin/git": "git", "/usr/lib/git-core/git-http-backend": "git", "/usr/bin/redis-server": "redis-server"}
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,8 @@ class Process:
         return self.boot == _boot() and self.started == _started(self.pid) != ""
 
 
-def start(name: str, argv: Sequence[str | Path]) -> Process:
-    """Start a process that outlives us, with its log beside the others."""
+def start(name: str, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Process:
+    """Start a process that outlives us, with its log beside the others; `env` is added to the little that all have."""
     words = [str(word) for word in argv]
     LOGS.mkdir(parents=True, exist_ok=True)
     PIDS.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,11 @@ def start(name: str, argv: Sequence[str | Path]) -> Process:
             # Its own session: neither Ctrl-C nor the end of a terminal reaches the cluster. Its own environment:
             # a proxy or KUBECONFIG of whoever calls is none of the cluster's business.
             start_new_session=True,
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(STATE)},
+            env={
+                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME": str(STATE),
+                **(env or {}),
+            },
         )
     process = Process(name, child.pid, _started(child.pid), _boot(), words)
     # Renamed into place: a pid file is either whole or not there.

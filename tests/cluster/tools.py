@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 from tests.cluster import debian
+from tests.cluster.gobuild import build, need_go
 from tests.cluster.model import Tools
 from tests.cluster.paths import CACHE, HERE, alone, content_hash
-from tests.cluster.shell import ClusterError, say, step
+from tests.cluster.shell import step
 
 KUBERNETES_VERSION = "v1.34.4"
 SOURCE = HERE / "toolchain"
@@ -30,11 +29,7 @@ def toolchain() -> Path:
     folder = folder_of_toolchain()
     if (folder / "bin").is_dir():
         return folder / "bin"
-    if not shutil.which("go"):
-        raise ClusterError(
-            "No kubectl, helm, kubeconform and promtool on PATH, and no Go to build them: install Go 1.26 or newer, "
-            "or these four programs."
-        )
+    need_go("No kubectl, helm, kubeconform and promtool on PATH", otherwise=", or these four programs")
     with alone("toolchain", "another clone that builds the toolchain"):
         if not (folder / "bin").is_dir():
             _make(folder)
@@ -46,26 +41,11 @@ def _make(folder: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "bin").mkdir(parents=True)
     with step("Toolchain: building Kubernetes, etcd, CoreDNS, helm, kubeconform from Go modules", about="8 minutes"):
-        _build(unfinished / "bin")
+        build(SOURCE, ("./kube", "tool"), unfinished / "bin", title="Toolchain", ldflags=LDFLAGS)
     for name in BY_NAME:
         (unfinished / "bin" / name).symlink_to("kube")
     # Renamed only when whole, so that a build that was broken off is never taken for a toolchain.
     unfinished.rename(folder)
-
-
-def _build(output: Path) -> None:
-    command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", LDFLAGS, "-o", f"{output}/", "./kube", "tool"]
-    log = output.parent / "build.log"
-    with log.open("w") as said:
-        build = subprocess.Popen(command, cwd=SOURCE, stdout=said, stderr=said, env={**os.environ, "CGO_ENABLED": "0"})
-    started = told = time.monotonic()
-    while build.poll() is None:
-        time.sleep(0.5)
-        if time.monotonic() - told > 60:
-            told = time.monotonic()
-            say(f"  Toolchain: still compiling after {(told - started) / 60:.0f} min")
-    if build.returncode != 0:
-        raise ClusterError("The toolchain does not build:\n" + "\n".join(log.read_text().splitlines()[-25:]))
 
 
 def ensure_tools(*, own: bool = False) -> Tools:

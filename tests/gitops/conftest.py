@@ -1,0 +1,44 @@
+"""What the tests with real GitOps controllers share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import Cluster
+from tests.e2e.conftest import Tenant, make_tenant
+from tests.e2e.release import Release
+from tests.gitops import controllers
+from tests.gitops.git import GitServer, Repository
+
+
+@pytest.fixture(scope="session")
+def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    """A Git server."""
+    with GitServer(tmp_path_factory.mktemp("git")) as server:
+        yield server
+
+
+@pytest.fixture
+def tenant(release: Release) -> Iterator[Tenant]:
+    """A namespace for one test, with a gateway."""
+    made = make_tenant(release)
+    yield made
+    made.kube.run("delete", "namespace", made.kube.namespace, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture
+def repository(git: GitServer, tenant: Tenant) -> Repository:
+    """A repository of one test's own."""
+    return git.repository(tenant.kube.namespace)
+
+
+@pytest.fixture(scope="session")
+def flux(cluster: Cluster) -> None:
+    """Flux's controllers, at work."""
+    controllers.flux(cluster)
+
+
+@pytest.fixture(scope="session")
+def argo_cd(cluster: Cluster) -> None:
+    """Argo CD's controllers, at work."""
+    controllers.argo_cd(cluster)

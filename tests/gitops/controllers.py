@@ -1,0 +1,176 @@
+"""Flux's and Argo CD's controllers as processes beside the kubelet: started by the test that first needs them, shared by
+all others, and ended with the cluster."""
+
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from tests.cluster import Cluster, processes
+from tests.cluster.paths import REPOSITORY, STATE, alone
+from tests.cluster.shell import ClusterError
+from tests.e2e.kube import Kube
+from tests.gitops import programs
+from tests.gitops.programs import Programs
+
+FLUX, ARGO_CD = "flux-system", "argocd"
+CONFIG = REPOSITORY / "examples/gitops/argocd/argocd-cm.yaml"
+
+_REDIS, _REPO_SERVER = 16379, 18081
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A process, and the port of loopback at which it listens once it works."""
+
+    name: str
+    argv: list[str | Path]
+    port: int
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def flux(cluster: Cluster) -> None:
+    """Have Flux's source-controller and kustomize-controller work on the cluster."""
+    found = programs.ensure()
+    kube = Kube(cluster, FLUX)
+    common: list[str | Path] = ["--enable-leader-election=false", "--metrics-addr=0", "--log-encoding=console"]
+    env = {"KUBECONFIG": str(cluster.kubeconfig), "RUNTIME_NAMESPACE": FLUX, "TMPDIR": str(_folder("flux-tmp"))}
+    _start(
+        lambda: _prepare(kube, found, "source-controller", "kustomize-controller"),
+        Controller(
+            "source-controller",
+            [
+                found.path("source-controller"), *common, "--health-addr=127.0.0.1:19440", "--storage-addr=127.0.0.1:19790",
+                "--storage-adv-addr=127.0.0.1:19790", f"--storage-path={_folder('flux')}",
+            ],
+            19790,
+            env,
+        ),
+        Controller(
+            "kustomize-controller",
+            [found.path("kustomize-controller"), *common, "--health-addr=127.0.0.1:19441", "--requeue-dependency=2s"],
+            19441,
+            env,
+        ),
+    )  # fmt: skip
+
+
+def argo_cd(cluster: Cluster) -> None:
+    """Have Argo CD's application-controller and repo-server work on the cluster, with our health checks and action."""
+    found = programs.ensure()
+    kube = Kube(cluster, ARGO_CD)
+    folder = _folder("argocd")
+    path = ":".join(map(str, (found.folder / "bin", cluster.tools.helm.parent, cluster.tools.kubectl.parent, "/usr/bin:/bin")))
+    env = {
+        "PATH": path,
+        "TMPDIR": str(_folder("argocd/tmp")),
+        "ARGOCD_GPG_ENABLED": "false",
+        "ARGOCD_ASK_PASS_SOCK": str(folder / "ask-pass.sock"),
+        "ARGOCD_PLUGINSOCKFILEPATH": str(_folder("argocd/plugins")),
+        "ARGOCD_TLS_DATA_PATH": str(_folder("argocd/tls")),
+        "ARGOCD_SSH_DATA_PATH": str(_folder("argocd/ssh")),
+        "ARGOCD_GPG_DATA_PATH": str(_folder("argocd/gpg")),
+    }
+    redis = f"--redis=127.0.0.1:{_REDIS}"
+    _start(
+        lambda: _prepare_argo_cd(kube, found),
+        Controller(
+            "redis",
+            ["/usr/bin/redis-server", "--bind", "127.0.0.1", "--port", str(_REDIS), "--save", "", "--dir", str(folder)],
+            _REDIS,
+        ),
+        Controller(
+            "argocd-repo-server",
+            [
+                found.path("argocd-repo-server"), redis, "--disable-tls", "--address=127.0.0.1", f"--port={_REPO_SERVER}",
+                "--metrics-address=127.0.0.1", "--metrics-port=18084", "--logformat=text",
+            ],
+            _REPO_SERVER,
+            env,
+        ),
+        Controller(
+            "argocd-application-controller",
+            [
+                found.path("argocd-application-controller"), redis, f"--repo-server=127.0.0.1:{_REPO_SERVER}",
+                "--repo-server-plaintext", "--metrics-port=18082", f"--namespace={ARGO_CD}", "--self-heal-timeout-seconds=1",
+                "--logformat=text", f"--kubeconfig={cluster.kubeconfig}",
+            ],
+            18082,
+            {**env, "KUBECONFIG": str(cluster.kubeconfig), "ARGOCD_FAKE_IN_CLUSTER": "true", "HOSTNAME": "argocd-0"},
+        ),
+    )  # fmt: skip
+
+
+def last_words(*names: str) -> str:
+    """Give the end of the logs of controllers, for a test that fails."""
+    return "\n".join(f"--- {name}\n{processes.last_words(name, 25)}" for name in names)
+
+
+def _start(prepare: Callable[[], None], *controllers: Controller) -> None:
+    with alone("gitops-controllers", "another test that starts the controllers"):
+        running = processes.recorded()
+        dead = [item for item in controllers if item.name not in running or not running[item.name].alive]
+        if len(dead) == len(controllers):
+            prepare()
+        for controller in dead:
+            processes.start(controller.name, controller.argv, env=controller.env)
+            _wait_for(controller)
+
+
+def _wait_for(controller: Controller) -> None:
+    deadline = time.monotonic() + 60
+    while not _answers(controller.port):
+        if time.monotonic() > deadline or not processes.recorded()[controller.name].alive:
+            raise ClusterError(f"{controller.name} does not come up:\n{processes.last_words(controller.name)}")
+        time.sleep(0.2)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.settimeout(1)
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _prepare(kube: Kube, found: Programs, *modules: str) -> None:
+    if not kube.exists("namespace", kube.namespace):
+        kube.run("create", "namespace", kube.namespace)
+    for module in modules:
+        for path in found.definitions(module):
+            kube.run("apply", "--server-side", "-f", str(path))
+            kube.run("wait", "--for=condition=Established", "-f", str(path), "--timeout=60s")
+
+
+def _prepare_argo_cd(kube: Kube, found: Programs) -> None:
+    _prepare(kube, found, "argocd")
+    labels = {"app.kubernetes.io/part-of": "argocd"}
+    config = yaml.safe_load(CONFIG.read_text())
+    config["metadata"]["labels"] = labels
+    others = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-rbac-cm", "labels": labels}},
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "argocd-secret", "labels": labels},
+            "stringData": {"server.secretkey": "none"},
+        },
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "AppProject",
+            "metadata": {"name": "default"},
+            "spec": {
+                "sourceRepos": ["*"],
+                "destinations": [{"namespace": "*", "server": "*"}],
+                "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+            },
+        },
+    ]
+    kube.apply(config, *others)
+
+
+def _folder(name: str) -> Path:
+    folder = STATE / "gitops" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
