@@ -45,6 +45,10 @@ docs: venv  ## Generate the parts of the READMEs that are made
 	@$(PY) -m tests.chart.values_table
 	@$(PY) -m tests.chart.metrics_table
 	@$(PY) -m tests.gitops.argocd_cm
+	@$(PY) -m tests.gitops.plain
+
+test-gitops: venv  ## Run the tests with Flux's and Argo CD's own controllers, on the cluster
+	@$(PY) -m pytest -p tests.suite.plugin tests/gitops
 
 chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1 QUOTA=6000)
 	@$(PY) -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) $(if $(QUOTA),--quota $(QUOTA))
@@ -82,4 +86,4 @@ bench-quota: venv  ## Measure many jobs of several namespaces that share one tok
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota
+.PHONY: help venv demo demo-down test test-gitops check cluster-up cluster-down image crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota

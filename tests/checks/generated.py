@@ -6,7 +6,7 @@ from pathlib import Path
 from llmbatch.api import crd
 from tests.chart import metrics_table, values_table
 from tests.cluster.paths import REPOSITORY
-from tests.gitops import argocd_cm
+from tests.gitops import argocd_cm, plain
 from tests.support import diagram, reference
 
 DEFINITIONS = (REPOSITORY / "crds", REPOSITORY / "charts/llmbatch/files/crds")
@@ -41,4 +41,6 @@ def documents() -> list[str]:
         complaints.append("the table of metrics in docs/observability.md is out of date: make docs")
     if argocd_cm.PAGE.read_text(encoding="utf-8") != argocd_cm.text():
         complaints.append("examples/gitops/argocd/argocd-cm.yaml is out of date: make docs")
+    if plain.PAGE.read_text(encoding="utf-8") != plain.text():
+        complaints.append("examples/install/install.yaml is out of date: make docs")
     return complaints

@@ -21,7 +21,9 @@ def build(source: Path, packages: Sequence[str], output: Path, *, title: str, ld
     command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", f"{output}/", *packages]
     log = output.parent / "build.log"
     with log.open("w") as said:
-        running = subprocess.Popen(command, cwd=source, stdout=said, stderr=said, env={**os.environ, "CGO_ENABLED": "0"})
+        running = subprocess.Popen(
+            command, cwd=source, stdout=said, stderr=said, env={**os.environ, "CGO_ENABLED": "0"}
+        )
     started = told = time.monotonic()
     while running.poll() is None:
         time.sleep(0.5)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from tests.e2e.kube import Json, Kube
 from tests.gitops import controllers
@@ -24,9 +23,10 @@ class Application:
     namespace: str
     repository: Repository
 
-    def apply(self, *, source: Json | None = None, options: tuple[str, ...] = (), **sync_policy: Any) -> None:
-        """Make it; deleting it deletes what it applied."""
-        policy = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": list(options), **sync_policy}
+    def apply(self, *, sources: list[Json] | None = None, options: tuple[str, ...] = ()) -> None:
+        """Make it, of the repository's top folder where no sources are given; deleting it deletes what it applied."""
+        policy = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": list(options)}
+        top = {"repoURL": self.repository.url, "targetRevision": "main", "path": "."}
         self.argo.apply(
             {
                 "apiVersion": "argoproj.io/v1alpha1",
@@ -34,7 +34,7 @@ class Application:
                 "metadata": {"name": self.name, "finalizers": [CASCADE]},
                 "spec": {
                     "project": "default",
-                    "source": {"repoURL": self.repository.url, "targetRevision": "main", "path": ".", **(source or {})},
+                    **({"sources": sources} if sources else {"source": top}),
                     "destination": {"server": IN_CLUSTER, "namespace": self.namespace},
                     "syncPolicy": policy,
                 },
@@ -66,10 +66,11 @@ class Application:
         def holds(found: Json) -> bool:
             status = found.get("status", {})
             sync = status.get("sync", {})
+            revisions: list[str] = [*sync.get("revisions", []), sync.get("revision", "")]
             return (
                 status.get("health", {}).get("status") == wanted
                 and sync.get("status") == "Synced"
-                and sync.get("revision", "").startswith(revision)
+                and revisions[0].startswith(revision)
             )
 
         return self.until(holds, f"Synced and {wanted}", seconds)

@@ -6,8 +6,10 @@ import pytest
 
 from tests.cluster import Cluster
 from tests.e2e.conftest import Tenant, make_tenant
+from tests.e2e.kube import Kube
 from tests.e2e.release import Release
 from tests.gitops import controllers
+from tests.gitops.flux import Flux
 from tests.gitops.git import GitServer, Repository
 
 
@@ -33,12 +35,14 @@ def repository(git: GitServer, tenant: Tenant) -> Repository:
 
 
 @pytest.fixture(scope="session")
-def flux(cluster: Cluster) -> None:
+def flux(cluster: Cluster) -> type[Flux]:
     """Flux's controllers, at work."""
     controllers.flux(cluster)
+    return Flux
 
 
 @pytest.fixture(scope="session")
-def argo_cd(cluster: Cluster) -> None:
-    """Argo CD's controllers, at work."""
+def argo_cd(cluster: Cluster) -> Kube:
+    """Argo CD's controllers, at work; the namespace of their Applications."""
     controllers.argo_cd(cluster)
+    return Kube(cluster, controllers.ARGO_CD)

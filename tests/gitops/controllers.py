@@ -63,7 +63,9 @@ def argo_cd(cluster: Cluster) -> None:
     found = programs.ensure()
     kube = Kube(cluster, ARGO_CD)
     folder = _folder("argocd")
-    path = ":".join(map(str, (found.folder / "bin", cluster.tools.helm.parent, cluster.tools.kubectl.parent, "/usr/bin:/bin")))
+    path = ":".join(
+        map(str, (found.folder / "bin", cluster.tools.helm.parent, cluster.tools.kubectl.parent, "/usr/bin:/bin"))
+    )
     env = {
         "PATH": path,
         "TMPDIR": str(_folder("argocd/tmp")),

@@ -58,7 +58,13 @@ class Flux:
             )
 
     def until(
-        self, holds: Callable[[Json], bool], what: str, *, kind: str = KUSTOMIZATION, name: str = "app", seconds: float = 90
+        self,
+        holds: Callable[[Json], bool],
+        what: str,
+        *,
+        kind: str = KUSTOMIZATION,
+        name: str = "app",
+        seconds: float = 90,
     ) -> Json:
         """Wait until something holds of the Kustomization."""
         deadline = time.monotonic() + seconds

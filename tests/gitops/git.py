@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-
 _BACKEND = "/usr/lib/git-core/git-http-backend"
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "llmbatch tests",
@@ -40,12 +39,19 @@ class Repository:
         self._git("update-ref", "refs/heads/main", made)
         return made
 
-    def _git(self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None, may_fail: bool = False) -> str:
+    def _git(
+        self, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None, may_fail: bool = False
+    ) -> str:
         if not self._folder.exists():
             self._folder.mkdir(parents=True)
         command = ["git", "-C", str(self._folder), *arguments]
         done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, check=False, env={**os.environ, **_IDENTITY, **(env or {})}
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **_IDENTITY, **(env or {})},
         )
         if done.returncode != 0 and not may_fail:
             raise AssertionError(f"{' '.join(command)}: {done.stderr}")

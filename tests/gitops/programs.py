@@ -44,7 +44,9 @@ class Programs:
 
     def definitions(self, module: str) -> list[Path]:
         """Give the custom resource definitions of a module."""
-        return sorted(path for path in (self.folder / "crds" / module).glob("*.yaml") if "kustomization.yaml" not in path.name)
+        return sorted(
+            path for path in (self.folder / "crds" / module).glob("*.yaml") if "kustomization.yaml" not in path.name
+        )
 
 
 def ensure() -> Programs:

@@ -9,10 +9,9 @@ from tests.e2e import objects
 from tests.e2e.conftest import Tenant
 from tests.e2e.kube import Json, Kube
 from tests.gitops.argo import APPLICATION, WAVE, Application
-from tests.gitops.controllers import ARGO_CD
 from tests.gitops.git import Repository
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_cd")]
+pytestmark = [pytest.mark.cluster, pytest.mark.gitops]
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
@@ -27,10 +26,9 @@ def in_wave(wave: int, obj: Json) -> Json:
 
 
 @pytest.fixture
-def app(tenant: Tenant, repository: Repository) -> Iterator[Application]:
-    argo = Kube(tenant.kube.cluster, ARGO_CD)
-    yield Application(argo, tenant.kube.namespace, tenant.kube.namespace, repository)
-    argo.run("delete", APPLICATION, tenant.kube.namespace, "--ignore-not-found", "--timeout=90s")
+def app(argo_cd: Kube, tenant: Tenant, repository: Repository) -> Iterator[Application]:
+    yield Application(argo_cd, tenant.kube.namespace, tenant.kube.namespace, repository)
+    argo_cd.run("delete", APPLICATION, tenant.kube.namespace, "--ignore-not-found", "--timeout=90s")
 
 
 def test_an_application_is_progressing_until_the_results_are_stored_and_healthy_then(
@@ -80,7 +78,9 @@ def test_what_argo_cd_prunes_is_cancelled_and_leaves_nothing_at_the_provider(ten
     assert [item for item in tenant.kong.files() if not item["deleted"]] == []
 
 
-def test_an_application_that_is_deleted_takes_its_jobs_and_their_batches_along(tenant: Tenant, app: Application) -> None:
+def test_an_application_that_is_deleted_takes_its_jobs_and_their_batches_along(
+    tenant: Tenant, app: Application
+) -> None:
     tenant.kong.configure(in_progress_seconds=600)
     app.repository.commit(file(PROMPTS, JOB))
     app.apply()

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.cluster.paths import REPOSITORY
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
 from tests.e2e.kube import Json, condition
 from tests.gitops.flux import KUSTOMIZATION, Flux
 from tests.gitops.git import Repository
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("flux")]
+pytestmark = [pytest.mark.cluster, pytest.mark.gitops]
 
+EXAMPLE = REPOSITORY / "examples/gitops/flux"
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
 
@@ -26,9 +28,8 @@ def job(**spec: object) -> Json:
 
 
 @pytest.fixture
-def app(tenant: Tenant, repository: Repository) -> Iterator[Flux]:
-    found = Flux(tenant.kube, repository)
-    yield found
+def app(flux: type[Flux], tenant: Tenant, repository: Repository) -> Iterator[Flux]:
+    yield flux(tenant.kube, repository)
     # Flux's finalizer needs its controllers, and a namespace that is going takes no new events: before the namespace.
     tenant.kube.run("delete", KUSTOMIZATION, "--all", "--timeout=60s")
 
@@ -90,7 +91,9 @@ def test_a_change_of_what_is_paid_for_is_refused_with_the_reason_and_the_job_run
     assert batch["object"]["status"] == "in_progress"
 
 
-def test_with_force_such_a_change_makes_the_job_anew_and_the_first_batch_is_cancelled(tenant: Tenant, app: Flux) -> None:
+def test_with_force_such_a_change_makes_the_job_anew_and_the_first_batch_is_cancelled(
+    tenant: Tenant, app: Flux
+) -> None:
     tenant.kong.configure(in_progress_seconds=600)
     app.repository.commit(file(PROMPTS, job(readyWhen="Submitted")))
     app.apply(force=True)
@@ -102,6 +105,29 @@ def test_with_force_such_a_change_makes_the_job_anew_and_the_first_batch_is_canc
     assert tenant.kube.get("batchjob", "job")["metadata"]["uid"] != first
     states = sorted(batch["object"]["status"] for batch in tenant.kong.batches())
     assert states == ["cancelled", "in_progress"]
+
+
+def test_the_example_applies_the_gateway_first_and_then_the_batch(tenant: Tenant, app: Flux) -> None:
+    def here(path: str) -> str:
+        text = (EXAMPLE / path).read_text()
+        for given, ours in (
+            ("namespace: default", f"namespace: {tenant.kube.namespace}"),
+            ("namespace: flux-system", f"namespace: {tenant.kube.namespace}"),
+            ("http://llmbatch-emulator.llmbatch-system:8000", tenant.url),
+            ("https://git.example.com/team/batches", app.repository.url),
+        ):
+            text = text.replace(given, ours)
+        return text
+
+    tenant.kong.configure(in_progress_seconds=600)
+    app.repository.commit({path: here(f"repository/{path}") for path in ("gateway/gateway.yaml", "batch/batch.yaml")})
+    tenant.kube.run("apply", "-f", "-", stdin=here("flux.yaml"))
+    app.until_ready(name="batches")
+    gateway, batches = (app.until_ready(name=name) for name in ("batch-gateway", "batches"))
+    assert gateway["lastTransitionTime"] <= batches["lastTransitionTime"]
+    assert condition(tenant.kube.get("batchgateway", "team-kong"), "Ready")["status"] == "True"
+    (batch,) = tenant.kong.batches()
+    assert batch["object"]["status"] == "in_progress"
 
 
 def test_ten_reconciliations_change_nothing(tenant: Tenant, app: Flux) -> None:

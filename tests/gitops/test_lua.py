@@ -13,7 +13,7 @@ from tests.cluster import ensure_tools
 from tests.gitops import argocd_cm, judge
 from tests.gitops.argocd_cm import LUA
 
-pytestmark = pytest.mark.cluster  # needs what is built for those
+pytestmark = [pytest.mark.cluster, pytest.mark.gitops]  # no cluster; but what is built is there when those run
 
 Json = dict[str, Any]
 
@@ -94,7 +94,10 @@ def test_resubmit_makes_a_job_of_the_same_requests_beside_the_first_ones_results
     stamp = re.fullmatch(r"judged-(\d{12})", made["metadata"]["name"])
     assert stamp is not None, made["metadata"]["name"]
     assert "status" not in made
-    assert made["spec"] == {**ended["spec"], "output": yaml.safe_load(yaml.safe_dump(wanted).replace("STAMP", stamp[1]))}
+    assert made["spec"] == {
+        **ended["spec"],
+        "output": yaml.safe_load(yaml.safe_dump(wanted).replace("STAMP", stamp[1])),
+    }
     checked = Chart(ensure_tools(), schemas.custom(tmp_path)).conform(yaml.safe_dump(made))
     assert checked.ok, checked.errors
 

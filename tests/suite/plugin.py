@@ -18,6 +18,7 @@ from _pytest.capture import CaptureManager
 import tests.cluster
 from tests.e2e import shared
 from tests.e2e.shared import Shared
+from tests.gitops import programs
 from tests.suite import beside
 
 _FAST, _COMING_AND_GOING = "fast tests, after all others", "the cluster's coming and going"
@@ -36,6 +37,7 @@ class Suite:
         self._config = config
         self._seconds = dict.fromkeys((_FAST, _COMING_AND_GOING, _WAITING, _ALONE), 0.0)
         self._part, self._began = _FAST, time.monotonic()
+        self._with_gitops = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -49,6 +51,7 @@ class Suite:
             return None  # pytest knows what to say
         fast, waiting, *others = ([item for item in session.items if _turn(item) == turn] for turn in range(4))
         alone = [item for part in others for item in part]
+        self._with_gitops = any(item.get_closest_marker("gitops") for item in (*waiting, *alone))
         with contextlib.ExitStack() as stack:
             lanes = []
             if len(fast) >= beside.FEWEST:
@@ -102,6 +105,9 @@ class Suite:
             print(flush=True)
             cluster = tests.cluster.up()
             tests.cluster.build_images(cluster)
+            if self._with_gitops:
+                # Here, where its progress is seen and no test's time-out runs.
+                programs.ensure()
         self._config.stash[shared.KEY] = Shared.installed(cluster)
 
     def _end(self, session: pytest.Session, *, keep: bool) -> None:

@@ -1,0 +1,203 @@
+"""The operator itself comes and goes by GitOps: without it nobody is told that a job is done, and nobody is held up."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.cluster.paths import REPOSITORY
+from tests.e2e import objects
+from tests.e2e.conftest import Tenant, make_tenant
+from tests.e2e.kube import Json, Kube, condition
+from tests.e2e.release import CHART, Release
+from tests.gitops.argo import APPLICATION, Application
+from tests.gitops.flux import KUSTOMIZATION, Flux
+from tests.gitops.git import GitServer
+
+pytestmark = [pytest.mark.cluster, pytest.mark.gitops, pytest.mark.alone]
+
+PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
+JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
+INSTALL = REPOSITORY / "examples/install"
+
+
+def file(*wanted: Json) -> dict[str, str]:
+    return {"all.yaml": yaml.safe_dump_all(wanted)}
+
+
+@pytest.fixture
+def own_release(release: Release) -> Iterator[Release]:
+    """The release, put back as the other tests want it."""
+    yield release
+    release.install()
+
+
+@pytest.fixture
+def without_release(own_release: Release) -> Release:
+    """No release, and the definitions that it left."""
+    own_release.helm("uninstall", own_release.name, "--wait")
+    return own_release
+
+
+# --- Flux -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flux_app(flux: type[Flux], git: GitServer, tenant: Tenant) -> Iterator[Flux]:
+    yield flux(tenant.kube, git.repository(tenant.kube.namespace))
+    tenant.kube.run("delete", KUSTOMIZATION, "--all", "--timeout=60s")
+
+
+def test_what_comes_late_ends_ready_and_no_health_check_fails_before(
+    tenant: Tenant, flux_app: Flux, own_release: Release
+) -> None:
+    # The chart's own, where the other tests have 0: so long a Secret may be missing before anybody has to look.
+    own_release.upgrade(**{"operator.stallAfterSeconds": "120"})
+    header = {"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "late", "key": "apikey"}}}
+    flux_app.repository.commit(file(PROMPTS, JOB, tenant.gateway(headers=[header])))
+    flux_app.apply()
+    tenant.kube.until_reason("job", "CredentialsNotFound")
+    # So long may an operator take that makes Secrets of what a vault has.
+    with pytest.raises(AssertionError, match="not Ready=False"):
+        flux_app.until_ready("False", seconds=20)
+    tenant.kube.apply(objects.secret("late", {"apikey": "k"}))
+    flux_app.until_ready()
+    failed = [item for item in tenant.kube.events("app") if item["reason"] == "HealthCheckFailed"]
+    assert failed == []
+
+
+def test_without_an_operator_flux_is_not_ready_and_becomes_so_once_one_is_installed_without_helm(
+    git: GitServer, flux: type[Flux], without_release: Release
+) -> None:
+    release = without_release
+    kube = Kube(release.cluster, release.namespace)
+    tenant = None
+    try:
+        _emulator(release)
+        tenant = make_tenant(release)
+        app = flux(tenant.kube, git.repository(tenant.kube.namespace))
+        app.repository.commit(file(PROMPTS, JOB))
+        app.apply()
+        said = condition(app.until(lambda found: condition(found, "Reconciling") != {}, "waiting for the job"), "Ready")
+        assert said["status"] == "Unknown"
+        with pytest.raises(AssertionError, match="not Ready=True"):
+            app.until_ready(seconds=10)
+        assert tenant.kube.get("batchjob", "job")["status"] == {"observedGeneration": -1}
+        kube.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_plain(release))
+        app.until_ready(seconds=120)
+        assert len(tenant.kong.batches()) == 1
+        tenant.kube.run("delete", KUSTOMIZATION, "--all", "--timeout=90s")
+    finally:
+        if tenant is not None:
+            tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
+        # All but the definitions: with them went every BatchJob.
+        rest = [
+            item
+            for item in yaml.safe_load_all(_plain(release))
+            if item["kind"] not in ("CustomResourceDefinition", "Namespace")
+        ]
+        kube.run("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(rest))
+        kube.run("delete", "deployment,service", f"{release.name}-emulator", "--ignore-not-found")
+
+
+def _emulator(release: Release) -> None:
+    """Have the emulator without the operator."""
+    made = release.helm(
+        "template", release.name, str(CHART), "--show-only", "templates/emulator.yaml", *release.values()
+    )
+    release.kube.run("apply", "-f", "-", stdin=made)
+    release.kube.run("rollout", "status", f"deployment/{release.name}-emulator", "--timeout=120s")
+
+
+def _plain(release: Release) -> str:
+    """Give what `kubectl apply -k examples/install` would apply, with the image of this checkout."""
+    done = subprocess.run(
+        [release.cluster.tools.kubectl, "kustomize", str(INSTALL)], capture_output=True, text=True, check=True
+    )  # fmt: skip
+    (image,) = {
+        container["image"]
+        for item in yaml.safe_load_all(done.stdout)
+        if item["kind"] == "Deployment"
+        for container in item["spec"]["template"]["spec"]["containers"]
+    }
+    return done.stdout.replace(image, release.cluster.operator_image)
+
+
+# --- Argo CD ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def argo(argo_cd: Kube) -> Iterator[Kube]:
+    yield argo_cd
+    argo_cd.run("delete", APPLICATION, "--all", "--timeout=120s")
+
+
+def _chart() -> dict[str, str]:
+    """Give the chart's files, as they would be in a repository."""
+    paths = [path for path in CHART.rglob("*") if path.is_file()]
+    return {f"chart/{path.relative_to(CHART)}": path.read_text() for path in paths}
+
+
+def _source(release: Release, **further: str) -> Json:
+    names = release.values(**further)[1::2]
+    parameters = [dict(zip(("name", "value"), given.split("=", 1), strict=True)) for given in names]
+    return {"path": "chart", "helm": {"releaseName": release.name, "parameters": parameters}}
+
+
+def _place(app: Application) -> Json:
+    return {"repoURL": app.repository.url, "targetRevision": "main"}
+
+
+def _operator(argo: Kube, release: Release, git: GitServer, **further: str) -> Application:
+    app = Application(argo, "operator", release.namespace, git.repository("operator"))
+    app.repository.commit({**_chart(), **further})
+    return app
+
+
+def test_the_chart_is_an_application_without_drift_and_its_deletion_holds_no_job(
+    argo: Kube, git: GitServer, without_release: Release
+) -> None:
+    release = without_release
+    app = _operator(argo, release, git)
+    app.apply(sources=[{**_place(app), **_source(release)}], options=("ServerSideApply=true", "CreateNamespace=true"))
+    app.until_health("Healthy", seconds=180)
+    for _ in range(10):
+        app.refresh()
+        found = app.argo.get(APPLICATION, app.name)["status"]
+        assert (found["sync"]["status"], found["health"]["status"]) == ("Synced", "Healthy")
+    tenant = make_tenant(release)
+    tenant.kong.configure(in_progress_seconds=600)
+    tenant.kube.apply(PROMPTS, JOB)
+    tenant.kube.until_reason("job", "InProgress")
+    app.delete(seconds=180)
+    # The definitions stay, and with them the job, which goes on once there is an operator again.
+    job = tenant.kube.get("batchjob", "job")
+    assert "finalizers" not in job["metadata"], "the chart's hook has let it go"
+    assert job["status"]["phase"] == "InProgress"
+    tenant.kube.delete("batchjob", "job", seconds=10)
+    tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
+
+
+def test_one_application_with_the_operator_and_its_jobs_is_deleted_and_its_batches_are_cancelled(
+    argo: Kube, git: GitServer, without_release: Release
+) -> None:
+    release = without_release
+    # Apart, so that it can be asked afterwards.
+    _emulator(release)
+    tenant = make_tenant(release)
+    tenant.kong.configure(in_progress_seconds=600)
+    jobs = [{**item, "metadata": {**item["metadata"], "namespace": tenant.kube.namespace}} for item in (PROMPTS, JOB)]
+    app = _operator(argo, release, git, **{"jobs/all.yaml": yaml.safe_dump_all(jobs)})
+    operator = {**_place(app), **_source(release, **{"emulator.enabled": "false"})}
+    app.apply(sources=[operator, {**_place(app), "path": "jobs"}], options=("ServerSideApply=true",))
+    tenant.kube.run("wait", "--for=create", "batchjob/job", "--timeout=120s", seconds=130)
+    tenant.kube.until_reason("job", "InProgress", seconds=120)
+    app.delete(seconds=180)
+    assert not tenant.kube.exists("batchjob", "job")
+    assert not release.kube.exists("deployment", release.name)
+    (batch,) = tenant.kong.batches()
+    assert batch["object"]["status"] == "cancelled"
+    assert [item for item in tenant.kong.files() if not item["deleted"]] == []
+    tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
+    release.kube.run("delete", "deployment,service", f"{release.name}-emulator")
