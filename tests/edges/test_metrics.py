@@ -56,6 +56,30 @@ def test_counters_move_with_the_fact_and_only_then() -> None:
     assert value(metrics, "job_duration_seconds_sum", result="complete") == 3600
 
 
+def test_requests_and_tokens_are_told_of_by_namespace_and_gateway_and_of_no_more_than_two_hundred() -> None:
+    metrics = Metrics("1")
+    usage = {"inputTokens": 7, "outputTokens": 3, "totalTokens": 10}
+    stored = build.stored(5, 4, usage=usage)
+    for number in range(250):
+        metrics.recorded(build.submitted(), stored, ("team-a", f"kong-{number}"))
+    metrics.recorded(build.submitted(), stored, ("team-a", "kong-0"))
+    assert value(metrics, "gateway_tokens_total", namespace="team-a", gateway="kong-0", kind="input") == 14
+    assert value(metrics, "gateway_tokens_total", namespace="team-a", gateway="kong-199", kind="output") == 3
+    assert value(metrics, "gateway_tokens_total", namespace="", gateway="others", kind="input") == 50 * 7
+    assert value(metrics, "gateway_requests_total", namespace="team-a", gateway="kong-0", result="failed") == 2
+    (told,) = [family for family in metrics.registry.collect() if family.name == "llmbatch_gateway_tokens"]
+    names = {sample.labels["gateway"] for sample in told.samples}
+    assert len(names) == 201
+
+
+def test_with_gateways_switched_off_none_is_named() -> None:
+    metrics = Metrics("1", of_gateways=False)
+    metrics.recorded(build.submitted(), build.stored(5, 4), ("team-a", "kong"))
+    assert value(metrics, "requests_total", result="succeeded") == 4
+    told = [sample for family in metrics.registry.collect() for sample in family.samples]
+    assert [sample for sample in told if "gateway" in sample.labels] == []
+
+
 def object_of(kind: str, name: str, found: dict[str, Any]) -> tuple[Key, dict[str, Any]]:
     metadata = {"creationTimestamp": "2026-03-01T12:00:00Z", **(found.get("metadata") or {})}
     return Key(kind, "team-a", name), {**found, "metadata": metadata}

@@ -82,7 +82,7 @@ class Runtime:
     ) -> None:
         """Put the parts together; nothing runs yet. `leads` is asked right before a batch is created."""
         self.settings, self.cluster = settings, cluster
-        self.metrics = Metrics(__version__)
+        self.metrics = Metrics(__version__, of_gateways=settings.metrics_of_gateways)
         self.cache, self.queue = Cache(), WorkQueue()
         self.metrics.tell(figures.Jobs(partial(self.cache.all_of, BATCHJOB)))
         if settings.metrics_of_gateways:

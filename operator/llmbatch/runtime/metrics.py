@@ -11,11 +11,18 @@ CODES = ("2xx", "3xx", "429", "4xx", "5xx")
 """429 apart from other refusals: nothing is wrong with the call."""
 
 
+MOST_GATEWAYS = 200
+"""BatchGateways that counters are kept of by name: users make them. What goes through any other is counted as "others"."""
+OTHERS = ("", "others")
+
+
 class Metrics:
     """All metrics of the operator, in a registry of their own."""
 
-    def __init__(self, version: str) -> None:
-        """Register every metric."""
+    def __init__(self, version: str, *, of_gateways: bool = True) -> None:
+        """Register every metric; with `of_gateways`, some are kept by namespace and BatchGateway."""
+        self._of_gateways = of_gateways
+        self._known_gateways: set[tuple[str, str]] = set()
         self.registry = CollectorRegistry()
         here = self.registry
         self.jobs_finished = Counter(
@@ -23,6 +30,18 @@ class Metrics:
         )
         self.requests = Counter("llmbatch_requests_total", "Requests of ended batches.", ["result"], registry=here)
         self.tokens = Counter("llmbatch_tokens_total", "Tokens used by ended batches.", ["kind"], registry=here)
+        self.gateway_results = Counter(
+            "llmbatch_gateway_requests_total",
+            "Requests of ended batches, by BatchGateway.",
+            ["namespace", "gateway", "result"],
+            registry=here,
+        )
+        self.gateway_tokens = Counter(
+            "llmbatch_gateway_tokens_total",
+            "Tokens used by ended batches, by BatchGateway.",
+            ["namespace", "gateway", "kind"],
+            registry=here,
+        )
         self.job_duration = Histogram(
             "llmbatch_job_duration_seconds", "From a job's start to its end.", ["result"], buckets=HOURS, registry=here
         )
@@ -74,8 +93,8 @@ class Metrics:
         known = next((name for name in (code, f"{code[:1]}xx") if name in CODES), "none")
         self.gateway_requests.labels(operation, known).observe(seconds)
 
-    def recorded(self, before: BatchJobStatus, after: BatchJobStatus) -> None:
-        """Move the counters about work by what a pass has just recorded in status.
+    def recorded(self, before: BatchJobStatus, after: BatchJobStatus, gateway: tuple[str, str] = OTHERS) -> None:
+        """Move the counters about work by what a pass has just recorded in status; `gateway` is (namespace, name).
 
         Called only after the write succeeded: a restart finds the fact in status and doesn't count it again.
         """
@@ -83,12 +102,7 @@ class Metrics:
             self.gateway_bytes.labels("upload").inc(after.input.bytes)
         if before.output is None and after.output is not None:
             self.gateway_bytes.labels("download").inc(after.output.bytes)
-            if after.request_counts is not None:
-                self.requests.labels("succeeded").inc(after.request_counts.completed)
-                self.requests.labels("failed").inc(after.request_counts.failed)
-            if after.usage is not None:
-                self.tokens.labels("input").inc(after.usage.input_tokens)
-                self.tokens.labels("output").inc(after.usage.output_tokens)
+            self._spent(after, gateway)
         for kind in (COMPLETE, FAILED):
             if after.holds(kind) and not before.holds(kind):
                 found = after.condition(kind)
@@ -98,3 +112,22 @@ class Metrics:
                     self.job_duration.labels(kind.lower()).observe(
                         max(0.0, (after.completion_time - after.start_time).total_seconds())
                     )
+
+    def _spent(self, after: BatchJobStatus, gateway: tuple[str, str]) -> None:
+        """Count the requests and tokens of a job whose results were stored."""
+        counts, usage = after.request_counts, after.usage
+        results = {} if counts is None else {"succeeded": counts.completed, "failed": counts.failed}
+        kinds = {} if usage is None else {"input": usage.input_tokens, "output": usage.output_tokens}
+        for result, count in results.items():
+            self.requests.labels(result).inc(count)
+        for kind, count in kinds.items():
+            self.tokens.labels(kind).inc(count)
+        if not self._of_gateways:
+            return
+        if len(self._known_gateways) < MOST_GATEWAYS:
+            self._known_gateways.add(gateway)
+        namespace, name = gateway if gateway in self._known_gateways else OTHERS
+        for result, count in results.items():
+            self.gateway_results.labels(namespace, name, result).inc(count)
+        for kind, count in kinds.items():
+            self.gateway_tokens.labels(namespace, name, kind).inc(count)

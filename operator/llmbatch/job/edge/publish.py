@@ -80,12 +80,12 @@ class Publisher:
         if needs_a_look(seen.raw, written):
             # Somebody changed the object during this pass. The watch's event will be no news to the cache any more.
             await self.queue.add(seen.key)
-        self.metrics.recorded(before, after)
+        gateway = Key("BatchGateway", seen.key.namespace, seen.observation.spec.gateway_ref.name)
+        self.metrics.recorded(before, after, (gateway.namespace, gateway.name))
         self.metrics.duplicates.inc(outcome.duplicates)
         self._tell(subject, before, after)
         if active_batches(seen.raw) != active_batches(written) or (before.queue is None) != (after.queue is None):
             # The gateway's status shows how many batches are active; soon, since a job of many parts changes it with each.
-            gateway = Key("BatchGateway", seen.key.namespace, seen.observation.spec.gateway_ref.name)
             await self.queue.add_after(gateway, COUNT_SECONDS)
         return replace(seen, raw=written, stored=after)
 
