@@ -43,8 +43,10 @@ class Chart:
         version = ["--kube-version", KUBERNETES_VERSION]
         return _run([self.tools.helm, "lint", "--strict", CHART, *version, "--values", "-"], json.dumps(values))
 
-    def template(self, values: Values, *, chart: Path = CHART, show: str = "") -> Finished:
-        """Run helm template."""
+    def template(
+        self, values: Values, *, chart: Path = CHART, show: str = "", version: str = KUBERNETES_VERSION
+    ) -> Finished:
+        """Run helm template, for a version of Kubernetes."""
         argv: list[str | Path] = [
             self.tools.helm,
             "template",
@@ -56,7 +58,7 @@ class Chart:
             "-",
         ]
         only = ["--show-only", show] if show else []
-        return _run([*argv, "--kube-version", KUBERNETES_VERSION, *only], json.dumps(values))
+        return _run([*argv, "--kube-version", version, *only], json.dumps(values))
 
     def render(self, values: Values | None = None) -> list[Manifest]:
         """Give the manifests that helm would install."""
@@ -77,9 +79,9 @@ class Chart:
         notes: str = yaml.safe_load(finished.output)["text"]
         return notes
 
-    def conform(self, text: str, *, skip: Sequence[str] = ()) -> Finished:
-        """Check manifests against Kubernetes' schemas and our CRDs'."""
-        folders = (schemas.kubernetes(), self.custom_schemas)
+    def conform(self, text: str, *, skip: Sequence[str] = (), version: str = KUBERNETES_VERSION) -> Finished:
+        """Check manifests against the schemas of a version of Kubernetes and our CRDs'."""
+        folders = (schemas.kubernetes(version), self.custom_schemas)
         locations = [word for folder in folders for word in ("-schema-location", schemas.location(folder))]
         skipped = ["-skip", ",".join(skip)] if skip else []
         return _run([self.tools.kubeconform, "-strict", *skipped, *locations, "-"], text)

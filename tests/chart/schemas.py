@@ -17,8 +17,9 @@ from tests.cluster.tools import KUBERNETES_VERSION, SOURCE
 
 Schema = dict[str, Any]
 
-# Named after what it is made by too, so that a change of the conversion is never hidden by an older folder.
-FOLDER = CACHE / f"schemas-{KUBERNETES_VERSION}-{content_hash([Path(__file__)])}"
+SUPPORTED = ("v1.29.15", "v1.30.14", "v1.31.14", "v1.32.13", "v1.33.13", KUBERNETES_VERSION)
+"""Of each minor version of Kubernetes that the chart says it is for, the last one."""
+
 CRDS = REPOSITORY / "crds"
 
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -40,27 +41,29 @@ def location(folder: Path) -> str:
     return f"{folder}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
 
 
-def kubernetes() -> Path:
+def kubernetes(version: str = KUBERNETES_VERSION) -> Path:
     """Give the folder with the schemas of Kubernetes' own kinds; made once, then kept in the cache."""
-    if not FOLDER.is_dir():
+    # Named after what it is made by too, so that a change of the conversion is never hidden by an older folder.
+    folder = CACHE / f"schemas-{version}-{content_hash([Path(__file__)])}"
+    if not folder.is_dir():
         with alone("schemas", "another run that makes Kubernetes' schemas"):
-            _make_kubernetes()
-    return FOLDER
+            _make_kubernetes(folder, version)
+    return folder
 
 
-def _make_kubernetes() -> None:
-    if FOLDER.is_dir():
+def _make_kubernetes(folder: Path, version: str) -> None:
+    if folder.is_dir():
         return  # by whoever was waited for
-    unfinished = FOLDER.with_name(f"{FOLDER.name}.{os.getpid()}")
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    definitions = _definitions()
+    definitions = _definitions(version)
     for name, definition in definitions.items():
         for kind in definition.get("x-kubernetes-group-version-kind", []):
             schema = {"$ref": f"#/definitions/{name}", "definitions": _reachable(name, definitions)}
             _write(unfinished, kind["kind"], kind["group"], kind["version"], schema)
     # Renamed only when whole, so that a run that was broken off leaves nothing that passes for a set of schemas.
-    unfinished.rename(FOLDER)
+    unfinished.rename(folder)
 
 
 def custom(folder: Path) -> Path:
@@ -93,18 +96,18 @@ def strict(schema: Schema) -> Schema:
     return kept
 
 
-def _definitions() -> dict[str, Schema]:
-    text = (_kubernetes_source() / "api/openapi-spec/swagger.json").read_text(encoding="utf-8")
+def _definitions(version: str) -> dict[str, Schema]:
+    text = (_kubernetes_source(version) / "api/openapi-spec/swagger.json").read_text(encoding="utf-8")
     definitions: dict[str, Schema] = json.loads(text)["definitions"]
     return definitions
 
 
-def _kubernetes_source() -> Path:
+def _kubernetes_source(version: str) -> Path:
     if not shutil.which("go"):
         raise ClusterError(
             "kubeconform's schemas are made from Kubernetes' OpenAPI text, which is fetched as a Go module: install Go 1.26 or newer."
         )
-    answer = run(["go", "mod", "download", "-json", "k8s.io/kubernetes"], cwd=SOURCE)
+    answer = run(["go", "mod", "download", "-json", f"k8s.io/kubernetes@{version}"], cwd=SOURCE)
     return Path(json.loads(answer)["Dir"])
 
 
