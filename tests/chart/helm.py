@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from tests.chart import schemas
+from tests.chart.foreign import schemas_of_others
 from tests.cluster.model import Tools
 from tests.cluster.paths import REPOSITORY
 from tests.cluster.tools import KUBERNETES_VERSION
@@ -79,12 +80,11 @@ class Chart:
         notes: str = yaml.safe_load(finished.output)["text"]
         return notes
 
-    def conform(self, text: str, *, skip: Sequence[str] = (), version: str = KUBERNETES_VERSION) -> Finished:
-        """Check manifests against the schemas of a version of Kubernetes and our CRDs'."""
-        folders = (schemas.kubernetes(version), self.custom_schemas)
+    def conform(self, text: str, *, version: str = KUBERNETES_VERSION) -> Finished:
+        """Check manifests against the schemas of a version of Kubernetes, of our CRDs, and of others'."""
+        folders = (schemas.kubernetes(version), self.custom_schemas, schemas_of_others())
         locations = [word for folder in folders for word in ("-schema-location", schemas.location(folder))]
-        skipped = ["-skip", ",".join(skip)] if skip else []
-        return _run([self.tools.kubeconform, "-strict", *skipped, *locations, "-"], text)
+        return _run([self.tools.kubeconform, "-strict", *locations, "-"], text)
 
 
 def manifests(text: str) -> list[Manifest]:

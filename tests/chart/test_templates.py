@@ -24,8 +24,7 @@ def test_every_manifest_fits_kubernetes_own_schemas(chart: Chart, values: Values
     rendered = chart.template(values)
     assert rendered.ok, rendered.errors
 
-    # Not Kubernetes' own kinds; what matters of them has tests of its own.
-    finished = chart.conform(rendered.output, skip=["ServiceMonitor", "PrometheusRule"])
+    finished = chart.conform(rendered.output)
 
     assert finished.ok, finished.errors
 

@@ -8,15 +8,11 @@ from tests.chart.cases import EVERYTHING
 from tests.chart.helm import CHART, Chart
 from tests.cluster.paths import REPOSITORY
 
-OTHERS = ["ServiceMonitor", "PrometheusRule"]
-"""Not Kubernetes' own kinds."""
-
-
 @pytest.mark.parametrize("version", schemas.SUPPORTED)
 def test_what_the_chart_installs_is_known(chart: Chart, version: str) -> None:
     rendered = chart.template(EVERYTHING, version=version)
     assert rendered.ok, rendered.errors
-    finished = chart.conform(rendered.output, skip=OTHERS, version=version)
+    finished = chart.conform(rendered.output, version=version)
     assert finished.ok, finished.errors
 
 
