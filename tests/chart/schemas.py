@@ -5,6 +5,7 @@ kubeconform finds a schema by file name: kind, first word of the API group, vers
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,19 +73,14 @@ def custom(folder: Path) -> Path:
     return write_definitions(sorted(CRDS.glob("*.yaml")), folder)
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML as Go reads it: a lone "=" is text, where YAML 1.1 has a type of its own for it."""
-
-
-_Loader.add_constructor("tag:yaml.org,2002:value", yaml.CSafeLoader.construct_yaml_str)
-
-
 def write_definitions(paths: Iterable[Path], folder: Path) -> Path:
     """Write the schemas of custom resources into a folder."""
     # Any of Kubernetes' own kinds brings the definition of metadata.
     definitions = json.loads((kubernetes() / "configmap-v1.json").read_text(encoding="utf-8"))["definitions"]
     for path in paths:
-        spec = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)["spec"]
+        # To YAML 1.1 a lone "=" is of a type of its own, which PyYAML can't read; Go takes it for text.
+        text = re.sub(r"^( *- )=$", r'\1"="', path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        spec = yaml.load(text, Loader=yaml.CSafeLoader)["spec"]
         for version in spec["versions"]:
             schema = strict(version["schema"]["openAPIV3Schema"])
             schema["properties"]["metadata"] = {"$ref": f"#/definitions/{OBJECT_META}"}

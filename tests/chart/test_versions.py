@@ -8,6 +8,7 @@ from tests.chart.cases import EVERYTHING
 from tests.chart.helm import CHART, Chart
 from tests.cluster.paths import REPOSITORY
 
+
 @pytest.mark.parametrize("version", schemas.SUPPORTED)
 def test_what_the_chart_installs_is_known(chart: Chart, version: str) -> None:
     rendered = chart.template(EVERYTHING, version=version)

@@ -1,10 +1,8 @@
 """Prometheus scrapes the operator, and its linter has nothing to say."""
 
-import json
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -12,7 +10,8 @@ import pytest
 
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
-from tests.e2e.forward import forward, free_port
+from tests.e2e.forward import forward
+from tests.e2e.prometheus import Prometheus
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b--status-400")})
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
@@ -26,41 +25,12 @@ def metrics(tenant: Tenant) -> Iterator[str]:
         yield url
 
 
-@contextmanager
-def prometheus(tenant: Tenant, target: str, folder: Path) -> Iterator[str]:
-    """Run Debian's Prometheus on loopback, scraping one target every second."""
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    config = {
-        "global": {"scrape_interval": "1s"},
-        "scrape_configs": [{"job_name": "llmbatch", "static_configs": [{"targets": [target.removeprefix("http://")]}]}],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    command = [
-        str(tenant.release.cluster.tools.prometheus), f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}",
-    ]  # fmt: skip
-    with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            yield f"http://{address}"
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _query(url: str, expression: str) -> list[dict[str, object]]:
-    try:
-        answer = httpx.get(f"{url}/api/v1/query", params={"query": expression}, timeout=5)
-        found: list[dict[str, object]] = answer.json()["data"]["result"]
-    except (httpx.HTTPError, KeyError, ValueError):
-        return []
-    return found
-
-
 def test_prometheus_scrapes_the_counters_of_a_finished_job(tenant: Tenant, metrics: str, tmp_path: Path) -> None:
     tenant.kube.apply(PROMPTS, JOB)
     tenant.kube.wait_for("job", "Complete")
-    with prometheus(tenant, metrics, tmp_path) as url:
+    scrape = {"job_name": "llmbatch", "static_configs": [{"targets": [metrics.removeprefix("http://")]}]}
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
+    with Prometheus(tenant.release.cluster.tools, tmp_path, config) as prometheus:
         expected = [
             'up{job="llmbatch"} == 1',
             'llmbatch_jobs_finished_total{result="complete",reason="CompletedWithFailures"} >= 1',
@@ -73,7 +43,7 @@ def test_prometheus_scrapes_the_counters_of_a_finished_job(tenant: Tenant, metri
             "llmbatch_build_info == 1",
         ]
         deadline = time.monotonic() + 30
-        while missing := [expression for expression in expected if not _query(url, expression)]:
+        while missing := [expression for expression in expected if not prometheus.query(expression)]:
             assert time.monotonic() < deadline, f"Prometheus has no {missing}"
             time.sleep(0.5)
 

@@ -1,6 +1,7 @@
-"""Flux's and Argo CD's controllers as processes beside the kubelet: started by the test that first needs them, shared by
+"""Flux's and Argo CD's controllers and the Prometheus Operator as processes beside the kubelet: started by the test that first needs them, shared by
 all others, and ended with the cluster."""
 
+import base64
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -104,6 +105,56 @@ def argo_cd(cluster: Cluster) -> None:
             {**env, "KUBECONFIG": str(cluster.kubeconfig), "ARGOCD_FAKE_IN_CLUSTER": "true", "HOSTNAME": "argocd-0"},
         ),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How a program that reads no kubeconfig reaches the API server: its address, and files in PEM."""
+
+    server: str
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+def prometheus_operator(cluster: Cluster) -> Credentials:
+    """Have the Prometheus Operator work on the cluster; answers how it, and a Prometheus, reaches the API server."""
+    found = programs.ensure()
+    credentials = _credentials(cluster)
+    _start(
+        lambda: _prepare(Kube(cluster, "default"), found, "prometheus-operator"),
+        Controller(
+            "prometheus-operator",
+            [
+                found.path("operator"), f"--apiserver={credentials.server}", f"--ca-file={credentials.authority}",
+                f"--cert-file={credentials.certificate}", f"--key-file={credentials.key}",
+                "--web.listen-address=127.0.0.1:18090",
+            ],
+            18090,
+        ),
+    )  # fmt: skip
+    return credentials
+
+
+def _credentials(cluster: Cluster) -> Credentials:
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    (server,), (user,) = ([item[kind] for item in config[f"{kind}s"]] for kind in ("cluster", "user"))
+    folder = _folder("credentials")
+
+    def file(given: Mapping[str, str], name: str) -> Path:
+        if name in given:
+            return Path(given[name])
+        path = folder / f"{name}.pem"
+        path.write_bytes(base64.b64decode(given[f"{name}-data"]))
+        path.chmod(0o600)
+        return path
+
+    return Credentials(
+        server["server"],
+        file(server, "certificate-authority"),
+        file(user, "client-certificate"),
+        file(user, "client-key"),
+    )
 
 
 def last_words(*names: str) -> str:

@@ -1,4 +1,4 @@
-"""Flux's and Argo CD's controllers, built from their Go modules: kept in the cache under a key of their own, so that
+"""Flux's and Argo CD's controllers and the Prometheus Operator, built from their Go modules: kept in the cache under a key of their own, so that
 only those pay for them who run these tests."""
 
 import os
@@ -29,6 +29,12 @@ MODULES = (
     Module("kustomize-controller", ("./kstatus", "tool"), "github.com/fluxcd/kustomize-controller", "config/crd/bases"),
     Module("source-controller", ("tool",), "github.com/fluxcd/source-controller", "config/crd/bases"),
     Module("argocd", ("./judge", "tool"), "github.com/argoproj/argo-cd/v3", "manifests/crds"),
+    Module(
+        "prometheus-operator",
+        ("tool",),
+        "github.com/prometheus-operator/prometheus-operator",
+        "example/prometheus-operator-crd",
+    ),
 )
 
 
@@ -70,7 +76,7 @@ def _make(folder: Path) -> None:
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "bin").mkdir(parents=True)
-    with step("Flux and Argo CD: building their controllers from Go modules", about="12 minutes"):
+    with step("Flux, Argo CD, Prometheus Operator: building them from Go modules", about="15 minutes"):
         for module in MODULES:
             source = SOURCE / module.name
             build(source, module.packages, unfinished / "bin", title=module.name)
