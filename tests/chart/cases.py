@@ -6,6 +6,9 @@ from tests.chart.helm import Values
 
 EVERYTHING: Values = {
     "commonLabels": {"team": "platform"},
+    "commonAnnotations": {"example.com/owner": "platform"},
+    "deploymentAnnotations": {"example.com/tier": "1"},
+    "crds": {"annotations": {"example.com/docs": "operator/README.md"}},
     "image": {"repository": "registry.example.com/llmbatch", "tag": "1.2.3", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}],
     "operator": {"logLevel": "debug", "extraEnv": [{"name": "TZ", "value": "UTC"}]},

@@ -35,6 +35,31 @@ app.kubernetes.io/component: {{ .component }}
 {{- toYaml (mergeOverwrite $labels (deepCopy (.root.Values.commonLabels | default dict)) (deepCopy (.more | default dict)) $selector) }}
 {{- end }}
 
+{{/* Annotations of an object that stays: those of all objects, in whose place its own come. */}}
+{{- define "llmbatch.annotations" -}}
+{{- $found := dict }}
+{{- range list .root.Values.commonAnnotations .annotations }}
+{{- range $key, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
+{{- $_ := set $found $key $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $found }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels and annotations of an object that stays. Takes what llmbatch.labels takes, and annotations. */}}
+{{- define "llmbatch.about" -}}
+labels:
+  {{- include "llmbatch.labels" . | nindent 2 }}
+{{- with include "llmbatch.annotations" . }}
+annotations:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "llmbatch.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "llmbatch.fullname" .) .Values.serviceAccount.name }}
