@@ -70,7 +70,48 @@ annotations:
 
 {{/* The operator's image, which is also that of the transfer Jobs. */}}
 {{- define "llmbatch.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- include "llmbatch.reference" (dict "root" . "image" .Values.image) }}
+{{- end }}
+
+{{/* What an image is pulled by. Takes a dict of root and image. The registry for all comes in place of the image's own. */}}
+{{- define "llmbatch.reference" -}}
+{{- $repository := .image.repository }}
+{{- with (.root.Values.global | default dict).imageRegistry }}
+{{- $parts := splitList "/" $repository }}
+{{- $host := first $parts }}
+{{- if and (rest $parts) (or (contains "." $host) (contains ":" $host) (eq $host "localhost")) }}
+{{- $repository = rest $parts | join "/" }}
+{{- end }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}
+{{- end }}
+{{- if .image.digest }}
+{{- printf "%s@%s" $repository .image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (.image.tag | default .root.Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{/* Names of the Secrets with registry credentials, separated by commas: the chart's own, and those for all charts. */}}
+{{- define "llmbatch.imagePullSecretNames" -}}
+{{- $names := list }}
+{{- range concat .Values.imagePullSecrets ((.Values.global | default dict).imagePullSecrets | default list) }}
+{{- if kindIs "map" . }}
+{{- $names = append $names .name }}
+{{- else }}
+{{- $names = append $names . }}
+{{- end }}
+{{- end }}
+{{- uniq $names | join "," }}
+{{- end }}
+
+{{/* The same, as a pod has them. */}}
+{{- define "llmbatch.imagePullSecrets" -}}
+{{- with include "llmbatch.imagePullSecretNames" . -}}
+imagePullSecrets:
+  {{- range splitList "," . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "llmbatch.emulator.url" -}}
