@@ -49,6 +49,13 @@ EVERYTHING: Values = {
         {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway",
          "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "llmbatch"}}}
     ],
+    "extraVolumes": [{"name": "spiffe", "csi": {"driver": "csi.spiffe.io", "readOnly": True}}],
+    "extraVolumeMounts": [{"name": "spiffe", "mountPath": "/run/spiffe", "readOnly": True}],
+    "extraContainers": [{"name": "agent", "image": "registry.example.com/agent:1"}],
+    "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["kong.example.com"]}],
+    "dnsPolicy": "None",
+    "dnsConfig": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "2"}]},
+    "uninstall": {"priorityClassName": "low"},
     "emulator": {"enabled": True, "env": {"EMULATOR_CONFIG": '{"dialect": "openai"}'}},
 }  # fmt: skip
 NOTHING: Values = {
