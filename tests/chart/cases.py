@@ -56,6 +56,11 @@ EVERYTHING: Values = {
     "dnsPolicy": "None",
     "dnsConfig": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "2"}]},
     "uninstall": {"priorityClassName": "low"},
+    "networkPolicy": {
+        "enabled": True,
+        "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        "egress": [{"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 443}]}],
+    },
     "emulator": {"enabled": True, "env": {"EMULATOR_CONFIG": '{"dialect": "openai"}'}},
 }  # fmt: skip
 NOTHING: Values = {

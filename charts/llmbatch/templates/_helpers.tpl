@@ -181,6 +181,11 @@ helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
+{{/* Whether `helm test` has something to run: see tests/selftest.yaml. */}}
+{{- define "llmbatch.isTested" -}}
+{{- and .Values.tests.enabled .Values.rbac.create }}
+{{- end }}
+
 {{/* Settings that every process of the operator's image needs: which pod it is, and where it works. */}}
 {{- define "llmbatch.whereAndWho" -}}
 - name: LLMBATCH_NAMESPACE
