@@ -6,6 +6,9 @@ from tests.chart.helm import Values
 
 EVERYTHING: Values = {
     "commonLabels": {"team": "platform"},
+    "commonAnnotations": {"example.com/owner": "platform"},
+    "deploymentAnnotations": {"example.com/tier": "1"},
+    "crds": {"annotations": {"example.com/docs": "operator/README.md"}},
     "image": {"repository": "registry.example.com/llmbatch", "tag": "1.2.3", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}],
     "operator": {"logLevel": "debug", "extraEnv": [{"name": "TZ", "value": "UTC"}]},
@@ -46,6 +49,18 @@ EVERYTHING: Values = {
         {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway",
          "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "llmbatch"}}}
     ],
+    "extraVolumes": [{"name": "spiffe", "csi": {"driver": "csi.spiffe.io", "readOnly": True}}],
+    "extraVolumeMounts": [{"name": "spiffe", "mountPath": "/run/spiffe", "readOnly": True}],
+    "extraContainers": [{"name": "agent", "image": "registry.example.com/agent:1"}],
+    "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["kong.example.com"]}],
+    "dnsPolicy": "None",
+    "dnsConfig": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "2"}]},
+    "uninstall": {"priorityClassName": "low"},
+    "networkPolicy": {
+        "enabled": True,
+        "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        "egress": [{"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 443}]}],
+    },
     "emulator": {"enabled": True, "env": {"EMULATOR_CONFIG": '{"dialect": "openai"}'}},
 }  # fmt: skip
 NOTHING: Values = {

@@ -35,7 +35,8 @@ def test_the_schema_knows_exactly_the_values_there_are() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
-    assert differences(schema, {**values, "global": {}}, schema["$defs"]) == []
+    # Other charts of a release have other members of `global`.
+    assert differences(schema, values, schema["$defs"]) == [".global takes anything"]
 
 
 def differences(schema: Schema, value: object, definitions: dict[str, Schema], path: str = "") -> list[str]:

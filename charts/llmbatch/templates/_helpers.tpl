@@ -35,6 +35,31 @@ app.kubernetes.io/component: {{ .component }}
 {{- toYaml (mergeOverwrite $labels (deepCopy (.root.Values.commonLabels | default dict)) (deepCopy (.more | default dict)) $selector) }}
 {{- end }}
 
+{{/* Annotations of an object that stays: those of all objects, in whose place its own come. */}}
+{{- define "llmbatch.annotations" -}}
+{{- $found := dict }}
+{{- range list .root.Values.commonAnnotations .annotations }}
+{{- range $key, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
+{{- $_ := set $found $key $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $found }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels and annotations of an object that stays. Takes what llmbatch.labels takes, and annotations. */}}
+{{- define "llmbatch.about" -}}
+labels:
+  {{- include "llmbatch.labels" . | nindent 2 }}
+{{- with include "llmbatch.annotations" . }}
+annotations:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "llmbatch.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "llmbatch.fullname" .) .Values.serviceAccount.name }}
@@ -45,7 +70,48 @@ app.kubernetes.io/component: {{ .component }}
 
 {{/* The operator's image, which is also that of the transfer Jobs. */}}
 {{- define "llmbatch.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- include "llmbatch.reference" (dict "root" . "image" .Values.image) }}
+{{- end }}
+
+{{/* What an image is pulled by. Takes a dict of root and image. The registry for all comes in place of the image's own. */}}
+{{- define "llmbatch.reference" -}}
+{{- $repository := .image.repository }}
+{{- with (.root.Values.global | default dict).imageRegistry }}
+{{- $parts := splitList "/" $repository }}
+{{- $host := first $parts }}
+{{- if and (rest $parts) (or (contains "." $host) (contains ":" $host) (eq $host "localhost")) }}
+{{- $repository = rest $parts | join "/" }}
+{{- end }}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}
+{{- end }}
+{{- if .image.digest }}
+{{- printf "%s@%s" $repository .image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (.image.tag | default .root.Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{/* Names of the Secrets with registry credentials, separated by commas: the chart's own, and those for all charts. */}}
+{{- define "llmbatch.imagePullSecretNames" -}}
+{{- $names := list }}
+{{- range concat .Values.imagePullSecrets ((.Values.global | default dict).imagePullSecrets | default list) }}
+{{- if kindIs "map" . }}
+{{- $names = append $names .name }}
+{{- else }}
+{{- $names = append $names . }}
+{{- end }}
+{{- end }}
+{{- uniq $names | join "," }}
+{{- end }}
+
+{{/* The same, as a pod has them. */}}
+{{- define "llmbatch.imagePullSecrets" -}}
+{{- with include "llmbatch.imagePullSecretNames" . -}}
+imagePullSecrets:
+  {{- range splitList "," . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "llmbatch.emulator.url" -}}
@@ -113,6 +179,11 @@ http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ 
 helm.sh/hook: post-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{/* Whether `helm test` has something to run: see tests/selftest.yaml. */}}
+{{- define "llmbatch.isTested" -}}
+{{- and .Values.tests.enabled .Values.rbac.create }}
 {{- end }}
 
 {{/* Settings that every process of the operator's image needs: which pod it is, and where it works. */}}

@@ -1,0 +1,92 @@
+"""Who may talk to the chart's pods, and to whom these may."""
+
+import re
+from typing import Any
+
+import pytest
+
+from llmbatch.api.batchgateway import BatchGatewaySpec
+from llmbatch.settings import Settings
+from llmbatch.transfer.pure.manifest import Owner, manifest
+from tests.chart import values_table
+from tests.chart.cases import TWO_NAMESPACES
+from tests.chart.helm import Chart, Values, named, of_kind
+from tests.chart.test_templates import container
+from tests.edges.plans import upload_plan
+from tests.support import build
+
+ON: Values = {"networkPolicy": {"enabled": True}, "emulator": {"enabled": True}}
+
+
+def policy(chart: Chart, name: str, **network: Any) -> Any:
+    found = chart.render({**ON, "networkPolicy": {"enabled": True, **network}})
+    return named(found, "NetworkPolicy", name)["spec"]
+
+
+def test_there_are_none_unless_they_are_wanted(chart: Chart) -> None:
+    assert of_kind(chart.render({"emulator": {"enabled": True}}), "NetworkPolicy") == []
+    only = of_kind(chart.render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")
+    assert [item["metadata"]["name"] for item in only] == ["llmbatch"]
+
+
+@pytest.mark.parametrize("values", [ON, {**ON, **TWO_NAMESPACES}, {**ON, "metrics": {"port": 9090}}])
+def test_each_selects_its_own_pods_and_lets_in_what_they_serve(chart: Chart, values: Values) -> None:
+    found = chart.render(values)
+    for name in ("llmbatch", "llmbatch-emulator"):
+        spec, deployment = named(found, "NetworkPolicy", name)["spec"], named(found, "Deployment", name)
+        assert spec["podSelector"] == deployment["spec"]["selector"]
+        (port,) = container(deployment)["ports"]
+        assert spec["ingress"] == [{"ports": [{"protocol": "TCP", "port": port["containerPort"]}]}]
+    assert chart.conform(chart.template(values).output).ok
+
+
+def test_the_operator_may_reach_everything_and_the_emulators_calls_are_nobodys_concern(chart: Chart) -> None:
+    operator = policy(chart, "llmbatch")
+    assert (operator["policyTypes"], operator["egress"]) == (["Ingress", "Egress"], [{}])
+    assert policy(chart, "llmbatch-emulator")["policyTypes"] == ["Ingress"]
+
+
+def test_what_the_operator_may_reach_can_be_named_instead(chart: Chart) -> None:
+    rules = [
+        {"ports": [{"protocol": "UDP", "port": 53}]},
+        {"to": [{"ipBlock": {"cidr": "10.0.0.0/16"}}], "ports": [{"port": 443}]},
+    ]
+    assert policy(chart, "llmbatch", egress=rules)["egress"] == rules
+
+
+def test_who_may_read_the_metrics_can_be_named_and_a_test_of_the_release_still_reaches_them(chart: Chart) -> None:
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    (rule,) = policy(chart, "llmbatch", metricsFrom=[prometheus])["ingress"]
+    first, test = rule["from"]
+    assert first == prometheus
+    assert test["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
+    values: Values = {
+        **ON,
+        "networkPolicy": {"enabled": True, "metricsFrom": [prometheus]},
+        "tests": {"enabled": False},
+    }
+    (rule,) = named(chart.render(values), "NetworkPolicy", "llmbatch")["spec"]["ingress"]
+    assert rule["from"] == [prometheus]
+
+
+@pytest.mark.parametrize("network", [
+    pytest.param({"metricsFrom": [{}]}, id="a peer that is nobody"),
+    pytest.param({"metricsFrom": [{"podSelectors": {}}]}, id="an unknown peer"),
+    pytest.param({"egress": [{"from": []}]}, id="a rule for the other direction"),
+])  # fmt: skip
+def test_values_that_can_not_work_are_refused(chart: Chart, network: Values) -> None:
+    assert not chart.template({"networkPolicy": {"enabled": True, **network}}).ok
+
+
+def test_the_labels_by_which_transfer_pods_are_selected_are_those_that_they_have() -> None:
+    owner, gateway = Owner("team-a", "job", build.UID), BatchGatewaySpec.parse({"url": "http://kong"})
+    job = manifest(owner, build.spec(), gateway, upload_plan("http://kong"), Settings())
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    (value,) = [
+        item
+        for item in values_table.read(values_table.VALUES.read_text(encoding="utf-8"))
+        if item.path == ("networkPolicy", "enabled")
+    ]
+    told = dict(re.findall(r"`([\w./-]+): ([\w-]+)`", value.description))
+    assert told
+    assert told.items() <= labels.items()
