@@ -79,6 +79,7 @@ CASES = [
     pytest.param({}, id="the defaults"),
     pytest.param(TWO_NAMESPACES, id="two namespaces"),
     pytest.param({"emulator": {"enabled": True}}, id="with the emulator"),
+    pytest.param({"metrics": {"podMonitor": {"enabled": True}}}, id="with a PodMonitor"),
     pytest.param(EVERYTHING, id="every switch on"),
     pytest.param(NOTHING, id="every switch off"),
 ]

@@ -268,5 +268,21 @@ def test_without_its_service_there_is_no_service_monitor(chart: Chart) -> None:
     assert "metrics.serviceMonitor.enabled needs metrics.service.enabled" in finished.errors
 
 
+def test_a_pod_monitor_selects_the_operators_pods_by_the_port_that_they_have(chart: Chart) -> None:
+    found = chart.render({"metrics": {"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}})
+    (monitor,) = of_kind(found, "PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    template = named(found, "Deployment", "llmbatch")["spec"]["template"]
+    ports = {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
+    assert endpoint["port"] in ports
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+
+
+def test_the_same_pods_are_not_scraped_twice(chart: Chart) -> None:
+    both = {"metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}
+    assert "each figure would be there twice" in chart.template(both).errors
+
+
 def test_the_emulator_is_off_by_default(chart: Chart) -> None:
     assert [item["metadata"]["name"] for item in of_kind(chart.render(), "Deployment")] == ["llmbatch"]
