@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.cluster import base_image, buildah, embedded, kind
 from tests.cluster.model import Cluster
 from tests.cluster.paths import CACHE, LOADED_IMAGES, REPOSITORY, content_hash
-from tests.cluster.shell import run, say, step
+from tests.cluster.shell import ClusterError, run, say, step
 
 OPERATOR = os.environ.get("LLMBATCH_IMAGE", "localhost/llmbatch:dev")
 EMULATOR = os.environ.get("LLMBATCH_EMULATOR_IMAGE", "localhost/llmbatch-emulator:dev")
@@ -25,6 +25,19 @@ _INPUTS = [
         "tests/emulator",
     )
 ]
+
+
+def need_names() -> None:
+    """Refuse to go on with a cluster that pulls its images while nobody has said which."""
+    missing = [name for name in ("LLMBATCH_IMAGE", "LLMBATCH_EMULATOR_IMAGE") if name not in os.environ]
+    if missing:
+        raise ClusterError(
+            f"This cluster pulls images from a registry, and {' and '.join(missing)} do not say which. Once, with a registry "
+            "that it reaches:\n"
+            "  docker build --target operator -t REGISTRY/llmbatch:dev . && docker push REGISTRY/llmbatch:dev\n"
+            "  docker build --target emulator -t REGISTRY/llmbatch-emulator:dev . && docker push REGISTRY/llmbatch-emulator:dev\n"
+            "  export LLMBATCH_IMAGE=REGISTRY/llmbatch:dev LLMBATCH_EMULATOR_IMAGE=REGISTRY/llmbatch-emulator:dev"
+        )
 
 
 def build_images(cluster: Cluster) -> None:

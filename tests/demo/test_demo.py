@@ -79,9 +79,12 @@ def test_on_another_cluster_what_somebody_else_installed_is_left_alone(release: 
     kubeconfig = tmp_path / "kubeconfig"
     shutil.copy(release.cluster.kubeconfig, kubeconfig)
 
-    up, down = (demo(command, KUBECONFIG=str(kubeconfig)) for command in ("up", "down"))
+    nameless = demo("up", KUBECONFIG=str(kubeconfig))
+    images = {"LLMBATCH_IMAGE": "registry/llmbatch:1", "LLMBATCH_EMULATOR_IMAGE": "registry/llmbatch-emulator:1"}
+    up, down = (demo(command, KUBECONFIG=str(kubeconfig), **images) for command in ("up", "down"))
 
-    assert (up.returncode, down.returncode) == (1, 1)
+    assert (nameless.returncode, up.returncode, down.returncode) == (1, 1, 1)
+    assert "LLMBATCH_IMAGE and LLMBATCH_EMULATOR_IMAGE do not say which" in nameless.stderr
     assert "that the demo did not install" in up.stderr
     assert "The demo made nothing" in down.stderr
     assert release.kube.exists("deployment", release.name)

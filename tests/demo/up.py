@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import tests.cluster
-from tests.cluster import ClusterError
+from tests.cluster import ClusterError, images
 from tests.cluster.paths import REPOSITORY
 from tests.cluster.shell import step
 from tests.demo.results import readable
@@ -24,6 +24,8 @@ def up() -> None:
     began = time.monotonic()
     cluster = tests.cluster.up()
     target = Target(cluster)
+    if not target.ours:
+        images.need_names()
     target.mark((GATEWAY, JOB))
     tests.cluster.build_images(cluster)
     _install(target)

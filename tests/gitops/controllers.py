@@ -99,6 +99,7 @@ def argo_cd(cluster: Cluster) -> None:
             [
                 found.path("argocd-application-controller"), redis, f"--repo-server=127.0.0.1:{_REPO_SERVER}",
                 "--repo-server-plaintext", "--metrics-port=18082", f"--namespace={ARGO_CD}", "--self-heal-timeout-seconds=1",
+                "--persist-resource-health",  # else an Application tells only of the worst
                 "--logformat=text", f"--kubeconfig={cluster.kubeconfig}",
             ],
             18082,

@@ -99,7 +99,8 @@ def test_with_force_such_a_change_makes_the_job_anew_and_the_first_batch_is_canc
     app.apply(force=True)
     app.until_ready()
     first = tenant.kube.get("batchjob", "job")["metadata"]["uid"]
-    changed = app.repository.commit(file(PROMPTS, job(readyWhen="Submitted", completionWindow="12h")))
+    others = objects.config_map("others", {"batch.jsonl": objects.requests("c")})
+    changed = app.repository.commit(file(others, job(readyWhen="Submitted", input=objects.in_config_map("others"))))
     app.reconcile()
     app.until_ready(revision=changed)
     assert tenant.kube.get("batchjob", "job")["metadata"]["uid"] != first
