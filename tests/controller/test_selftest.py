@@ -122,8 +122,18 @@ async def test_without_the_definitions_nothing_else_is_looked_at(
     api: ApiServer, cluster: Cluster, probed: Probed
 ) -> None:
     api.unserved = {"batchgateways"}
-    (problem,) = await look(cluster, probed).run()
+    (problem,) = await look(cluster, probed, seconds=0.1).run()
     assert "does not serve batchgateways.llmbatch.io/v1alpha1: install the CRDs" in problem
+
+
+async def test_what_is_not_there_at_once_after_an_install_is_waited_for(
+    api: ApiServer, cluster: Cluster, probed: Probed
+) -> None:
+    operator_pod(api)
+    api.fault("status", "list", "pods", status=403, times=2)
+    assert await look(cluster, probed).run() == []
+    api.fault("status", "list", "pods", status=403, times=-1)
+    assert await look(cluster, probed, seconds=0.1).run() == ["The test can not go on: made to fail"]
 
 
 # --- a BatchJob -------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class SelfTest:
     async def run(self) -> list[str]:
         """Say what is wrong; nothing, when all is well."""
         try:
-            wrong = await unserved(self.cluster) or await self._until_ready()
+            wrong = await self._until_ready()
             if not wrong and self.asked.gateway_url:
                 wrong = await self._run_a_job()
         except ClusterError as error:
@@ -88,9 +88,13 @@ class SelfTest:
     # --- operators ---------------------------------------------------------------------------------------------------
 
     async def _until_ready(self) -> list[str]:
+        """Wait: right after an install definitions are not served yet, and the account's permissions not known everywhere."""
         async with httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False) as client:
             while True:
-                wrong = await self._unready(client)
+                try:
+                    wrong = await unserved(self.cluster) or await self._unready(client)
+                except ClusterError as error:
+                    wrong = [f"The test can not go on: {error}"]
                 if not wrong or time.monotonic() > self.deadline:
                     return wrong
                 await asyncio.sleep(self.pause_seconds)
