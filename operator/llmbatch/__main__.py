@@ -1,4 +1,4 @@
-"""llmbatch operator | upload | collect | merge | discard | release | crds: one image, its roles, and the generator of the CRDs."""
+"""llmbatch operator | upload | collect | merge | discard | release | selftest | crds: one image, its roles, and the generator of the CRDs."""
 
 import argparse
 import faulthandler
@@ -28,6 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     release = commands.add_parser("release", help="take the operator's finalizer off all BatchJobs, after an uninstall")
     release.add_argument("--after-pods", default="", metavar="SELECTOR", help="wait until none of these pods is left")
     release.add_argument("--wait-seconds", type=float, default=120.0, metavar="N", help="but no longer (default 120)")
+    selftest = commands.add_parser("selftest", help="look whether a release works, as `helm test` does")
+    selftest.add_argument("--operator-pods", required=True, metavar="SELECTOR", help="operators that have to be ready")
+    selftest.add_argument("--gateway-url", default="", metavar="URL", help="an emulator, for a BatchJob of one line")
+    selftest.add_argument("--name", default="llmbatch-test", help="name of what is made (default llmbatch-test)")
+    selftest.add_argument("--wait-seconds", type=float, default=200.0, metavar="N", help="for all of it (default 200)")
     crds = commands.add_parser("crds", help="write the CustomResourceDefinitions")
     crds.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     given = parser.parse_args(arguments)
@@ -41,6 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
             from llmbatch.process.service import release_all
 
             return release_all(given.after_pods, given.wait_seconds)
+        case "selftest":
+            from llmbatch.process.service import check_release
+
+            return check_release(given.operator_pods, given.gateway_url, given.name, given.wait_seconds)
         case "crds":
             from llmbatch.api import crd
 

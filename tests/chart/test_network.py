@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.settings import Settings
@@ -11,6 +12,7 @@ from llmbatch.transfer.pure.manifest import Owner, manifest
 from tests.chart import values_table
 from tests.chart.cases import TWO_NAMESPACES
 from tests.chart.helm import Chart, Values, named, of_kind
+from tests.chart.test_docs import YAML
 from tests.chart.test_templates import container
 from tests.edges.plans import upload_plan
 from tests.support import build
@@ -78,10 +80,14 @@ def test_values_that_can_not_work_are_refused(chart: Chart, network: Values) -> 
     assert not chart.template({"networkPolicy": {"enabled": True, **network}}).ok
 
 
-def test_the_labels_by_which_transfer_pods_are_selected_are_those_that_they_have() -> None:
+def transfer_labels() -> dict[str, str]:
     owner, gateway = Owner("team-a", "job", build.UID), BatchGatewaySpec.parse({"url": "http://kong"})
     job = manifest(owner, build.spec(), gateway, upload_plan("http://kong"), Settings())
-    labels = job["spec"]["template"]["metadata"]["labels"]
+    labels: dict[str, str] = job["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+def test_the_labels_by_which_transfer_pods_are_selected_are_those_that_they_have() -> None:
     (value,) = [
         item
         for item in values_table.read(values_table.VALUES.read_text(encoding="utf-8"))
@@ -89,4 +95,14 @@ def test_the_labels_by_which_transfer_pods_are_selected_are_those_that_they_have
     ]
     told = dict(re.findall(r"`([\w./-]+): ([\w-]+)`", value.description))
     assert told
-    assert told.items() <= labels.items()
+    assert told.items() <= transfer_labels().items()
+
+
+def test_the_policies_that_the_charts_page_shows_are_valid_and_select_transfer_pods(chart: Chart) -> None:
+    blocks = YAML.findall(values_table.README.read_text(encoding="utf-8"))
+    values, transfers = [yaml.safe_load(block) for block in blocks]
+    rendered = chart.template(values)
+    assert rendered.ok, rendered.errors
+    finished = chart.conform(f"{rendered.output}\n---\n{yaml.safe_dump(transfers)}")
+    assert finished.ok, finished.errors
+    assert transfers["spec"]["podSelector"]["matchLabels"].items() <= transfer_labels().items()

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
+from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS
+from llmbatch.kube.permissions import Permissions as Needed
 from llmbatch.settings import PREFIX, Settings
 from tests.chart.cases import CASES, EVERYTHING, TWO_NAMESPACES
 from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind, permissions, without_hooks
@@ -76,7 +77,7 @@ def test_definitions_are_templates_so_that_helm_upgrades_them() -> None:
 Permissions = set[tuple[str, str, str]]
 
 
-def declared(needed: dict[tuple[Resource, str], frozenset[str]]) -> Permissions:
+def declared(needed: Needed) -> Permissions:
     return {
         (resource.group, f"{resource.plural}/{subresource}" if subresource else resource.plural, verb)
         for (resource, subresource), verbs in needed.items()

@@ -11,7 +11,7 @@ LETS_GO = {("llmbatch.io", "batchjobs", "list"), ("llmbatch.io", "batchjobs", "p
 
 
 def hooks(found: list[Manifest]) -> list[Manifest]:
-    return [item for item in found if "helm.sh/hook" in (item["metadata"].get("annotations") or {})]
+    return [item for item in found if (item["metadata"].get("annotations") or {}).get("helm.sh/hook") == "post-delete"]
 
 
 def test_all_of_it_is_made_after_the_uninstall_and_removed_again_the_job_last(chart: Chart) -> None:

@@ -89,6 +89,19 @@ def test_after_an_uninstall_no_job_is_held_whether_it_runs_or_is_being_deleted(
 
 
 @pytest.mark.alone
+def test_helm_test_runs_a_job(release: Release) -> None:
+    name = f"{release.name}-test"
+    told = release.helm("test", release.name, "--timeout", "5m", seconds=330)
+    assert f"TEST SUITE:     {name}" in told
+    assert "Phase:          Succeeded" in told
+    assert "Succeeded" in {event["reason"] for event in release.kube.events(name)}
+    # A second one finds nothing of the first in its way.
+    release.helm("test", release.name, "--timeout", "5m", seconds=330)
+    for kind in ("batchjob", "batchgateway", "configmap", "pod", "serviceaccount", "role", "rolebinding"):
+        assert not release.kube.exists(kind, name), kind
+
+
+@pytest.mark.alone
 def test_with_watch_namespaces_no_cluster_role_is_held_and_only_they_are_served(
     release: Release, own_release: Release
 ) -> None:

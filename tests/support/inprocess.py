@@ -14,7 +14,7 @@ from llmbatch.api.batch_status import Batch, entries
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure.stage import memory_of
 from llmbatch.kube.client import Cluster
-from llmbatch.kube.permissions import JOBS
+from llmbatch.kube.permissions import JOBS, OWN_PERMISSIONS, PERMISSIONS, Permissions
 from llmbatch.process.runtime import Runtime
 from llmbatch.runtime.queue import Key
 from llmbatch.settings import Settings
@@ -31,11 +31,11 @@ PATIENCE_SECONDS = 60.0
 KINDS = {"batchjobs": "BatchJob", "batchgateways": "BatchGateway"}
 
 
-def cluster_of(api: ApiServer) -> Cluster:
-    """Connect the operator's own client."""
+def cluster_of(api: ApiServer, *declared: Permissions) -> Cluster:
+    """Connect the operator's own client, for the operator's permissions or for others."""
     configuration = kubernetes_client.Configuration(host=api.url)
     configuration.retries = None
-    return Cluster(kubernetes_client.ApiClient(configuration))
+    return Cluster(kubernetes_client.ApiClient(configuration), declared or (PERMISSIONS, OWN_PERMISSIONS))
 
 
 def kubeconfig(api: ApiServer, folder: Path) -> str:

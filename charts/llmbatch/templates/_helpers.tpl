@@ -24,6 +24,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/* The operator's pods, as a selector on a command line. */}}
+{{- define "llmbatch.operatorPods" -}}
+{{- $pairs := list }}
+{{- range $key, $value := include "llmbatch.selectorLabels" (dict "root" . "component" "operator") | fromYaml }}
+{{- $pairs = append $pairs (printf "%s=%s" $key $value) }}
+{{- end }}
+{{- join "," $pairs }}
+{{- end }}
+
 {{/* Labels of every object. Takes a dict of root, component and, for a pod, more. By what selects a pod, nobody else's label wins. */}}
 {{- define "llmbatch.labels" -}}
 {{- $labels := dict
@@ -177,6 +186,13 @@ http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ 
 {{/* Annotations of what an uninstall makes, and removes again. Takes the weight. */}}
 {{- define "llmbatch.uninstallHook" -}}
 helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{/* Annotations of what `helm test` makes, and removes again when all is well. Takes the weight. */}}
+{{- define "llmbatch.testHook" -}}
+helm.sh/hook: test
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}

@@ -1,5 +1,6 @@
 """The Kubernetes API: the one place that touches the kubernetes package. JSON in, JSON out."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
 from llmbatch.kube.clock import Clock
-from llmbatch.kube.permissions import Resource
+from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Permissions, Resource
 from llmbatch.kube.transport import ClusterError, Json, Transport
 
 __all__ = ["Cluster", "ClusterError", "Json", "StatusRefusedError"]
@@ -31,17 +32,17 @@ NO_REFUSAL = frozenset({0, 404, 409, 429, 502, 503})
 class Cluster:
     """Calls to the API server, each within the declared permissions and a time limit."""
 
-    def __init__(self, api: Any) -> None:  # noqa: ANN401 - the generated client has no type information
-        """Use a configured kubernetes.aio ApiClient."""
+    def __init__(self, api: Any, declared: Sequence[Permissions] = (PERMISSIONS, OWN_PERMISSIONS)) -> None:  # noqa: ANN401 - the generated client has no type information
+        """Use a configured kubernetes.aio ApiClient, for what is declared."""
         self._clock = Clock()
-        self._transport = Transport(api, self._clock)
+        self._transport = Transport(api, self._clock, declared)
 
     def now(self) -> datetime:
         """Give the moment by the API server's clock."""
         return self._clock.now()
 
     @classmethod
-    async def connect(cls) -> Self:
+    async def connect(cls, declared: Sequence[Permissions] = (PERMISSIONS, OWN_PERMISSIONS)) -> Self:
         """Connect with the pod's service account, or with KUBECONFIG outside a cluster."""
         configuration = kubernetes_client.Configuration()
         # Our own work queue retries, with the state read anew.
@@ -53,7 +54,7 @@ class Cluster:
         except kubernetes_config.ConfigException:
             await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
         configuration.proxy = configuration.proxy or proxy_for(configuration.host)
-        return cls(kubernetes_client.ApiClient(configuration))
+        return cls(kubernetes_client.ApiClient(configuration), declared)
 
     async def close(self) -> None:
         """Close the connections."""

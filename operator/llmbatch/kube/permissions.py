@@ -1,5 +1,6 @@
 """Every permission the operator uses; the chart's RBAC is the same list, and a call outside it is refused here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llmbatch.api import BATCHGATEWAYS, BATCHJOBS, GROUP, VERSION
@@ -19,6 +20,9 @@ class Resource:
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
 
+Permissions = Mapping[tuple[Resource, str], frozenset[str]]
+"""Verbs by kind of object and subresource."""
+
 JOBS = Resource(GROUP, VERSION, BATCHJOBS)
 GATEWAYS = Resource(GROUP, VERSION, BATCHGATEWAYS)
 SECRETS = Resource("", "v1", "secrets")
@@ -29,7 +33,7 @@ EVENTS = Resource("", "v1", "events")
 KUBERNETES_JOBS = Resource("batch", "v1", "jobs")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
-PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
+PERMISSIONS: Permissions = {
     (JOBS, ""): frozenset({"get", "list", "watch", "patch"}),
     (JOBS, "status"): frozenset({"patch"}),
     # For clusters that let only those set blockOwnerDeletion who may update the owner's finalizers.
@@ -44,9 +48,19 @@ PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
     (KUBERNETES_JOBS, ""): frozenset({"get", "list", "create", "delete"}),
 }
 
-OWN_PERMISSIONS: dict[tuple[Resource, str], frozenset[str]] = {
+OWN_PERMISSIONS: Permissions = {
     (LEASES, ""): frozenset({"get", "create", "update"}),
     # About its own pod, when the namespace of a BatchJob is being deleted and takes no event any more.
     (EVENTS, ""): frozenset({"create"}),
 }
 """What the operator uses in the namespace that it runs in, and nowhere else."""
+
+TEST_PERMISSIONS: Permissions = {
+    (JOBS, ""): frozenset({"get", "create", "delete"}),
+    (GATEWAYS, ""): frozenset({"create", "delete"}),
+    (CONFIGMAPS, ""): frozenset({"create", "delete"}),
+}
+"""What `llmbatch selftest` uses in the namespace of its BatchJob, under an account of its own."""
+
+TEST_OWN_PERMISSIONS: Permissions = {(PODS, ""): frozenset({"list"})}
+"""What it uses in the namespace of the release."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import aiohttp
 
 from llmbatch.common import backoff
 from llmbatch.kube.clock import Clock
-from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
+from llmbatch.kube.permissions import Permissions, Resource
 from llmbatch.provider.pure import lenient, refusal
 
 Json = dict[str, Any]
@@ -54,10 +54,11 @@ class ClusterError(Exception):
 class Transport:
     """Sends requests, each of them once; the clock learns from their answers."""
 
-    def __init__(self, api: Any, clock: Clock) -> None:  # noqa: ANN401 - the generated client has no type information
-        """Use a configured kubernetes.aio ApiClient."""
+    def __init__(self, api: Any, clock: Clock, declared: Sequence[Permissions]) -> None:  # noqa: ANN401 - the generated client has no type information
+        """Use a configured kubernetes.aio ApiClient, for what is declared."""
         self._api = api
         self._clock = clock
+        self._declared = declared
 
     async def close(self) -> None:
         """Close the connections."""
@@ -78,11 +79,10 @@ class Transport:
         """Call about objects of a kind, or one of them.
 
         Raises:
-            PermissionError: The operator declares no such permission.
+            PermissionError: No such permission is declared.
             ClusterError: The API server refused it, or did not answer.
         """
-        declared = (PERMISSIONS.get((resource, subresource)), OWN_PERMISSIONS.get((resource, subresource)))
-        if not any(verb in verbs for verbs in declared if verbs):
+        if not any(verb in needed.get((resource, subresource), ()) for needed in self._declared):
             raise PermissionError(f"{verb} {resource.plural}/{subresource} is not among the operator's permissions")
         parts = [resource.prefix, *(("namespaces", namespace) if namespace else ()), resource.plural, name, subresource]
         path = "/".join(part for part in parts if part)

@@ -1,7 +1,7 @@
 """Checks before the work begins that the operator can do it: an operator that only seems to work is worse than none."""
 
 from llmbatch.kube.client import Cluster
-from llmbatch.kube.permissions import GATEWAYS, JOBS, OWN_PERMISSIONS, PERMISSIONS, Resource
+from llmbatch.kube.permissions import GATEWAYS, JOBS, OWN_PERMISSIONS, PERMISSIONS, Permissions
 
 
 async def check(cluster: Cluster, namespaces: tuple[str, ...], own_namespace: str) -> list[str]:
@@ -12,12 +12,7 @@ async def check(cluster: Cluster, namespaces: tuple[str, ...], own_namespace: st
         namespaces: Where the operator is to work; empty: everywhere.
         own_namespace: Where it runs, and its Lease is.
     """
-    missing = [
-        f"The API server does not serve {resource.plural}.{resource.group}/{resource.version}:"
-        " install the CRDs (chart value crds.install, or kubectl apply -f crds/)."
-        for resource in (JOBS, GATEWAYS)
-        if not await cluster.served(resource)
-    ]
+    missing = await unserved(cluster)
     for namespace in namespaces or ("",):
         missing += await _missing(cluster, PERMISSIONS, namespace)
     watched = not namespaces or own_namespace in namespaces
@@ -29,7 +24,17 @@ async def check(cluster: Cluster, namespaces: tuple[str, ...], own_namespace: st
     return missing + await _missing(cluster, own, own_namespace)
 
 
-async def _missing(cluster: Cluster, needed: dict[tuple[Resource, str], frozenset[str]], namespace: str) -> list[str]:
+async def unserved(cluster: Cluster) -> list[str]:
+    """Say which CRDs aren't served."""
+    return [
+        f"The API server does not serve {resource.plural}.{resource.group}/{resource.version}:"
+        " install the CRDs (chart value crds.install, or kubectl apply -f crds/)."
+        for resource in (JOBS, GATEWAYS)
+        if not await cluster.served(resource)
+    ]
+
+
+async def _missing(cluster: Cluster, needed: Permissions, namespace: str) -> list[str]:
     where = f"in namespace {namespace}" if namespace else "in all namespaces"
     missing = []
     for (resource, subresource), verbs in needed.items():

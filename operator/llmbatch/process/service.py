@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from llmbatch.process import logs
 from llmbatch.process.main import operate
 from llmbatch.process.release import release
+from llmbatch.process.selftest import Asked, selftest
 from llmbatch.settings import PREFIX, Settings
 
 
@@ -22,6 +23,12 @@ def release_all(selector: str, wait_seconds: float) -> int:
     """Take the finalizer off all BatchJobs, once no pod that the selector names is left; answers the exit code."""
     settings = _settings()
     return 2 if settings is None else asyncio.run(release(settings, selector, wait_seconds))
+
+
+def check_release(selector: str, gateway_url: str, name: str, wait_seconds: float) -> int:
+    """Look whether a release works, with a BatchJob if there is a gateway for it; answers the exit code."""
+    settings = _settings()
+    return 2 if settings is None else asyncio.run(selftest(settings, Asked(selector, gateway_url, name, wait_seconds)))
 
 
 def _settings() -> Settings | None:
