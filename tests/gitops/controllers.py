@@ -15,7 +15,8 @@ from tests.cluster.paths import REPOSITORY, STATE, alone
 from tests.cluster.shell import ClusterError
 from tests.e2e.kube import Kube
 from tests.gitops import programs
-from tests.gitops.programs import Programs
+from tests.gitops.programs import ARGO_CD as ARGO_CD_MODULE
+from tests.gitops.programs import KUSTOMIZE_CONTROLLER, PROMETHEUS_OPERATOR, SOURCE_CONTROLLER, Module
 
 FLUX, ARGO_CD = "flux-system", "argocd"
 CONFIG = REPOSITORY / "examples/gitops/argocd/argocd-cm.yaml"
@@ -35,16 +36,16 @@ class Controller:
 
 def flux(cluster: Cluster) -> None:
     """Have Flux's source-controller and kustomize-controller work on the cluster."""
-    found = programs.ensure()
+    programs.ensure(SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER)
     kube = Kube(cluster, FLUX)
     common: list[str | Path] = ["--enable-leader-election=false", "--metrics-addr=0", "--log-encoding=console"]
     env = {"KUBECONFIG": str(cluster.kubeconfig), "RUNTIME_NAMESPACE": FLUX, "TMPDIR": str(_folder("flux-tmp"))}
     _start(
-        lambda: _prepare(kube, found, "source-controller", "kustomize-controller"),
+        lambda: _prepare(kube, SOURCE_CONTROLLER, KUSTOMIZE_CONTROLLER),
         Controller(
             "source-controller",
             [
-                found.path("source-controller"), *common, "--health-addr=127.0.0.1:19440", "--storage-addr=127.0.0.1:19790",
+                SOURCE_CONTROLLER.program("source-controller"), *common, "--health-addr=127.0.0.1:19440", "--storage-addr=127.0.0.1:19790",
                 "--storage-adv-addr=127.0.0.1:19790", f"--storage-path={_folder('flux')}",
             ],
             19790,
@@ -52,7 +53,7 @@ def flux(cluster: Cluster) -> None:
         ),
         Controller(
             "kustomize-controller",
-            [found.path("kustomize-controller"), *common, "--health-addr=127.0.0.1:19441", "--requeue-dependency=2s"],
+            [KUSTOMIZE_CONTROLLER.program("kustomize-controller"), *common, "--health-addr=127.0.0.1:19441", "--requeue-dependency=2s"],
             19441,
             env,
         ),
@@ -61,11 +62,14 @@ def flux(cluster: Cluster) -> None:
 
 def argo_cd(cluster: Cluster) -> None:
     """Have Argo CD's application-controller and repo-server work on the cluster, with our health checks and action."""
-    found = programs.ensure()
+    programs.ensure(ARGO_CD_MODULE)
     kube = Kube(cluster, ARGO_CD)
     folder = _folder("argocd")
     path = ":".join(
-        map(str, (found.folder / "bin", cluster.tools.helm.parent, cluster.tools.kubectl.parent, "/usr/bin:/bin"))
+        map(
+            str,
+            (ARGO_CD_MODULE.folder / "bin", cluster.tools.helm.parent, cluster.tools.kubectl.parent, "/usr/bin:/bin"),
+        )
     )
     env = {
         "PATH": path,
@@ -79,7 +83,7 @@ def argo_cd(cluster: Cluster) -> None:
     }
     redis = f"--redis=127.0.0.1:{_REDIS}"
     _start(
-        lambda: _prepare_argo_cd(kube, found),
+        lambda: _prepare_argo_cd(kube),
         Controller(
             "redis",
             ["/usr/bin/redis-server", "--bind", "127.0.0.1", "--port", str(_REDIS), "--save", "", "--dir", str(folder)],
@@ -88,7 +92,7 @@ def argo_cd(cluster: Cluster) -> None:
         Controller(
             "argocd-repo-server",
             [
-                found.path("argocd-repo-server"), redis, "--disable-tls", "--address=127.0.0.1", f"--port={_REPO_SERVER}",
+                ARGO_CD_MODULE.program("argocd-repo-server"), redis, "--disable-tls", "--address=127.0.0.1", f"--port={_REPO_SERVER}",
                 "--metrics-address=127.0.0.1", "--metrics-port=18084", "--logformat=text",
             ],
             _REPO_SERVER,
@@ -97,7 +101,7 @@ def argo_cd(cluster: Cluster) -> None:
         Controller(
             "argocd-application-controller",
             [
-                found.path("argocd-application-controller"), redis, f"--repo-server=127.0.0.1:{_REPO_SERVER}",
+                ARGO_CD_MODULE.program("argocd-application-controller"), redis, f"--repo-server=127.0.0.1:{_REPO_SERVER}",
                 "--repo-server-plaintext", "--metrics-port=18082", f"--namespace={ARGO_CD}", "--self-heal-timeout-seconds=1",
                 "--persist-resource-health",  # else an Application tells only of the worst
                 "--logformat=text", f"--kubeconfig={cluster.kubeconfig}",
@@ -120,14 +124,14 @@ class Credentials:
 
 def prometheus_operator(cluster: Cluster) -> Credentials:
     """Have the Prometheus Operator work on the cluster; answers how it, and a Prometheus, reaches the API server."""
-    found = programs.ensure()
+    programs.ensure(PROMETHEUS_OPERATOR)
     credentials = _credentials(cluster)
     _start(
-        lambda: _prepare(Kube(cluster, "default"), found, "prometheus-operator"),
+        lambda: _prepare(Kube(cluster, "default"), PROMETHEUS_OPERATOR),
         Controller(
             "prometheus-operator",
             [
-                found.path("operator"), f"--apiserver={credentials.server}", f"--ca-file={credentials.authority}",
+                PROMETHEUS_OPERATOR.program("operator"), f"--apiserver={credentials.server}", f"--ca-file={credentials.authority}",
                 f"--cert-file={credentials.certificate}", f"--key-file={credentials.key}",
                 "--web.listen-address=127.0.0.1:18090",
             ],
@@ -188,17 +192,17 @@ def _answers(port: int) -> bool:
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _prepare(kube: Kube, found: Programs, *modules: str) -> None:
+def _prepare(kube: Kube, *modules: Module) -> None:
     if not kube.exists("namespace", kube.namespace):
         kube.run("create", "namespace", kube.namespace)
     for module in modules:
-        for path in found.definitions(module):
+        for path in module.crds():
             kube.run("apply", "--server-side", "-f", str(path))
             kube.run("wait", "--for=condition=Established", "-f", str(path), "--timeout=60s")
 
 
-def _prepare_argo_cd(kube: Kube, found: Programs) -> None:
-    _prepare(kube, found, "argocd")
+def _prepare_argo_cd(kube: Kube) -> None:
+    _prepare(kube, ARGO_CD_MODULE)
     labels = {"app.kubernetes.io/part-of": "argocd"}
     config = yaml.safe_load(CONFIG.read_text())
     config["metadata"]["labels"] = labels

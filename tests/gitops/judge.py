@@ -8,35 +8,37 @@ from typing import Any
 
 from tests.gitops import programs
 from tests.gitops.argocd_cm import LUA
+from tests.gitops.programs import ARGO_CD, KUSTOMIZE_CONTROLLER, Module
 
 Json = dict[str, Any]
 
 
 def kstatus(objects: Sequence[Json]) -> list[str]:
     """Give Flux's kstatus of each: Current, InProgress, Failed or Terminating."""
-    return [item["status"] for item in _ask(["kstatus"], objects)]
+    return [item["status"] for item in _ask(KUSTOMIZE_CONTROLLER, ["kstatus"], objects)]
 
 
 def health(kind: str, objects: Sequence[Json]) -> list[Json]:
     """Give Argo CD's health of each, by our Lua: {status, message}."""
-    return _ask(["judge", "health", LUA / kind / "health.lua"], objects)
+    return _ask(ARGO_CD, ["judge", "health", LUA / kind / "health.lua"], objects)
 
 
 def actions(kind: str, obj: Json) -> Any:
     """Give the actions that Argo CD offers of an object."""
-    return _ask(["judge", "discovery", LUA / kind / "actions/discovery.lua"], [obj])[0]
+    return _ask(ARGO_CD, ["judge", "discovery", LUA / kind / "actions/discovery.lua"], [obj])[0]
 
 
 def act(kind: str, action: str, obj: Json) -> list[Json]:
     """Give what an action of Argo CD does: {operation, resource} of each object it touches."""
-    done: list[Json] = _ask(["judge", "action", LUA / kind / "actions" / action / "action.lua"], [obj])[0]
+    done: list[Json] = _ask(ARGO_CD, ["judge", "action", LUA / kind / "actions" / action / "action.lua"], [obj])[0]
     return done
 
 
-def _ask(command: Sequence[str | Path], objects: Sequence[Json]) -> list[Any]:
+def _ask(module: Module, command: Sequence[str | Path], objects: Sequence[Json]) -> list[Any]:
+    programs.ensure(module)
     program, *arguments = command
     done = subprocess.run(
-        [programs.ensure().path(str(program)), *arguments],
+        [module.program(str(program)), *arguments],
         input="".join(json.dumps(item) + "\n" for item in objects), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,5 @@
-"""Flux's and Argo CD's controllers and the Prometheus Operator, built from their Go modules: kept in the cache under a key of their own, so that
-only those pay for them who run these tests."""
+"""Flux's and Argo CD's controllers and the Prometheus Operator, built from their Go modules: kept in the cache under keys of
+their own, so that only those pay for them who run these tests."""
 
 import os
 import shutil
@@ -23,70 +23,63 @@ class Module:
     packages: tuple[str, ...]
     upstream: str
     definitions: str
+    minutes: int
 
+    @property
+    def folder(self) -> Path:
+        """Where what these sources make is, or would be."""
+        inputs = [path for path in (SOURCE / self.name).rglob("*") if path.is_file()]
+        return CACHE / f"{self.name}-{content_hash(inputs, salt=repr(self))}"
 
-MODULES = (
-    Module("kustomize-controller", ("./kstatus", "tool"), "github.com/fluxcd/kustomize-controller", "config/crd/bases"),
-    Module("source-controller", ("tool",), "github.com/fluxcd/source-controller", "config/crd/bases"),
-    Module("argocd", ("./judge", "tool"), "github.com/argoproj/argo-cd/v3", "manifests/crds"),
-    Module(
-        "prometheus-operator",
-        ("tool",),
-        "github.com/prometheus-operator/prometheus-operator",
-        "example/prometheus-operator-crd",
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Programs:
-    """The folder of what was built."""
-
-    folder: Path
-
-    def path(self, name: str) -> Path:
+    def program(self, name: str) -> Path:
         """Give a program by its name."""
         return self.folder / "bin" / name
 
-    def definitions(self, module: str) -> list[Path]:
-        """Give the custom resource definitions of a module."""
-        return sorted(
-            path for path in (self.folder / "crds" / module).glob("*.yaml") if "kustomization.yaml" not in path.name
-        )
+    def crds(self) -> list[Path]:
+        """Give the files with its custom resource definitions."""
+        return sorted(path for path in (self.folder / "crds").glob("*.yaml") if path.name != "kustomization.yaml")
 
 
-def ensure() -> Programs:
-    """Return the programs; build them if no clone on this machine has."""
-    folder = _folder()
-    if not folder.is_dir():
-        need_go("No controllers of Flux and Argo CD")
-        with alone("gitops", "another clone that builds Flux and Argo CD"):
-            if not folder.is_dir():
-                _make(folder)
+KUSTOMIZE_CONTROLLER = Module(
+    "kustomize-controller", ("./kstatus", "tool"), "github.com/fluxcd/kustomize-controller", "config/crd/bases", 4
+)
+SOURCE_CONTROLLER = Module("source-controller", ("tool",), "github.com/fluxcd/source-controller", "config/crd/bases", 4)
+ARGO_CD = Module("argocd", ("./judge", "tool"), "github.com/argoproj/argo-cd/v3", "manifests/crds", 6)
+PROMETHEUS_OPERATOR = Module(
+    "prometheus-operator",
+    ("tool",),
+    "github.com/prometheus-operator/prometheus-operator",
+    "example/prometheus-operator-crd",
+    3,
+)
+ALL = (KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER, ARGO_CD, PROMETHEUS_OPERATOR)
+
+
+def ensure(*modules: Module) -> None:
+    """Have the programs of modules; build them if no clone on this machine has."""
+    for module in modules:
+        if not module.folder.is_dir():
+            need_go(f"No {module.name}")
+            with alone("gitops", "another clone that builds controllers"):
+                if not module.folder.is_dir():
+                    _make(module)
     debian.install(debian.GITOPS)
-    return Programs(folder)
 
 
-def _folder() -> Path:
-    inputs = [path for path in SOURCE.rglob("*") if path.is_file()]
-    return CACHE / f"gitops-{content_hash([*inputs, Path(__file__)])}"
-
-
-def _make(folder: Path) -> None:
+def _make(module: Module) -> None:
+    folder, source = module.folder, SOURCE / module.name
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     (unfinished / "bin").mkdir(parents=True)
-    with step("Flux, Argo CD, Prometheus Operator: building them from Go modules", about="15 minutes"):
-        for module in MODULES:
-            source = SOURCE / module.name
-            build(source, module.packages, unfinished / "bin", title=module.name)
-            found = subprocess.run(
-                ["go", "list", "-m", "-f", "{{.Dir}}", module.upstream],
-                cwd=source, capture_output=True, text=True, check=True,
-            )  # fmt: skip
-            shutil.copytree(Path(found.stdout.strip(), module.definitions), unfinished / "crds" / module.name)
-    for name in ("argocd-application-controller", "argocd-repo-server"):
-        # What it is called by says which of its programs it is.
-        (unfinished / "bin" / name).symlink_to("cmd")
+    with step(f"{module.name}: building it from its Go module", about=f"{module.minutes} minutes"):
+        build(source, module.packages, unfinished / "bin", title=module.name)
+    found = subprocess.run(
+        ["go", "list", "-m", "-f", "{{.Dir}}", module.upstream], cwd=source, capture_output=True, text=True, check=True
+    )
+    shutil.copytree(Path(found.stdout.strip(), module.definitions), unfinished / "crds")
+    if module is ARGO_CD:
+        for name in ("argocd-application-controller", "argocd-repo-server"):
+            # What it is called by says which of its programs it is.
+            (unfinished / "bin" / name).symlink_to("cmd")
     # Renamed only when whole, so that a build that was broken off is never taken for one.
     unfinished.rename(folder)

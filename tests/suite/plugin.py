@@ -107,7 +107,7 @@ class Suite:
             tests.cluster.build_images(cluster)
             if self._with_gitops:
                 # Here, where its progress is seen and no test's time-out runs.
-                programs.ensure()
+                programs.ensure(*programs.ALL)
         self._config.stash[shared.KEY] = Shared.installed(cluster)
 
     def _end(self, session: pytest.Session, *, keep: bool) -> None:
