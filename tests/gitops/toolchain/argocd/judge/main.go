@@ -14,6 +14,7 @@ import (
 
 	"github.com/argoproj/argo-cd/v3/util/lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kubejson "k8s.io/apimachinery/pkg/util/json"
 )
 
 func main() {
@@ -28,7 +29,7 @@ func main() {
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		object := &unstructured.Unstructured{}
-		if err := json.Unmarshal(lines.Bytes(), &object.Object); err != nil {
+		if err := kubejson.Unmarshal(lines.Bytes(), &object.Object); err != nil {
 			fail(err)
 		}
 		judged, err := judge(os.Args[1], object, string(script))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kubejson "k8s.io/apimachinery/pkg/util/json"
 )
 
 func main() {
@@ -16,7 +17,7 @@ func main() {
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		content := map[string]any{}
-		if err := json.Unmarshal(lines.Bytes(), &content); err != nil {
+		if err := kubejson.Unmarshal(lines.Bytes(), &content); err != nil {
 			fail(err)
 		}
 		result, err := status.Compute(&unstructured.Unstructured{Object: content})

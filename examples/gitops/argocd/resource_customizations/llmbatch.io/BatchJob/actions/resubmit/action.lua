@@ -1,5 +1,7 @@
 -- Makes a BatchJob of the same requests, which is paid for anew. It has the time in its name and in that of its results, so
 -- that neither the first job nor what it stored is touched; what is in Git stays as it is.
+--
+-- Argo CD gives an action no string library: names are put together, never taken apart.
 local os = require("os")
 
 local stamp = os.date("!%y%m%d%H%M%S")
@@ -19,24 +21,25 @@ local function copy(value)
   return made
 end
 
--- Cut to what a name may have, and not where it would end in a dash or a dot.
-local function stamped(name, longest)
-  return (string.gsub(string.sub(name, 1, longest - 13), "[^%w]+$", "")) .. "-" .. stamp
-end
+-- By these a tool knows what it has applied. They stay with the first job: else that tool would take the new one for its own
+-- and prune it.
+local tools = {
+  ["app.kubernetes.io/instance"] = true,
+  ["app.kubernetes.io/managed-by"] = true,
+  ["argocd.argoproj.io/instance"] = true,
+  ["helm.toolkit.fluxcd.io/name"] = true,
+  ["helm.toolkit.fluxcd.io/namespace"] = true,
+  ["kustomize.toolkit.fluxcd.io/name"] = true,
+  ["kustomize.toolkit.fluxcd.io/namespace"] = true,
+}
 
 local job = {apiVersion = obj.apiVersion, kind = obj.kind, metadata = {}, spec = copy(obj.spec)}
-job.metadata.name = stamped(obj.metadata.name, 63)
+job.metadata.name = obj.metadata.name .. "-" .. stamp
 job.metadata.namespace = obj.metadata.namespace
 job.metadata.annotations = {["llmbatch.io/resubmitted-from"] = obj.metadata.name}
-
--- The labels that people sort their jobs by; those by which a tool knows what it has applied stay with the first job, else
--- that tool would take the new one for its own and prune it.
 if obj.metadata.labels ~= nil then
   for name, value in pairs(obj.metadata.labels) do
-    local ours = string.find(name, "argocd.argoproj.io/", 1, true) == nil
-      and string.find(name, "toolkit.fluxcd.io/", 1, true) == nil
-      and name ~= "app.kubernetes.io/instance"
-    if ours then
+    if not tools[name] then
       job.metadata.labels = job.metadata.labels or {}
       job.metadata.labels[name] = value
     end
@@ -45,14 +48,11 @@ end
 
 local output = job.spec.output
 if output.secret ~= nil then
-  output.secret.name = stamped(output.secret.name, 253)
+  output.secret.name = output.secret.name .. "-" .. stamp
 elseif output.configMap ~= nil then
-  output.configMap.name = stamped(output.configMap.name, 253)
+  output.configMap.name = output.configMap.name .. "-" .. stamp
 elseif output.persistentVolumeClaim ~= nil then
-  -- The file's name has to leave room for .errors.jsonl behind it.
-  local folder, name = string.match(output.persistentVolumeClaim.path, "^(.-)([^/]*)$")
-  local stem, ending = string.match(name, "^(.*)(%.jsonl)$")
-  output.persistentVolumeClaim.path = folder .. string.sub(stem or name, 1, 228) .. "-" .. stamp .. (ending or "")
+  output.persistentVolumeClaim.path = job.metadata.name .. "/" .. output.persistentVolumeClaim.path
 end
 
 return {{operation = "create", resource = job}}
