@@ -105,6 +105,10 @@ class Kube:
                 raise AssertionError(f"{name}: not {what} in {seconds} s\n{self.run('describe', 'batchjob', name)}")
             time.sleep(0.25)
 
+    def until_there(self, kind: str, name: str, seconds: int = 90) -> None:
+        """Wait until somebody else has made an object."""
+        self.run("wait", "--for=create", f"{kind}/{name}", f"--timeout={seconds}s", seconds=seconds + 10)
+
     def until_reason(self, name: str, reason: str, seconds: float = 60) -> Json:
         """Wait until a BatchJob's Ready condition has a reason."""
         return self.until(name, lambda job: condition(job, "Ready").get("reason") == reason, f"Ready/{reason}", seconds)

@@ -38,6 +38,7 @@ def test_flux_is_ready_once_the_results_are_stored(tenant: Tenant, app: Flux) ->
     tenant.kong.configure(in_progress_seconds=600)
     app.repository.commit(file(PROMPTS, JOB))
     app.apply()
+    tenant.kube.until_there("batchjob", "job")
     tenant.kube.until_reason("job", "InProgress")
     assert app.ready()["status"] != "True"
     tenant.kong.advance(1000)

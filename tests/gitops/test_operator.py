@@ -57,6 +57,7 @@ def test_what_comes_late_ends_ready_and_no_health_check_fails_before(
     header = {"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "late", "key": "apikey"}}}
     flux_app.repository.commit(file(PROMPTS, JOB, tenant.gateway(headers=[header])))
     flux_app.apply()
+    tenant.kube.until_there("batchjob", "job")
     tenant.kube.until_reason("job", "CredentialsNotFound")
     # So long may an operator take that makes Secrets of what a vault has.
     with pytest.raises(AssertionError, match="not Ready=False"):
@@ -191,7 +192,7 @@ def test_one_application_with_the_operator_and_its_jobs_is_deleted_and_its_batch
     app = _operator(argo, release, git, **{"jobs/all.yaml": yaml.safe_dump_all(jobs)})
     operator = {**_place(app), **_source(release, **{"emulator.enabled": "false"})}
     app.apply(sources=[operator, {**_place(app), "path": "jobs"}], options=("ServerSideApply=true",))
-    tenant.kube.run("wait", "--for=create", "batchjob/job", "--timeout=120s", seconds=130)
+    tenant.kube.until_there("batchjob", "job", seconds=120)
     tenant.kube.until_reason("job", "InProgress", seconds=120)
     app.delete(seconds=180)
     assert not tenant.kube.exists("batchjob", "job")

@@ -60,8 +60,8 @@ def monitored(tenant: Tenant, request: pytest.FixtureRequest) -> Iterator[Json]:
             },
         }
     )
-    kube.run("wait", "--for=create", "secret/prometheus-here", "--timeout=60s", seconds=70)
-    kube.run("wait", "--for=create", "configmap/prometheus-here-rulefiles-0", "--timeout=60s", seconds=70)
+    kube.until_there("secret", "prometheus-here")
+    kube.until_there("configmap", "prometheus-here-rulefiles-0")
     yield _config(tenant)
     kube.run("delete", "prometheus", "here", "--ignore-not-found")
 
