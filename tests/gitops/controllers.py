@@ -195,10 +195,12 @@ def _answers(port: int) -> bool:
 def _prepare(kube: Kube, *modules: Module) -> None:
     if not kube.exists("namespace", kube.namespace):
         kube.run("create", "namespace", kube.namespace)
-    for module in modules:
-        for path in module.crds():
-            kube.run("apply", "--server-side", "-f", str(path))
-            kube.run("wait", "--for=condition=Established", "-f", str(path), "--timeout=60s")
+    paths = [path for module in modules for path in module.crds()]
+    for path in paths:
+        kube.run("apply", "--server-side", "-f", str(path))
+    for path in paths:
+        # Not by its condition: kubectl wait gives up on a definition that has none yet.
+        kube.run("wait", "--for=jsonpath={.status.acceptedNames.kind}", "-f", str(path), "--timeout=60s")
 
 
 def _prepare_argo_cd(kube: Kube) -> None:
