@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.cluster import Cluster
+from tests.cluster.tools import KUBERNETES_VERSION
 from tests.e2e.forward import begin
 from tests.e2e.kube import Kube
 from tests.emulator.client import Instance, make_instance
@@ -75,6 +76,11 @@ class Release:
             **further,
         }
         return [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+
+    def template(self, *arguments: str, **further: str) -> str:
+        """Render what an install would make."""
+        asked = ("--kube-version", KUBERNETES_VERSION, *arguments)
+        return self.helm("template", self.name, str(CHART), *asked, *self.values(**further))
 
     def install(self, **further: str) -> None:
         """Install or upgrade, and wait until both pods are ready and of this image."""

@@ -14,7 +14,7 @@ from llmbatch.process.preflight import check
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
 from tests.e2e.kube import KubectlError
-from tests.e2e.release import CHART, Release
+from tests.e2e.release import Release
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
@@ -189,7 +189,7 @@ def _as_account(release: Release, token: str) -> Adapter:
 
 
 def _rules(release: Release) -> set[tuple[str, str, str]]:
-    rendered = release.helm("template", release.name, str(CHART), "--kube-version", "v1.34.4", *release.values())
+    rendered = release.template()
     roles = [
         found
         for found in yaml.safe_load_all(rendered)

@@ -3,14 +3,13 @@ their own, so that only those pay for them who run these tests."""
 
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import debian
 from tests.cluster.gobuild import build, need_go
 from tests.cluster.paths import CACHE, alone, content_hash
-from tests.cluster.shell import step
+from tests.cluster.shell import run, step
 
 SOURCE = Path(__file__).parent / "toolchain"
 
@@ -21,9 +20,9 @@ class Module:
 
     name: str
     packages: tuple[str, ...]
-    upstream: str
-    definitions: str
-    minutes: int
+    upstream: str = ""
+    definitions: str = ""
+    minutes: int = 4
 
     @property
     def folder(self) -> Path:
@@ -41,18 +40,19 @@ class Module:
 
 
 KUSTOMIZE_CONTROLLER = Module(
-    "kustomize-controller", ("./kstatus", "tool"), "github.com/fluxcd/kustomize-controller", "config/crd/bases", 4
+    "kustomize-controller", ("./kstatus", "tool"), "github.com/fluxcd/kustomize-controller", "config/crd/bases"
 )
 SOURCE_CONTROLLER = Module("source-controller", ("tool",), "github.com/fluxcd/source-controller", "config/crd/bases", 4)
-ARGO_CD = Module("argocd", ("./judge", "tool"), "github.com/argoproj/argo-cd/v3", "manifests/crds", 6)
+ARGO_CD = Module("argocd", ("./judge", "tool"), "github.com/argoproj/argo-cd/v3", "manifests/crds", minutes=6)
 PROMETHEUS_OPERATOR = Module(
     "prometheus-operator",
     ("tool",),
     "github.com/prometheus-operator/prometheus-operator",
     "example/prometheus-operator-crd",
-    3,
+    minutes=3,
 )
-ALL = (KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER, ARGO_CD, PROMETHEUS_OPERATOR)
+PROMETHEUS_DISCOVERY = Module("prometheus-discovery", ("./discover",), minutes=2)
+ALL = (KUSTOMIZE_CONTROLLER, SOURCE_CONTROLLER, ARGO_CD, PROMETHEUS_OPERATOR, PROMETHEUS_DISCOVERY)
 
 
 def ensure(*modules: Module) -> None:
@@ -73,10 +73,9 @@ def _make(module: Module) -> None:
     (unfinished / "bin").mkdir(parents=True)
     with step(f"{module.name}: building it from its Go module", about=f"{module.minutes} minutes"):
         build(source, module.packages, unfinished / "bin", title=module.name)
-    found = subprocess.run(
-        ["go", "list", "-m", "-f", "{{.Dir}}", module.upstream], cwd=source, capture_output=True, text=True, check=True
-    )
-    shutil.copytree(Path(found.stdout.strip(), module.definitions), unfinished / "crds")
+    if module.definitions:
+        upstream = run(["go", "list", "-m", "-f", "{{.Dir}}", module.upstream], cwd=source).strip()
+        shutil.copytree(Path(upstream, module.definitions), unfinished / "crds")
     if module is ARGO_CD:
         for name in ("argocd-application-controller", "argocd-repo-server"):
             # What it is called by says which of its programs it is.

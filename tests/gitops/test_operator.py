@@ -104,9 +104,7 @@ def test_without_an_operator_flux_is_not_ready_and_becomes_so_once_one_is_instal
 
 def _emulator(release: Release) -> None:
     """Have the emulator without the operator."""
-    made = release.helm(
-        "template", release.name, str(CHART), "--show-only", "templates/emulator.yaml", *release.values()
-    )
+    made = release.template("--show-only", "templates/emulator.yaml")
     release.kube.run("apply", "-f", "-", stdin=made)
     release.kube.run("rollout", "status", f"deployment/{release.name}-emulator", "--timeout=120s")
 

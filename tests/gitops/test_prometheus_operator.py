@@ -3,6 +3,7 @@ alerts that are loaded."""
 
 import base64
 import gzip
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ import yaml
 from tests.e2e.conftest import Tenant
 from tests.e2e.kube import Json
 from tests.e2e.prometheus import Prometheus
-from tests.e2e.release import CHART
-from tests.gitops import controllers
+from tests.gitops import controllers, programs
+from tests.gitops.programs import PROMETHEUS_DISCOVERY
 
 pytestmark = [pytest.mark.cluster, pytest.mark.gitops]
 
@@ -23,12 +24,12 @@ REPLICAS = 2
 
 
 @pytest.fixture
-def monitored(tenant: Tenant, request: pytest.FixtureRequest) -> Iterator[Json]:
+def monitored(tenant: Tenant, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Json]:
     """Have the Prometheus Operator find what the chart makes with values; gives the configuration that it makes of it."""
     credentials = controllers.prometheus_operator(tenant.kube.cluster)
     release, kube = tenant.release, tenant.kube
     wanted = {"metrics.prometheusRule.enabled": "true", request.param: "true"}
-    rendered = release.helm("template", release.name, str(CHART), *release.values(**wanted))
+    rendered = release.template(**wanted)
     made = [item for item in yaml.safe_load_all(rendered) if item and item["apiVersion"].startswith("monitoring.")]
     assert len(made) == 2
     # In a namespace of their own, so that two of these tests don't find each other's.
@@ -62,7 +63,11 @@ def monitored(tenant: Tenant, request: pytest.FixtureRequest) -> Iterator[Json]:
     )
     kube.until_there("secret", "prometheus-here")
     kube.until_there("configmap", "prometheus-here-rulefiles-0")
-    yield _config(tenant)
+    config = _config(tenant)
+    for scrape in config["scrape_configs"]:
+        (tmp_path / "targets.json").write_text(_targets(scrape.pop("kubernetes_sd_configs")))
+        scrape["file_sd_configs"] = [{"files": [str(tmp_path / "targets.json")]}]
+    yield config
     kube.run("delete", "prometheus", "here", "--ignore-not-found")
 
 
@@ -71,11 +76,28 @@ def _config(tenant: Tenant) -> Json:
     while True:
         data = tenant.kube.get("secret", "prometheus-here").get("data", {})
         packed = base64.b64decode(data.get("prometheus.yaml.gz", ""))
-        config: Json = yaml.safe_load(gzip.decompress(packed)) if packed else {}
+        text = gzip.decompress(packed).decode() if packed else "{}"
+        # As the operator's config-reloader does in the pod.
+        config: Json = yaml.safe_load(text.replace("$(SHARD)", "0").replace("$(POD_NAME)", "prometheus-here-0"))
         if config.get("scrape_configs"):
             return config
         assert time.monotonic() < deadline, controllers.last_words("prometheus-operator")
         time.sleep(0.5)
+
+
+def _targets(configs: list[Json]) -> str:
+    """Find them as Prometheus does; Debian's was built without it."""
+    programs.ensure(PROMETHEUS_DISCOVERY)
+    (config,) = configs
+    found = subprocess.run(
+        [PROMETHEUS_DISCOVERY.program("discover")],
+        input=yaml.safe_dump(config),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout
 
 
 @pytest.mark.parametrize(
