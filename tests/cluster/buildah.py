@@ -3,6 +3,8 @@
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import debian
@@ -24,8 +26,8 @@ def has(image: str) -> bool:
     return succeeds([*_command(), "inspect", "--type", "image", image])
 
 
-def build(target: str, image: str, base: str) -> None:
-    """Build one target of the Dockerfile; unchanged layers come from the storage."""
+def build(target: str, image: str, base: str, *options: str) -> None:
+    """Build one target of the Dockerfile; unchanged layers come from the storage, unless an option says otherwise."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "pip.conf"
         mounts = _pip_settings(settings)
@@ -39,6 +41,7 @@ def build(target: str, image: str, base: str) -> None:
             *(f"--volume={mount}:{mount}:ro" for mount in mounts if mount.exists()),
             f"--volume={settings}:/etc/pip.conf:ro",
             f"--tag={image}",
+            *options,
             ".",
         )
 
@@ -46,6 +49,16 @@ def build(target: str, image: str, base: str) -> None:
 def export(image: str, archive: Path) -> None:
     # Uncompressed: it's read once, on this machine.
     buildah("push", "--quiet", "--disable-compression", image, f"oci-archive:{archive}:{image}")
+
+
+@contextmanager
+def mounted(image: str) -> Iterator[Path]:
+    """Give the root folder of an image, to read from; only root can have it."""
+    container = buildah("from", "--pull-never", image).strip()
+    try:
+        yield Path(buildah("mount", container).strip())
+    finally:
+        buildah("rm", container)
 
 
 def _command() -> list[str | Path]:
