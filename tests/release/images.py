@@ -1,6 +1,5 @@
 """The images of a release: built for a commit, looked into, pushed."""
 
-import json
 import re
 import tempfile
 from dataclasses import dataclass
@@ -56,30 +55,27 @@ def build(target: str, base_name: str, source: Source, version: str, *, cached: 
     Layers of the cache have the moments of the build that made them: only without it is an image the same everywhere.
     """
     name = NAMES[target]
+    seconds = int(source.committed.timestamp())
     labels = {
-        "title": _TITLES[target],
-        "version": version,
-        "revision": source.commit,
-        "created": source.created,
-        "licenses": "Apache-2.0",
+        "org.opencontainers.image.title": _TITLES[target],
+        "org.opencontainers.image.version": version,
+        "org.opencontainers.image.revision": source.commit,
+        "org.opencontainers.image.created": source.created,
+        "org.opencontainers.image.licenses": "Apache-2.0",
     }
-    with tempfile.TemporaryDirectory() as folder, step(f"Image: building {name}", about="15 s, without cache 1 minute"):
-        built = Path(folder) / "id"
-        buildah.build(
-            target,
-            f"localhost/release/{name}",
-            base_name,
-            f"--iidfile={built}",
-            f"--timestamp={int(source.committed.timestamp())}",
-            "--identity-label=false",  # the builder's version is no part of what is built
-            *(f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items()),
-            *([] if cached else ["--no-cache"]),
-            *(["--tls-verify=false"] if on_loopback(base_name) and "@" in base_name else []),
-        )
-        image = built.read_text().strip().removeprefix("sha256:")
-    check_user(
-        name, json.loads(buildah.buildah("inspect", "--type", "image", image))["OCIv1"]["config"].get("User", "")
-    )
+    layers = f"localhost/release/{name}"
+    options = [
+        f"--timestamp={seconds}",
+        *([] if cached else ["--no-cache"]),
+        *(["--tls-verify=false"] if "@" in base_name and on_loopback(base_name) else []),
+    ]
+    with step(f"Image: building {name}", about="15 s, without cache 1 minute"):
+        buildah.build(target, layers, base_name, *options)
+        image = buildah.labelled(layers, labels, seconds=seconds)
+    found, user = buildah.labels_and_user(image)
+    if found != labels:
+        raise ClusterError(f"The builder gave image {name} the labels {found}, not {labels}")
+    check_user(name, user)
     with buildah.mounted(image) as root:
         return Built(name, image, packages(root))
 
@@ -91,7 +87,7 @@ def check_user(name: str, user: str) -> None:
 
 
 def push(built: Built, destination: Destination, version: str) -> Pushed:
-    """Push an image under the release's version."""
+    """Push an image under the release's version, and forget it here."""
     repository = destination.image(built.name)
     with tempfile.TemporaryDirectory() as folder, step(f"Image: pushing {repository}:{version}", about="20 s"):
         digest = Path(folder) / "digest"
@@ -103,4 +99,6 @@ def push(built: Built, destination: Destination, version: str) -> Pushed:
             built.id,
             f"docker://{repository}:{version}",
         )
+        # Its layers stay, under their own name; this was but labels.
+        buildah.buildah("rmi", built.id)
         return Pushed(repository, digest.read_text().strip(), built)
