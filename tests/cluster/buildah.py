@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import debian
-from tests.cluster.paths import CACHE, REPOSITORY
+from tests.cluster.paths import CACHE, REPOSITORY, alone
 from tests.cluster.shell import run, succeeds
 
 _STORAGE = CACHE / "buildah"
@@ -29,7 +29,8 @@ def has(image: str) -> bool:
 
 def build(target: str, image: str, base: str, *options: str) -> None:
     """Build one target of the Dockerfile; unchanged layers come from the storage, unless an option says otherwise."""
-    with tempfile.TemporaryDirectory() as folder:
+    # Two at once would both do what the second finds in the cache after the first.
+    with tempfile.TemporaryDirectory() as folder, alone(f"image-{target}", f"another build of the {target}'s image"):
         settings = Path(folder) / "pip.conf"
         mounts = _pip_settings(settings)
         buildah(

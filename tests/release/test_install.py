@@ -12,7 +12,7 @@ from tests.e2e.kube import Kube
 from tests.e2e.release import Release
 from tests.release.conftest import Made
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
 
 NAME = "llmbatch-released"
 """Of release and namespace."""

@@ -18,6 +18,9 @@ from tests.release import chart, sbom, signing, source, versions
 from tests.release.conftest import NAMESPACE, Made, make_key
 from tests.release.images import Built, Pushed
 
+pytestmark = pytest.mark.timeout(900)
+"""The first time, base image and layers are made."""
+
 IMAGES = ("llmbatch", "llmbatch-emulator")
 
 
