@@ -60,8 +60,11 @@ def labelled(image: str, labels: Mapping[str, str], *, seconds: int) -> str:
     """
     container = buildah("from", "--pull-never", image).strip()
     try:
-        buildah("config", "--label=-", *(f"--label={name}={value}" for name, value in labels.items()), container)
-        return buildah("commit", "--quiet", "--identity-label=false", f"--timestamp={seconds}", container).strip()
+        given = [f"--label={name}={value}" for name, value in labels.items()]
+        buildah("config", "--label=-", "--annotation=-", *given, container)
+        # History and annotations name what images are called here.
+        bare = ["--identity-label=false", "--omit-history", f"--timestamp={seconds}"]
+        return buildah("commit", "--quiet", *bare, container).strip()
     finally:
         buildah("rm", container)
 

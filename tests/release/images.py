@@ -62,6 +62,7 @@ def build(target: str, base_name: str, source: Source, version: str, *, cached: 
         "org.opencontainers.image.revision": source.commit,
         "org.opencontainers.image.created": source.created,
         "org.opencontainers.image.licenses": "Apache-2.0",
+        **({"org.opencontainers.image.base.digest": base_name.partition("@")[2]} if "@" in base_name else {}),
     }
     layers = f"localhost/release/{name}"
     options = [

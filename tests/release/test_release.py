@@ -58,7 +58,8 @@ def test_what_is_printed_is_at_the_registry(made: Made, name: str) -> None:
 def test_an_image_says_what_it_is_and_does_not_run_as_root(made: Made, name: str) -> None:
     found = source.read(REPOSITORY)
     _, manifest = made.registry.manifest(f"{NAMESPACE}/{name}", made.version)
-    config = json.loads(made.registry.blob(f"{NAMESPACE}/{name}", manifest["config"]["digest"]))["config"]
+    image = json.loads(made.registry.blob(f"{NAMESPACE}/{name}", manifest["config"]["digest"]))
+    config = image["config"]
     labels = config["Labels"]
     assert labels.pop("org.opencontainers.image.title").startswith("llmbatch ")
     assert labels == {
@@ -68,6 +69,10 @@ def test_an_image_says_what_it_is_and_does_not_run_as_root(made: Made, name: str
         "org.opencontainers.image.licenses": "Apache-2.0",
     }
     assert config["User"] == "65532:65532"
+    assert image["created"] == found.created
+    assert "localhost" not in json.dumps([image, manifest]), (
+        "what an image is called where it is built is nobody's business"
+    )
 
 
 @pytest.mark.parametrize("name", IMAGES)
