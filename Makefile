@@ -36,6 +36,9 @@ cluster-down: venv  ## Take that cluster down again, without a trace
 image: venv  ## Build both images and load them into the cluster
 	@$(PY) -m tests.cluster image
 
+release: venv  ## Build, check, sign and push images and chart (REGISTRY=host/namespace SNAPSHOT=1 BASE=…@sha256:… SIGN_KEY=…)
+	@$(PY) -m tests.release --registry '$(REGISTRY)' --base '$(BASE)' $(if $(SNAPSHOT),--snapshot) $(if $(OUTPUT),--output '$(OUTPUT)')
+
 crds: venv  ## Generate the CustomResourceDefinitions from the models
 	@$(PY) -m llmbatch crds crds charts/llmbatch/files/crds
 
@@ -86,4 +89,4 @@ bench-quota: venv  ## Measure many jobs of several namespaces that share one tok
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test test-gitops check cluster-up cluster-down image crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota
+.PHONY: help venv demo demo-down test test-gitops check cluster-up cluster-down image release crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from tests.cluster import buildah, debian
-from tests.cluster.paths import CACHE, content_hash
+from tests.cluster.paths import CACHE, alone, content_hash
 from tests.cluster.shell import run, step
 
 SUITE = "bookworm"
@@ -17,12 +17,18 @@ NAME = f"localhost/python-base:{_VERSION}"
 def ensure() -> str:
     """Return the name of the base image; make it if the builder's storage has none."""
     if not buildah.has(NAME):
-        files = _root_files()
-        with step("Base image: committing it", about="20 s"):
-            container = buildah.buildah("from", "scratch").strip()
-            buildah.buildah("add", "--quiet", container, files, "/")
-            buildah.buildah("commit", "--quiet", "--rm", container, NAME)
+        with alone("base-image", "another process that makes the base image"):
+            if not buildah.has(NAME):
+                _make()
     return NAME
+
+
+def _make() -> None:
+    files = _root_files()
+    with step("Base image: committing it", about="20 s"):
+        container = buildah.buildah("from", "scratch").strip()
+        buildah.buildah("add", "--quiet", container, files, "/")
+        buildah.buildah("commit", "--quiet", "--rm", container, NAME)
 
 
 def _root_files() -> Path:

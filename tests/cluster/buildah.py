@@ -1,12 +1,15 @@
 """Building images without a daemon, in a storage of our own."""
 
+import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import debian
-from tests.cluster.paths import CACHE, REPOSITORY
+from tests.cluster.paths import CACHE, REPOSITORY, alone
 from tests.cluster.shell import run, succeeds
 
 _STORAGE = CACHE / "buildah"
@@ -24,9 +27,10 @@ def has(image: str) -> bool:
     return succeeds([*_command(), "inspect", "--type", "image", image])
 
 
-def build(target: str, image: str, base: str) -> None:
-    """Build one target of the Dockerfile; unchanged layers come from the storage."""
-    with tempfile.TemporaryDirectory() as folder:
+def build(target: str, image: str, base: str, *options: str) -> None:
+    """Build one target of the Dockerfile; unchanged layers come from the storage, unless an option says otherwise."""
+    # Two at once would both do what the second finds in the cache after the first.
+    with tempfile.TemporaryDirectory() as folder, alone(f"image-{target}", f"another build of the {target}'s image"):
         settings = Path(folder) / "pip.conf"
         mounts = _pip_settings(settings)
         buildah(
@@ -39,6 +43,7 @@ def build(target: str, image: str, base: str) -> None:
             *(f"--volume={mount}:{mount}:ro" for mount in mounts if mount.exists()),
             f"--volume={settings}:/etc/pip.conf:ro",
             f"--tag={image}",
+            *options,
             ".",
         )
 
@@ -46,6 +51,38 @@ def build(target: str, image: str, base: str) -> None:
 def export(image: str, archive: Path) -> None:
     # Uncompressed: it's read once, on this machine.
     buildah("push", "--quiet", "--disable-compression", image, f"oci-archive:{archive}:{image}")
+
+
+def labelled(image: str, labels: Mapping[str, str], *, seconds: int) -> str:
+    """Make an image with these labels and no others, created then (since 1970); answer its id.
+
+    `build` can't: where the cache has what was built without labels, the builder forgets those that it is told.
+    """
+    container = buildah("from", "--pull-never", image).strip()
+    try:
+        given = [f"--label={name}={value}" for name, value in labels.items()]
+        buildah("config", "--label=-", "--annotation=-", *given, container)
+        # History and annotations name what images are called here.
+        bare = ["--identity-label=false", "--omit-history", f"--timestamp={seconds}"]
+        return buildah("commit", "--quiet", *bare, container).strip()
+    finally:
+        buildah("rm", container)
+
+
+def labels_and_user(image: str) -> tuple[dict[str, str], str]:
+    """Read an image's labels and who it runs as."""
+    config = json.loads(buildah("inspect", "--type", "image", image))["OCIv1"]["config"]
+    return config.get("Labels") or {}, config.get("User", "")
+
+
+@contextmanager
+def mounted(image: str) -> Iterator[Path]:
+    """Give the root folder of an image, to read from; only root can have it."""
+    container = buildah("from", "--pull-never", image).strip()
+    try:
+        yield Path(buildah("mount", container).strip())
+    finally:
+        buildah("rm", container)
 
 
 def _command() -> list[str | Path]:

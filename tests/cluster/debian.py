@@ -25,6 +25,8 @@ IMAGES = {
 COMPILER = {"/usr/bin/gcc": "gcc", "/usr/include/stdlib.h": "libc6-dev"}
 TESTS = {"/usr/bin/promtool": "prometheus"}
 GITOPS = {"/usr/bin/git": "git", "/usr/lib/git-core/git-http-backend": "git", "/usr/bin/redis-server": "redis-server"}
+SIGNING = {"/usr/bin/gpg": "gnupg"}
+REGISTRY = {"/usr/bin/docker-registry": "docker-registry"}
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 

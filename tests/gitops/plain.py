@@ -1,10 +1,11 @@
 """python -m tests.gitops.plain: write examples/install/install.yaml, the chart's objects for those without Helm."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from tests.chart.helm import NAMESPACE, Chart, without_hooks
+from tests.chart.helm import NAMESPACE, Chart, Manifest, without_hooks
 from tests.cluster import ensure_tools
 from tests.cluster.paths import REPOSITORY
 
@@ -18,13 +19,18 @@ _OF_HELM = ("helm.sh/chart", "app.kubernetes.io/managed-by")
 
 
 def text() -> str:
-    """Make the manifest: the namespace, the definitions, then the rest in the chart's order."""
-    found = without_hooks(Chart(ensure_tools(), Path()).render())
+    """Make the example's manifest, of the chart as it is here."""
+    return manifest(Chart(ensure_tools(), Path()).render(), _HEAD)
+
+
+def manifest(rendered: Sequence[Manifest], head: str) -> str:
+    """Make a manifest of what a chart renders: the namespace, the definitions, then the rest in the chart's order."""
+    found = without_hooks(rendered)
     for item in found:
         _without_helm(item)
     found.sort(key=lambda item: item["kind"] != "CustomResourceDefinition")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    return _HEAD + yaml.safe_dump_all([namespace, *found], sort_keys=False, width=1000)
+    return head + yaml.safe_dump_all([namespace, *found], sort_keys=False, width=1000)
 
 
 def _without_helm(value: object) -> None:
