@@ -71,7 +71,7 @@ def why_no_text(start: bytes) -> str | None:
 
 
 class LineChecker:
-    """Checks the lines of one input in turn. `errors` are the first ten, `error_count` is how many there are."""
+    """Checks the lines of one input in turn. `errors` are the first few, `error_count` is how many there are."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class LineChecker:
         max_line_bytes: int = MAX_LINE_BYTES,
         *,
         bytes_per_token: int | None = None,
+        most_errors: int = MAX_LINE_ERRORS,
     ) -> None:
         """Prepare for one input; with `model_override`, what the lines say about the model doesn't count."""
         self._path = path_of(endpoint)
@@ -96,6 +97,7 @@ class LineChecker:
         self.requests = 0
         self.tokens = 0
         """Estimated, of all lines so far."""
+        self._most_errors = most_errors
         self.errors: list[LineError] = []
         self.error_count = 0
 
@@ -217,7 +219,7 @@ class LineChecker:
 
     def _add(self, field: str, message: str, *, line: int | None = None) -> None:
         self.error_count += 1
-        if len(self.errors) < MAX_LINE_ERRORS:
+        if len(self.errors) < self._most_errors:
             self.errors.append(LineError(line=line or self._line, field=field, message=message))
 
 
