@@ -104,7 +104,7 @@ def told(verdict: Verdict, name: str) -> list[str]:
         verdict: What was found.
         name: The input, as the person calls it.
     """
-    lines = [f"{name}: {error.told}" for error in verdict.errors]
+    lines = [f"{name}: {error.in_a_list}" for error in verdict.errors]
     if (untold := verdict.error_count - len(verdict.errors)) > 0:
         lines.append(f"{name}: {untold} more faulty lines")
     if verdict.problem is not None:

@@ -48,6 +48,11 @@ class LineError(Model):
         """The fault in one line."""
         return f"line {self.line}: {self.field} {self.message}".replace(":  ", ": ")
 
+    @property
+    def in_a_list(self) -> str:
+        """The fault as a line among others, with its field apart."""
+        return f"line {self.line}{f', {self.field}' if self.field else ''}: {self.message}"
+
 
 def digest(custom_id: str) -> bytes:
     """Stand in for a custom_id: 16 bytes, so that 100,000 of them fit into little memory."""
