@@ -8,13 +8,11 @@ import pytest
 import yaml
 
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES
-from tests.cli.conftest import FIVE, Plugin, jsonl
+from tests.cli.conftest import FIVE, Node, Plugin, jsonl
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.execs import Execs
 from tests.support.inprocess import Operator, config_map
-from tests.support.kubelet import Kubelet
 
 NEVER = "https://kong.invalid"
 
@@ -112,17 +110,17 @@ async def test_an_input_in_a_volume_is_taken_to_be_there(api: ApiServer, plugin:
 
 
 async def test_a_file_is_copied_into_a_volume_byte_for_byte(
-    api: ApiServer, plugin: Plugin, kubelet: Kubelet, execs: Execs, tmp_path: Path
+    api: ApiServer, plugin: Plugin, node: Node, tmp_path: Path
 ) -> None:
     api.put("batchgateways", build.batchgateway(NEVER))
-    volume, file = kubelet.volume("data"), tmp_path / "large.jsonl"
+    volume, file = node.volume, tmp_path / "large.jsonl"
     file.write_bytes(jsonl(*map(str, range(20)), prompt="x" * 100_000).replace(b"\n", b"\r\n"))
     arguments = ["submit", str(file), "--gateway", "kong", "--claim", "data/in/b.jsonl", "--copy", "--image", "any:1"]
     ran = await plugin(*arguments)
     assert ran.code == 0, ran
     assert (volume / "in" / "b.jsonl").read_bytes() == file.read_bytes()
     assert [path.name for path in (volume / "in").iterdir()] == ["b.jsonl"]
-    assert (len(execs.made), api.objects("pods")) == (1, []), "the pod is deleted"
+    assert (len(node.execs.made), node.pods()) == (1, []), "the pod is deleted"
     ran = await plugin(*arguments, "--name", "again")
     assert ran.code == 2
     assert "data/in/b.jsonl: there is a file of that name, which is not overwritten" in ran.err
@@ -160,7 +158,9 @@ async def test_what_is_written_for_git_is_the_input_byte_for_byte(text: str, plu
     file = tmp_path / "prompts.jsonl"
     line = json.loads(jsonl("a"))
     line["body"]["messages"][0]["content"] = text
-    content = b"\n".join([json.dumps(line, ensure_ascii=False).encode(), b"  ", jsonl("b").replace(b"\n", b" \r\n"), b""])
+    content = b"\n".join(
+        [json.dumps(line, ensure_ascii=False).encode(), b"  ", jsonl("b").replace(b"\n", b" \r\n"), b""]
+    )
     file.write_bytes(content)
     ran = await plugin("submit", str(file), "--gateway", "kong", "--dry-run")
     assert ran.code == 0, ran
@@ -177,7 +177,7 @@ async def test_what_is_written_for_git_is_the_input_byte_for_byte(text: str, plu
         (["{file}", "--output-secret", "a", "--output-configmap", "b"], "results go to one place"),
         (["{file}", "--output-claim", "data"], "--output-claim 'data' names no file in a volume"),
         (["{file}", "--claim", "data/../x"], "--claim 'data/../x' names no file in a volume"),
-        (["{file}", "--output-secret", "No_Name"], "spec.output.secret.name: "),
+        (["{file}", "--output-secret", "No_Name"], "would not be accepted: output.secret.name: "),
         (["{file}", "--claim", "data/a.jsonl", "--output-claim", "data/a.jsonl"], "is the input's own"),
         (["{file}", "--gateway", "other"], "BatchGateway team-a/other does not exist: apply it, or name another one (there: kong)"),
     ],

@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import Literal
 
 from aiohttp import web
 

@@ -114,7 +114,7 @@ def validate(
     output = {"secret": {"name": "results", "key": objects.RESULTS_KEY}}
     order = objects.Order(file, gateway or "unknown", "job", output, endpoint=endpoint, model=model)
     with verdict.opened(file) as source:
-        found = verdict.judge(source, verdict.parsed_spec(order.spec()), limits)
+        found = verdict.judge(source, objects.new_spec(order.spec()), limits)
     for line in verdict.told(found, file):
         told.say(line)
     raise typer.Exit(NO if found.problem is not None else YES)
@@ -123,7 +123,7 @@ def validate(
 @app.command()
 def submit(
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="JSONL, one request a line; - is standard input.")
+        str | None, typer.Argument(metavar="FILE", help="JSONL, one request a line; - is standard input.")
     ] = None,
     *,
     gateway: Annotated[

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from llmbatch import __version__
 from llmbatch.api import BATCHGATEWAYS, BATCHJOBS, GROUP, VERSION, crd
 from llmbatch.api.batchgateway import BatchGatewaySpec, BatchGatewayStatus
-from llmbatch.cli import installation
+from llmbatch.cli import installation, objects
 from llmbatch.cli.cluster import CRDS, EVERYWHERE, QUOTAS, ApiError, Cluster, Json
 from llmbatch.cli.installation import Installation
 from llmbatch.cli.told import NO, YES, say
@@ -158,10 +158,13 @@ def _operators(cluster: Cluster, namespace: str) -> Iterator[Line]:
             "install the chart; if it is there in a namespace that you may not see, name it with --operator-namespace"
         )
         yield Line("problem", "operator", f"no Deployment of it was found; {remedy}")
-    elif not any(item.watches(cluster.namespace) for item in found):
+        return
+    # Others, in other people's namespaces, are other people's.
+    ours = [item for item in found if item.watches(cluster.namespace)]
+    if not ours:
         remedy = "add it to the chart's watchNamespaces"
         yield Line("problem", "operator", f"none works in namespace {cluster.namespace}; {remedy}")
-    for item in found:
+    for item in ours:
         yield _deployment(item)
         yield _lease(cluster, item)
 
@@ -208,7 +211,7 @@ def _gateways(cluster: Cluster) -> Iterator[Line]:
         )
     for item in found:
         what = f"BatchGateway {item['metadata']['name']}"
-        status = BatchGatewayStatus.parse(item.get("status") or {})
+        status = objects.parsed(BatchGatewayStatus, item.get("status") or {}, f"status of {what}")
         ready = status.condition("Ready")
         if ready is None or status.observed_generation != item["metadata"].get("generation"):
             yield Line("problem", what, "no operator has looked at it as it is now; see above whether one works here")
@@ -216,7 +219,7 @@ def _gateways(cluster: Cluster) -> Iterator[Line]:
             yield Line("problem", what, f"{ready.reason}: {ready.message}")
         else:
             yield Line("ok", what, f"{ready.reason}, {status.active_batches or 0} batches under way")
-        yield from _tokens(what, BatchGatewaySpec.parse(item["spec"]), status)
+        yield from _tokens(what, objects.parsed(BatchGatewaySpec, item["spec"], f"spec of {what}"), status)
 
 
 def _tokens(what: str, spec: BatchGatewaySpec, status: BatchGatewayStatus) -> Iterator[Line]:

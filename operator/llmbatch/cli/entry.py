@@ -2,8 +2,11 @@
 
 import signal
 import sys
+from importlib.util import find_spec
 from types import FrameType
 
+NEEDED = ("typer", "rich")
+"""What the operator itself does without."""
 EXTRA = "pip install 'llmbatch[cli]'"
 
 
@@ -11,13 +14,11 @@ def main() -> int:
     """Run a command; answers the exit code."""
     # What was made in the cluster for the time of a command is deleted at its end, also of one that is told to stop.
     signal.signal(signal.SIGTERM, _terminated)
-    try:
-        from llmbatch.cli import app
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in ("typer", "rich"):
-            raise
-        sys.stderr.write(f"kubectl-llmbatch needs the package {missing.name}, which is not installed: {EXTRA}\n")
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        sys.stderr.write(f"kubectl-llmbatch needs {' and '.join(missing)}, not installed here: {EXTRA}\n")
         return 2
+    from llmbatch.cli import app
+
     return app.run()
 
 

@@ -3,17 +3,19 @@
 import base64
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from llmbatch.api import API_VERSION
-from llmbatch.api.batchjob import MAX_OBJECT_BYTES
+from llmbatch.api.base import Model
+from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli.told import CommandError
 
 Json = dict[str, Any]
+M = TypeVar("M", bound=Model)
 
 STDIN = "-"
 INPUT_KEY = "batch.jsonl"
@@ -199,15 +201,41 @@ def status_of(job: Json) -> BatchJobStatus:
     Raises:
         CommandError: It is of another release, and this one can't read it.
     """
+    return parsed(BatchJobStatus, job.get("status") or {}, f"status of BatchJob {job['metadata']['name']}")
+
+
+def spec_of(job: Json) -> BatchJobSpec:
+    """Read a BatchJob's spec; it raises as `status_of` does."""
+    return parsed(BatchJobSpec, job["spec"], f"spec of BatchJob {job['metadata']['name']}")
+
+
+def parsed(model: type[M], data: Json, what: str) -> M:
+    """Read a part of an object that is in the cluster.
+
+    Raises:
+        CommandError: It is of another release, and this one can't read it.
+    """
     try:
-        return BatchJobStatus.parse(job.get("status") or {})
+        return model.parse(data)
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise CommandError(
-            f"status.{where} of BatchJob {job['metadata']['name']} can't be read ({fault['msg']}): install the release of"
-            " llmbatch[cli] that the operator has"
-        ) from None
+        remedy = "install the release of llmbatch[cli] that the operator has"
+        raise CommandError(f"{what} can't be read: {_faults(error)}; {remedy}") from None
+
+
+def new_spec(spec: Json) -> BatchJobSpec:
+    """Read a spec that was put together from options.
+
+    Raises:
+        CommandError: It does not fit the model.
+    """
+    try:
+        return BatchJobSpec.parse(spec)
+    except ValidationError as error:
+        raise CommandError(f"the BatchJob would not be accepted: {_faults(error)}") from None
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
 
 
 def data_of(found: Json, key: str, *, encoded: bool) -> bytes | None:

@@ -43,7 +43,7 @@ def fetch(cluster: Cluster, name: str, which: Which, into: str | None, helper: H
         note(f"no request of BatchJob {cluster.namespace}/{name} failed: there are none to fetch")
         blocks: Iterator[bytes] = iter(())
     else:
-        blocks = _read(cluster, BatchJobSpec.parse(job["spec"]), which, helper)
+        blocks = _read(cluster, objects.spec_of(job), which, helper)
     digest, size = sha256(), 0
     with _target(into) as target:
         for block in blocks:

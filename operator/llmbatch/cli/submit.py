@@ -28,7 +28,7 @@ def gateway_spec(cluster: Cluster, name: str) -> BatchGatewaySpec:
         raise CommandError(
             f"BatchGateway {cluster.namespace}/{name} does not exist: apply it, or name another one ({there})"
         )
-    return BatchGatewaySpec.parse(found["spec"])
+    return objects.parsed(BatchGatewaySpec, found["spec"], f"spec of BatchGateway {name}")
 
 
 def submit(cluster: Cluster, order: Order, helper: pods.Helper) -> int:
@@ -83,7 +83,7 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
             f" be paid for twice: wait for it (kubectl llmbatch watch {name}), delete it, or say --force",
             NO,
         )
-    if not force and (why := _changed(cluster, BatchJobSpec.parse(job["spec"]), status)) is not None:
+    if not force and (why := _changed(cluster, objects.spec_of(job), status)) is not None:
         raise CommandError(f"{why}; submit it as a job of its own, or say --force", NO)
     made = objects.retry_of(job, datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
     if dry_run:
@@ -97,7 +97,7 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
 def _checked(order: Order, gateway: BatchGatewaySpec, namespace: str | None) -> list[Json] | None:
     """Make the objects, the BatchJob last; None: the input is invalid, which was told."""
     spec = order.spec()
-    job = verdict.parsed_spec(spec)
+    job = objects.new_spec(spec)
     if (flaw := destination.flaw(job)) is not None:
         raise CommandError(f"spec.output: {flaw}; name another place")
     made = [objects.batch_job(order.name, namespace, spec)]

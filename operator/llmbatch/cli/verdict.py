@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic import ValidationError
-
 from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import BatchJobSpec
@@ -122,16 +120,3 @@ def told(verdict: Verdict, name: str) -> list[str]:
 
 def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def parsed_spec(spec: dict[str, object]) -> BatchJobSpec:
-    """Read a spec that was put together from options.
-
-    Raises:
-        CommandError: It does not fit the model.
-    """
-    try:
-        return BatchJobSpec.parse(spec)
-    except ValidationError as error:
-        faults = (f"spec.{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise CommandError(f"the BatchJob would not be accepted: {'; '.join(faults)}") from None

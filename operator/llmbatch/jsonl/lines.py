@@ -94,7 +94,7 @@ class LineChecker:
         self._overridden = model_override is not None
         self._max_requests = max_requests
         self._too_many = "; make a BatchJob with splitPolicy: Auto, which makes several batches of it"
-        self._max_line_bytes = max_line_bytes
+        self._max_line_bytes, self._most_errors = max_line_bytes, most_errors
         self._line = 0
         self._seen = FirstLines()
         self._model: str | None = None
@@ -102,7 +102,6 @@ class LineChecker:
         self.requests = 0
         self.tokens = 0
         """Estimated, of all lines so far."""
-        self._most_errors = most_errors
         self.errors: list[LineError] = []
         self.error_count = 0
 
