@@ -150,15 +150,55 @@ async def test_results_that_somebody_changed_are_told_of(life: Life) -> None:
     assert "configmap/results key r.jsonl has 3 bytes" in ran.err
 
 
+async def begun(node: Node, folder: Path, *, stdout: int) -> asyncio.subprocess.Process:
+    """Fetch results in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": kubeconfig(node.api, folder)}
+    command = [sys.executable, "-m", "llmbatch.cli.entry", "results", "job", "-n", "team-a", "--image", "any:1"]
+    piped = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*command, env=environment, cwd=REPOSITORY, stdout=stdout, stderr=piped)
+
+
 async def test_a_command_that_is_told_to_stop_deletes_its_pod(node: Node, tmp_path: Path) -> None:
     node.stored(b"{}\n")
     node.execs.image_problem = "it takes for ever"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "llmbatch.cli.entry", "results", "job", "-n", "team-a", "--image", "any:1",
-        env={**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": kubeconfig(node.api, tmp_path)}, cwd=REPOSITORY,
-    )  # fmt: skip
+    process = await begun(node, tmp_path, stdout=asyncio.subprocess.DEVNULL)
     while not node.pods():  # noqa: ASYNC110 - the pod is another process' doing
         await asyncio.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == 128 + signal.SIGTERM
     assert node.pods() == []
+
+
+async def test_a_command_whose_reader_has_had_enough_deletes_its_pod(node: Node, tmp_path: Path) -> None:
+    node.stored(b"{}\n" * 1_000_000)
+    reading, writing = os.pipe()
+    process = await begun(node, tmp_path, stdout=writing)
+    os.close(writing)
+    assert await asyncio.to_thread(os.read, reading, 3) == b"{}\n"
+    os.close(reading)
+    _, complaint = await process.communicate()
+    assert (node.pods(), complaint) == ([], b"")
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link", "a file"])
+async def test_what_is_written_to_stays_what_it_is(kind: str, node: Node, tmp_path: Path) -> None:
+    node.stored(b"{}\n")
+    target, file = tmp_path / "there", tmp_path / "file"
+    if kind == "a pipe":
+        os.mkfifo(target)
+    else:
+        file.write_bytes(b"before")
+        target.symlink_to(file) if kind == "a link" else target.write_bytes(b"before")
+    fetching = asyncio.create_task(node.plugin("results", "job", "-o", str(target), "--image", "any:1"))
+    if kind == "a pipe":
+        assert await asyncio.to_thread(target.read_bytes) == b"{}\n"
+    assert (await fetching).code == 0
+    if kind != "a pipe":
+        assert target.read_bytes() == b"{}\n"
+        assert target.stat().st_mode & 0o777 == 0o666 & ~_umask(), "as of any file that a program makes"
+    assert (target.is_fifo(), target.is_symlink()) == (kind == "a pipe", kind == "a link")
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask

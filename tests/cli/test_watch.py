@@ -1,11 +1,13 @@
 """Following a job to its end."""
 
 import asyncio
+import io
 import re
 
 import pytest
+from rich.console import Console
 
-from llmbatch.cli.watch import Lines, rows
+from llmbatch.cli.watch import MOST_BARS, Lines, bars, rows
 from tests.cli.conftest import MIXED, Life, Plugin, jsonl
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -100,3 +102,24 @@ def test_a_line_that_stays_is_shown_once_and_one_that_comes_back_again(capsys: p
     for phase in ("Pending", "Pending", "InProgress", "Pending"):
         lines.show(rows("job", build.status(phase=phase)), "", is_stalled=False)
     assert capsys.readouterr().out.splitlines() == ["job: Pending 0", "job: InProgress 0", "job: Pending 0"]
+
+
+def test_on_a_terminal_there_is_a_bar_for_each_batch_that_has_not_ended_but_no_more_than_fit() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    source = {"offset": 0, "bytes": 10, "crc32": "0"}
+    state = {"status": "True", "reason": "Succeeded", "sinceTime": "2026-03-01T12:00:00Z"}
+    parts = [
+        {"part": n, "attempt": 1, "source": source, "requests": 4, "state": {**state, "phase": "Complete"}}
+        if n < 50
+        else {"part": n, "attempt": 1, "source": source, "requests": 4}
+        for n in range(60)
+    ]
+    with bars(console) as shown:
+        # Brackets are no markup.
+        told = "InvalidInput: [red]line 1[/] is no request"
+        shown.show(rows("job", build.status(batches=parts, parts=60)), told, is_stalled=True)
+        labels = [task.description for task in shown.progress.tasks]
+    assert len(labels) == MOST_BARS + 1
+    assert labels[:11] == ["job", *(f"part {n}" for n in range(50, 60))]
+    assert told in screen.getvalue()

@@ -100,7 +100,7 @@ def test_from_a_file_through_a_volume_byte_for_byte(tenant: Tenant, plugin: Plug
     assert volume.read("in/prompts.jsonl") == file.read_text()
     plugin("watch", "prompts", "--interval", "0.5")
     plugin("results", "prompts", "-o", str(fetched))
-    assert fetched.read_text() == volume.read("out/results.jsonl")
+    assert fetched.read_bytes().decode() == volume.read("out/results.jsonl")
     assert fetched.stat().st_size > 8 * 300_000
     assert plugin("errors", "prompts").decode() == volume.read("out/results.errors.jsonl")
     left = [pod["metadata"]["name"] for pod in kube.items("pods") if "deletionTimestamp" not in pod["metadata"]]

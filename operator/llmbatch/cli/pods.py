@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -53,7 +53,7 @@ class Helper:
     operator_namespace: str = installation.NAMESPACE
 
 
-def read(cluster: Cluster, helper: Helper, claim: str, path: str, transfer: Transfer) -> Iterator[bytes]:
+def read(cluster: Cluster, helper: Helper, claim: str, path: str, transfer: Transfer) -> Generator[bytes]:
     """Yield a file of a volume in blocks.
 
     Raises:

@@ -3,8 +3,8 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -41,11 +41,12 @@ def fetch(cluster: Cluster, name: str, which: Which, into: str | None, helper: H
         raise CommandError(_why_none(cluster, name, status), NO)
     if (stored := _stored(status, which)) is None:
         note(f"no request of BatchJob {cluster.namespace}/{name} failed: there are none to fetch")
-        blocks: Iterator[bytes] = iter(())
+        blocks = _nothing()
     else:
         blocks = _read(cluster, objects.spec_of(job), which, helper)
     digest, size = sha256(), 0
-    with _target(into) as target:
+    # Closed in every case, and with it the pod: whoever reads may have had enough in the middle.
+    with closing(blocks), _target(into) as target:
         for block in blocks:
             digest.update(block)
             size += len(block)
@@ -53,6 +54,10 @@ def fetch(cluster: Cluster, name: str, which: Which, into: str | None, helper: H
         if stored is not None:
             _compare(stored, size, digest.hexdigest())
     return YES
+
+
+def _nothing() -> Generator[bytes]:
+    yield from ()
 
 
 def _why_none(cluster: Cluster, name: str, status: BatchJobStatus) -> str:
@@ -76,7 +81,7 @@ def _stored(status: BatchJobStatus, which: Which) -> _Stored | None:
     return _Stored(output.errors_location, output.errors_bytes, output.errors_sha256)
 
 
-def _read(cluster: Cluster, spec: BatchJobSpec, which: Which, helper: Helper) -> Iterator[bytes]:
+def _read(cluster: Cluster, spec: BatchJobSpec, which: Which, helper: Helper) -> Generator[bytes]:
     # Once results are stored, spec.output can't change any more: they are where it says.
     if (volume := spec.output.persistent_volume_claim) is not None:
         path = volume.path if which == RESULTS else errors_path(volume.path)
@@ -121,6 +126,12 @@ def _target(into: str | None) -> Iterator[BinaryIO]:
         return
     path = Path(into)
     try:
+        if path.exists() and not path.is_file():
+            # A pipe or a device is written to; nothing takes its place.
+            with path.open("wb") as file:
+                yield file
+            return
+        path = path.resolve()
         descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise CommandError(
@@ -129,6 +140,8 @@ def _target(into: str | None) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
+        os.umask(mask := os.umask(0))
+        Path(unfinished).chmod(0o666 & ~mask)
         Path(unfinished).replace(path)
     except BaseException as error:
         Path(unfinished).unlink(missing_ok=True)

@@ -156,6 +156,13 @@ def _screen() -> Iterator[Lines | Bars]:
     if not console.is_terminal:
         yield Lines()
         return
+    with bars(console) as drawn:
+        yield drawn
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Bars]:
+    """Draw on a terminal while the context is open."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
