@@ -50,10 +50,11 @@ class Plugin:
     async def __call__(self, *arguments: str, stdin: bytes = b"") -> Ran:
         """Run a command."""
         target = ["--kubeconfig", self._config, "-n", "team-a"]
-        return await asyncio.to_thread(_run, [*arguments, *target], stdin)
+        return await asyncio.to_thread(run, [*arguments, *target], stdin)
 
 
-def _run(arguments: list[str], stdin: bytes) -> Ran:
+def run(arguments: list[str], stdin: bytes = b"") -> Ran:
+    """Run a command in this thread."""
     out, err = io.TextIOWrapper(io.BytesIO(), write_through=True), io.StringIO()
     before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(stdin))
     try:

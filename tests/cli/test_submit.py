@@ -79,11 +79,22 @@ async def test_a_batchjob_that_is_refused_at_last_leaves_no_input_behind(
     api: ApiServer, plugin: Plugin, prompts: Path
 ) -> None:
     api.put("batchgateways", build.batchgateway(NEVER))
-    # The trial goes through; then a webhook goes down.
-    api.fault("status", "create", "batchjobs", where=lambda _: bool(api.objects("configmaps")))
+    # The trial goes through; then a policy changes.
+    api.fault("status", "create", "batchjobs", status=403, where=lambda _: bool(api.objects("configmaps")))
     ran = await plugin("submit", str(prompts), "--gateway", "kong")
     assert (ran.code, api.objects("configmaps"), api.objects("batchjobs")) == (2, [], [])
     assert written(api) == ["configmaps", "batchjobs", "configmaps", "batchjobs", "configmaps"]
+
+
+async def test_a_batchjob_whose_create_call_is_not_answered_keeps_its_input(
+    api: ApiServer, plugin: Plugin, prompts: Path
+) -> None:
+    api.put("batchgateways", build.batchgateway(NEVER))
+    api.fault("cut after", "create", "batchjobs", where=lambda _: bool(api.objects("configmaps")))
+    ran = await plugin("submit", str(prompts), "--gateway", "kong")
+    assert (ran.code, len(api.objects("batchjobs"))) == (2, 1)
+    assert api.data("configmaps", "prompts-input", "batch.jsonl") == FIVE
+    assert "whether BatchJob team-a/prompts was made is not known: look before you submit it again" in ran.err
 
 
 async def test_an_input_that_no_configmap_holds_is_refused_with_the_way_out(

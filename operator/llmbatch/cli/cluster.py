@@ -69,7 +69,7 @@ class Cluster:
             contexts, active = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]  # as above
         except (config.ConfigException, OSError, yaml.YAMLError, TypeError) as error:
             raise CommandError(
-                f"kubeconfig {file or '~/.kube/config'} can't be used: {error}; name one with --kubeconfig, and a context"
+                f"kubeconfig {file or '~/.kube/config'} can't be used: {str(error).rstrip('.')}; name one with --kubeconfig, and a context"
                 " of it with --context"
             ) from None
         used = next((item for item in contexts if item["name"] == target.context), active)

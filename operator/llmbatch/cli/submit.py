@@ -46,14 +46,26 @@ def submit(cluster: Cluster, order: Order, helper: pods.Helper) -> int:
         _create(cluster, found)
     try:
         _create(cluster, job)
-    except CommandError:
-        for found in inputs:
-            cluster.delete(CONFIGMAPS, found["metadata"]["name"])
+    except CommandError as error:
+        _take_back(cluster, order, error)
         raise
     for found in made:
         say(_name(found) + " created")
     note(f"follow it with: kubectl llmbatch watch {order.name} -n {cluster.namespace}")
     return YES
+
+
+def _take_back(cluster: Cluster, order: Order, error: CommandError) -> None:
+    """Delete the input of a BatchJob that was refused; one whose create call was not answered may be there, and needs it."""
+    if isinstance(error, ApiError) and not 400 <= error.status < 500:
+        note(
+            f"whether BatchJob {cluster.namespace}/{order.name} was made is not known: look before you submit it again"
+        )
+        return
+    if order.claim is None:
+        cluster.delete(CONFIGMAPS, order.config_map)
+    elif order.copy:
+        note("the input is in the volume by now: leave out --copy the next time")
 
 
 def planned(order: Order, target: Target) -> int:
