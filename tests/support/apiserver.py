@@ -1,7 +1,7 @@
 """A Kubernetes API server in memory: what the operator uses of the real one, with its own rules about writes.
 
-It keeps objects of any kind, rejects stale resourceVersions, applies merge and JSON patches and server-side apply, has a
-clock, a status subresource, finalizers, watches and SelfSubjectAccessReviews, and fails when it is told to.
+It keeps objects of any kind, rejects stale resourceVersions, applies merge and JSON patches and server-side apply, judges
+without storing on a dry run, has a clock, a status subresource, finalizers, watches and SelfSubjectAccessReviews, and fails when it is told to.
 """
 
 import asyncio
@@ -9,13 +9,14 @@ import base64
 import contextlib
 import copy
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import Literal
 
 from aiohttp import web
 
+from tests.support.apicalls import call_of, selected
 from tests.support.apistore import MOST_DATA, Call, Json, ObjectStore, StatusError, Verb, missing
 
 PLURALS = {
@@ -51,6 +52,8 @@ class ApiServer(ObjectStore):
         self.denied: set[tuple[str, str]] = set()
         """Permissions that the operator has not: (verb, plural or plural/subresource)."""
         self.unserved: set[str] = set()
+        self.exec: Callable[[web.Request, Json], Awaitable[web.StreamResponse]] | None = None
+        """Runs a command in a pod, over a WebSocket; see execs.py."""
         self._watches: list[asyncio.Queue[tuple[str, Json]]] = []
         self.on_change.append(self._tell_watches)
 
@@ -139,7 +142,7 @@ class ApiServer(ObjectStore):
         body = json.loads(await request.read() or b"null")
         parts = [part for part in request.path.split("/") if part]
         try:
-            call = _call(request, parts, body)
+            call = call_of(request, parts, body)
             if call is None:
                 return web.json_response(self._around(parts, body))
             self.calls.append(call)
@@ -154,6 +157,8 @@ class ApiServer(ObjectStore):
             if call.verb == "watch":
                 return await self._watch(request, call)
             answered = self._do(request, call)
+            if call.subresource == "exec" and self.exec is not None:
+                return await self.exec(request, answered)
             if fault is not None and fault.kind == "cut after":
                 return _cut(request)
             return web.json_response(answered, status=201 if call.verb == "create" else 200)
@@ -208,7 +213,8 @@ class ApiServer(ObjectStore):
             case "list":
                 return self._list(request, call)
             case "create":
-                return self._create(call.plural, call.namespace, call.body)
+                is_trial = request.query.get("dryRun") == "All"
+                return self._create(call.plural, call.namespace, call.body, is_trial=is_trial)
             case "update":
                 return self._update(call)
             case "delete":
@@ -224,7 +230,7 @@ class ApiServer(ObjectStore):
         found = [
             item
             for (plural, namespace, _), item in sorted(self._objects.items())
-            if plural == call.plural and call.namespace in ("", namespace) and _selected(item, request.query)
+            if plural == call.plural and call.namespace in ("", namespace) and selected(item, request.query)
         ]
         begin, limit = int(request.query.get("continue") or 0), int(request.query.get("limit") or 500)
         more = str(begin + limit) if begin + limit < len(found) else ""
@@ -245,48 +251,6 @@ class ApiServer(ObjectStore):
                     await response.write(json.dumps(event).encode() + b"\n")
         finally:
             self._watches.remove(changes)
-
-
-def _call(request: web.Request, parts: list[str], body: Any) -> Call | None:
-    """Read a path: /api/v1/… or /apis/<group>/<version>/…, with or without a namespace."""
-    rest = parts[2:] if parts[:1] == ["api"] else parts[3:]
-    namespace = ""
-    if rest[:1] == ["namespaces"] and len(rest) > 2:
-        namespace, rest = rest[1], rest[2:]
-    if not rest or rest[0] == "selfsubjectaccessreviews":
-        return None
-    plural, name, subresource = (*rest, "", "")[:3]
-    verb: Verb
-    match request.method:
-        case "GET" if name:
-            verb = "get"
-        case "GET":
-            verb = "watch" if request.query.get("watch") == "true" else "list"
-        case "POST":
-            verb = "create"
-        case "PUT":
-            verb = "update"
-        case "PATCH":
-            verb = "apply" if "apply-patch" in request.content_type else "patch"
-        case _:
-            verb = "delete"
-    return Call(verb, plural, namespace, name, subresource, body)
-
-
-def _selected(item: Json, query: Any) -> bool:
-    labels = item["metadata"].get("labels") or {}
-    for term in filter(None, (query.get("labelSelector") or "").split(",")):
-        key, _, value = term.partition("=")
-        if labels.get(key) != value:
-            return False
-    for term in filter(None, (query.get("fieldSelector") or "").split(",")):
-        path, _, value = term.partition("=")
-        found: Any = item
-        for part in path.split("."):
-            found = (found or {}).get(part)
-        if found != value:
-            return False
-    return True
 
 
 def _group(name: str) -> Json:

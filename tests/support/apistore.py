@@ -74,7 +74,7 @@ class ObjectStore:
         """Go back to a snapshot: versions too. Watches are not told; they list anew."""
         self._objects, self._version = copy.deepcopy(backup[0]), backup[1]
 
-    def _create(self, plural: str, namespace: str, body: Json) -> Json:
+    def _create(self, plural: str, namespace: str, body: Json, *, is_trial: bool = False) -> Json:
         if namespace in self.terminating:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
@@ -90,6 +90,9 @@ class ObjectStore:
         metadata.setdefault("generation", 1)
         if plural in WITH_STATUS:
             made.setdefault("status", {"observedGeneration": UNSEEN})
+        if is_trial:
+            _check_size(plural, made)
+            return made
         return self._store(plural, made, None)
 
     def _patch(
@@ -130,9 +133,7 @@ class ObjectStore:
     def _store(self, plural: str, made: Json, old: Json | None) -> Json:
         made = without_nulls(copy.deepcopy(made))
         metadata = made["metadata"]
-        size = sum(len(value) * (3 if plural == "secrets" else 4) // 4 for value in (made.get("data") or {}).values())
-        if plural in ("secrets", "configmaps") and size > MOST_DATA:
-            raise StatusError(422, "Invalid", f"data: Too long: may not be more than {MOST_DATA} bytes")
+        _check_size(plural, made)
         if old is not None and {**made, "metadata": {**metadata, "resourceVersion": ""}} == {
             **old,
             "metadata": {**old["metadata"], "resourceVersion": ""},
@@ -173,6 +174,12 @@ class ObjectStore:
         self.stored.append({**told, "_plural": plural})
         for callback in self.on_change:
             callback(kind, {**told, "_plural": plural})
+
+
+def _check_size(plural: str, made: Json) -> None:
+    size = sum(len(value) * (3 if plural == "secrets" else 4) // 4 for value in (made.get("data") or {}).values())
+    if plural in ("secrets", "configmaps") and size > MOST_DATA:
+        raise StatusError(422, "Invalid", f"data: Too long: may not be more than {MOST_DATA} bytes")
 
 
 def merged(target: Any, patch: Any) -> Any:

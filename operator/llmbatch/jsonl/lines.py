@@ -48,6 +48,11 @@ class LineError(Model):
         """The fault in one line."""
         return f"line {self.line}: {self.field} {self.message}".replace(":  ", ": ")
 
+    @property
+    def in_a_list(self) -> str:
+        """The fault as a line among others, with its field apart."""
+        return f"line {self.line}{f', {self.field}' if self.field else ''}: {self.message}"
+
 
 def digest(custom_id: str) -> bytes:
     """Stand in for a custom_id: 16 bytes, so that 100,000 of them fit into little memory."""
@@ -71,7 +76,7 @@ def why_no_text(start: bytes) -> str | None:
 
 
 class LineChecker:
-    """Checks the lines of one input in turn. `errors` are the first ten, `error_count` is how many there are."""
+    """Checks the lines of one input in turn. `errors` are the first few, `error_count` is how many there are."""
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class LineChecker:
         max_line_bytes: int = MAX_LINE_BYTES,
         *,
         bytes_per_token: int | None = None,
+        most_errors: int = MAX_LINE_ERRORS,
     ) -> None:
         """Prepare for one input; with `model_override`, what the lines say about the model doesn't count."""
         self._path = path_of(endpoint)
@@ -88,7 +94,7 @@ class LineChecker:
         self._overridden = model_override is not None
         self._max_requests = max_requests
         self._too_many = "; make a BatchJob with splitPolicy: Auto, which makes several batches of it"
-        self._max_line_bytes = max_line_bytes
+        self._max_line_bytes, self._most_errors = max_line_bytes, most_errors
         self._line = 0
         self._seen = FirstLines()
         self._model: str | None = None
@@ -217,7 +223,7 @@ class LineChecker:
 
     def _add(self, field: str, message: str, *, line: int | None = None) -> None:
         self.error_count += 1
-        if len(self.errors) < MAX_LINE_ERRORS:
+        if len(self.errors) < self._most_errors:
             self.errors.append(LineError(line=line or self._line, field=field, message=message))
 
 

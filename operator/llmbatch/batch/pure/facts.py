@@ -70,9 +70,7 @@ def upload_problem(report: UploadReport) -> Problem | None:
     # The report's own message names the first ones already, for where there is room for one line; none is told twice.
     first = problem.message.find(report.line_errors[0].told)
     head = problem.message if first < 0 else problem.message[:first].rstrip(" :")
-    lines = [
-        f"line {item.line}{f', {item.field}' if item.field else ''}: {item.message}" for item in report.line_errors
-    ]
+    lines = [item.in_a_list for item in report.line_errors]
     more = report.line_error_count - len(lines)
     told = "\n".join([head, *lines, *([f"… and {more} more"] if more > 0 else [])])
     return problem.model_copy(update={"message": told})

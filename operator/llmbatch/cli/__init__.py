@@ -1,0 +1,1 @@
+"""kubectl llmbatch: what a person does with BatchJobs, by their own kubeconfig and their own rights."""

@@ -1,0 +1,30 @@
+"""The console script `kubectl-llmbatch`, which kubectl finds by its name."""
+
+import signal
+import sys
+from importlib.util import find_spec
+from types import FrameType
+
+NEEDED = ("typer", "rich")
+"""What the operator itself does without."""
+EXTRA = "pip install 'llmbatch[cli]'"
+
+
+def main() -> int:
+    """Run a command; answers the exit code."""
+    # What was made in the cluster for the time of a command is deleted at its end, also of one that is told to stop.
+    signal.signal(signal.SIGTERM, _terminated)
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        sys.stderr.write(f"kubectl-llmbatch needs {' and '.join(missing)}, not installed here: {EXTRA}\n")
+        return 2
+    from llmbatch.cli import app
+
+    return app.run()
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

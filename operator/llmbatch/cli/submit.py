@@ -1,0 +1,172 @@
+"""Making BatchJobs: of a file, or of the requests of an earlier one. Nothing is applied that is known to be refused."""
+
+import sys
+from datetime import UTC, datetime
+
+from llmbatch.api.batchgateway import BatchGatewaySpec
+from llmbatch.api.batchjob import BatchJobSpec
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.cli import objects, pods, verdict
+from llmbatch.cli.cluster import ApiError, Cluster, Json, Target
+from llmbatch.cli.objects import Order
+from llmbatch.cli.told import NO, YES, CommandError, note, say
+from llmbatch.jsonl import sending
+from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, SECRETS
+from llmbatch.transfer.pure import destination
+
+
+def gateway_spec(cluster: Cluster, name: str) -> BatchGatewaySpec:
+    """Read a BatchGateway's spec.
+
+    Raises:
+        CommandError: There is none, or it may not be read.
+    """
+    found = cluster.get(GATEWAYS, name)
+    if found is None:
+        others = sorted(item["metadata"]["name"] for item in cluster.items(GATEWAYS))
+        there = f"there: {', '.join(others)}" if others else "there is none in this namespace"
+        raise CommandError(
+            f"BatchGateway {cluster.namespace}/{name} does not exist: apply it, or name another one ({there})"
+        )
+    return objects.parsed(BatchGatewaySpec, found["spec"], f"spec of BatchGateway {name}")
+
+
+def submit(cluster: Cluster, order: Order, helper: pods.Helper) -> int:
+    """Check the input, and make what it takes to run it."""
+    gateway = gateway_spec(cluster, order.gateway)
+    if (made := _checked(order, gateway, cluster.namespace)) is None:
+        return NO
+    for found in made:
+        _create(cluster, found, dry_run=True)
+    if order.copy and order.file is not None and order.claim is not None:
+        with verdict.opened(order.file) as source:
+            pods.copy(cluster, helper, source, order.claim["claimName"], order.claim["path"])
+    *inputs, job = made
+    for found in inputs:
+        _create(cluster, found)
+    try:
+        _create(cluster, job)
+    except CommandError as error:
+        _take_back(cluster, order, error)
+        raise
+    for found in made:
+        say(_name(found) + " created")
+    note(f"follow it with: kubectl llmbatch watch {order.name} -n {cluster.namespace}")
+    return YES
+
+
+def _take_back(cluster: Cluster, order: Order, error: CommandError) -> None:
+    """Delete the input of a BatchJob that was refused; one whose create call was not answered may be there, and needs it."""
+    if isinstance(error, ApiError) and not 400 <= error.status < 500:
+        note(
+            f"whether BatchJob {cluster.namespace}/{order.name} was made is not known: look before you submit it again"
+        )
+        return
+    if order.claim is None:
+        cluster.delete(CONFIGMAPS, order.config_map)
+    elif order.copy:
+        note("the input is in the volume by now: leave out --copy the next time")
+
+
+def planned(order: Order, target: Target) -> int:
+    """Check the input, and write what would be made; changes nothing anywhere, and needs no cluster."""
+    try:
+        gateway = gateway_spec(Cluster.connect(target), order.gateway)
+    except CommandError as error:
+        note(
+            f"warning: the limits of a BatchGateway that says nothing of them count, since {order.gateway} can't be read: {error}"
+        )
+        gateway = verdict.UNKNOWN
+    if (made := _checked(order, gateway, target.namespace)) is None:
+        return NO
+    if order.copy:
+        note("nothing is copied into the volume by a dry run")
+    sys.stdout.write(objects.written(made))
+    return YES
+
+
+def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
+    """Make a BatchJob of the same requests as an earlier one, which stays as it is."""
+    job = cluster.job(name)
+    status = objects.status_of(job)
+    if not force and not (status.holds("Complete") or status.holds("Failed")):
+        raise CommandError(
+            f"BatchJob {cluster.namespace}/{name} has not ended (phase {status.phase or 'Pending'}), and its requests would"
+            f" be paid for twice: wait for it (kubectl llmbatch watch {name}), delete it, or say --force",
+            NO,
+        )
+    if not force and (why := _changed(cluster, objects.spec_of(job), status)) is not None:
+        raise CommandError(f"{why}; submit it as a job of its own, or say --force", NO)
+    made = objects.retry_of(job, datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
+    if dry_run:
+        sys.stdout.write(objects.written([made]))
+        return YES
+    _create(cluster, made)
+    say(_name(made) + " created")
+    return YES
+
+
+def _checked(order: Order, gateway: BatchGatewaySpec, namespace: str | None) -> list[Json] | None:
+    """Make the objects, the BatchJob last; None: the input is invalid, which was told."""
+    spec = order.spec()
+    job = objects.new_spec(spec)
+    if (flaw := destination.flaw(job)) is not None:
+        raise CommandError(f"spec.output: {flaw}; name another place")
+    made = [objects.batch_job(order.name, namespace, spec)]
+    if order.file is None:
+        note("the input is only in the volume: it is checked by the operator, before anything is sent")
+        return made
+    with verdict.opened(order.file) as source:
+        found = verdict.judge(source, job, gateway)
+        for line in verdict.told(found, order.file):
+            note(line)
+        if found.problem is not None:
+            return None
+        if (warning := destination.too_small(job, found.requests)) is not None:
+            note(f"warning: {warning}")
+        if order.claim is None:
+            source.seek(0)
+            made.insert(0, objects.config_map(order.config_map, namespace, source.read()))
+    return made
+
+
+def _create(cluster: Cluster, made: Json, *, dry_run: bool = False) -> None:
+    resource = JOBS if made["kind"] == "BatchJob" else CONFIGMAPS
+    given = {**made, "metadata": {**made["metadata"], "namespace": cluster.namespace}}
+    try:
+        cluster.create(resource, given, dry_run=dry_run)
+    except ApiError as error:
+        if error.status == 409:
+            told = f"{made['kind']} {cluster.namespace}/{made['metadata']['name']} exists already, and is left as it is"
+            raise CommandError(f"{told}: give another --name, or delete it") from None
+        raise
+
+
+def _name(made: Json) -> str:
+    kind = "batchjob.llmbatch.io" if made["kind"] == "BatchJob" else "configmap"
+    return f"{kind}/{made['metadata']['name']}"
+
+
+def _changed(cluster: Cluster, spec: BatchJobSpec, status: BatchJobStatus) -> str | None:
+    """Say that the input is not what was sent the first time; None: it is, or nobody can tell."""
+    place, resource = spec.input.config_map or spec.input.secret, SECRETS if spec.input.secret else CONFIGMAPS
+    if place is None:
+        note("the input is in a volume: its requests are those that are there now")
+        return None
+    kind = "Secret" if resource is SECRETS else "ConfigMap"
+    try:
+        found_object = cluster.get(resource, place.name) or {}
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        note(f"you may not read {kind} {place.name}: whether it still holds the same requests is not checked")
+        return None
+    data = objects.data_of(found_object, place.key, encoded=resource is SECRETS)
+    if data is None:
+        return f"{kind} {cluster.namespace}/{place.name} with the input has no key {place.key} any more"
+    if status.input is None:
+        return None
+    found = sending.identity(lambda: [data] if data else [], spec.model, len(data))
+    if found == (status.input.bytes, status.input.sha256):
+        return None
+    return f"key {place.key} of {kind} {cluster.namespace}/{place.name} is no longer what was sent the first time"

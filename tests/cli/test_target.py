@@ -1,0 +1,50 @@
+"""Which cluster and namespace a command is about: as kubectl has it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Ran, run
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import kubeconfig
+
+
+@pytest.fixture
+def config(api: ApiServer, tmp_path: Path) -> str:
+    """A kubeconfig with a context `here` of namespace team-b, and one `there` of none; in team-b there is a job."""
+    api.put("batchjobs", {**build.batchjob(namespace="team-b"), "status": build.ended().dump()})
+    path = Path(kubeconfig(api, tmp_path))
+    written: dict[str, Any] = yaml.safe_load(path.read_text())
+    (here,) = written["contexts"]
+    there = {"name": "there", "context": dict(here["context"])}
+    here["context"]["namespace"] = "team-b"
+    written["contexts"] = [here, there]
+    path.write_text(yaml.safe_dump(written))
+    return str(path)
+
+
+async def watched(config: str, *options: str) -> Ran:
+    return await asyncio.to_thread(run, ["watch", "job", "--kubeconfig", config, *options])
+
+
+async def test_the_namespace_is_the_contexts_unless_one_is_named(config: str) -> None:
+    assert (await watched(config)).code == 0
+    assert "BatchJob team-a/job does not exist" in (await watched(config, "-n", "team-a")).err
+    assert "BatchJob default/job does not exist" in (await watched(config, "--context", "there")).err
+    assert (await watched(config, "--context", "there", "--namespace", "team-b")).code == 0
+
+
+async def test_a_context_that_is_not_in_the_kubeconfig_is_told_of(config: str) -> None:
+    ran = await watched(config, "--context", "nowhere")
+    assert ran.code == 2
+    assert f"kubeconfig {config} can't be used: " in ran.err
+    assert "nowhere" in ran.err
+
+
+async def test_the_kubeconfig_is_the_one_of_the_environment(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", f"/nowhere/config:{config}")
+    assert (await asyncio.to_thread(run, ["watch", "job"])).code == 0

@@ -1,0 +1,125 @@
+"""Following a job to its end."""
+
+import asyncio
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from llmbatch.cli.watch import MOST_BARS, Lines, bars, rows
+from tests.cli.conftest import MIXED, Life, Plugin, jsonl
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import apply_all, config_map
+
+
+async def looked(api: ApiServer) -> None:
+    """Wait until somebody has looked at the job twice more: at least once with what there is now."""
+    before = _looks(api)
+    for _ in range(6000):
+        if _looks(api) >= before + 2:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody looks")
+
+
+def _looks(api: ApiServer) -> int:
+    return sum((call.verb, call.plural) == ("get", "batchjobs") for call in api.calls)
+
+
+async def test_a_watch_tells_of_every_step_and_ends_with_the_job(life: Life) -> None:
+    apply_all(life.api, life.kong, MIXED)
+    watching = asyncio.create_task(life.plugin("watch", "job", "--interval", "0.05"))
+    await life.operator.until(lambda: life.operator.status().phase == "Validating")
+    await looked(life.api)
+    await life.run_on()
+    ran = await watching
+    assert ran.code == 0
+    lines = ran.text.splitlines()
+    assert "job: Validating 0/3" in lines
+    assert lines[-1].startswith("job: Complete: CompletedWithFailures: ")
+    assert len(lines) == len(set(lines)), "nothing is told twice"
+    assert not re.search("\x1b", ran.text), "no colours where there is no terminal"
+
+
+async def test_a_watch_of_a_failed_job_ends_with_exit_code_1(life: Life) -> None:
+    await life.run(jsonl("a--status-500"))
+    ran = await life.plugin("watch", "job")
+    assert ran.code == 1
+    assert ran.text.splitlines()[-1].startswith("job: Failed: AllRequestsFailed: ")
+
+
+async def test_a_watch_says_what_needs_a_person(life: Life) -> None:
+    apply_all(life.api, life.kong, MIXED)
+    life.api.remove("configmaps", "prompts")
+    await life.operator.until_reason("InputNotFound")
+    watching = asyncio.create_task(life.plugin("watch", "job", "--interval", "0.05"))
+    await looked(life.api)
+    life.api.put("configmaps", config_map("prompts", "batch.jsonl", MIXED))
+    await life.run_on()
+    assert "job: InputNotFound: ConfigMap team-a/prompts" in (await watching).text
+
+
+async def test_a_watch_of_a_job_that_is_deleted_says_so(api: ApiServer, plugin: Plugin) -> None:
+    api.put("batchjobs", build.batchjob())
+    watching = asyncio.create_task(plugin("watch", "job", "--interval", "0.05"))
+    await looked(api)
+    api.remove("batchjobs", "job")
+    api.put("batchjobs", build.batchjob())  # another one of its name is another one
+    ran = await watching
+    assert (ran.code, ran.err) == (2, "BatchJob team-a/job was deleted\n")
+
+
+async def test_a_watch_outlives_an_api_server_that_is_away_for_a_moment(api: ApiServer, plugin: Plugin) -> None:
+    api.put("batchjobs", {**build.batchjob(), "status": build.ended().dump()})
+    api.fault("status", "get", "batchjobs", status=503, times=3, where=lambda _: len(api.calls) > 1)
+    assert (await plugin("watch", "job", "--interval", "0.05")).code == 0
+
+
+def test_each_part_has_a_row() -> None:
+    source = {"offset": 0, "bytes": 10, "crc32": "0"}
+    state = {"phase": "InProgress", "status": "Unknown", "reason": "InProgress", "sinceTime": "2026-03-01T12:00:00Z"}
+    parts = [
+        {"part": 0, "attempt": 1, "source": source, "requests": 4, "state": state,
+         "requestCounts": {"total": 4, "completed": 2, "failed": 1}},
+        {"part": 1, "attempt": 1, "source": source, "requests": 3},
+        {"part": 0, "attempt": 2, "parts": [0], "requests": 1},
+    ]  # fmt: skip
+    status = build.status(
+        batches=parts, parts=2, phase="InProgress", requestCounts={"total": 7, "completed": 2, "failed": 1}
+    )
+    assert [row.told for row in rows("job", status)] == [
+        "job: InProgress 3/7, 1 failed",
+        "part 0: InProgress 3/4, 1 failed",
+        "part 1: Pending 0/3",
+        "part 0.2: Pending 0/1",
+    ]
+
+
+def test_a_line_that_stays_is_shown_once_and_one_that_comes_back_again(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines()
+    for phase in ("Pending", "Pending", "InProgress", "Pending"):
+        lines.show(rows("job", build.status(phase=phase)), "", is_stalled=False)
+    assert capsys.readouterr().out.splitlines() == ["job: Pending 0", "job: InProgress 0", "job: Pending 0"]
+
+
+def test_on_a_terminal_there_is_a_bar_for_each_batch_that_has_not_ended_but_no_more_than_fit() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    source = {"offset": 0, "bytes": 10, "crc32": "0"}
+    state = {"status": "True", "reason": "Succeeded", "sinceTime": "2026-03-01T12:00:00Z"}
+    parts = [
+        {"part": n, "attempt": 1, "source": source, "requests": 4, "state": {**state, "phase": "Complete"}}
+        if n < 50
+        else {"part": n, "attempt": 1, "source": source, "requests": 4}
+        for n in range(60)
+    ]
+    with bars(console) as shown:
+        # Brackets are no markup.
+        told = "InvalidInput: [red]line 1[/] is no request"
+        shown.show(rows("job", build.status(batches=parts, parts=60)), told, is_stalled=True)
+        labels = [task.description for task in shown.progress.tasks]
+    assert len(labels) == MOST_BARS + 1
+    assert labels[:11] == ["job", *(f"part {n}" for n in range(50, 60))]
+    assert told in screen.getvalue()

@@ -1,0 +1,50 @@
+"""How calls to the API server are written, for the one in memory."""
+
+from typing import Any
+
+from aiohttp import web
+
+from tests.support.apistore import Call, Json, Verb
+
+
+def call_of(request: web.Request, parts: list[str], body: Any) -> Call | None:
+    """Read a path: /api/v1/… or /apis/<group>/<version>/…, with or without a namespace."""
+    rest = parts[2:] if parts[:1] == ["api"] else parts[3:]
+    namespace = ""
+    if rest[:1] == ["namespaces"] and len(rest) > 2:
+        namespace, rest = rest[1], rest[2:]
+    if not rest or rest[0] == "selfsubjectaccessreviews":
+        return None
+    plural, name, subresource = (*rest, "", "")[:3]
+    verb: Verb
+    match request.method:
+        case "GET" if name:
+            verb = "get"
+        case "GET":
+            verb = "watch" if request.query.get("watch") == "true" else "list"
+        case "POST":
+            verb = "create"
+        case "PUT":
+            verb = "update"
+        case "PATCH":
+            verb = "apply" if "apply-patch" in request.content_type else "patch"
+        case _:
+            verb = "delete"
+    return Call(verb, plural, namespace, name, subresource, body)
+
+
+def selected(item: Json, query: Any) -> bool:
+    """Tell whether an object fits the label and field selectors."""
+    labels = item["metadata"].get("labels") or {}
+    for term in filter(None, (query.get("labelSelector") or "").split(",")):
+        key, _, value = term.partition("=")
+        if labels.get(key) != value:
+            return False
+    for term in filter(None, (query.get("fieldSelector") or "").split(",")):
+        path, _, value = term.partition("=")
+        found: Any = item
+        for part in path.split("."):
+            found = (found or {}).get(part)
+        if found != value:
+            return False
+    return True
