@@ -39,11 +39,15 @@ image: venv  ## Build both images and load them into the cluster
 crds: venv  ## Generate the CustomResourceDefinitions from the models
 	@$(PY) -m llmbatch crds crds charts/llmbatch/files/crds
 
-docs: venv  ## Generate the parts of the READMEs that are made
+docs: venv  ## Generate the parts of the documents that are made, and the dashboard
 	@$(PY) -m tests.support.diagram
 	@$(PY) -m tests.support.reference
 	@$(PY) -m tests.chart.values_table
 	@$(PY) -m tests.chart.metrics_table
+	@$(PY) -m tests.dashboard.board
+
+docs-picture: venv  ## Draw docs/dashboard.svg from what Prometheus answers while jobs run (a minute)
+	@$(PY) -m tests.dashboard.picture
 
 chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1 QUOTA=6000)
 	@$(PY) -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) $(if $(QUOTA),--quota $(QUOTA))
@@ -81,4 +85,4 @@ bench-quota: venv  ## Measure many jobs of several namespaces that share one tok
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota
+.PHONY: help venv demo demo-down test check cluster-up cluster-down image crds docs docs-picture chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota

@@ -6,6 +6,7 @@ from pathlib import Path
 from llmbatch.api import crd
 from tests.chart import metrics_table, values_table
 from tests.cluster.paths import REPOSITORY
+from tests.dashboard import board
 from tests.support import diagram, reference
 
 DEFINITIONS = (REPOSITORY / "crds", REPOSITORY / "charts/llmbatch/files/crds")
@@ -38,4 +39,6 @@ def documents() -> list[str]:
     watched = metrics_table.PAGE.read_text(encoding="utf-8")
     if metrics_table.written(watched) != watched:
         complaints.append("the table of metrics in docs/observability.md is out of date: make docs")
+    if board.FILE.read_text(encoding="utf-8") != board.text():
+        complaints.append(f"{board.FILE.relative_to(REPOSITORY)} is out of date: make docs")
     return complaints
