@@ -94,7 +94,9 @@ def legend(pattern: str, labels: dict[str, str]) -> str:
 @contextmanager
 def prometheus(program: Path, port: int, targets: list[str], folder: Path) -> Iterator[Prometheus]:
     """Run Prometheus on loopback while the context is open."""
-    scraped = [{"job_name": "llmbatch", "static_configs": [{"targets": targets}]}]
+    # As the Prometheus Operator has it of the chart's ServiceMonitor: the target has a namespace too.
+    found = [{"targets": targets, "labels": {"namespace": "llmbatch-system"}}]
+    scraped = [{"job_name": "llmbatch", "honor_labels": True, "static_configs": found}]
     interval = f"{SCRAPE_SECONDS}s"
     config = {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": scraped}
     (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML

@@ -51,6 +51,8 @@ async def test_prometheus_has_an_answer_to_every_query_while_jobs_run(played: tu
     # `or vector(0)` answers for a metric that is not there, so each metric is asked for by itself too.
     asked |= {name for query in EVERY for name in NAME.findall(query.expression)}
     assert await ask_until_all_are_answered(scene, sorted(asked), a_number) == []
+    told = prometheus.now("count by (namespace) (llmbatch_gateway_ready)")
+    assert {found["metric"]["namespace"] for found in told} == {"team-a", "team-b"}, "not that of the operator"
 
 
 def test_every_metric_that_it_asks_for_is_one_that_the_operator_has() -> None:
