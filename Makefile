@@ -5,7 +5,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CACHE  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llmbatch
 # One virtual environment per set of pinned requirements, shared by every clone.
-VENV    = $(CACHE)/venv-$(shell sha256sum < tests/requirements.txt | cut -c1-12)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV    = $(CACHE)/venv-$(shell sha256sum < tests/requirements.txt | cut -c1-12)-$(VERSION)
+SITE    = $(CACHE)/site-$(shell sha256sum < docs/requirements.txt | cut -c1-12)-$(VERSION)
 BIN     = $(VENV)/bin
 PY      = PYTHONPATH=operator:. $(BIN)/python
 
@@ -13,7 +15,7 @@ help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}'
 
 venv:  ## Install the pinned Python packages
-	@tests/suite/venv.sh "$(PYTHON)" "$(VENV)"
+	@tests/suite/venv.sh "$(PYTHON)" "$(VENV)" tests/requirements.txt
 
 demo: venv  ## Bring up a cluster, install llmbatch with an emulated gateway, run a batch
 	@$(PY) -m tests.demo up
@@ -42,16 +44,25 @@ release: venv  ## Build, check, sign and push images and chart (REGISTRY=host/na
 crds: venv  ## Generate the CustomResourceDefinitions from the models
 	@$(PY) -m llmbatch crds crds charts/llmbatch/files/crds
 
-docs: venv  ## Generate the parts of the READMEs that are made
+docs: venv  ## Generate the parts of the documents that are made, and the dashboard
 	@$(PY) -m tests.support.diagram
 	@$(PY) -m tests.support.reference
+	@$(PY) -m tests.support.reasons_table
 	@$(PY) -m tests.chart.values_table
 	@$(PY) -m tests.chart.metrics_table
 	@$(PY) -m tests.gitops.argocd_cm
 	@$(PY) -m tests.gitops.plain
+	@$(PY) -m tests.dashboard.board
 
 test-gitops: venv  ## Run the tests with Flux's and Argo CD's own controllers, on the cluster
 	@$(PY) -m pytest -p tests.suite.plugin tests/gitops
+
+docs-picture: venv  ## Draw docs/dashboard.svg from what Prometheus answers while jobs run (a minute)
+	@$(PY) -m tests.dashboard.picture
+
+docs-site:  ## Build the site of docs/ into build/site, with every warning as an error
+	@tests/suite/venv.sh "$(PYTHON)" "$(SITE)" docs/requirements.txt
+	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --site-dir build/site
 
 chaos: venv  ## Kill processes under jobs on the real cluster, and judge (KILLS=500 SEED=1 QUOTA=6000)
 	@$(PY) -m tests.chaos --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED)) $(if $(QUOTA),--quota $(QUOTA))
@@ -89,4 +100,4 @@ bench-quota: venv  ## Measure many jobs of several namespaces that share one tok
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test test-gitops check cluster-up cluster-down image release crds docs chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota
+.PHONY: help venv demo demo-down test test-gitops check cluster-up cluster-down image release crds docs docs-picture docs-site chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota

@@ -18,6 +18,7 @@ EVERYTHING: Values = {
         "service": {"annotations": {"prometheus.io/scrape": "true"}},
         "serviceMonitor": {"enabled": True, "scrapeTimeout": "10s", "labels": {"release": "prometheus"}},
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}, "thresholds": {"overdueHours": 30}},
+        "dashboard": {"enabled": True, "namespace": "monitoring", "annotations": {"team": "a"}, "folder": "Batches"},
     },
     "proxy": {"httpsProxy": "http://proxy:3128", "httpProxy": "http://proxy:3128", "noProxy": ".svc,10.0.0.0/8"},
     "caBundle": {"configMap": {"name": "company", "key": "ca.crt"}},

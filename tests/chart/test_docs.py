@@ -7,7 +7,6 @@ import pytest
 
 from llmbatch.api import conditions
 from llmbatch.api.reasons import Reason
-from tests.chart.helm import Chart, manifests
 from tests.cluster.paths import REPOSITORY
 
 DOCUMENTS = [
@@ -16,23 +15,12 @@ DOCUMENTS = [
     REPOSITORY / "charts/llmbatch/README.md",
     REPOSITORY / "examples/README.md",
 ]
-YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`((?:tests|operator|charts|examples)/[^`*<… ]+)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
 def name(path: Path) -> str:
     return str(path.relative_to(REPOSITORY))
-
-
-def test_every_manifest_in_the_readme_is_valid(chart: Chart) -> None:
-    blocks = YAML.findall((REPOSITORY / "README.md").read_text(encoding="utf-8"))
-    text = "---\n".join(blocks)
-
-    finished = chart.conform(text)
-
-    assert finished.ok, finished.errors
-    assert {manifest["kind"] for manifest in manifests(text)} == {"BatchGateway", "BatchJob"}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
@@ -49,9 +37,9 @@ def test_every_file_that_is_named_is_there(path: Path) -> None:
     assert [file for file in named if not (REPOSITORY / file.partition("::")[0]).exists()] == []
 
 
-def test_the_reasons_and_conditions_that_the_readme_explains_exist() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("## When something is wrong")[2]
-    rows = [line.split("|")[1] for line in text.partition("## Development")[0].splitlines() if line.startswith("| `")]
+def test_the_reasons_and_conditions_that_are_explained_exist() -> None:
+    text = (REPOSITORY / "docs/reasons.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
 
     explained = {word for row in rows for word in re.findall(r"`(\w+)`", row)}
 

@@ -12,11 +12,11 @@ from llmbatch.transfer.pure.manifest import Owner, manifest
 from tests.chart import values_table
 from tests.chart.cases import TWO_NAMESPACES
 from tests.chart.helm import Chart, Values, named, of_kind
-from tests.chart.test_docs import YAML
 from tests.chart.test_templates import container
 from tests.edges.plans import upload_plan
 from tests.support import build
 
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ON: Values = {"networkPolicy": {"enabled": True}, "emulator": {"enabled": True}}
 
 

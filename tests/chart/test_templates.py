@@ -260,6 +260,8 @@ def test_the_service_monitor_finds_the_metrics_service(chart: Chart) -> None:
         port["name"] for port in service["spec"]["ports"]
     ]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    # Or the namespace of each gateway would be the operator's, in the alerts and on the dashboard.
+    assert all(endpoint["honorLabels"] for endpoint in monitor["spec"]["endpoints"])
 
 
 def test_without_its_service_there_is_no_service_monitor(chart: Chart) -> None:

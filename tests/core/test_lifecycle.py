@@ -1,4 +1,4 @@
-"""The lifecycles: a table for a batch and one for a job with several, from which the README's diagrams are made."""
+"""The lifecycles: a table for a batch and one for a job with several, from which the diagrams in docs/concepts.md are made."""
 
 import itertools
 
@@ -57,7 +57,7 @@ def test_every_move_is_labelled_and_drawn() -> None:
     assert "note right of Deleting" in lifecycle.diagram()
 
 
-def test_the_readmes_diagram_is_current() -> None:
+def test_the_pages_diagram_is_current() -> None:
     assert diagram.main(["--check"]) == 0, "python -m tests.support.diagram writes it"
 
 
@@ -123,4 +123,4 @@ def test_a_restored_job_with_parts_may_start_anywhere(phase: Phase) -> None:
 def test_both_lifecycles_are_drawn() -> None:
     drawn = of_job.diagram()
     assert all(str(phase) in drawn for phase in Phase if phase is not Phase.DELETING)
-    assert drawn in diagram.README.read_text(encoding="utf-8")
+    assert drawn in diagram.PAGE.read_text(encoding="utf-8")

@@ -118,6 +118,8 @@ def test_both_operators_are_scraped_and_every_alert_is_loaded(tenant: Tenant, mo
             assert time.monotonic() < deadline, f"{scrape}\n{prometheus.query('up')}\n{prometheus.log()}"
             time.sleep(0.5)
         assert len(prometheus.query("llmbatch_leader == 1")) == 1
+        # A gateway's namespace is its own, not that of the operator's pod.
+        assert prometheus.query(f'llmbatch_gateway_ready{{namespace="{tenant.kube.namespace}",gateway="kong"}}')
         alerts = prometheus.rules()
     assert alerts == {
         rule["alert"] for text in rules.values() for group in yaml.safe_load(text)["groups"] for rule in group["rules"]

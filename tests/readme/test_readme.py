@@ -1,4 +1,4 @@
-"""Every command in the README works, and prints what the README says."""
+"""Every command in the README and in the pages that it leads to first works, and prints what they say."""
 
 import json
 import re
@@ -17,12 +17,16 @@ from tests.readme.blocks import Command, Manifest
 from tests.readme.conftest import documents
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-WRITTEN = blocks.read(README)
+PAGES = [REPOSITORY / "docs" / name for name in ("index.md", "batchgateway.md", "reasons.md")]
+WRITTEN = [
+    item for text in (README, *(page.read_text(encoding="utf-8") for page in PAGES)) for item in blocks.read(text)
+]
+"""In the order in which somebody new reads them."""
 JOB = REPOSITORY / "examples/batchjob-configmap.yaml"
 
 
 def commands(program: str) -> list[str]:
-    """Give the README's commands that begin with a word; those joined by && count for themselves."""
+    """Give the commands that begin with a word; those joined by && count for themselves."""
     every = [part.strip() for item in WRITTEN if isinstance(item, Command) for part in item.text.split("&&")]
     return [command for command in every if command.split()[0] == program]
 
@@ -113,7 +117,9 @@ def failing_job() -> list[dict[str, object]]:
 
 def test_the_readmes_manifest_is_the_example() -> None:
     (written,) = [
-        item for item in WRITTEN if isinstance(item, Manifest) and yaml.safe_load(item.text)["kind"] == "BatchJob"
+        item
+        for item in blocks.read(README)
+        if isinstance(item, Manifest) and yaml.safe_load(item.text)["kind"] == "BatchJob"
     ]
     (example,) = [item for item in documents(JOB) if item["kind"] == "BatchJob"]
     assert yaml.safe_load(written.text)["spec"] == example["spec"]

@@ -16,7 +16,7 @@ FILES = (
     versions.CHART,
     versions.PACKAGE,
     versions.EXAMPLE,
-    versions.README,
+    versions.START,
     versions.CHANGELOG,
 )
 
@@ -62,7 +62,7 @@ def test_the_versions_of_this_checkout_agree() -> None:
         (versions.CHART, 'appVersion: "1.2.3"', "", "appVersion is missing, "),
         (versions.PACKAGE, '"1.2.3"', '"1.2.4"', "__version__ is 1.2.4, "),
         (versions.EXAMPLE, "newTag: 1.2.3", "newTag: 1.2.4", "images[].newTag is 1.2.4, "),
-        (versions.README, "llmbatch:1.2.3 .", "llmbatch:1.2.4 .", "the tag of registry.example.com/llmbatch is 1.2.4, "),
+        (versions.START, "llmbatch:1.2.3 .", "llmbatch:1.2.4 .", "the tag of registry.example.com/llmbatch is 1.2.4, "),
         (versions.CHANGELOG, "## 1.2.3", "## 1.2.2", "has no section `## 1.2.3`"),
     ],
 )  # fmt: skip

@@ -12,12 +12,12 @@ PROJECT = "pyproject.toml"
 CHART = "charts/llmbatch/Chart.yaml"
 PACKAGE = "operator/llmbatch/__init__.py"
 EXAMPLE = "examples/install/kustomization.yaml"
-README = "README.md"
+START = "docs/index.md"
 CHANGELOG = "CHANGELOG.md"
 
 _SEMANTIC = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _IN_PACKAGE = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
-_IN_README = re.compile(r"registry\.example\.com/llmbatch:(\S+)")
+_IN_START = re.compile(r"registry\.example\.com/llmbatch:(\S+)")
 _SECTION = re.compile(r"^## \[?([^\s\]]+)", re.MULTILINE)
 
 
@@ -63,5 +63,5 @@ _FIELDS: dict[tuple[str, str], Callable[[str], list[str]]] = {
     (CHART, "appVersion"): _of_chart("appVersion"),
     (PACKAGE, "__version__"): _IN_PACKAGE.findall,
     (EXAMPLE, "images[].newTag"): _of_example,
-    (README, "the tag of registry.example.com/llmbatch"): _IN_README.findall,
+    (START, "the tag of registry.example.com/llmbatch"): _IN_START.findall,
 }

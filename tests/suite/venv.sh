@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the virtual environment of the pinned requirements, unless it is there: venv.sh <python> <folder>
+# Makes the virtual environment of the pinned requirements, unless it is there: venv.sh <python> <folder> <requirements>
 set -euo pipefail
-python=$1 folder=$2
+python=$1 folder=$2 requirements=$3
 [[ -e $folder/.done ]] && exit 0
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -23,6 +23,6 @@ echo "Python environment: installing pinned packages into $folder (about 1 minut
 rm -rf "$folder"
 mkdir -p "$(dirname "$folder")"
 "$python" -m venv "$folder"
-"$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
+"$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$requirements"
 # Last, so that an installation that was broken off is made anew.
 touch "$folder/.done"

@@ -1,4 +1,4 @@
-"""Puts the diagrams of the lifecycles into the README: python -m tests.support.diagram [--check]."""
+"""Puts the diagrams of the lifecycles into docs/concepts.md: python -m tests.support.diagram [--check]."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from llmbatch.batch.pure import lifecycle as of_batch
 from llmbatch.job.pure import lifecycle as of_job
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/concepts.md"
 BEGIN = "<!-- lifecycle:begin -->\n"
 END = "<!-- lifecycle:end -->"
 
@@ -24,18 +24,18 @@ def with_diagram(text: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the README, or check it; answers the exit code."""
+    """Write the page, or check it; answers the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.diagram", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail when the diagram is out of date")
     given = parser.parse_args(arguments)
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     current = with_diagram(text)
     if given.check:
         if text != current:
-            sys.stderr.write("README.md's lifecycle is out of date: python -m tests.support.diagram\n")
+            sys.stderr.write("The lifecycle in docs/concepts.md is out of date: python -m tests.support.diagram\n")
             return 1
         return 0
-    README.write_text(current, encoding="utf-8")
+    PAGE.write_text(current, encoding="utf-8")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Puts the reference of all fields into operator/README.md, from the models: python -m tests.support.reference."""
+"""Puts the reference of all fields into docs/batchjob.md and docs/batchgateway.md, from the models: python -m tests.support.reference."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,31 +6,31 @@ from typing import Any
 
 from llmbatch.api import crd
 
-README = Path(__file__).parents[2] / "operator" / "README.md"
+DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- fields:begin -->\n", "<!-- fields:end -->\n"
 
 Schema = dict[str, Any]
 
+PAGES = {DOCS / "batchjob.md": crd.batchjob, DOCS / "batchgateway.md": crd.batchgateway}
 
-def with_reference(text: str) -> str:
-    """Give a text with the current reference between the two marks."""
+
+def with_reference(text: str, definition: Schema) -> str:
+    """Give a page's text with the current reference of its kind between the two marks."""
     before, found, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not found or not ended:
         raise ValueError(f"the marks {BEGIN.strip()} and {END.strip()} are missing")
-    return f"{before}{BEGIN}{''.join(_tables())}{END}{after}"
+    return f"{before}{BEGIN}{''.join(_tables(definition))}{END}{after}"
 
 
-def _tables() -> Iterator[str]:
-    for definition in (crd.batchjob(), crd.batchgateway()):
-        kind = definition["spec"]["names"]["kind"]
-        root = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
-        for part in ("spec", "status"):
-            yield f"\n### {kind}: {part}\n\n| Field | Type | Default | |\n|---|---|---|---|\n"
-            for path, schema, required in _fields(root[part], ""):
-                default = "required" if required else (f"`{schema['default']}`" if "default" in schema else "")
-                told = schema.get("description", "").replace("|", "\\|")
-                yield f"| `{path}` | {_type(schema)} | {default} | {told} |\n"
+def _tables(definition: Schema) -> Iterator[str]:
+    root = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    for part in ("spec", "status"):
+        yield f"\n### {part}\n\n| Field | Type | Default | |\n|---|---|---|---|\n"
+        for path, schema, required in _fields(root[part], ""):
+            default = "required" if required else (f"`{schema['default']}`" if "default" in schema else "")
+            told = schema.get("description", "").replace("|", "\\|")
+            yield f"| `{path}` | {_type(schema)} | {default} | {told} |\n"
     yield "\n"
 
 
@@ -59,8 +59,9 @@ def _type(schema: Schema) -> str:
 
 
 def write() -> None:
-    """Bring operator/README.md up to date."""
-    README.write_text(with_reference(README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Bring both pages up to date."""
+    for page, definition in PAGES.items():
+        page.write_text(with_reference(page.read_text(encoding="utf-8"), definition()), encoding="utf-8")
 
 
 if __name__ == "__main__":

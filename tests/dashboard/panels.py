@@ -1,0 +1,154 @@
+"""Panels of the dashboard: what each shows, and of which query. Both operators are scraped: sum over them, or take the largest."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+GATEWAYS = 'namespace=~"$namespace",gateway=~"$gateway"'
+CALLS = "llmbatch_gateway_request_duration_seconds"
+WINDOW = "$__rate_interval"
+DAY = "24h"
+"""Jobs end rarely: their durations are those of a day."""
+
+Kind = Literal["stat", "lines", "stacked", "bars", "timeline"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel: queries by legend, in Grafana's units, `wide` of 24 columns."""
+
+    title: str
+    description: str
+    queries: dict[str, str]
+    unit: str = "short"
+    kind: Kind = "lines"
+    wide: int = 8
+    red_from: float | None = None
+    """The number that needs somebody's eye; below it all is well."""
+    words: dict[str, str] = field(default_factory=dict)
+    """What to show in place of a number."""
+
+
+def quantiles(metric: str, by: str, window: str, *shares: float) -> dict[str, str]:
+    """Give a query for each quantile of a histogram, by a label."""
+    labels = f"le, {by}" if by else "le"
+    legend = f" {{{{{by}}}}}" if by else ""
+    inner = f"sum by ({labels}) (rate({metric}_bucket[{window}]))"
+    return {f"p{100 * share:g}{legend}": f"histogram_quantile({share:g}, {inner})" for share in shares}
+
+
+def gateways(name: str) -> str:
+    """Give a figure of each chosen gateway."""
+    return f"max by (namespace, gateway) (llmbatch_gateway_{name}{{{GATEWAYS}}})"
+
+
+def spent(name: str, label: str) -> str:
+    """Give what went through each chosen gateway within an hour."""
+    return f"sum by (namespace, gateway, {label}) (increase(llmbatch_gateway_{name}_total{{{GATEWAYS}}}[1h]))"
+
+
+def of_operators(expression: str) -> str:
+    """Give a figure of the operators' processes: others on the same Prometheus have it too."""
+    return f"{expression} * on (instance, job) group_left () llmbatch_build_info"
+
+
+def grown(name: str, window: str = WINDOW) -> str:
+    """Give by how much a counter has grown, in all processes; 0 before it is there."""
+    return f"sum(increase({name}[{window}])) or vector(0)"
+
+
+GLANCE = [
+    Panel("Under way", "BatchJobs that have not ended.",
+          {"": 'sum(max by (phase) (llmbatch_jobs{phase!~"Complete|Failed"}))'}, kind="stat", wide=4),
+    Panel("Waiting for a person", "BatchJobs that do not go on by themselves; kubectl describe bj says what to do.",
+          {"": "sum(max by (reason) (llmbatch_jobs_stalled)) or vector(0)"}, kind="stat", wide=4, red_from=1),
+    Panel("Oldest unfinished job", "The provider has 24 h for a batch.",
+          {"": "max(llmbatch_oldest_unfinished_job_seconds) or vector(0)"}, "s", "stat", wide=4, red_from=26 * 3600),
+    Panel("Gateways not ready", "Of the chosen ones; kubectl describe bgw says what answers instead.",
+          {"": f"count({gateways('ready')} == 0) or vector(0)"}, kind="stat", wide=4, red_from=1),
+    Panel("Operators at work", "One works, the others stand by.",
+          {"": "sum(llmbatch_leader)"}, kind="stat", wide=4),
+    Panel("Duplicates, leftovers (24 h)", "Batches found beside the one of a job, and deletions that left something behind.",
+          {"": f"round(({grown('llmbatch_duplicate_batches_total', DAY)}) + ({grown('llmbatch_left_behind_total', DAY)}))"},
+          kind="stat", wide=4, red_from=1),
+]  # fmt: skip
+
+JOBS = [
+    Panel("Jobs by phase", "All BatchJobs there are.", {"{{phase}}": "max by (phase) (llmbatch_jobs)"}, kind="stacked"),
+    Panel("Jobs that wait for a person", "By reason; the page Reasons says what each means.",
+          {"{{reason}}": "max by (reason) (llmbatch_jobs_stalled)"}, kind="stacked"),
+    Panel("Oldest unfinished job", "Since it was made, by the phase it is in.",
+          {"{{phase}}": "max by (phase) (llmbatch_oldest_unfinished_job_seconds)"}, "s"),
+    Panel("Jobs that ended", "Within each hour, by result and reason.",
+          {"{{result}}: {{reason}}": "sum by (result, reason) (increase(llmbatch_jobs_finished_total[1h]))"}, kind="bars"),
+    Panel("Duration of jobs", "From start to end, of those that ended within the day before.",
+          quantiles("llmbatch_job_duration_seconds", "result", DAY, 0.5, 0.95), "s"),
+    Panel("Found after a lost answer", "Batches adopted, cancelled as duplicates, or left behind by a deletion.",
+          {"adopted": grown("llmbatch_adoptions_total"), "duplicates": grown("llmbatch_duplicate_batches_total"),
+           "left behind": grown("llmbatch_left_behind_total")}),
+]  # fmt: skip
+
+TOKENS = [
+    Panel("Tokens", "Of ended batches, within each hour; they are counted once the results are stored.",
+          {"{{kind}}": "sum by (kind) (increase(llmbatch_tokens_total[1h]))"}, kind="bars"),
+    Panel("Requests", "Of ended batches, within each hour.",
+          {"{{result}}": "sum by (result) (increase(llmbatch_requests_total[1h]))"}, kind="bars"),
+    Panel("Bytes moved", "Input and results.",
+          {"{{direction}}": f"sum by (direction) (rate(llmbatch_gateway_bytes_total[{WINDOW}]))"}, "Bps"),
+    Panel("Tokens by namespace and gateway", "Of ended batches, within each hour.",
+          {"{{namespace}}/{{gateway}} {{kind}}": spent("tokens", "kind")}, kind="bars", wide=12),
+    Panel("Requests by namespace and gateway", "Of ended batches, within each hour.",
+          {"{{namespace}}/{{gateway}} {{result}}": spent("requests", "result")}, kind="bars", wide=12),
+    Panel("Tokens of quota groups", "Reserved by estimate, beside the highest limit of the group's gateways.",
+          {"{{group}} enqueued": "max by (group) (llmbatch_quota_enqueued_tokens)",
+           "{{group}} limit": "max by (group) (llmbatch_quota_limit_tokens)"}, wide=12),
+    Panel("Batches that wait for tokens", "By quota group; status.queue of each BatchJob has its place in line.",
+          {"{{group}}": "max by (group) (llmbatch_quota_queued_batches)"}, wide=12),
+]  # fmt: skip
+
+CALLED = [
+    Panel("Gateways ready", "Whether both routes answered as they should and took the credentials.",
+          {"{{namespace}}/{{gateway}}": gateways("ready")}, kind="timeline", wide=12,
+          words={"0": "not ready", "1": "ready"}),
+    Panel("Batches of gateways", "At the provider, beside maxActiveBatches where there is one, and those that wait for tokens.",
+          {"{{namespace}}/{{gateway}} active": gateways("active_batches"),
+           "{{namespace}}/{{gateway}} at most": f"{gateways('max_active_batches')} > 0",
+           "{{namespace}}/{{gateway}} queued": gateways("queued_batches")}, wide=12),
+    Panel("Calls", "To all gateways, by HTTP status; none: no answer.",
+          {"{{code}}": f"sum by (code) (rate({CALLS}_count[{WINDOW}]))"}, "reqps", "stacked", wide=6),
+    Panel("Calls by operation", "To all gateways.",
+          {"{{operation}}": f"sum by (operation) (rate({CALLS}_count[{WINDOW}]))"}, "reqps", wide=6),
+    Panel("Latency", "Of 95 in 100 calls, by operation.", quantiles(CALLS, "operation", WINDOW, 0.95), "s", wide=6),
+    Panel("429 and failures", "Share of the calls that were refused as too many, or failed (5xx, no answer).",
+          {"429": f'(sum(rate({CALLS}_count{{code="429"}}[{WINDOW}])) or vector(0)) / sum(rate({CALLS}_count[{WINDOW}]))',
+           "failures": f'(sum(rate({CALLS}_count{{code=~"5xx|none"}}[{WINDOW}])) or vector(0))'
+                       f" / sum(rate({CALLS}_count[{WINDOW}]))"}, "percentunit", wide=6),
+]  # fmt: skip
+
+OPERATOR = [
+    Panel("Leader", "Which process works.", {"{{instance}}": "max by (instance) (llmbatch_leader)"}, kind="timeline",
+          words={"0": "stands by", "1": "works"}),
+    Panel("Elections", "Times that a process has begun to work.",
+          {"{{instance}}": f"sum by (instance) (increase(llmbatch_leader_elections_total[{WINDOW}]))"}),
+    Panel("Statuses refused", "That the API server would not store.",
+          {"": grown("llmbatch_status_refusals_total")}),
+    Panel("Work queue", "Objects that are due and wait for a worker.",
+          {"{{instance}}": "max by (instance) (llmbatch_workqueue_depth)"}, wide=6),
+    Panel("Wait for a worker", "Of what was due.", quantiles("llmbatch_queue_wait_seconds", "", WINDOW, 0.5, 0.99), "s", wide=6),
+    Panel("Passes", "Looks at an object, by how they ended.",
+          {"{{ending}}": f"sum by (ending) (rate(llmbatch_reconcile_duration_seconds_count[{WINDOW}]))"}, "ops", wide=6),
+    Panel("Duration of passes", "Calls to gateways and to the API server included.",
+          quantiles("llmbatch_reconcile_duration_seconds", "", WINDOW, 0.5, 0.99), "s", wide=6),
+    Panel("Event loop lag", "How late the event loop last was: more than a second is too little processor time.",
+          {"{{instance}}": "max by (instance) (llmbatch_event_loop_lag_seconds)"}, "s"),
+    Panel("Memory", "Resident, of each operator.", {"{{instance}}": of_operators("process_resident_memory_bytes")}, "bytes"),
+    Panel("Processor", "Cores in use, by each operator.",
+          {"{{instance}}": of_operators(f"rate(process_cpu_seconds_total[{WINDOW}])")}),
+]  # fmt: skip
+
+ROWS = {
+    "At a glance": GLANCE,
+    "Jobs": JOBS,
+    "Tokens, requests and quotas": TOKENS,
+    "Gateways": CALLED,
+    "Operator": OPERATOR,
+}
