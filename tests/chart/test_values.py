@@ -72,3 +72,20 @@ def test_a_value_is_documented_by_the_comment_above_it() -> None:
         values_table.Value(("d",), {"e": 2}, "A group as one."),
     ]
     assert values_table.undocumented(text) == ["f"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"imagePullSecrets": None},
+        {"crds": {"annotations": None}},
+        {"networkPolicy": None},
+        {"tests": None},
+        {"commonAnnotations": None},
+        {"metrics": {"dashboard": {"enabled": True, "annotations": None, "labels": None}}},
+    ],
+    ids=str,
+)
+def test_what_is_left_empty_is_as_if_it_were_not_there(chart: Chart, values: Values) -> None:
+    finished = chart.template(values)
+    assert finished.ok, finished.errors

@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from tests.cluster import components, embedded, images, kind, tools
+from tests.cluster import components, embedded, images, kind, processes, tools
 from tests.cluster.model import Cluster, Kind
 from tests.cluster.paths import alone
 from tests.cluster.shell import ClusterError, say, succeeds
@@ -57,6 +57,9 @@ def down() -> None:
     """Take down what `up` made; a cluster that was there before stays."""
     chosen = choose()
     with _one_at_a_time():
+        if chosen != "embedded":
+            # What tests have started beside it; the embedded cluster may be up as well.
+            processes.end_others({component.name for component in components.components(Path())})
         if chosen == "existing":
             say("Cluster: the one that KUBECONFIG names is not ours to take down")
         elif chosen == "kind":

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,14 @@ def kill(process: Process) -> None:
         if time.monotonic() > deadline:
             raise ClusterError(f"{process.name} (pid {process.pid}) does not end, not even by SIGKILL")
         time.sleep(0.02)
+
+
+def end_others(than: Collection[str]) -> None:
+    """End and forget all but those of these names."""
+    others = [process for name, process in recorded().items() if name not in than]
+    stop(others)
+    for process in others:
+        (PIDS / f"{process.name}.json").unlink(missing_ok=True)
 
 
 def last_words(name: str, lines: int = 15) -> str:

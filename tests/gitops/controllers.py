@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster import Cluster, processes
-from tests.cluster.paths import REPOSITORY, STATE, alone
+from tests.cluster.paths import REPOSITORY, STATE, alone, content_hash
 from tests.cluster.shell import ClusterError
 from tests.e2e.kube import Kube
 from tests.gitops import programs
@@ -171,8 +171,11 @@ def _start(prepare: Callable[[], None], *controllers: Controller) -> None:
     with alone("gitops-controllers", "another test that starts the controllers"):
         running = processes.recorded()
         dead = [item for item in controllers if item.name not in running or not running[item.name].alive]
-        if len(dead) == len(controllers):
+        # A cluster that was kept has what was wanted then; and what they need may have gone with a cluster before.
+        wanted, prepared = content_hash([CONFIG], salt=repr(controllers)), _folder("prepared") / controllers[0].name
+        if dead or not prepared.exists() or prepared.read_text() != wanted:
             prepare()
+            prepared.write_text(wanted)
         for controller in dead:
             processes.start(controller.name, controller.argv, env=controller.env)
             _wait_for(controller)

@@ -59,9 +59,9 @@ def test_flux_says_at_once_that_a_job_has_failed(tenant: Tenant, app: Flux) -> N
     app.repository.commit(file(objects.config_map("prompts", {"batch.jsonl": "no JSON\n"}), JOB))
     app.apply()
     # Far sooner than its timeout of five minutes.
-    said = app.until_ready("False", seconds=60)
-    assert said["reason"] == "HealthCheckFailed"
-    assert "BatchJob" in said["message"]
+    found = app.until(lambda found: condition(found, "Ready").get("reason") == "HealthCheckFailed", "told", seconds=60)
+    assert condition(found, "Ready")["status"] == "False"
+    assert "BatchJob" in condition(found, "Ready")["message"]
     assert tenant.kong.batches() == []
 
 

@@ -36,9 +36,13 @@ def own_release(release: Release) -> Iterator[Release]:
 @pytest.fixture(scope="module")
 def without_release(release: Release) -> Iterator[Release]:
     """No release, and the definitions that it left; put back after the last of these tests."""
-    release.helm("uninstall", release.name, "--wait")
-    yield release
-    release.install()
+    try:
+        release.helm("uninstall", release.name, "--wait")
+        yield release
+    finally:
+        # What Helm didn't make would be in its way.
+        release.kube.run("delete", "deployment,service", f"{release.name}-emulator", "--ignore-not-found")
+        release.install()
 
 
 # --- Flux -------------------------------------------------------------------------------------------------------------

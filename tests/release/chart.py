@@ -14,7 +14,7 @@ from tests.chart import values_table
 from tests.chart.helm import NAMESPACE, RELEASE, Manifest, manifests
 from tests.cluster import ClusterError
 from tests.cluster.paths import REPOSITORY
-from tests.cluster.shell import run, succeeds
+from tests.cluster.shell import run
 from tests.cluster.tools import KUBERNETES_VERSION, ensure_tools
 from tests.release.destination import Destination
 from tests.release.images import Pushed
@@ -39,6 +39,8 @@ def package(images: Mapping[str, Pushed], version: str, folder: Path, key: Key |
         shutil.copytree(SOURCE, copy)
         values = with_images((copy / "values.yaml").read_text(encoding="utf-8"), images)
         (copy / "values.yaml").write_text(values, encoding="utf-8")
+        about = with_pushed((copy / "Chart.yaml").read_text(encoding="utf-8"), images)
+        (copy / "Chart.yaml").write_text(about, encoding="utf-8")
         readme = copy / "README.md"
         readme.write_text(values_table.updated(readme.read_text(encoding="utf-8"), values), encoding="utf-8")
         named = [f"--version={version}", f"--app-version={version}", f"--destination={folder}"]
@@ -68,6 +70,16 @@ def with_images(values: str, images: Mapping[str, Pushed]) -> str:
     return values
 
 
+def with_pushed(about: str, images: Mapping[str, Pushed]) -> str:
+    """Put what was pushed into Chart.yaml's list of images, by which catalogues and mirrors go."""
+    for name, image in images.items():
+        pushed = f"image: {image.repository}@{image.digest}"
+        about = re.sub(rf"image: localhost/{name}:\S+\n *whitelisted: true", pushed, about)
+    if "localhost/" in about:
+        raise ClusterError("charts/llmbatch/Chart.yaml names an image that nobody else has")
+    return about
+
+
 def render(chart: Path) -> list[Manifest]:
     """Give what the chart installs by its own values."""
     version = f"--kube-version={KUBERNETES_VERSION}"
@@ -76,8 +88,13 @@ def render(chart: Path) -> list[Manifest]:
 
 def is_there(destination: Destination, version: str) -> bool:
     """Tell whether the registry has the chart in this version: it is pushed last, so then the release is whole."""
-    asked: list[str | Path] = [helm(), "show", "chart", f"{destination.charts}/{SOURCE.name}", f"--version={version}"]
-    return succeeds([*asked, *_way(destination)], timeout_seconds=60)
+    name = f"{destination.charts}/{SOURCE.name}"
+    asked: list[str | Path] = [helm(), "show", "chart", name, f"--version={version}", *_way(destination)]
+    done = subprocess.run([str(word) for word in asked], capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode != 0 and "not found" not in done.stderr:
+        # Whoever can't ask must not push over what may be there.
+        raise ClusterError(f"Whether {name} has version {version} already can't be told:\n{done.stderr}")
+    return done.returncode == 0
 
 
 def push(packed: Path, destination: Destination) -> str:

@@ -30,17 +30,21 @@ class Released:
 def release(registry: str, *, snapshot: bool, base: str, output: Path) -> Released:
     """Make and push a release of this checkout; SIGN_KEY in the environment names the key."""
     destination = Destination.of(registry)
+    if not snapshot:
+        _need(SIGN_KEY=os.environ.get("SIGN_KEY", ""), BASE=base)
     found = source.read(REPOSITORY)
     version = source.version(REPOSITORY, found, snapshot=snapshot)
-    if not snapshot and chart.is_there(destination, version):
-        raise ClusterError(
-            f"{destination.charts} has version {version}, and a release does not change: raise the version"
-        )
     with alone("release", "another release"), signing.key(os.environ) as key:
+        if not snapshot and chart.is_there(destination, version):
+            raise ClusterError(
+                f"{destination.charts} has version {version}, and a release does not change: raise the version"
+            )
         if key is None:
             say("  NOT SIGNED: SIGN_KEY names no key, so nobody can verify the chart")
         base_name = images.base(base)
         built = [images.build(target, base_name, found, version, cached=snapshot) for target in images.NAMES]
+        if not snapshot and source.read(REPOSITORY) != found:
+            raise ClusterError("The files were changed while the images were built: nothing was pushed")
         pushed = {image.name: images.push(image, destination, version) for image in built}
         folder = output / f"llmbatch-{version}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -56,6 +60,15 @@ def release(registry: str, *, snapshot: bool, base: str, output: Path) -> Releas
             digest = chart.push(packed, destination)
     name = f"{destination.charts}/{chart.SOURCE.name}:{version}@{digest}"
     return Released(version, tuple(pushed.values()), name, folder)
+
+
+def _need(**given: str) -> None:
+    missing = [name for name, value in given.items() if not value]
+    if missing:
+        raise ClusterError(
+            f"A release needs {' and '.join(missing)}: a key that it can be verified by, and a Python image by digest "
+            "that others can build on too; or make a snapshot: SNAPSHOT=1"
+        )
 
 
 def checksums(folder: Path) -> str:

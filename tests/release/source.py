@@ -32,7 +32,7 @@ def read(root: Path) -> Source:
         commit,
         datetime.fromtimestamp(int(seconds), UTC),
         tuple(_git(root, "tag", "--points-at", "HEAD").split()),
-        tuple(_git(root, "status", "--porcelain").splitlines()),
+        tuple(_git(root, "status", "--porcelain", "--untracked-files=all").splitlines()),
     )
 
 

@@ -21,9 +21,11 @@ NAME = "llmbatch-released"
 @pytest.fixture
 def aside(release: Release) -> Iterator[Release]:
     """The release of all other tests, which leaves this one's namespace alone; put back as they want it."""
-    release.upgrade(watchNamespaces="{default}")
-    yield release
-    release.install()
+    try:
+        release.upgrade(watchNamespaces="{default}")
+        yield release
+    finally:
+        release.install()
 
 
 @pytest.fixture

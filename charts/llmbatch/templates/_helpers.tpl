@@ -103,7 +103,7 @@ annotations:
 {{/* Names of the Secrets with registry credentials, separated by commas: the chart's own, and those for all charts. */}}
 {{- define "llmbatch.imagePullSecretNames" -}}
 {{- $names := list }}
-{{- range concat .Values.imagePullSecrets ((.Values.global | default dict).imagePullSecrets | default list) }}
+{{- range concat (.Values.imagePullSecrets | default list) ((.Values.global | default dict).imagePullSecrets | default list) }}
 {{- if kindIs "map" . }}
 {{- $names = append $names .name }}
 {{- else }}
@@ -199,7 +199,7 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 
 {{/* Whether `helm test` has something to run: see tests/selftest.yaml. */}}
 {{- define "llmbatch.isTested" -}}
-{{- and .Values.tests.enabled .Values.rbac.create }}
+{{- and (.Values.tests).enabled .Values.rbac.create }}
 {{- end }}
 
 {{/* Settings that every process of the operator's image needs: which pod it is, and where it works. */}}
