@@ -67,6 +67,10 @@ async def test_the_operators_image_is_taken_where_it_can_be_seen(node: Node) -> 
     ran = await node.plugin("results", "job")
     assert ran.code == 2
     assert "name one that has sh and cat with --image" in ran.err
+    environment = {"LLMBATCH_IMAGE": "anybodys:1"}
+    node.api.put("deployments", deployment(environment, namespace="anybodys"))
+    assert (await node.plugin("results", "job")).code == 2, "whoever may make a Deployment is not the operator"
+    assert (node.execs.made, node.pods()) == ([], [])
     node.api.put(
         "deployments", deployment({"LLMBATCH_IMAGE": "llmbatch:0.1.0", "LLMBATCH_IMAGE_PULL_SECRETS": "registry"})
     )

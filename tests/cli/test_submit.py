@@ -1,6 +1,8 @@
 """Making BatchJobs of files: valid ones only, and nothing that exists is touched."""
 
+import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,20 @@ async def test_an_input_that_no_configmap_holds_is_refused_with_the_way_out(
     assert "--claim CLAIM/PATH --copy" in ran.err
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+async def test_an_input_that_no_configmap_holds_is_not_read(
+    dry: list[str], api: ApiServer, plugin: Plugin, tmp_path: Path
+) -> None:
+    api.put("batchgateways", build.batchgateway(NEVER))
+    file = tmp_path / "prompts.jsonl"
+    with file.open("wb") as huge:
+        huge.truncate(2**40)
+    ran = await plugin("submit", str(file), "--gateway", "kong", *dry)
+    assert (ran.code, written(api)) == (2, [])
+    assert f"the input has {2**40} bytes" in ran.err
+    assert "--claim CLAIM/PATH --copy" in ran.err
+
+
 async def test_an_input_in_a_volume_is_taken_to_be_there(api: ApiServer, plugin: Plugin, prompts: Path) -> None:
     api.put("batchgateways", build.batchgateway(NEVER))
     options = ["--claim", "data/in/b.jsonl", "--output-claim", "data/out/r.jsonl"]
@@ -136,6 +152,23 @@ async def test_a_file_is_copied_into_a_volume_byte_for_byte(
     assert ran.code == 2
     assert "data/in/b.jsonl: there is a file of that name, which is not overwritten" in ran.err
     assert api.get("batchjobs", "again") is None
+
+
+@pytest.mark.parametrize("source", ["standard input", "a pipe"])
+async def test_what_comes_once_is_checked_and_copied(
+    source: str, api: ApiServer, plugin: Plugin, node: Node, tmp_path: Path
+) -> None:
+    api.put("batchgateways", build.batchgateway(NEVER))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    options = ["--gateway", "kong", "--claim", "data/in/b.jsonl", "--copy", "--image", "any:1"]
+    given = "-" if source == "standard input" else str(pipe)
+    running = asyncio.create_task(plugin("submit", given, *options, stdin=FIVE))
+    if source == "a pipe":
+        await asyncio.to_thread(pipe.write_bytes, FIVE)
+    ran = await running
+    assert ran.code == 0, ran
+    assert (node.volume / "in" / "b.jsonl").read_bytes() == FIVE
 
 
 async def test_a_dry_run_writes_what_would_be_made_and_touches_nothing(

@@ -143,17 +143,21 @@ def metadata(name: str, namespace: str | None, **more: Any) -> Json:  # noqa: AN
     return {"name": name, **({"namespace": namespace} if namespace else {}), **more}
 
 
-def config_map(name: str, namespace: str | None, content: bytes) -> Json:
-    """Make the ConfigMap with an input that was found valid.
+def check_size(size: int) -> None:
+    """Look whether a ConfigMap holds so many bytes.
 
     Raises:
-        CommandError: It is too large for one.
+        CommandError: It does not.
     """
-    if len(content) > MAX_OBJECT_BYTES:
+    if size > MAX_OBJECT_BYTES:
         raise CommandError(
-            f"the input has {len(content)} bytes, and a ConfigMap holds {MAX_OBJECT_BYTES}: put it in a volume with"
+            f"the input has {size} bytes, and a ConfigMap holds {MAX_OBJECT_BYTES}: put it in a volume with"
             " --claim CLAIM/PATH --copy, or name with --claim the volume and path where it is already"
         )
+
+
+def config_map(name: str, namespace: str | None, content: bytes) -> Json:
+    """Make the ConfigMap with an input that was found valid."""
     made = metadata(name, namespace)
     # As it is, byte for byte: valid lines are UTF-8.
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made, "data": {INPUT_KEY: content.decode()}}

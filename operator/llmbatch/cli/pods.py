@@ -95,8 +95,9 @@ def _running(cluster: Cluster, helper: Helper, claim: str, transfer: Transfer, *
     image = helper.image or (settings.image if settings is not None else None)
     if image is None:
         raise CommandError(
-            f"the volume of claim {claim} is read through a pod, and you may not see the operator's image: name one that has"
-            " sh and cat with --image"
+            f"the volume of claim {claim} is read through a pod, and no operator is to be seen in namespace"
+            f" {helper.operator_namespace} whose image it could have: name that namespace with --operator-namespace, or"
+            " name one that has sh and cat with --image"
         )
     made = manifest(cluster.namespace, claim, image, settings or Settings(), transfer, writes=writes)
     name = str(made["metadata"]["name"])
