@@ -182,6 +182,27 @@ async def test_a_command_whose_reader_has_had_enough_deletes_its_pod(node: Node,
     os.close(reading)
     _, complaint = await process.communicate()
     assert (node.pods(), complaint) == ([], b"")
+    assert process.returncode == 141, "no answer, and above all not the answer no"
+
+
+async def test_a_pod_that_can_not_be_deleted_takes_no_results_and_no_error_away(node: Node) -> None:
+    node.stored(b"{}\n")
+    node.api.fault("status", "delete", "pods", status=403, times=-1)
+    ran = await node.plugin("results", "job", "--image", "any:1")
+    (pod,) = node.pods()
+    assert (ran.code, ran.out) == (0, b"{}\n")
+    assert f"pods/{pod} may be left: made to fail; look, and delete it: kubectl delete -n team-a pods/{pod}" in ran.err
+    (node.volume / "out" / "r.jsonl").unlink()
+    ran = await node.plugin("results", "job", "--image", "any:1")
+    assert ran.code == 2
+    assert "error: data/out/r.jsonl: cat: " in ran.err
+
+
+async def test_a_pod_whose_create_call_is_not_answered_is_deleted(node: Node) -> None:
+    node.stored(b"{}\n")
+    node.api.fault("cut after", "create", "pods")
+    assert (await node.plugin("results", "job", "--image", "any:1")).code == 2
+    assert (len(node.execs.made), node.pods()) == (1, [])
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a link", "a file"])

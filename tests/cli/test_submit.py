@@ -1,8 +1,6 @@
 """Making BatchJobs of files: valid ones only, and nothing that exists is touched."""
 
-import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import pytest
 import yaml
 
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES
-from tests.cli.conftest import FIVE, Node, Plugin, jsonl
+from tests.cli.conftest import FIVE, Plugin, jsonl
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -136,39 +134,25 @@ async def test_an_input_in_a_volume_is_taken_to_be_there(api: ApiServer, plugin:
     assert written(api) == ["batchjobs"] * 4, "a trial and the thing itself, twice; no ConfigMap, no pod"
 
 
-async def test_a_file_is_copied_into_a_volume_byte_for_byte(
-    api: ApiServer, plugin: Plugin, node: Node, tmp_path: Path
+async def test_an_input_that_can_not_be_taken_back_does_not_hide_why_the_job_was_refused(
+    api: ApiServer, plugin: Plugin, prompts: Path
 ) -> None:
     api.put("batchgateways", build.batchgateway(NEVER))
-    volume, file = node.volume, tmp_path / "large.jsonl"
-    file.write_bytes(jsonl(*map(str, range(20)), prompt="x" * 100_000).replace(b"\n", b"\r\n"))
-    arguments = ["submit", str(file), "--gateway", "kong", "--claim", "data/in/b.jsonl", "--copy", "--image", "any:1"]
-    ran = await plugin(*arguments)
-    assert ran.code == 0, ran
-    assert (volume / "in" / "b.jsonl").read_bytes() == file.read_bytes()
-    assert [path.name for path in (volume / "in").iterdir()] == ["b.jsonl"]
-    assert (len(node.execs.made), node.pods()) == (1, []), "the pod is deleted"
-    ran = await plugin(*arguments, "--name", "again")
+    api.fault("status", "create", "batchjobs", status=422, where=lambda _: bool(api.objects("configmaps")))
+    api.fault("status", "delete", "configmaps", status=403)
+    ran = await plugin("submit", str(prompts), "--gateway", "kong")
     assert ran.code == 2
-    assert "data/in/b.jsonl: there is a file of that name, which is not overwritten" in ran.err
-    assert api.get("batchjobs", "again") is None
+    assert "configmaps/prompts-input may be left: made to fail" in ran.err
+    assert ran.err.endswith("error: made to fail\n")
 
 
-@pytest.mark.parametrize("source", ["standard input", "a pipe"])
-async def test_what_comes_once_is_checked_and_copied(
-    source: str, api: ApiServer, plugin: Plugin, node: Node, tmp_path: Path
+async def test_a_gateway_that_is_not_there_is_named_also_where_none_may_be_listed(
+    api: ApiServer, plugin: Plugin, prompts: Path
 ) -> None:
-    api.put("batchgateways", build.batchgateway(NEVER))
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    options = ["--gateway", "kong", "--claim", "data/in/b.jsonl", "--copy", "--image", "any:1"]
-    given = "-" if source == "standard input" else str(pipe)
-    running = asyncio.create_task(plugin("submit", given, *options, stdin=FIVE))
-    if source == "a pipe":
-        await asyncio.to_thread(pipe.write_bytes, FIVE)
-    ran = await running
-    assert ran.code == 0, ran
-    assert (node.volume / "in" / "b.jsonl").read_bytes() == FIVE
+    api.fault("status", "list", "batchgateways", status=403)
+    ran = await plugin("submit", str(prompts), "--gateway", "kong")
+    assert ran.code == 2
+    assert "BatchGateway team-a/kong does not exist: apply it, or name another one (those that are there" in ran.err
 
 
 async def test_a_dry_run_writes_what_would_be_made_and_touches_nothing(

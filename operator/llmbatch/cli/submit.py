@@ -26,8 +26,11 @@ def gateway_spec(cluster: Cluster, name: str) -> BatchGatewaySpec:
     """
     found = cluster.get(GATEWAYS, name)
     if found is None:
-        others = sorted(item["metadata"]["name"] for item in cluster.items(GATEWAYS))
-        there = f"there: {', '.join(others)}" if others else "there is none in this namespace"
+        try:
+            others = sorted(item["metadata"]["name"] for item in cluster.items(GATEWAYS))
+            there = f"there: {', '.join(others)}" if others else "there is none in this namespace"
+        except ApiError:
+            there = "those that are there can't be listed"
         raise CommandError(
             f"BatchGateway {cluster.namespace}/{name} does not exist: apply it, or name another one ({there})"
         )
@@ -67,7 +70,7 @@ def _take_back(cluster: Cluster, order: Order, error: CommandError) -> None:
         )
         return
     if order.claim is None:
-        cluster.delete(CONFIGMAPS, order.config_map)
+        cluster.clear(CONFIGMAPS, order.config_map)
     elif order.copy:
         note("the input is in the volume by now: leave out --copy the next time")
 
