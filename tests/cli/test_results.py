@@ -224,6 +224,15 @@ async def test_what_is_written_to_stays_what_it_is(kind: str, node: Node, tmp_pa
     assert (target.is_fifo(), target.is_symlink()) == (kind == "a pipe", kind == "a link")
 
 
+async def test_a_file_that_only_its_owner_may_read_stays_one(node: Node, tmp_path: Path) -> None:
+    node.stored(b"{}\n")
+    target = tmp_path / "there"
+    target.write_bytes(b"before")
+    target.chmod(0o600)
+    assert (await node.plugin("results", "job", "-o", str(target), "--image", "any:1")).code == 0
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"{}\n", 0o600)
+
+
 def _umask() -> int:
     os.umask(mask := os.umask(0))
     return mask

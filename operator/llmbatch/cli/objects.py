@@ -23,6 +23,8 @@ RESULTS_KEY = "results.jsonl"
 RETRY_ANNOTATION = "llmbatch.io/retry-of"
 """On a BatchJob of the same requests as an earlier one: that one's name. For people; the operator doesn't look at it."""
 _LONGEST_NAME = 200
+_BREAKS = re.compile("[\r\x85\u2028\u2029]")
+"""What YAML takes for the end of a line besides a line feed: in a block, it comes back as one."""
 _STAMP = re.compile(r"-\d{8}-\d{6}$")
 
 
@@ -260,7 +262,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text and "\r" not in text else None
+    style = "|" if "\n" in text and not _BREAKS.search(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
