@@ -108,6 +108,7 @@ PROBLEMS: list[tuple[str, Callable[[ApiServer], object], str]] = [
     ("a limit that is too high", learned, "set limits.maxEnqueuedTokens to what the provider really gives"),
     ("a quota that is used up", full, "ResourceQuota small: 2 of 2 pods are used; transfer pods"),
     ("a permission", lambda api: api.denied.add(("create", "batchjobs")), "you may not create batchjobs.llmbatch.io: needed for submit and retry; ask"),
+    ("the way back", lambda api: api.denied.add(("delete", "configmaps")), "you may not delete configmaps: needed for submit"),
     ("a subresource", lambda api: api.denied.add(("get", "pods/exec")), "you may not get pods/exec: needed for results from a volume"),
 ]  # fmt: skip
 

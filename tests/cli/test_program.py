@@ -78,6 +78,13 @@ def test_what_could_not_be_done_ends_with_exit_code_2_and_a_word(arguments: list
     assert b"Traceback" not in ran.stderr
 
 
+def test_what_nobody_thought_of_is_not_the_answer_no() -> None:
+    before = "import llmbatch.cli.cluster as c\nc.Cluster.connect = None\n"
+    ran = kubectl_llmbatch("watch", "job", before=before)
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert b"Traceback" in ran.stderr, "for those who mend it"
+
+
 def test_a_kubeconfig_that_is_not_there_is_named() -> None:
     assert b"kubeconfig /nowhere can't be used" in kubectl_llmbatch("watch", "job").stderr
 

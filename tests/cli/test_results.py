@@ -67,6 +67,10 @@ async def test_the_operators_image_is_taken_where_it_can_be_seen(node: Node) -> 
     ran = await node.plugin("results", "job")
     assert ran.code == 2
     assert "name one that has sh and cat with --image" in ran.err
+    environment = {"LLMBATCH_IMAGE": "anybodys:1"}
+    node.api.put("deployments", deployment(environment, namespace="anybodys"))
+    assert (await node.plugin("results", "job")).code == 2, "whoever may make a Deployment is not the operator"
+    assert (node.execs.made, node.pods()) == ([], [])
     node.api.put(
         "deployments", deployment({"LLMBATCH_IMAGE": "llmbatch:0.1.0", "LLMBATCH_IMAGE_PULL_SECRETS": "registry"})
     )
@@ -178,6 +182,27 @@ async def test_a_command_whose_reader_has_had_enough_deletes_its_pod(node: Node,
     os.close(reading)
     _, complaint = await process.communicate()
     assert (node.pods(), complaint) == ([], b"")
+    assert process.returncode == 141, "no answer, and above all not the answer no"
+
+
+async def test_a_pod_that_can_not_be_deleted_takes_no_results_and_no_error_away(node: Node) -> None:
+    node.stored(b"{}\n")
+    node.api.fault("status", "delete", "pods", status=403, times=-1)
+    ran = await node.plugin("results", "job", "--image", "any:1")
+    (pod,) = node.pods()
+    assert (ran.code, ran.out) == (0, b"{}\n")
+    assert f"pods/{pod} may be left: made to fail; look, and delete it: kubectl delete -n team-a pods/{pod}" in ran.err
+    (node.volume / "out" / "r.jsonl").unlink()
+    ran = await node.plugin("results", "job", "--image", "any:1")
+    assert ran.code == 2
+    assert "error: data/out/r.jsonl: cat: " in ran.err
+
+
+async def test_a_pod_whose_create_call_is_not_answered_is_deleted(node: Node) -> None:
+    node.stored(b"{}\n")
+    node.api.fault("cut after", "create", "pods")
+    assert (await node.plugin("results", "job", "--image", "any:1")).code == 2
+    assert (len(node.execs.made), node.pods()) == (1, [])
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a link", "a file"])
@@ -197,6 +222,15 @@ async def test_what_is_written_to_stays_what_it_is(kind: str, node: Node, tmp_pa
         assert target.read_bytes() == b"{}\n"
         assert target.stat().st_mode & 0o777 == 0o666 & ~_umask(), "as of any file that a program makes"
     assert (target.is_fifo(), target.is_symlink()) == (kind == "a pipe", kind == "a link")
+
+
+async def test_a_file_that_only_its_owner_may_read_stays_one(node: Node, tmp_path: Path) -> None:
+    node.stored(b"{}\n")
+    target = tmp_path / "there"
+    target.write_bytes(b"before")
+    target.chmod(0o600)
+    assert (await node.plugin("results", "job", "-o", str(target), "--image", "any:1")).code == 0
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"{}\n", 0o600)
 
 
 def _umask() -> int:

@@ -14,6 +14,16 @@ from tests.support.inprocess import config_map
 STAMP = r"\d{8}-\d{6}"
 
 
+def ended(api: ApiServer) -> None:
+    """Put a job that has ended there."""
+    api.put("configmaps", config_map("prompts", "batch.jsonl", FIVE))
+    api.put("batchjobs", {**build.batchjob(), "status": build.ended(input=None).dump()})
+
+
+def names(api: ApiServer) -> list[str]:
+    return [found["metadata"]["name"] for found in api.objects("batchjobs")]
+
+
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 async def test_a_retry_is_a_job_of_its_own_with_a_place_of_its_own(place: Json, life: Life, node: Node) -> None:
     assert node.volume.is_dir()
@@ -43,6 +53,49 @@ async def test_a_job_that_has_not_ended_is_not_paid_for_twice_unless_that_is_wan
     assert "BatchJob team-a/job has not ended (phase InProgress), and its requests would be paid for twice" in ran.err
     assert (await plugin("retry", "job", "--force")).code == 0
     assert len(api.objects("batchjobs")) == 2
+
+
+async def test_a_retry_whose_create_call_is_not_answered_is_looked_for(api: ApiServer, plugin: Plugin) -> None:
+    ended(api)
+    api.fault("cut after", "create", "batchjobs")
+    ran = await plugin("retry", "job")
+    (made,) = (name for name in names(api) if name != "job")
+    assert (ran.code, ran.text) == (0, f"batchjob.llmbatch.io/{made} created\n")
+
+
+async def test_a_retry_that_is_not_there_may_come_late_and_is_named(api: ApiServer, plugin: Plugin) -> None:
+    ended(api)
+    api.fault("status", "create", "batchjobs", status=500)
+    ran = await plugin("retry", "job")
+    assert (ran.code, ran.out, names(api)) == (2, b"", ["job"])
+    assert re.search(rf"whether BatchJob team-a/job-{STAMP} was made is not known: made to fail; look before", ran.err)
+
+
+async def test_a_retry_of_which_nothing_is_known_is_named(api: ApiServer, plugin: Plugin) -> None:
+    ended(api)
+    api.fault("cut after", "create", "batchjobs")
+    api.fault("status", "get", "batchjobs", status=503, where=lambda _: len(names(api)) > 1)
+    ran = await plugin("retry", "job")
+    (made,) = (name for name in names(api) if name != "job")
+    assert (ran.code, ran.out) == (2, b"")
+    assert f"look before you retry: kubectl get bj -n team-a {made}" in ran.err
+
+
+async def test_a_job_of_which_a_retry_is_under_way_is_not_paid_for_again(api: ApiServer, plugin: Plugin) -> None:
+    ended(api)
+    retry = build.batchjob("job-20260301-120000")
+    retry["metadata"]["annotations"] = {"llmbatch.io/retry-of": "job"}
+    api.put("batchjobs", retry)
+    ran = await plugin("retry", "job")
+    assert (ran.code, len(names(api))) == (1, 2)
+    assert "BatchJob team-a/job-20260301-120000 is a retry of job and has not ended: wait for it" in ran.err
+    api.fault("status", "list", "batchjobs", status=403)
+    ran = await plugin("retry", "job", "--dry-run")
+    assert ran.code == 0, ran
+    assert "you may not list BatchJobs: whether a retry of job is under way is not checked" in ran.err
+    assert (await plugin("retry", "job", "--force", "--dry-run")).code == 0
+    api.put("batchjobs", {**retry, "status": build.ended().dump()})
+    assert (await plugin("retry", "job")).code == 0
 
 
 async def test_an_input_that_was_changed_since_is_not_taken_for_the_same_requests(life: Life) -> None:

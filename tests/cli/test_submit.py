@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES
-from tests.cli.conftest import FIVE, Node, Plugin, jsonl
+from tests.cli.conftest import FIVE, Plugin, jsonl
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -108,6 +108,20 @@ async def test_an_input_that_no_configmap_holds_is_refused_with_the_way_out(
     assert "--claim CLAIM/PATH --copy" in ran.err
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+async def test_an_input_that_no_configmap_holds_is_not_read(
+    dry: list[str], api: ApiServer, plugin: Plugin, tmp_path: Path
+) -> None:
+    api.put("batchgateways", build.batchgateway(NEVER))
+    file = tmp_path / "prompts.jsonl"
+    with file.open("wb") as huge:
+        huge.truncate(2**40)
+    ran = await plugin("submit", str(file), "--gateway", "kong", *dry)
+    assert (ran.code, written(api)) == (2, [])
+    assert f"the input has {2**40} bytes" in ran.err
+    assert "--claim CLAIM/PATH --copy" in ran.err
+
+
 async def test_an_input_in_a_volume_is_taken_to_be_there(api: ApiServer, plugin: Plugin, prompts: Path) -> None:
     api.put("batchgateways", build.batchgateway(NEVER))
     options = ["--claim", "data/in/b.jsonl", "--output-claim", "data/out/r.jsonl"]
@@ -120,22 +134,25 @@ async def test_an_input_in_a_volume_is_taken_to_be_there(api: ApiServer, plugin:
     assert written(api) == ["batchjobs"] * 4, "a trial and the thing itself, twice; no ConfigMap, no pod"
 
 
-async def test_a_file_is_copied_into_a_volume_byte_for_byte(
-    api: ApiServer, plugin: Plugin, node: Node, tmp_path: Path
+async def test_an_input_that_can_not_be_taken_back_does_not_hide_why_the_job_was_refused(
+    api: ApiServer, plugin: Plugin, prompts: Path
 ) -> None:
     api.put("batchgateways", build.batchgateway(NEVER))
-    volume, file = node.volume, tmp_path / "large.jsonl"
-    file.write_bytes(jsonl(*map(str, range(20)), prompt="x" * 100_000).replace(b"\n", b"\r\n"))
-    arguments = ["submit", str(file), "--gateway", "kong", "--claim", "data/in/b.jsonl", "--copy", "--image", "any:1"]
-    ran = await plugin(*arguments)
-    assert ran.code == 0, ran
-    assert (volume / "in" / "b.jsonl").read_bytes() == file.read_bytes()
-    assert [path.name for path in (volume / "in").iterdir()] == ["b.jsonl"]
-    assert (len(node.execs.made), node.pods()) == (1, []), "the pod is deleted"
-    ran = await plugin(*arguments, "--name", "again")
+    api.fault("status", "create", "batchjobs", status=422, where=lambda _: bool(api.objects("configmaps")))
+    api.fault("status", "delete", "configmaps", status=403)
+    ran = await plugin("submit", str(prompts), "--gateway", "kong")
     assert ran.code == 2
-    assert "data/in/b.jsonl: there is a file of that name, which is not overwritten" in ran.err
-    assert api.get("batchjobs", "again") is None
+    assert "configmaps/prompts-input may be left: made to fail" in ran.err
+    assert ran.err.endswith("error: made to fail\n")
+
+
+async def test_a_gateway_that_is_not_there_is_named_also_where_none_may_be_listed(
+    api: ApiServer, plugin: Plugin, prompts: Path
+) -> None:
+    api.fault("status", "list", "batchgateways", status=403)
+    ran = await plugin("submit", str(prompts), "--gateway", "kong")
+    assert ran.code == 2
+    assert "BatchGateway team-a/kong does not exist: apply it, or name another one (those that are there" in ran.err
 
 
 async def test_a_dry_run_writes_what_would_be_made_and_touches_nothing(
@@ -172,11 +189,12 @@ async def test_what_is_written_for_git_is_the_input_byte_for_byte(text: str, plu
     content = b"\n".join(
         [json.dumps(line, ensure_ascii=False).encode(), b"  ", jsonl("b").replace(b"\n", b" \r\n"), b""]
     )
-    file.write_bytes(content)
-    ran = await plugin("submit", str(file), "--gateway", "kong", "--dry-run")
-    assert ran.code == 0, ran
-    first, _ = yaml.safe_load_all(ran.text)
-    assert first["data"]["batch.jsonl"].encode() == content
+    for given in (content, content.replace(b"\r", b"")):
+        file.write_bytes(given)
+        ran = await plugin("submit", str(file), "--gateway", "kong", "--dry-run")
+        assert ran.code == 0, ran
+        first, _ = yaml.safe_load_all(ran.text)
+        assert first["data"]["batch.jsonl"].encode() == given
 
 
 @pytest.mark.parametrize(

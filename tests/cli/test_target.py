@@ -45,6 +45,28 @@ async def test_a_context_that_is_not_in_the_kubeconfig_is_told_of(config: str) -
     assert "nowhere" in ran.err
 
 
+@pytest.fixture
+def without_current(config: str) -> str:
+    """The same kubeconfig without a current context."""
+    path = Path(config)
+    written: dict[str, Any] = yaml.safe_load(path.read_text())
+    del written["current-context"]
+    path.write_text(yaml.safe_dump(written))
+    return config
+
+
+async def test_a_context_that_is_named_needs_no_current_one(without_current: str) -> None:
+    assert (await watched(without_current, "--context", "here")).code == 0
+    assert f"kubeconfig {without_current} can't be used: " in (await watched(without_current)).err
+
+
+@pytest.mark.parametrize("command", ["watch", "results", "errors", "retry"])
+async def test_an_empty_name_is_none(command: str, config: str) -> None:
+    ran = await asyncio.to_thread(run, [command, "", "--kubeconfig", config])
+    assert (ran.code, ran.out) == (2, b"")
+    assert "error: a name is empty where one of batchjobs is to be named" in ran.err
+
+
 async def test_the_kubeconfig_is_the_one_of_the_environment(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", f"/nowhere/config:{config}")
     assert (await asyncio.to_thread(run, ["watch", "job"])).code == 0

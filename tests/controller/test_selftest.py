@@ -113,6 +113,15 @@ async def test_one_that_has_not_started_or_does_not_answer_is_named_and_one_that
     assert "networkPolicy.metricsFrom" in deaf
 
 
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+async def test_a_pod_that_has_ended_is_not_asked(api: ApiServer, cluster: Cluster, probed: Probed, phase: str) -> None:
+    operator_pod(api)
+    operator_pod(api, "evicted", "")
+    evicted = api.get("pods", "evicted", OWN) or {}
+    api.put("pods", {**evicted, "status": {"phase": phase, "podIP": "127.0.0.9"}})
+    assert await look(cluster, probed, seconds=0.1).run() == []
+
+
 async def test_a_release_without_operators_is_not_well(cluster: Cluster, probed: Probed) -> None:
     (problem,) = await look(cluster, probed, seconds=0.1).run()
     assert f"Namespace {OWN} has no pod {PODS}" in problem
@@ -203,6 +212,28 @@ async def test_a_silence_of_the_api_server_is_no_verdict_and_a_refusal_is(
     assert left(api) == []
 
 
+@pytest.mark.usefixtures("operator")
+@pytest.mark.parametrize("plural", ["batchjobs", "batchgateways", "configmaps"])
+async def test_a_silence_of_the_api_server_leaves_nothing_behind(
+    api: ApiServer, cluster: Cluster, probed: Probed, quick: Instance, plural: Any
+) -> None:
+    operator_pod(api)
+    api.fault("status", "delete", plural, status=503, times=2)
+    assert await look(cluster, probed, url=quick.url).run() == []
+    assert left(api) == []
+
+
+async def test_what_an_earlier_test_has_left_is_not_waited_for_beyond_the_time(
+    api: ApiServer, cluster: Cluster, probed: Probed
+) -> None:
+    operator_pod(api)
+    earlier = look(cluster, probed, url="http://127.0.0.1:9", seconds=0.2)
+    _, body = earlier.objects()[-1]
+    api.put("batchjobs", {**body, "metadata": {**body["metadata"], "finalizers": ["llmbatch.io/cleanup"]}})
+    (problem,) = await asyncio.wait_for(earlier.run(), 20)
+    assert "was deleted, and is still there" in problem
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
@@ -221,3 +252,23 @@ async def test_the_command_answers_by_its_exit_code(
     _, told = await process.communicate()
     assert process.returncode == code, told.decode()
     assert ("Pod llmbatch-1 is not ready: stopping." in told.decode()) == bool(wrong)
+
+
+async def test_a_command_that_is_told_to_stop_leaves_nothing_behind(
+    api: ApiServer, probed: Probed, tmp_path: Path
+) -> None:
+    operator_pod(api)
+    given = {"LLMBATCH_NAMESPACE": OWN, "LLMBATCH_METRICS_PORT": str(probed.port)}
+    given["LLMBATCH_WATCH_NAMESPACES"] = NAMESPACE
+    command = ["selftest", f"--operator-pods={PODS}", "--gateway-url=http://127.0.0.1:9", f"--name={NAME}"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "llmbatch", *command),
+        env={**os.environ, **given, "KUBECONFIG": kubeconfig(api, tmp_path)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    while api.get("batchjobs", NAME) is None:  # noqa: ASYNC110 - the server has no event
+        await asyncio.sleep(0.01)
+    process.terminate()
+    _, told = await process.communicate()
+    assert (process.returncode, left(api)) == (1, []), told.decode()
+    assert "The test was told to stop before its end." in told.decode()

@@ -1,5 +1,6 @@
 """The commands and their options. Each imports what it needs: the Kubernetes client alone takes a second."""
 
+import traceback
 from enum import StrEnum
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from llmbatch import __version__
 from llmbatch.cli import objects, told
-from llmbatch.cli.told import NO, YES, CommandError
+from llmbatch.cli.told import NO, UNABLE, UNREAD, YES, CommandError
 
 app = typer.Typer(
     help="LLM batches on Kubernetes: check an input, submit it, follow it, fetch its results. Exit code 0: done, or good;"
@@ -69,7 +70,12 @@ def run(arguments: list[str] | None = None) -> int:
         told.note(f"error: {error}")
         return error.code
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else NO
+        if isinstance(end.__context__, BrokenPipeError):
+            return UNREAD  # typer makes a 1 of it, which is an answer here
+        return end.code if isinstance(end.code, int) else UNABLE
+    except Exception:  # noqa: BLE001 - whatever it is, it is no answer: Python's own exit code 1 would be one
+        traceback.print_exc()
+        return UNABLE
     return YES
 
 

@@ -10,8 +10,9 @@ from typing import Any, Self
 import urllib3
 import yaml
 from kubernetes import client, config
+from kubernetes.config import kube_config
 
-from llmbatch.cli.told import CommandError
+from llmbatch.cli.told import CommandError, note
 from llmbatch.common.text import folded
 from llmbatch.kube.permissions import JOBS, Resource
 
@@ -66,18 +67,23 @@ class Cluster:
         configuration.retries = False
         try:
             config.load_kube_config(file, target.context, configuration)  # type: ignore[no-untyped-call]  # the package is untyped
-            contexts, active = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]  # as above
+            used = _context(file, target.context)
         except (config.ConfigException, OSError, yaml.YAMLError, TypeError) as error:
             raise CommandError(
                 f"kubeconfig {file or '~/.kube/config'} can't be used: {str(error).rstrip('.')}; name one with --kubeconfig, and a context"
                 " of it with --context"
             ) from None
-        used = next((item for item in contexts if item["name"] == target.context), active)
-        namespace = target.namespace or used["context"].get("namespace") or "default"
+        namespace = target.namespace or used.get("namespace") or "default"
         return cls(client.ApiClient(configuration), namespace)
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Json | None:
-        """Read an object; None: it does not exist."""
+        """Read an object; None: it does not exist.
+
+        Raises:
+            CommandError: The name is empty: all objects would be listed.
+        """
+        if not name:
+            raise CommandError(f"a name is empty where one of {resource.plural} is to be named: give its name")
         try:
             return self.request("GET", self._path(resource, namespace, name))
         except ApiError as error:
@@ -120,6 +126,14 @@ class Cluster:
         except ApiError as error:
             if error.status != 404:
                 raise
+
+    def clear(self, resource: Resource, name: str) -> None:
+        """Delete what is of no use any more; that it can't be is only told, and takes no other error's place."""
+        try:
+            self.delete(resource, name)
+        except ApiError as error:
+            what = f"{resource.plural}/{name}"
+            note(f"{what} may be left: {error}; look, and delete it: kubectl delete -n {self.namespace} {what}")
 
     def may(self, verb: str, resource: Resource, subresource: str = "") -> bool:
         """Ask whether the person may do something in the namespace."""
@@ -173,6 +187,15 @@ class Cluster:
     def _path(self, resource: Resource, namespace: str, name: str = "") -> str:
         inside = () if namespace == EVERYWHERE else ("namespaces", namespace or self.namespace)
         return "/".join(part for part in (resource.prefix, *inside, resource.plural, name) if part)
+
+
+def _context(file: str | None, name: str | None) -> Json:
+    """Give a context of a kubeconfig; only without a name has there to be a current one."""
+    if name is None:
+        _, active = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]  # the package is untyped
+        return dict(active["context"])
+    merged = kube_config.KubeConfigMerger(file or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config  # type: ignore[no-untyped-call]  # as above
+    return dict(merged["contexts"].get_with_name(name)["context"].value)
 
 
 def _refused(status: int, message: str) -> ApiError:

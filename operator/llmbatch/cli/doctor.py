@@ -24,6 +24,7 @@ NEEDED: tuple[tuple[str, Resource, str, str], ...] = (
     ("get", GATEWAYS, "", "submit"),
     ("list", GATEWAYS, "", "doctor"),
     ("create", CONFIGMAPS, "", "submit"),
+    ("delete", CONFIGMAPS, "", "submit, when the BatchJob is refused"),
     ("get", CONFIGMAPS, "", "results from a ConfigMap, and retry"),
     ("get", SECRETS, "", "results from a Secret"),
     ("get", CLAIMS, "", "results from a volume"),

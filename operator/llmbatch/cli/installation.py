@@ -39,18 +39,27 @@ def find(cluster: Cluster, namespace: str) -> list[Installation]:
         ApiError: With status 403: the person may not see Deployments there either.
     """
     try:
-        found = cluster.items(DEPLOYMENTS, EVERYWHERE, _SELECTOR)
+        return _in(cluster, EVERYWHERE)
     except ApiError as error:
         if error.status != 403:
             raise
-        found = cluster.items(DEPLOYMENTS, namespace, _SELECTOR)
-    return [_installation(item) for item in found]
+        return _in(cluster, namespace)
+
+
+def _in(cluster: Cluster, namespace: str) -> list[Installation]:
+    return [_installation(item) for item in cluster.items(DEPLOYMENTS, namespace, _SELECTOR)]
 
 
 def settings_of(cluster: Cluster, namespace: str) -> Settings | None:
-    """Give the settings of the operator that works in the cluster's namespace; None: they can't be seen."""
+    """Give the settings of the operator that works in the cluster's namespace; None: they can't be seen.
+
+    Args:
+        cluster: With the namespace of the BatchJobs.
+        namespace: Where the operator is. Nowhere else is looked: whoever may make a Deployment in any namespace
+            would choose the image that is run beside people's volumes.
+    """
     try:
-        found = find(cluster, namespace)
+        found = _in(cluster, namespace)
     except ApiError as error:
         if error.status != 403:
             raise

@@ -23,6 +23,8 @@ RESULTS_KEY = "results.jsonl"
 RETRY_ANNOTATION = "llmbatch.io/retry-of"
 """On a BatchJob of the same requests as an earlier one: that one's name. For people; the operator doesn't look at it."""
 _LONGEST_NAME = 200
+_BREAKS = re.compile("[\r\x85\u2028\u2029]")
+"""What YAML takes for the end of a line besides a line feed: in a block, it comes back as one."""
 _STAMP = re.compile(r"-\d{8}-\d{6}$")
 
 
@@ -143,17 +145,21 @@ def metadata(name: str, namespace: str | None, **more: Any) -> Json:  # noqa: AN
     return {"name": name, **({"namespace": namespace} if namespace else {}), **more}
 
 
-def config_map(name: str, namespace: str | None, content: bytes) -> Json:
-    """Make the ConfigMap with an input that was found valid.
+def check_size(size: int) -> None:
+    """Look whether a ConfigMap holds so many bytes.
 
     Raises:
-        CommandError: It is too large for one.
+        CommandError: It does not.
     """
-    if len(content) > MAX_OBJECT_BYTES:
+    if size > MAX_OBJECT_BYTES:
         raise CommandError(
-            f"the input has {len(content)} bytes, and a ConfigMap holds {MAX_OBJECT_BYTES}: put it in a volume with"
+            f"the input has {size} bytes, and a ConfigMap holds {MAX_OBJECT_BYTES}: put it in a volume with"
             " --claim CLAIM/PATH --copy, or name with --claim the volume and path where it is already"
         )
+
+
+def config_map(name: str, namespace: str | None, content: bytes) -> Json:
+    """Make the ConfigMap with an input that was found valid."""
     made = metadata(name, namespace)
     # As it is, byte for byte: valid lines are UTF-8.
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made, "data": {INPUT_KEY: content.decode()}}
@@ -256,7 +262,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text and "\r" not in text else None
+    style = "|" if "\n" in text and not _BREAKS.search(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -33,13 +33,27 @@ _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
 """Channels of an exec's connection."""
 _COPY = """
 set -eu
-if [ -e "$1" ]; then echo "there is a file of that name, which is not overwritten" >&2; exit 3; fi
-mkdir -p "$(dirname "$1")"
-head -c "$2" > "$1.part"
-if [ "$(sha256sum < "$1.part" | cut -c1-64)" != "$3" ]; then rm -f "$1.part"; echo "it arrived damaged" >&2; exit 4; fi
-mv "$1.part" "$1"
+taken() { echo "there is a file of that name, which is not overwritten" >&2; exit 3; }
+if [ -e "$1" ]; then taken; fi
+folder="$(dirname "$1")"
+mkdir -p "$folder"
+part="$folder/.llmbatch-$4.part"
+set -C
+: > "$part"
+trap 'rm -f "$part"' EXIT
+trap 'exit 5' HUP INT TERM
+found="$(head -c "$2" | { tee -a "$part" || echo unwritten; } | sha256sum | cut -c1-64)"
+if [ "$found" != "$3" ]; then echo "it arrived damaged, or could not be written" >&2; exit 4; fi
+if ! ln "$part" "$1" 2>/dev/null; then
+  mv -n "$part" "$1" || [ -e "$1" ]
+  if [ -e "$part" ]; then taken; fi
+fi
 """
-"""Its arguments: path, bytes, SHA-256. It can't be told where its input ends, so it is told how long that is."""
+"""Its arguments: path, bytes, SHA-256, a word that no other copy has.
+
+It can't be told where its input ends, so it is told how long that is. It is hashed as it comes: to read a large file again
+would take longer than a silent connection lasts. A link takes the place of no file; not every volume has them.
+"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ def copy(cluster: Cluster, helper: Helper, source: BinaryIO, claim: str, path: s
     while block := source.read(_BLOCK_BYTES):
         digest.update(block)
         size += len(block)
-    command = ["sh", "-c", _COPY, "copy", f"{ROOT}/{path}", str(size), digest.hexdigest()]
+    command = ["sh", "-c", _COPY, "copy", f"{ROOT}/{path}", str(size), digest.hexdigest(), secrets.token_hex(8)]
     with _running(cluster, helper, claim, Transfer(), writes=True) as pod:
         connection = _exec(cluster, pod, command, stdin=True)
         source.seek(0)
@@ -95,17 +109,19 @@ def _running(cluster: Cluster, helper: Helper, claim: str, transfer: Transfer, *
     image = helper.image or (settings.image if settings is not None else None)
     if image is None:
         raise CommandError(
-            f"the volume of claim {claim} is read through a pod, and you may not see the operator's image: name one that has"
-            " sh and cat with --image"
+            f"the volume of claim {claim} is read through a pod, and no operator is to be seen in namespace"
+            f" {helper.operator_namespace} whose image it could have: name that namespace with --operator-namespace, or"
+            " name one that has sh and cat with --image"
         )
     made = manifest(cluster.namespace, claim, image, settings or Settings(), transfer, writes=writes)
     name = str(made["metadata"]["name"])
-    cluster.create(PODS, made)
     try:
+        # That it isn't answered does not mean that nothing was made.
+        cluster.create(PODS, made)
         _until_running(cluster, name, helper.start_seconds)
         yield name
     finally:
-        cluster.delete(PODS, name)
+        cluster.clear(PODS, name)
 
 
 def manifest(namespace: str, claim: str, image: str, settings: Settings, own: Transfer, *, writes: bool) -> Json:

@@ -141,7 +141,8 @@ def _target(into: str | None) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as file:
             yield file
         os.umask(mask := os.umask(0))
-        Path(unfinished).chmod(0o666 & ~mask)
+        # A file that only its owner may read stays one.
+        Path(unfinished).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
         Path(unfinished).replace(path)
     except BaseException as error:
         Path(unfinished).unlink(missing_ok=True)

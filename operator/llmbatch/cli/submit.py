@@ -1,7 +1,10 @@
 """Making BatchJobs: of a file, or of the requests of an earlier one. Nothing is applied that is known to be refused."""
 
+import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from typing import BinaryIO
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.batchjob import BatchJobSpec
@@ -23,8 +26,11 @@ def gateway_spec(cluster: Cluster, name: str) -> BatchGatewaySpec:
     """
     found = cluster.get(GATEWAYS, name)
     if found is None:
-        others = sorted(item["metadata"]["name"] for item in cluster.items(GATEWAYS))
-        there = f"there: {', '.join(others)}" if others else "there is none in this namespace"
+        try:
+            others = sorted(item["metadata"]["name"] for item in cluster.items(GATEWAYS))
+            there = f"there: {', '.join(others)}" if others else "there is none in this namespace"
+        except ApiError:
+            there = "those that are there can't be listed"
         raise CommandError(
             f"BatchGateway {cluster.namespace}/{name} does not exist: apply it, or name another one ({there})"
         )
@@ -34,12 +40,13 @@ def gateway_spec(cluster: Cluster, name: str) -> BatchGatewaySpec:
 def submit(cluster: Cluster, order: Order, helper: pods.Helper) -> int:
     """Check the input, and make what it takes to run it."""
     gateway = gateway_spec(cluster, order.gateway)
-    if (made := _checked(order, gateway, cluster.namespace)) is None:
-        return NO
-    for found in made:
-        _create(cluster, found, dry_run=True)
-    if order.copy and order.file is not None and order.claim is not None:
-        with verdict.opened(order.file) as source:
+    # Opened once for all: standard input can't be read again.
+    with _opened(order) as source:
+        if (made := _checked(order, source, gateway, cluster.namespace)) is None:
+            return NO
+        for found in made:
+            _create(cluster, found, dry_run=True)
+        if order.copy and source is not None and order.claim is not None:
             pods.copy(cluster, helper, source, order.claim["claimName"], order.claim["path"])
     *inputs, job = made
     for found in inputs:
@@ -63,7 +70,7 @@ def _take_back(cluster: Cluster, order: Order, error: CommandError) -> None:
         )
         return
     if order.claim is None:
-        cluster.delete(CONFIGMAPS, order.config_map)
+        cluster.clear(CONFIGMAPS, order.config_map)
     elif order.copy:
         note("the input is in the volume by now: leave out --copy the next time")
 
@@ -77,7 +84,9 @@ def planned(order: Order, target: Target) -> int:
             f"warning: the limits of a BatchGateway that says nothing of them count, since {order.gateway} can't be read: {error}"
         )
         gateway = verdict.UNKNOWN
-    if (made := _checked(order, gateway, target.namespace)) is None:
+    with _opened(order) as source:
+        made = _checked(order, source, gateway, target.namespace)
+    if made is None:
         return NO
     if order.copy:
         note("nothing is copied into the volume by a dry run")
@@ -97,36 +106,88 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
         )
     if not force and (why := _changed(cluster, objects.spec_of(job), status)) is not None:
         raise CommandError(f"{why}; submit it as a job of its own, or say --force", NO)
+    if not force and (other := _under_way(cluster, name)) is not None:
+        raise CommandError(
+            f"BatchJob {cluster.namespace}/{other} is a retry of {name} and has not ended: wait for it"
+            f" (kubectl llmbatch watch {other}), delete it, or say --force",
+            NO,
+        )
     made = objects.retry_of(job, datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
     if dry_run:
         sys.stdout.write(objects.written([made]))
         return YES
-    _create(cluster, made)
+    try:
+        _create(cluster, made)
+    except ApiError as error:
+        if 400 <= error.status < 500:
+            raise
+        _find(cluster, made, error)
     say(_name(made) + " created")
     return YES
 
 
-def _checked(order: Order, gateway: BatchGatewaySpec, namespace: str | None) -> list[Json] | None:
+def _under_way(cluster: Cluster, name: str) -> str | None:
+    """Name a retry of a BatchJob that has not ended; None: there is none, or nobody can tell."""
+    try:
+        found = cluster.items(JOBS)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        note(f"you may not list BatchJobs: whether a retry of {name} is under way is not checked")
+        return None
+    for job in found:
+        if (job["metadata"].get("annotations") or {}).get(objects.RETRY_ANNOTATION) == name:
+            status = objects.status_of(job)
+            if not (status.holds("Complete") or status.holds("Failed")):
+                return str(job["metadata"]["name"])
+    return None
+
+
+def _find(cluster: Cluster, made: Json, error: ApiError) -> None:
+    """Look for a BatchJob whose create call was not answered: another one would be paid for as well.
+
+    Raises:
+        CommandError: Whether it was made is not known; it may also come late.
+    """
+    name = made["metadata"]["name"]
+    try:
+        found = cluster.get(JOBS, name)
+    except ApiError:
+        found = None
+    if found is None:
+        told = f"whether BatchJob {cluster.namespace}/{name} was made is not known: {error}"
+        raise CommandError(f"{told}; look before you retry: kubectl get bj -n {cluster.namespace} {name}") from None
+
+
+def _opened(order: Order) -> AbstractContextManager[BinaryIO | None]:
+    return nullcontext() if order.file is None else verdict.opened(order.file)
+
+
+def _checked(
+    order: Order, source: BinaryIO | None, gateway: BatchGatewaySpec, namespace: str | None
+) -> list[Json] | None:
     """Make the objects, the BatchJob last; None: the input is invalid, which was told."""
     spec = order.spec()
     job = objects.new_spec(spec)
     if (flaw := destination.flaw(job)) is not None:
         raise CommandError(f"spec.output: {flaw}; name another place")
     made = [objects.batch_job(order.name, namespace, spec)]
-    if order.file is None:
+    if source is None or order.file is None:
         note("the input is only in the volume: it is checked by the operator, before anything is sent")
         return made
-    with verdict.opened(order.file) as source:
-        found = verdict.judge(source, job, gateway)
-        for line in verdict.told(found, order.file):
-            note(line)
-        if found.problem is not None:
-            return None
-        if (warning := destination.too_small(job, found.requests)) is not None:
-            note(f"warning: {warning}")
-        if order.claim is None:
-            source.seek(0)
-            made.insert(0, objects.config_map(order.config_map, namespace, source.read()))
+    if order.claim is None:
+        objects.check_size(source.seek(0, os.SEEK_END))
+        source.seek(0)
+    found = verdict.judge(source, job, gateway)
+    for line in verdict.told(found, order.file):
+        note(line)
+    if found.problem is not None:
+        return None
+    if (warning := destination.too_small(job, found.requests)) is not None:
+        note(f"warning: {warning}")
+    if order.claim is None:
+        source.seek(0)
+        made.insert(0, objects.config_map(order.config_map, namespace, source.read()))
     return made
 
 

@@ -4,6 +4,8 @@ import typer
 
 YES, NO, UNABLE = 0, 1, 2
 """Exit codes: done, or the answer is good; the answer is that something is wrong; the command could not find out."""
+UNREAD = 141
+"""Exit code: whoever read the output has had enough; as a shell has it of a program that SIGPIPE ends."""
 
 
 class CommandError(Exception):

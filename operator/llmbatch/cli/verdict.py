@@ -4,7 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,7 @@ from llmbatch.transfer.volumes.volume import Source
 from llmbatch.transfers.plans import upload_plan
 
 _IN_MEMORY = 16 * 1024 * 1024
-"""Of what comes from standard input."""
+"""Of what comes through a pipe."""
 MOST_ERRORS = 10_000
 """Faulty lines that are told one by one."""
 UNKNOWN = BatchGatewaySpec(url="https://unknown.invalid")
@@ -51,19 +51,19 @@ class Verdict:
 
 @contextmanager
 def opened(file: str) -> Iterator[BinaryIO]:
-    """Open an input; "-" is standard input.
+    """Open an input, so that it can be read again; "-" is standard input, which is used up by it.
 
     Raises:
         CommandError: It can't be read.
     """
     try:
-        if file == STDIN:
+        with nullcontext(sys.stdin.buffer) if file == STDIN else Path(file).open("rb") as given:
+            if file != STDIN and given.seekable():
+                yield given
+                return
             with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
-                shutil.copyfileobj(sys.stdin.buffer, spooled)
+                shutil.copyfileobj(given, spooled)
                 yield spooled  # type: ignore[misc]  # it has all that a file has, but not by its type
-            return
-        with Path(file).open("rb") as source:
-            yield source
     except OSError as error:
         raise CommandError(f"{file}: {error.strerror or error}; name a file with requests, one a line") from None
 

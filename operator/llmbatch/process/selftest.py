@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import signal
 import time
 from dataclasses import dataclass, field
 
@@ -29,6 +30,8 @@ PAUSE_SECONDS = 1.0
 PROBE_SECONDS = 5.0
 CLEANUP_SECONDS = 60.0
 """For the BatchJob to be gone: less than a test's pod may live beyond its wait."""
+ENDED = ("Failed", "Succeeded")
+"""Phases of a pod that another one has taken the place of, for example after an eviction."""
 INPUT_KEY = "batch.jsonl"
 ENDPOINT = "/v1/chat/completions"
 REQUEST: Json = {
@@ -65,6 +68,8 @@ class SelfTest:
     asked: Asked
     pause_seconds: float = PAUSE_SECONDS
     deadline: float = field(init=False)
+    leaving: bool = field(default=False, init=False)
+    """What was made is being removed, in which nothing may break in."""
 
     def __post_init__(self) -> None:
         """Begin to count."""
@@ -102,7 +107,7 @@ class SelfTest:
     async def _unready(self, client: httpx.AsyncClient) -> list[str]:
         own, selector = self.settings.namespace, self.asked.operator_pods
         pods, _ = await self.cluster.page(PODS, own, selector=selector)
-        living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and _phase(pod) not in ENDED]
         if not living:
             return [f"Namespace {own} has no pod {selector}: set the chart's value replicas to 1 or more."]
         said = await asyncio.gather(*(self._ask(client, pod) for pod in living))
@@ -124,14 +129,15 @@ class SelfTest:
     # --- a BatchJob --------------------------------------------------------------------------------------------------
 
     async def _run_a_job(self) -> list[str]:
-        if left := await self._remove():
+        if left := await self._remove(min(self.deadline, time.monotonic() + CLEANUP_SECONDS)):
             return left
         try:
             for resource, body in self.objects():
                 await self.cluster.create(resource, self.namespace, body)
             wrong = await self._until_complete()
         finally:
-            left = await self._remove()
+            self.leaving = True
+            left = await self._remove(time.monotonic() + CLEANUP_SECONDS)
         return wrong + left
 
     def objects(self) -> list[tuple[Resource, Json]]:
@@ -177,28 +183,51 @@ class SelfTest:
                 raise
             return {}
 
-    async def _remove(self) -> list[str]:
+    async def _remove(self, deadline: float) -> list[str]:
         """Delete what is there; the BatchJob first, since the operator needs its gateway to let it go."""
-        await self.cluster.delete(JOBS, self.namespace, self.asked.name)
-        deadline = time.monotonic() + CLEANUP_SECONDS
+        begun = time.monotonic()
+        await self._delete(JOBS, deadline)
         while await self._job() is not None:
             if time.monotonic() > deadline:
-                return [f"{self._named} was deleted, and is still there after {CLEANUP_SECONDS:g} s."]
+                return [f"{self._named} was deleted, and is still there after {time.monotonic() - begun:.0f} s."]
             await asyncio.sleep(self.pause_seconds)
         for resource in (GATEWAYS, CONFIGMAPS):
-            await self.cluster.delete(resource, self.namespace, self.asked.name)
+            await self._delete(resource, deadline)
         return []
+
+    async def _delete(self, resource: Resource, deadline: float) -> None:
+        while True:
+            try:
+                return await self.cluster.delete(resource, self.namespace, self.asked.name)
+            except ClusterError as error:
+                if not error.passes or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(self.pause_seconds)
 
     @property
     def _named(self) -> str:
         return f"BatchJob {self.asked.name} in namespace {self.namespace}"
 
 
+def _phase(pod: Json) -> str:
+    return str((pod.get("status") or {}).get("phase", ""))
+
+
+async def _unless_stopped(test: SelfTest) -> list[str]:
+    """Run a test; one that is told to stop removes first what it has made."""
+    running = asyncio.create_task(test.run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: test.leaving or running.cancel())
+    try:
+        return await running
+    except asyncio.CancelledError:
+        return ["The test was told to stop before its end."]
+
+
 async def selftest(settings: Settings, asked: Asked) -> int:
     """Look at a release; answers the exit code."""
     cluster = await Cluster.connect((TEST_PERMISSIONS, TEST_OWN_PERMISSIONS))
     try:
-        wrong = await SelfTest(settings, cluster, asked).run()
+        wrong = await _unless_stopped(SelfTest(settings, cluster, asked))
     finally:
         await cluster.close()
     for problem in wrong:
