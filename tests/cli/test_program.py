@@ -97,7 +97,7 @@ WITHOUT = "import sys; sys.modules.update(dict.fromkeys({}))\n"
 def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
     ran = kubectl_llmbatch("watch", "job", before=WITHOUT.format([missing]))
     assert ran.returncode == 2
-    told = f"kubectl-llmbatch needs {missing}, not installed here: pip install 'llmbatch[cli]'\n"
+    told = f"kubectl-llmbatch needs {missing}, not installed here: pip install '.[cli]' in a clone of llmbatch\n"
     assert ran.stderr.decode() == told
 
 

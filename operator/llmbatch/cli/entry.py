@@ -7,7 +7,7 @@ from types import FrameType
 
 NEEDED = ("typer", "rich")
 """What the operator itself does without."""
-EXTRA = "pip install 'llmbatch[cli]'"
+EXTRA = "pip install '.[cli]' in a clone of llmbatch"
 
 
 def main() -> int:
