@@ -7,7 +7,8 @@ import re
 import pytest
 from rich.console import Console
 
-from llmbatch.cli.watch import MOST_BARS, Lines, bars, rows
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.cli.watch import MOST_BARS, Lines, bars, is_held_up, rows
 from tests.cli.conftest import MIXED, Life, Plugin, jsonl
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -100,7 +101,7 @@ def test_each_part_has_a_row() -> None:
 def test_a_line_that_stays_is_shown_once_and_one_that_comes_back_again(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines()
     for phase in ("Pending", "Pending", "InProgress", "Pending"):
-        lines.show(rows("job", build.status(phase=phase)), "", is_stalled=False)
+        lines.show(rows("job", build.status(phase=phase)), "", is_held_up=False)
     assert capsys.readouterr().out.splitlines() == ["job: Pending 0", "job: InProgress 0", "job: Pending 0"]
 
 
@@ -118,8 +119,21 @@ def test_on_a_terminal_there_is_a_bar_for_each_batch_that_has_not_ended_but_no_m
     with bars(console) as shown:
         # Brackets are no markup.
         told = "InvalidInput: [red]line 1[/] is no request"
-        shown.show(rows("job", build.status(batches=parts, parts=60)), told, is_stalled=True)
+        shown.show(rows("job", build.status(batches=parts, parts=60)), told, is_held_up=True)
         labels = [task.description for task in shown.progress.tasks]
     assert len(labels) == MOST_BARS + 1
     assert labels[:11] == ["job", *(f"part {n}" for n in range(50, 60))]
     assert told in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("status", "worth"),
+    [
+        (build.status(), True),
+        (build.status(phase="Pending"), True),
+        (build.status(phase="InProgress"), False),
+    ],
+    ids=["nobody has looked at it", "nothing has begun", "it runs"],
+)
+def test_what_holds_a_job_up_before_it_begins_is_told(status: BatchJobStatus, *, worth: bool) -> None:
+    assert is_held_up(status) is worth

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from llmbatch.api.batch_status import Batch
-from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.cli import objects
 from llmbatch.cli.cluster import ApiError, Cluster
 from llmbatch.cli.told import NO, UNABLE, YES, note, say
@@ -65,12 +65,17 @@ def verdict(status: BatchJobStatus) -> str:
     return f"{ready.reason}: {ready.message}" if ready is not None else "no operator has seen it yet"
 
 
+def is_held_up(status: BatchJobStatus) -> bool:
+    """Tell whether the reason is worth a line: somebody has to act, or nothing of the job has begun."""
+    return status.holds("Stalled") or status.phase in (None, Phase.PENDING)
+
+
 def watch(cluster: Cluster, name: str, interval: float) -> int:
     """Follow a BatchJob until it ends."""
     uid = cluster.job(name)["metadata"]["uid"]
     with _screen() as screen:
         for status in _statuses(cluster, name, uid, interval):
-            screen.show(rows(name, status), verdict(status), is_stalled=status.holds("Stalled"))
+            screen.show(rows(name, status), verdict(status), is_held_up=is_held_up(status))
             if status.holds("Complete") or status.holds("Failed"):
                 break
         else:
@@ -107,10 +112,10 @@ class Lines:
         """Begin with nothing shown."""
         self._shown: set[str] = set()
 
-    def show(self, found: list[Row], told: str, *, is_stalled: bool) -> None:
+    def show(self, found: list[Row], told: str, *, is_held_up: bool) -> None:
         """Show what is new."""
         lines = [row.told for row in found]
-        if is_stalled:
+        if is_held_up:
             lines.append(f"{found[0].label}: {told}")
         for line in lines:
             if line not in self._shown:
@@ -128,7 +133,7 @@ class Bars:
     _tasks: dict[str, TaskID] = field(default_factory=dict)
     _told: str = ""
 
-    def show(self, found: list[Row], told: str, *, is_stalled: bool) -> None:
+    def show(self, found: list[Row], told: str, *, is_held_up: bool) -> None:
         """Draw them anew."""
         whole, *parts = found
         running = sorted(parts, key=lambda row: row.phase in _ENDED)[:MOST_BARS]
@@ -145,7 +150,7 @@ class Bars:
                 phase=row.phase,
                 failed=f"{row.failed} failed" if row.failed else "",
             )
-        if is_stalled and told != self._told:
+        if is_held_up and told != self._told:
             self.progress.console.print(told, markup=False, highlight=False)
         self._told = told
 
