@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
@@ -75,6 +78,28 @@ async def test_an_owed_answer_is_looked_up_first(
     kong.advance(3600)
     await operator.until_gone()
     assert len(among.states()) == 1
+
+
+OTHERS = "example.com/others"
+
+
+@pytest.mark.parametrize("given", [{}, {"deletionPolicy": {"remoteBatch": "Orphan"}}], ids=["cancel", "orphan"])
+async def test_one_that_others_hold_on_to_says_to_its_very_end_that_it_is_at_work(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, given: dict[str, Any]
+) -> None:
+    # As a deletion in the foreground does, with which Argo CD prunes.
+    among.apply(api, job=among.job(metadata={"finalizers": [OTHERS]}, **given))
+    await among.all_submitted(operator)
+    await operator.until(lambda: FINALIZER in operator.job()["metadata"]["finalizers"])
+    api.remove("batchjobs", "job")
+    await operator.until(lambda: operator.status().phase == "Deleting")
+    kong.advance(3600)
+    await operator.until(lambda: operator.job()["metadata"]["finalizers"] == [OTHERS])
+    await operator.quiet()
+    said = {item.type: item.status for item in operator.status().conditions}
+    assert (said["Ready"], said.get("Reconciling"), said.get("Stalled")) == ("Unknown", "True", None)
+    api.edit("batchjobs", "job", {"metadata": {"finalizers": None}})
+    await operator.until_gone()
 
 
 async def test_it_is_bounded_when_the_gateway_is_down(api: ApiServer, kong: Instance, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Results: stored before anything is deleted, in a place that can take them, and judged line by line."""
 
+import pytest
+
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.observation import Limits
 from tests.controller.conftest import FIVE, jsonl
@@ -61,6 +63,26 @@ async def test_a_batch_that_the_provider_refuses_fails_with_its_words(
     assert failed is not None
     assert failed.reason == Reason.BATCH_FAILED
     assert "model_mismatch (line 2): Not this model." in failed.message
+    assert all(file["deleted"] for file in kong.files())
+
+
+@pytest.mark.parametrize("refused", ["batch", "file"])
+async def test_many_refusals_at_a_time_end_one_job_each_as_soon_as_the_list_of_files_may_be_read(
+    operator: Operator, api: ApiServer, kong: Instance, refused: str
+) -> None:
+    error = {"code": "model_mismatch", "message": "Not this model.", "line": 2}
+    kong.configure(**({"forced_errors": [error]} if refused == "batch" else {"file_final_status": "error"}))
+    # As long as it takes, ten times as long is it left in peace.
+    kong.fault("delay", "files.list", seconds=0.05, times=-1)
+    names = [f"job-{number}" for number in range(4)]
+    apply_all(api, kong, FIVE, *(build.batchjob_apart(name) for name in names))
+    if refused == "batch":
+        await operator.until(lambda: all(operator.status(name).summary.submission_time for name in names), None)
+        kong.advance(3600)
+        for name in names:
+            await operator.look(name)
+    # No look from outside: each job has to come back to it by itself.
+    await operator.until(lambda: all(operator.status(name).holds("Failed") for name in names), None)
     assert all(file["deleted"] for file in kong.files())
 
 

@@ -1,5 +1,6 @@
 """How the end of a pass shows in a BatchJob's conditions; kstatus's rules are kept here and nowhere else."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -71,12 +72,11 @@ def derive(
             stated[READY] = ("False", ending.reason, ending.message)
             stated[STALLED] = ("True", ending.reason, ending.message)
         case Done():
-            kept = before.condition(READY)
-            stated[READY] = (
-                (kept.status, kept.reason, kept.message)
-                if kept
-                else ("Unknown", Reason.ACCEPTED, "The job has been seen.")
-            )
+            # Nothing is left for us to do, as at a deleted object that others hold on to: what was said stays true.
+            stated |= _kept(before, (READY, RECONCILING, STALLED))
+            if READY not in stated:
+                stated[READY] = ("Unknown", Reason.ACCEPTED, "The job has been seen.")
+                stated[RECONCILING] = ("True", Reason.ACCEPTED, "The job has been seen.")
         case _:
             assert_never(ending)
     stated |= _milestones(before, after, ending, finish)
@@ -114,11 +114,13 @@ def _milestones(
     elif isinstance(ending, (Wait, Stalled)) and ending.aspect and ending.aspect not in stated:
         stated[ending.aspect] = ("False", ending.reason, ending.message)
     else:
-        for kind in (INPUT_READY, SUBMITTED, RESULTS_STORED):
-            kept = before.condition(kind)
-            if kept is not None and kind not in stated:
-                stated[kind] = (kept.status, kept.reason, kept.message)
+        stated |= _kept(before, {INPUT_READY, SUBMITTED, RESULTS_STORED} - stated.keys())
     return stated
+
+
+def _kept(before: BatchJobStatus, kinds: Iterable[str]) -> dict[str, Stated]:
+    found = [item for item in before.conditions if item.type in kinds]
+    return {item.type: (item.status, item.reason, item.message) for item in found}
 
 
 def _made(status: BatchJobStatus) -> str | None:

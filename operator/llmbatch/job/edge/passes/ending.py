@@ -6,8 +6,10 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import late
-from llmbatch.batch.pure.decision import Done, Ending, Wait
+from llmbatch.batch.pure.decision import Done, Ending, Stalled, Wait
 from llmbatch.job.pure.trouble import ending_of
+
+UNENDED = Wait(Reason.CLEANING_UP, "Uploads whose answer was lost are looked for at the gateway; then the job ends.")
 
 
 def ending_of_pass(seen: Seen, ending: Ending, outcome: Outcome, *, uses_pod: bool) -> Ending:
@@ -30,6 +32,8 @@ def ending_of_pass(seen: Seen, ending: Ending, outcome: Outcome, *, uses_pod: bo
             return late.ending(outcome.problem, outcome.status, observation.limits)
         in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
         return ending_of(outcome.problem, observation, costly=in_pod)
-    if outcome.after is not None and isinstance(ending, Wait):
-        return replace(ending, after=outcome.after)
-    return ending
+    if outcome.after is None or isinstance(ending, Stalled):
+        return ending
+    # What was to be the end, and was put off, is none.
+    waits = UNENDED if isinstance(ending, Done) else ending
+    return replace(waits, after=outcome.after)
