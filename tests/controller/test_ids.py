@@ -1,5 +1,7 @@
 """Providers whose ids have any form: what a URL can hold is used, what none can hold is said once, and nothing is made twice."""
 
+from pathlib import Path
+
 import pytest
 
 from llmbatch.api import RESUBMIT_ANNOTATION
@@ -117,19 +119,21 @@ async def test_a_number_is_an_id_like_any_other(operator: Operator, api: ApiServ
 
 
 async def test_results_under_an_id_that_cant_be_used_need_a_person_and_stay(
-    operator: Operator, api: ApiServer, kong: Instance, among: Among
+    api: ApiServer, kong: Instance, among: Among, tmp_path: Path
 ) -> None:
-    among.apply(api)
-    await among.submitted(operator)
-    await among.all_submitted(operator)
+    # Apart, so that nobody hears of the end by the way without the fault.
+    async with Operator(api, tmp_path).running() as first:
+        among.apply(api)
+        await among.all_submitted(first)
+    kong.advance(3600)
     async with Renaming(kong.url, files="out/").serving() as gateway:
-        kong.advance(3600)
         gateway.only = {ended(among)["output_file_id"]}
         api.put("batchgateways", build.batchgateway(gateway.url, **among.gateway()))
-        await among.until_reason(operator, Reason.UNUSABLE_ID)
-        await operator.quiet()
-        assert operator.status().holds("Stalled")
-        batch = among.batch(operator)
-        assert str(batch.output_file_id).startswith("out/file-")
-        assert len([file for file in kong.files() if not file["deleted"]]) == 2 * among.count
-        assert "by hand" in among.told(operator)
+        async with Operator(api, tmp_path).running() as operator:
+            await among.until_reason(operator, Reason.UNUSABLE_ID)
+            await operator.quiet()
+            assert operator.status().holds("Stalled")
+            batch = among.batch(operator)
+            assert str(batch.output_file_id).startswith("out/file-")
+            assert len([file for file in kong.files() if not file["deleted"]]) == 2 * among.count
+            assert "by hand" in among.told(operator)
