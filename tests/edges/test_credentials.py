@@ -9,7 +9,8 @@ import pytest
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.reasons import Reason
-from llmbatch.gateway.credentials import Access, Credentials, value_of
+from llmbatch.gateway.credentials import Access, Credentials
+from llmbatch.kube.values import value_of
 from llmbatch.transfer.pure.report import Problem
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import cluster_of, config_map, secret

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from llmbatch.api.base import Model, ObservedGeneration, Time
 from llmbatch.api.batch_status import Batch, RequestCounts, Summary, Usage, with_entries
-from llmbatch.api.conditions import Condition, Conditions
+from llmbatch.api.conditions import COMPLETE, FAILED, Condition, Conditions
 
 
 class Phase(StrEnum):
@@ -185,3 +185,8 @@ class BatchJobStatus(Model):
         """Tell whether a condition is there and True."""
         found = self.condition(kind)
         return found is not None and found.status == "True"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the job is Complete or Failed."""
+        return self.holds(COMPLETE) or self.holds(FAILED)

@@ -221,10 +221,8 @@ def results(
     from llmbatch.cli import results as stored
     from llmbatch.cli.cluster import Cluster, Target
 
-    cluster, helper = (
-        Cluster.connect(Target(kubeconfig, context, namespace)),
-        pods.Helper(image, timeout, operator_namespace),
-    )
+    helper = pods.Helper(image, timeout, operator_namespace)
+    cluster = Cluster.connect(Target(kubeconfig, context, namespace))
     raise typer.Exit(stored.fetch(cluster, name, stored.RESULTS, into, helper))
 
 
@@ -245,10 +243,8 @@ def errors(
     from llmbatch.cli import results as stored
     from llmbatch.cli.cluster import Cluster, Target
 
-    cluster, helper = (
-        Cluster.connect(Target(kubeconfig, context, namespace)),
-        pods.Helper(image, timeout, operator_namespace),
-    )
+    helper = pods.Helper(image, timeout, operator_namespace)
+    cluster = Cluster.connect(Target(kubeconfig, context, namespace))
     raise typer.Exit(stored.fetch(cluster, name, stored.ERRORS, into, helper))
 
 

@@ -1,6 +1,5 @@
 """The objects that are made for a person, how they are written for Git, and what is read of those that are there."""
 
-import base64
 import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -242,14 +241,6 @@ def new_spec(spec: Json) -> BatchJobSpec:
 
 def _faults(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-
-
-def data_of(found: Json, key: str, *, encoded: bool) -> bytes | None:
-    """Give the bytes of a key of a Secret (whose data are encoded) or a ConfigMap; None: there are none."""
-    if (text := (found.get("data") or {}).get(key)) is not None:
-        return base64.b64decode(text) if encoded else str(text).encode()
-    binary = (found.get("binaryData") or {}).get(key)
-    return None if binary is None else base64.b64decode(binary)
 
 
 def written(made: list[Json]) -> str:

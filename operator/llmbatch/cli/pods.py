@@ -136,19 +136,11 @@ def manifest(namespace: str, claim: str, image: str, settings: Settings, own: Tr
         writes: The volume is mounted to be written.
     """
     transfer = pod_template.merged(settings.transfer_defaults, own)
-    pull = dict.fromkeys((*settings.image_pull_secrets, *(item.name for item in transfer.image_pull_secrets)))
+    security = pod_template.security_context(settings.transfer_defaults, own)
     spec = {
-        "restartPolicy": "Never",
+        **pod_template.pod(transfer, security, settings.image_pull_secrets),
         "terminationGracePeriodSeconds": 1,
         "activeDeadlineSeconds": LONGEST_SECONDS,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            **pod_template.security_context(settings.transfer_defaults, own),
-            "runAsNonRoot": True,
-            "seccompProfile": {"type": "RuntimeDefault"},
-            "fsGroupChangePolicy": "OnRootMismatch",
-        },
         "containers": [
             {
                 "name": CONTAINER,
@@ -157,21 +149,10 @@ def manifest(namespace: str, claim: str, image: str, settings: Settings, own: Tr
                 "command": ["sleep", str(LONGEST_SECONDS)],
                 "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
                 "volumeMounts": [{"name": "volume", "mountPath": ROOT, **({} if writes else {"readOnly": True})}],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": pod_template.RESTRICTED,
             }
         ],
         "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": claim}}],
-        "imagePullSecrets": [{"name": name} for name in pull],
-        "nodeSelector": transfer.node_selector,
-        "tolerations": [item.dump() for item in transfer.tolerations],
-        "affinity": pod_template.affinity_of(transfer),
-        "priorityClassName": transfer.priority_class_name,
-        "serviceAccountName": transfer.service_account_name,
-        "runtimeClassName": transfer.runtime_class_name,
     }
     name = f"llmbatch-volume-{secrets.token_hex(4)}"
     return {

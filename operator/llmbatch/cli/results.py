@@ -17,6 +17,7 @@ from llmbatch.cli.cluster import Cluster
 from llmbatch.cli.pods import Helper
 from llmbatch.cli.told import NO, YES, CommandError, note
 from llmbatch.kube.permissions import CONFIGMAPS, SECRETS
+from llmbatch.kube.values import value_of
 from llmbatch.transfer.pure.plan import errors_path
 
 Which = Literal["results", "errors"]
@@ -92,7 +93,7 @@ def _read(cluster: Cluster, spec: BatchJobSpec, which: Which, helper: Helper) ->
         raise CommandError("spec.output names no place")
     key = place.key if which == RESULTS else f"{place.key}.errors"
     found = cluster.get(resource, place.name)
-    data = objects.data_of(found or {}, key, encoded=resource is SECRETS)
+    data = value_of(found or {}, key)
     if data is None:
         kind = "Secret" if resource is SECRETS else "ConfigMap"
         gone = f"key {key} of {kind} {cluster.namespace}/{place.name} is gone" if found is not None else ""

@@ -15,6 +15,7 @@ from llmbatch.cli.objects import Order
 from llmbatch.cli.told import NO, YES, CommandError, note, say
 from llmbatch.jsonl import sending
 from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, SECRETS
+from llmbatch.kube.values import value_of
 from llmbatch.transfer.pure import destination
 
 
@@ -98,7 +99,7 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
     """Make a BatchJob of the same requests as an earlier one, which stays as it is."""
     job = cluster.job(name)
     status = objects.status_of(job)
-    if not force and not (status.holds("Complete") or status.holds("Failed")):
+    if not force and not status.has_ended:
         raise CommandError(
             f"BatchJob {cluster.namespace}/{name} has not ended (phase {status.phase or 'Pending'}), and its requests would"
             f" be paid for twice: wait for it (kubectl llmbatch watch {name}), delete it, or say --force",
@@ -138,7 +139,7 @@ def _under_way(cluster: Cluster, name: str) -> str | None:
     for job in found:
         if (job["metadata"].get("annotations") or {}).get(objects.RETRY_ANNOTATION) == name:
             status = objects.status_of(job)
-            if not (status.holds("Complete") or status.holds("Failed")):
+            if not status.has_ended:
                 return str(job["metadata"]["name"])
     return None
 
@@ -222,7 +223,7 @@ def _changed(cluster: Cluster, spec: BatchJobSpec, status: BatchJobStatus) -> st
             raise
         note(f"you may not read {kind} {place.name}: whether it still holds the same requests is not checked")
         return None
-    data = objects.data_of(found_object, place.key, encoded=resource is SECRETS)
+    data = value_of(found_object, place.key)
     if data is None:
         return f"{kind} {cluster.namespace}/{place.name} with the input has no key {place.key} any more"
     if status.input is None:

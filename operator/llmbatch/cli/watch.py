@@ -76,7 +76,7 @@ def watch(cluster: Cluster, name: str, interval: float) -> int:
     with _screen() as screen:
         for status in _statuses(cluster, name, uid, interval):
             screen.show(rows(name, status), verdict(status), is_held_up=is_held_up(status))
-            if status.holds("Complete") or status.holds("Failed"):
+            if status.has_ended:
                 break
         else:
             note(f"BatchJob {cluster.namespace}/{name} was deleted")

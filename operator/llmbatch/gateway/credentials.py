@@ -1,6 +1,5 @@
 """Resolves what a BatchGateway refers to: Secrets for headers and parameters, CA bundle, client certificate."""
 
-import base64
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from llmbatch.api.batchgateway import BatchGatewaySpec, CABundle, SecretKeyRef
 from llmbatch.api.reasons import Reason
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.permissions import CONFIGMAPS, SECRETS, Resource
+from llmbatch.kube.values import value_of
 from llmbatch.provider.edge.tls import Authorities, AuthoritiesError
 from llmbatch.provider.pure.connection import Connection
 from llmbatch.transfer.pure import manifest
@@ -119,13 +119,3 @@ class Credentials:
             path.touch(mode=0o600)
             path.write_bytes(content)
         return str(path)
-
-
-def value_of(found: Json, key: str) -> bytes | None:
-    """Read a key of a Secret or a ConfigMap; None when it has no such key."""
-    data, binary = found.get("data") or {}, found.get("binaryData") or {}
-    if found.get("kind") == "Secret":
-        return base64.b64decode(data[key]) if key in data else None
-    if key in data:
-        return str(data[key]).encode()
-    return base64.b64decode(binary[key]) if key in binary else None

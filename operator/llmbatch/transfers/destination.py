@@ -82,7 +82,7 @@ def _comes_first(other: Json, ours: Json) -> bool:
         known = BatchJobStatus.parse(status)
     except ValidationError:
         return False
-    if known.holds("Complete") or known.holds("Failed"):
+    if known.has_ended:
         return False
     ordered = any(batch.id or batch.submission for batch in known.batches)
     return ordered or _age(other) < _age(ours)

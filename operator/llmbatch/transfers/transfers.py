@@ -2,10 +2,10 @@
 
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
-from llmbatch.gateway.credentials import value_of
 from llmbatch.kube.client import Cluster, Json
 from llmbatch.kube.once import Once
 from llmbatch.kube.permissions import CLAIMS, CONFIGMAPS, SECRETS
+from llmbatch.kube.values import value_of
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.report import Problem

@@ -62,7 +62,7 @@ class PartView:
         if seen.input is not None and seen.input.sha256:
             batch = batch.model_copy(update={"sha256": seen.input.sha256})
         batch = batch.model_copy(update={"state": _state(seen) or batch.state})
-        if seen.holds(COMPLETE) or seen.holds(FAILED):
+        if seen.has_ended:
             batch = _thinned(batch)
         batches = [*whole.batches[: self.index], batch, *whole.batches[self.index + 1 :]]
         failures = [*whole.failures, *(item for item in seen.failures if item not in whole.failures)][:MAX_FAILURES]

@@ -31,7 +31,7 @@ class Stage(StrEnum):
 
 def stage_of(status: BatchJobStatus) -> Stage:
     """Tell what a job owes next."""
-    if status.holds("Complete") or status.holds("Failed"):
+    if status.has_ended:
         return Stage.ENDED
     if status.output is not None:
         return Stage.CLEANUP

@@ -10,7 +10,6 @@ from typing import Any
 from llmbatch.api import API_VERSION
 from llmbatch.api.batchgateway import BatchGatewaySpec, NamedValue
 from llmbatch.api.batchjob import BatchJobSpec
-from llmbatch.api.transfer import Transfer
 from llmbatch.provider.pure.connection import Connection, Setting
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure import naming, pod_template
@@ -135,7 +134,7 @@ def manifest(
 ) -> Json:
     """Make the Job: restricted pod security, no service-account token, read-only root."""
     transfer = pod_template.merged(settings.transfer_defaults, job.transfer)
-    security = _pod_security(settings.transfer_defaults, job.transfer)
+    security = pod_template.security_context(settings.transfer_defaults, job.transfer)
     # Files of a Secret belong to root: the pod's group may read them, or, where the namespace chooses it, everybody in the pod.
     volumes, mounts = _volumes(job, gateway, plan, mode=0o440 if "fsGroup" in security else 0o444)
     container = {
@@ -150,26 +149,12 @@ def manifest(
         ],
         "resources": pod_template.resources(settings.transfer_resources, job.transfer),
         "volumeMounts": mounts,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": pod_template.RESTRICTED,
     }
     pod = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": security,
+        **pod_template.pod(transfer, security, settings.image_pull_secrets),
         "containers": [container],
         "volumes": volumes,
-        "imagePullSecrets": _pull_secrets(settings, transfer),
-        "nodeSelector": transfer.node_selector,
-        "tolerations": [item.dump() for item in transfer.tolerations],
-        "affinity": pod_template.affinity_of(transfer),
-        "priorityClassName": transfer.priority_class_name,
-        "serviceAccountName": transfer.service_account_name,
-        "runtimeClassName": transfer.runtime_class_name,
     }
     # A foreground deletion would remove an owned Job before the BatchJob, while it is at work for that deletion.
     name = naming.transfer_job_name(owner.name, owner.uid, plan)
@@ -208,20 +193,6 @@ def _longest(job: BatchJobSpec, plan: Plan, settings: Settings) -> int:
         return LONGEST_SECONDS
     # The BatchJob is let go by then, and an event has said that the results are still there.
     return math.ceil(job.deletion_policy.cleanup_timeout_seconds or settings.cleanup_timeout_seconds)
-
-
-def _pod_security(defaults: Transfer, own: Transfer) -> Json:
-    fixed = {
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-        "fsGroupChangePolicy": "OnRootMismatch",
-    }
-    return {**pod_template.security_context(defaults, own), **fixed}
-
-
-def _pull_secrets(settings: Settings, transfer: Transfer) -> list[Json]:
-    names = dict.fromkeys((*settings.image_pull_secrets, *(item.name for item in transfer.image_pull_secrets)))
-    return [{"name": name} for name in names]
 
 
 def _secrets(gateway: BatchGatewaySpec) -> list[Json]:

@@ -1,6 +1,7 @@
 """What a transfer pod is made from: a BatchJob's spec.transfer over the defaults for all jobs."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from llmbatch.api.transfer import OPEN, Transfer
@@ -43,6 +44,43 @@ def security_context(defaults: Transfer, own: Transfer) -> Json:
     given, fallback = own.security_context, defaults.security_context
     names = {name: getattr(given, name) or getattr(fallback, name) for name in (*OPEN, "supplemental_groups")}
     return given.model_copy(update=names).dump()
+
+
+RESTRICTED: Json = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+"""Security context of a container within the restricted pod security standard."""
+
+
+def pod(transfer: Transfer, security: Json, pull_secrets: Iterable[str]) -> Json:
+    """Make what the spec of each of our pods has: as whom and where it runs, and what its image is pulled with.
+
+    Args:
+        transfer: As merged() has it.
+        security: As security_context() has it.
+        pull_secrets: Names for all jobs.
+    """
+    names = dict.fromkeys((*pull_secrets, *(item.name for item in transfer.image_pull_secrets)))
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            **security,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            "fsGroupChangePolicy": "OnRootMismatch",
+        },
+        "imagePullSecrets": [{"name": name} for name in names],
+        "nodeSelector": transfer.node_selector,
+        "tolerations": [item.dump() for item in transfer.tolerations],
+        "affinity": affinity_of(transfer),
+        "priorityClassName": transfer.priority_class_name,
+        "serviceAccountName": transfer.service_account_name,
+        "runtimeClassName": transfer.runtime_class_name,
+    }
 
 
 def allowed(given: dict[str, str]) -> dict[str, str]:
