@@ -1,15 +1,11 @@
 """JSON schemas of other projects' custom resources that our manifests make: Kong's, the Gateway API's, the Prometheus
 Operator's. Their definitions come from their Go modules, pinned in definitions/go.mod."""
 
-import json
-import os
-import shutil
 from pathlib import Path
 
 from tests.chart import schemas
-from tests.cluster.gobuild import need_go
-from tests.cluster.paths import CACHE, alone, content_hash
-from tests.cluster.shell import run
+from tests.cluster.gobuild import module_folder, need_go
+from tests.cluster.paths import CACHE, alone, content_hash, made_whole
 
 SOURCE = Path(__file__).with_name("definitions")
 
@@ -33,16 +29,11 @@ def schemas_of_others() -> Path:
 def definitions(module: str) -> list[Path]:
     """Give the files with the custom resource definitions of a module."""
     need_go("No definitions of other projects' custom resources, which are fetched as Go modules")
-    answer = json.loads(run(["go", "mod", "download", "-json", module], cwd=SOURCE))
-    found = sorted(Path(answer["Dir"], MODULES[module]).glob("*.yaml"))
+    found = sorted((module_folder(SOURCE, module) / MODULES[module]).glob("*.yaml"))
     return [path for path in found if path.name != "kustomization.yaml"]
 
 
 def _make(folder: Path) -> None:
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for module in MODULES:
-        schemas.write_definitions(definitions(module), unfinished)
-    # Renamed only when whole, so that a run that was broken off leaves nothing that passes for a set of schemas.
-    unfinished.rename(folder)
+    with made_whole(folder) as unfinished:
+        for module in MODULES:
+            schemas.write_definitions(definitions(module), unfinished)

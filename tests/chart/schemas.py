@@ -4,7 +4,6 @@ kubeconform finds a schema by file name: kind, first word of the API group, vers
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -13,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.paths import CACHE, REPOSITORY, alone, content_hash
-from tests.cluster.shell import ClusterError, run
+from tests.cluster.gobuild import module_folder
+from tests.cluster.paths import CACHE, REPOSITORY, alone, content_hash, made_whole
+from tests.cluster.shell import ClusterError
 from tests.cluster.tools import KUBERNETES_VERSION, SOURCE
 
 Schema = dict[str, Any]
@@ -56,16 +56,12 @@ def kubernetes(version: str = KUBERNETES_VERSION) -> Path:
 def _make_kubernetes(folder: Path, version: str) -> None:
     if folder.is_dir():
         return  # by whoever was waited for
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     definitions = _definitions(version)
-    for name, definition in definitions.items():
-        for kind in definition.get("x-kubernetes-group-version-kind", []):
-            schema = {"$ref": f"#/definitions/{name}", "definitions": _reachable(name, definitions)}
-            _write(unfinished, kind["kind"], kind["group"], kind["version"], schema)
-    # Renamed only when whole, so that a run that was broken off leaves nothing that passes for a set of schemas.
-    unfinished.rename(folder)
+    with made_whole(folder) as unfinished:
+        for name, definition in definitions.items():
+            for kind in definition.get("x-kubernetes-group-version-kind", []):
+                schema = {"$ref": f"#/definitions/{name}", "definitions": _reachable(name, definitions)}
+                _write(unfinished, kind["kind"], kind["group"], kind["version"], schema)
 
 
 def custom(folder: Path) -> Path:
@@ -116,8 +112,7 @@ def _kubernetes_source(version: str) -> Path:
         raise ClusterError(
             "kubeconform's schemas are made from Kubernetes' OpenAPI text, which is fetched as a Go module: install Go 1.26 or newer."
         )
-    answer = run(["go", "mod", "download", "-json", f"k8s.io/kubernetes@{version}"], cwd=SOURCE)
-    return Path(json.loads(answer)["Dir"])
+    return module_folder(SOURCE, f"k8s.io/kubernetes@{version}")
 
 
 def _reachable(name: str, definitions: dict[str, Schema]) -> dict[str, Schema]:

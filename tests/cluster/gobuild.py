@@ -1,5 +1,6 @@
 """Compiling programs from pinned Go modules, with progress to be seen."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,13 +8,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.shell import ClusterError, say
+from tests.cluster.shell import ClusterError, run, say
 
 
 def need_go(missing: str, *, otherwise: str = "") -> None:
     """Refuse to go on without Go: say what is missing, and what else would do."""
     if not shutil.which("go"):
         raise ClusterError(f"{missing}, and no Go to build them: install Go 1.26 or newer{otherwise}.")
+
+
+def module_folder(source: Path, module: str) -> Path:
+    """Give the folder with a module's files, of the version that the go.mod in `source` has, or `module@version`."""
+    answer = run(["go", "mod", "download", "-json", module], cwd=source)
+    return Path(json.loads(answer)["Dir"])
 
 
 def build(source: Path, packages: Sequence[str], output: Path, *, title: str, ldflags: str = "-s -w") -> None:

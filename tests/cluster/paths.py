@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,16 @@ def content_hash(inputs: Iterable[Path], *, salt: str = "") -> str:
             content = path.read_bytes() if path.exists() else b"absent"
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def made_whole(folder: Path) -> Iterator[Path]:
+    """Give another folder to fill, which takes this one's name at the end: what was broken off never passes for it."""
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    unfinished.rename(folder)
 
 
 @contextmanager

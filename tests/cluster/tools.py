@@ -1,13 +1,12 @@
 """The programs of the toolchain: built once from pinned Go modules, kept in the cache, shared by every clone."""
 
-import os
 import shutil
 from pathlib import Path
 
 from tests.cluster import debian
 from tests.cluster.gobuild import build, need_go
 from tests.cluster.model import Tools
-from tests.cluster.paths import CACHE, HERE, alone, content_hash
+from tests.cluster.paths import CACHE, HERE, alone, content_hash, made_whole
 from tests.cluster.shell import step
 
 KUBERNETES_VERSION = "v1.34.4"
@@ -37,15 +36,15 @@ def toolchain() -> Path:
 
 
 def _make(folder: Path) -> None:
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    (unfinished / "bin").mkdir(parents=True)
-    with step("Toolchain: building Kubernetes, etcd, CoreDNS, helm, kubeconform from Go modules", about="8 minutes"):
-        build(SOURCE, ("./kube", "tool"), unfinished / "bin", title="Toolchain", ldflags=LDFLAGS)
-    for name in BY_NAME:
-        (unfinished / "bin" / name).symlink_to("kube")
-    # Renamed only when whole, so that a build that was broken off is never taken for a toolchain.
-    unfinished.rename(folder)
+    with made_whole(folder) as unfinished:
+        programs = unfinished / "bin"
+        programs.mkdir()
+        with step(
+            "Toolchain: building Kubernetes, etcd, CoreDNS, helm, kubeconform from Go modules", about="8 minutes"
+        ):
+            build(SOURCE, ("./kube", "tool"), programs, title="Toolchain", ldflags=LDFLAGS)
+        for name in BY_NAME:
+            (programs / name).symlink_to("kube")
 
 
 def ensure_tools(*, own: bool = False) -> Tools:

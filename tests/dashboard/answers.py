@@ -1,7 +1,5 @@
 """Has Prometheus answer what the dashboard asks."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.e2e.prometheus import Prometheus as Running
 
 Json = dict[str, Any]
 
@@ -92,21 +92,12 @@ def legend(pattern: str, labels: dict[str, str]) -> str:
 
 
 @contextmanager
-def prometheus(program: Path, port: int, targets: list[str], folder: Path) -> Iterator[Prometheus]:
+def prometheus(program: Path, targets: list[str], folder: Path) -> Iterator[Prometheus]:
     """Run Prometheus on loopback while the context is open."""
     # As the Prometheus Operator has it of the chart's ServiceMonitor: the target has a namespace too.
     found = [{"targets": targets, "labels": {"namespace": "llmbatch-system"}}]
     scraped = [{"job_name": "llmbatch", "honor_labels": True, "static_configs": found}]
     interval = f"{SCRAPE_SECONDS}s"
     config = {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": scraped}
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    command = [
-        str(program), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]  # fmt: skip
-    with (folder / "prometheus.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            yield Prometheus(f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
-            process.wait(20)
+    with Running(program, folder, config) as running:
+        yield Prometheus(running.url)

@@ -80,12 +80,12 @@ async def playing(program: Path, folder: Path) -> AsyncIterator[tuple[Scene, Pro
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(ApiServer().serve())
         scene = Scene(api, stack.enter_context(EmulatorServer()))
-        ports = [free_port() for _ in range(3)]
-        for port in ports[1:]:
+        ports = [free_port() for _ in range(2)]
+        for port in ports:
             its_own = folder / str(port)
             its_own.mkdir()
             operator = OperatorProcess(api, its_own, **PATIENT, LLMBATCH_METRICS_PORT=str(port))
             await operator.start()
             stack.push_async_callback(operator.stop)
-        targets = [f"127.0.0.1:{port}" for port in ports[1:]]
-        yield scene, stack.enter_context(prometheus(program, ports[0], targets, folder))
+        targets = [f"127.0.0.1:{port}" for port in ports]
+        yield scene, stack.enter_context(prometheus(program, targets, folder))

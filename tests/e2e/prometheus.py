@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import httpx
 
-from tests.cluster.model import Tools
 from tests.e2e.forward import free_port
 
 Json = dict[str, Any]
@@ -16,12 +15,12 @@ Json = dict[str, Any]
 class Prometheus:
     """A Prometheus with a configuration, for as long as the block runs."""
 
-    def __init__(self, tools: Tools, folder: Path, config: Json) -> None:
+    def __init__(self, program: Path, folder: Path, config: Json) -> None:
         address = f"127.0.0.1:{free_port()}"
-        self._url, self._log = f"http://{address}", folder / "prometheus.log"
+        self.url, self._log = f"http://{address}", folder / "prometheus.log"
         (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
         self._command = [
-            str(tools.prometheus), f"--config.file={folder}/prometheus.yml",
+            str(program), f"--config.file={folder}/prometheus.yml",
             f"--storage.tsdb.path={folder}/data", f"--web.listen-address={address}",
         ]  # fmt: skip
 
@@ -50,7 +49,7 @@ class Prometheus:
 
     def _ask(self, path: str, **parameters: str) -> Json:
         try:
-            found: Json = httpx.get(f"{self._url}/api/v1/{path}", params=parameters, timeout=5).json()["data"]
+            found: Json = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=5).json()["data"]
         except (httpx.HTTPError, KeyError, ValueError):
             return {}
         return found

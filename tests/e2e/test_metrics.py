@@ -30,7 +30,7 @@ def test_prometheus_scrapes_the_counters_of_a_finished_job(tenant: Tenant, metri
     tenant.kube.wait_for("job", "Complete")
     scrape = {"job_name": "llmbatch", "static_configs": [{"targets": [metrics.removeprefix("http://")]}]}
     config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [scrape]}
-    with Prometheus(tenant.release.cluster.tools, tmp_path, config) as prometheus:
+    with Prometheus(tenant.release.cluster.tools.prometheus, tmp_path, config) as prometheus:
         expected = [
             'up{job="llmbatch"} == 1',
             'llmbatch_jobs_finished_total{result="complete",reason="CompletedWithFailures"} >= 1',

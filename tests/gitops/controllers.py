@@ -1,8 +1,9 @@
-"""Flux's and Argo CD's controllers and the Prometheus Operator as processes beside the kubelet: started by the test that first needs them, shared by
-all others, and ended with the cluster."""
+"""Flux's and Argo CD's controllers and the Prometheus Operator as processes beside the kubelet.
+
+The test that first needs them starts them; all others share them, and they end with the cluster.
+"""
 
 import base64
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.cluster import Cluster, processes
+from tests.cluster import Cluster, embedded, processes
 from tests.cluster.paths import REPOSITORY, STATE, alone, content_hash
 from tests.cluster.shell import ClusterError
 from tests.e2e.kube import Kube
@@ -183,16 +184,10 @@ def _start(prepare: Callable[[], None], *controllers: Controller) -> None:
 
 def _wait_for(controller: Controller) -> None:
     deadline = time.monotonic() + 60
-    while not _answers(controller.port):
+    while not embedded.answers(controller.port):
         if time.monotonic() > deadline or not processes.recorded()[controller.name].alive:
             raise ClusterError(f"{controller.name} does not come up:\n{processes.last_words(controller.name)}")
         time.sleep(0.2)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as tried:
-        tried.settimeout(1)
-        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _prepare(kube: Kube, *modules: Module) -> None:

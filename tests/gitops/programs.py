@@ -1,15 +1,14 @@
 """Flux's and Argo CD's controllers and the Prometheus Operator, built from their Go modules: kept in the cache under keys of
 their own, so that only those pay for them who run these tests."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import debian
-from tests.cluster.gobuild import build, need_go
-from tests.cluster.paths import CACHE, alone, content_hash
-from tests.cluster.shell import run, step
+from tests.cluster.gobuild import build, module_folder, need_go
+from tests.cluster.paths import CACHE, alone, content_hash, made_whole
+from tests.cluster.shell import step
 
 SOURCE = Path(__file__).parent / "toolchain"
 
@@ -67,18 +66,15 @@ def ensure(*modules: Module) -> None:
 
 
 def _make(module: Module) -> None:
-    folder, source = module.folder, SOURCE / module.name
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    (unfinished / "bin").mkdir(parents=True)
-    with step(f"{module.name}: building it from its Go module", about=f"{module.minutes} minutes"):
-        build(source, module.packages, unfinished / "bin", title=module.name)
-    if module.definitions:
-        upstream = run(["go", "list", "-m", "-f", "{{.Dir}}", module.upstream], cwd=source).strip()
-        shutil.copytree(Path(upstream, module.definitions), unfinished / "crds")
-    if module is ARGO_CD:
-        for name in ("argocd-application-controller", "argocd-repo-server"):
-            # What it is called by says which of its programs it is.
-            (unfinished / "bin" / name).symlink_to("cmd")
-    # Renamed only when whole, so that a build that was broken off is never taken for one.
-    unfinished.rename(folder)
+    source = SOURCE / module.name
+    with made_whole(module.folder) as unfinished:
+        programs = unfinished / "bin"
+        programs.mkdir()
+        with step(f"{module.name}: building it from its Go module", about=f"{module.minutes} minutes"):
+            build(source, module.packages, programs, title=module.name)
+        if module.definitions:
+            shutil.copytree(module_folder(source, module.upstream) / module.definitions, unfinished / "crds")
+        if module is ARGO_CD:
+            for name in ("argocd-application-controller", "argocd-repo-server"):
+                # What it is called by says which of its programs it is.
+                (programs / name).symlink_to("cmd")

@@ -112,7 +112,7 @@ def test_both_operators_are_scraped_and_every_alert_is_loaded(tenant: Tenant, mo
         (tmp_path / name).write_text(text)
     monitored["rule_files"] = [f"{tmp_path}/*.yaml"]
     (scrape,) = monitored["scrape_configs"]
-    with Prometheus(tenant.kube.cluster.tools, tmp_path, monitored) as prometheus:
+    with Prometheus(tenant.kube.cluster.tools.prometheus, tmp_path, monitored) as prometheus:
         deadline = time.monotonic() + 60
         while len(prometheus.query("llmbatch_build_info and on(instance) up == 1")) != REPLICAS:
             assert time.monotonic() < deadline, f"{scrape}\n{prometheus.query('up')}\n{prometheus.log()}"
