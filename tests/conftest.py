@@ -46,6 +46,13 @@ def release(shared_by_all: Shared) -> Release:
     return shared_by_all.release
 
 
+@pytest.fixture
+def own_release(release: Release) -> Iterator[Release]:
+    """The release, put back as the other tests want it."""
+    yield release
+    release.install()
+
+
 @pytest.fixture(scope="session")
 def canaries(shared_by_all: Shared) -> Collector:
     """Whatever the operator told anybody, searched for credentials and prompts from the first test on."""

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +54,18 @@ def make_tenant(release: Release, **config: Any) -> Tenant:
     return tenant
 
 
+@contextmanager
+def tenant_of(release: Release) -> Iterator[Tenant]:
+    """Have a namespace for as long as the block runs."""
+    made = make_tenant(release)
+    try:
+        yield made
+    finally:
+        made.kube.run("delete", "namespace", made.kube.namespace, "--wait=false", "--ignore-not-found")
+
+
 @pytest.fixture
 def tenant(release: Release) -> Iterator[Tenant]:
     """A namespace for one test."""
-    made = make_tenant(release)
-    yield made
-    made.kube.run("delete", "namespace", made.kube.namespace, "--wait=false", "--ignore-not-found")
+    with tenant_of(release) as made:
+        yield made

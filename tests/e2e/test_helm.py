@@ -28,13 +28,6 @@ VERBS = list(
 )
 
 
-@pytest.fixture
-def own_release(release: Release) -> Iterator[Release]:
-    """The release, put back as the other tests want it."""
-    yield release
-    release.install()
-
-
 @pytest.mark.alone
 def test_an_upgrade_takes_jobs_under_way_along(tenant: Tenant, own_release: Release) -> None:
     tenant.kong.configure(in_progress_seconds=8)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster import Cluster
-from tests.e2e.conftest import Tenant, make_tenant
+from tests.e2e.conftest import Tenant, tenant_of
 from tests.e2e.kube import Kube
 from tests.e2e.release import Release
 from tests.gitops import controllers
@@ -23,9 +23,8 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 @pytest.fixture
 def tenant(release: Release) -> Iterator[Tenant]:
     """A namespace for one test, with a gateway."""
-    made = make_tenant(release)
-    yield made
-    made.kube.run("delete", "namespace", made.kube.namespace, "--wait=false", "--ignore-not-found")
+    with tenant_of(release) as made:
+        yield made
 
 
 @pytest.fixture

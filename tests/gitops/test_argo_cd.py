@@ -3,22 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
 from tests.e2e.kube import Json, Kube
 from tests.gitops.argo import APPLICATION, WAVE, Application
 from tests.gitops.git import Repository
+from tests.gitops.wanted import JOB, PROMPTS, file, until_job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.gitops]
-
-PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
-JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
-
-
-def file(*wanted: Json) -> dict[str, str]:
-    return {"all.yaml": yaml.safe_dump_all(wanted)}
 
 
 def in_wave(wave: int, obj: Json) -> Json:
@@ -37,8 +30,7 @@ def test_an_application_is_progressing_until_the_results_are_stored_and_healthy_
     tenant.kong.configure(in_progress_seconds=600)
     app.repository.commit(file(PROMPTS, JOB))
     app.apply()
-    tenant.kube.until_there("batchjob", "job")
-    tenant.kube.until_reason("job", "InProgress")
+    until_job(tenant.kube, "InProgress")
     app.until_health("Progressing")
     tenant.kong.advance(1000)
     app.until_health("Healthy")
@@ -57,8 +49,7 @@ def test_a_wave_waits_for_the_job_of_the_wave_before(tenant: Tenant, app: Applic
     after = in_wave(2, objects.config_map("after", {"key": "value"}))
     app.repository.commit(file(PROMPTS, in_wave(1, JOB), after))
     app.apply()
-    tenant.kube.until_there("batchjob", "job")
-    tenant.kube.until_reason("job", "InProgress")
+    until_job(tenant.kube, "InProgress")
     app.refresh()
     assert not tenant.kube.exists("configmap", "after")
     tenant.kong.advance(1000)
@@ -70,8 +61,7 @@ def test_what_argo_cd_prunes_is_cancelled_and_leaves_nothing_at_the_provider(ten
     tenant.kong.configure(in_progress_seconds=600)
     app.repository.commit(file(PROMPTS, JOB))
     app.apply()
-    tenant.kube.until_there("batchjob", "job")
-    tenant.kube.until_reason("job", "InProgress")
+    until_job(tenant.kube, "InProgress")
     without = app.repository.commit(file(PROMPTS))
     app.refresh()
     app.until_health("Healthy", revision=without)
@@ -87,8 +77,7 @@ def test_an_application_that_is_deleted_takes_its_jobs_and_their_batches_along(
     tenant.kong.configure(in_progress_seconds=600)
     app.repository.commit(file(PROMPTS, JOB))
     app.apply()
-    tenant.kube.until_there("batchjob", "job")
-    tenant.kube.until_reason("job", "InProgress")
+    until_job(tenant.kube, "InProgress")
     app.delete()
     assert not tenant.kube.exists("batchjob", "job")
     (batch,) = tenant.kong.batches()

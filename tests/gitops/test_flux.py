@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
 from tests.cluster.paths import REPOSITORY
 from tests.e2e import objects
@@ -11,16 +10,11 @@ from tests.e2e.conftest import Tenant
 from tests.e2e.kube import Json, condition
 from tests.gitops.flux import KUSTOMIZATION, Flux
 from tests.gitops.git import Repository
+from tests.gitops.wanted import JOB, PROMPTS, file, until_job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.gitops]
 
 EXAMPLE = REPOSITORY / "examples/gitops/flux"
-PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
-JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
-
-
-def file(*wanted: Json) -> dict[str, str]:
-    return {"all.yaml": yaml.safe_dump_all(wanted)}
 
 
 def job(**spec: object) -> Json:
@@ -38,8 +32,7 @@ def test_flux_is_ready_once_the_results_are_stored(tenant: Tenant, app: Flux) ->
     tenant.kong.configure(in_progress_seconds=600)
     app.repository.commit(file(PROMPTS, JOB))
     app.apply()
-    tenant.kube.until_there("batchjob", "job")
-    tenant.kube.until_reason("job", "InProgress")
+    until_job(tenant.kube, "InProgress")
     assert app.ready()["status"] != "True"
     tenant.kong.advance(1000)
     app.until_ready()

@@ -8,29 +8,17 @@ import yaml
 
 from tests.cluster.paths import REPOSITORY
 from tests.e2e import objects
-from tests.e2e.conftest import Tenant, make_tenant
+from tests.e2e.conftest import Tenant, tenant_of
 from tests.e2e.kube import Json, Kube, condition
 from tests.e2e.release import CHART, Release
 from tests.gitops.argo import APPLICATION, Application
 from tests.gitops.flux import KUSTOMIZATION, Flux
 from tests.gitops.git import GitServer
+from tests.gitops.wanted import JOB, PROMPTS, file, until_job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.gitops, pytest.mark.alone]
 
-PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
-JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
 INSTALL = REPOSITORY / "examples/install"
-
-
-def file(*wanted: Json) -> dict[str, str]:
-    return {"all.yaml": yaml.safe_dump_all(wanted)}
-
-
-@pytest.fixture
-def own_release(release: Release) -> Iterator[Release]:
-    """The release, put back as the other tests want it."""
-    yield release
-    release.install()
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +28,28 @@ def without_release(release: Release) -> Iterator[Release]:
         release.helm("uninstall", release.name, "--wait")
         yield release
     finally:
-        # What Helm didn't make would be in its way.
-        release.kube.run("delete", "deployment,service", f"{release.name}-emulator", "--ignore-not-found")
         release.install()
+
+
+@pytest.fixture
+def emulator_alone(without_release: Release) -> Iterator[Release]:
+    """The emulator without the operator, so that it can be asked of what an operator did that is gone."""
+    release = without_release
+    try:
+        made = release.template("--show-only", "templates/emulator.yaml")
+        release.kube.run("apply", "-f", "-", stdin=made)
+        release.kube.run("rollout", "status", f"deployment/{release.name}-emulator", "--timeout=120s")
+        yield release
+    finally:
+        # Helm would find what it didn't make in its way.
+        release.kube.run("delete", "deployment,service", f"{release.name}-emulator", "--ignore-not-found")
+
+
+@pytest.fixture
+def its_tenant(emulator_alone: Release) -> Iterator[Tenant]:
+    """A namespace with a gateway to that emulator."""
+    with tenant_of(emulator_alone) as made:
+        yield made
 
 
 # --- Flux -------------------------------------------------------------------------------------------------------------
@@ -62,8 +69,7 @@ def test_what_comes_late_ends_ready_and_no_health_check_fails_before(
     header = {"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "late", "key": "apikey"}}}
     flux_app.repository.commit(file(PROMPTS, JOB, tenant.gateway(headers=[header])))
     flux_app.apply()
-    tenant.kube.until_there("batchjob", "job")
-    tenant.kube.until_reason("job", "CredentialsNotFound")
+    until_job(tenant.kube, "CredentialsNotFound")
     # So long may an operator take that makes Secrets of what a vault has.
     with pytest.raises(AssertionError, match="not Ready=False"):
         flux_app.until_ready("False", seconds=20)
@@ -73,45 +79,36 @@ def test_what_comes_late_ends_ready_and_no_health_check_fails_before(
     assert failed == []
 
 
+@pytest.fixture
+def plain(emulator_alone: Release) -> Iterator[str]:
+    """What those without Helm apply; what of it was applied is removed, but for the definitions: with them went every BatchJob."""
+    found = _plain(emulator_alone)
+    yield found
+    kept = ("CustomResourceDefinition", "Namespace")
+    rest = [item for item in yaml.safe_load_all(found) if item["kind"] not in kept]
+    emulator_alone.kube.run("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(rest))
+
+
+@pytest.fixture
+def flux_alone(flux: type[Flux], git: GitServer, its_tenant: Tenant) -> Iterator[Flux]:
+    yield flux(its_tenant.kube, git.repository(its_tenant.kube.namespace))
+    its_tenant.kube.run("delete", KUSTOMIZATION, "--all", "--timeout=90s")
+
+
 def test_without_an_operator_flux_is_not_ready_and_becomes_so_once_one_is_installed_without_helm(
-    git: GitServer, flux: type[Flux], without_release: Release
+    plain: str, its_tenant: Tenant, flux_alone: Flux
 ) -> None:
-    release = without_release
-    kube = Kube(release.cluster, release.namespace)
-    tenant = None
-    try:
-        _emulator(release)
-        tenant = make_tenant(release)
-        app = flux(tenant.kube, git.repository(tenant.kube.namespace))
-        app.repository.commit(file(PROMPTS, JOB))
-        app.apply()
-        said = condition(app.until(lambda found: condition(found, "Reconciling") != {}, "waiting for the job"), "Ready")
-        assert said["status"] == "Unknown"
-        with pytest.raises(AssertionError, match="not Ready=True"):
-            app.until_ready(seconds=10)
-        assert tenant.kube.get("batchjob", "job")["status"] == {"observedGeneration": -1}
-        kube.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=_plain(release))
-        app.until_ready(seconds=120)
-        assert len(tenant.kong.batches()) == 1
-        tenant.kube.run("delete", KUSTOMIZATION, "--all", "--timeout=90s")
-    finally:
-        if tenant is not None:
-            tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
-        # All but the definitions: with them went every BatchJob.
-        rest = [
-            item
-            for item in yaml.safe_load_all(_plain(release))
-            if item["kind"] not in ("CustomResourceDefinition", "Namespace")
-        ]
-        kube.run("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(rest))
-        kube.run("delete", "deployment,service", f"{release.name}-emulator", "--ignore-not-found")
-
-
-def _emulator(release: Release) -> None:
-    """Have the emulator without the operator."""
-    made = release.template("--show-only", "templates/emulator.yaml")
-    release.kube.run("apply", "-f", "-", stdin=made)
-    release.kube.run("rollout", "status", f"deployment/{release.name}-emulator", "--timeout=120s")
+    app, kube = flux_alone, its_tenant.kube
+    app.repository.commit(file(PROMPTS, JOB))
+    app.apply()
+    said = condition(app.until(lambda found: condition(found, "Reconciling") != {}, "waiting for the job"), "Ready")
+    assert said["status"] == "Unknown"
+    with pytest.raises(AssertionError, match="not Ready=True"):
+        app.until_ready(seconds=10)
+    assert kube.get("batchjob", "job")["status"] == {"observedGeneration": -1}
+    its_tenant.release.kube.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=plain)
+    app.until_ready(seconds=120)
+    assert len(its_tenant.kong.batches()) == 1
 
 
 def _plain(release: Release) -> str:
@@ -164,11 +161,9 @@ def _operator(argo: Kube, release: Release, git: GitServer, **further: str) -> A
 
 
 def test_the_chart_is_an_application_without_drift_and_jobs_outlive_its_deletion(
-    argo: Kube, git: GitServer, without_release: Release
+    argo: Kube, git: GitServer, emulator_alone: Release, its_tenant: Tenant
 ) -> None:
-    release = without_release
-    # Apart, so that it is still there when the operator comes again.
-    _emulator(release)
+    release, tenant = emulator_alone, its_tenant
     app = _operator(argo, release, git)
     app.apply(sources=[{**_place(app), **_source(release)}], options=OPTIONS)
     app.until_health("Healthy", seconds=180)
@@ -176,7 +171,6 @@ def test_the_chart_is_an_application_without_drift_and_jobs_outlive_its_deletion
         app.refresh()
         found = app.argo.get(APPLICATION, app.name)["status"]
         assert (found["sync"]["status"], found["health"]["status"]) == ("Synced", "Healthy")
-    tenant = make_tenant(release)
     tenant.kong.configure(in_progress_seconds=600)
     tenant.kube.apply(PROMPTS, JOB)
     tenant.kube.until_reason("job", "InProgress")
@@ -189,29 +183,21 @@ def test_the_chart_is_an_application_without_drift_and_jobs_outlive_its_deletion
     tenant.kube.wait_for("job", "Complete", seconds=180)
     assert len(tenant.kong.batches()) == 1
     app.delete(seconds=120)
-    tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
-    release.kube.run("delete", "deployment,service", f"{release.name}-emulator")
 
 
 def test_one_application_with_the_operator_and_its_jobs_is_deleted_and_its_batches_are_cancelled(
-    argo: Kube, git: GitServer, without_release: Release
+    argo: Kube, git: GitServer, emulator_alone: Release, its_tenant: Tenant
 ) -> None:
-    release = without_release
-    # Apart, so that it can be asked afterwards.
-    _emulator(release)
-    tenant = make_tenant(release)
+    release, tenant = emulator_alone, its_tenant
     tenant.kong.configure(in_progress_seconds=600)
     jobs = [{**item, "metadata": {**item["metadata"], "namespace": tenant.kube.namespace}} for item in (PROMPTS, JOB)]
     app = _operator(argo, release, git, **{"jobs/all.yaml": yaml.safe_dump_all(jobs)})
     operator = {**_place(app), **_source(release)}
     app.apply(sources=[operator, {**_place(app), "path": "jobs"}], options=OPTIONS)
-    tenant.kube.until_there("batchjob", "job", seconds=120)
-    tenant.kube.until_reason("job", "InProgress", seconds=120)
+    until_job(tenant.kube, "InProgress", seconds=120)
     app.delete(seconds=180)
     assert not tenant.kube.exists("batchjob", "job")
     assert not release.kube.exists("deployment", release.name)
     (batch,) = tenant.kong.batches()
     assert batch["object"]["status"] == "cancelled"
     assert [item for item in tenant.kong.files() if not item["deleted"]] == []
-    tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
-    release.kube.run("delete", "deployment,service", f"{release.name}-emulator")
