@@ -6,9 +6,12 @@ from prometheus_client import CollectorRegistry
 
 from llmbatch.runtime import figures
 from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.queue import Traffic
 from tests.cluster.paths import REPOSITORY
 
 PAGE = REPOSITORY / "docs/observability.md"
+OURS = ("llmbatch_", "workqueue_")
+"""How the names begin of what the operator itself counts; the others are those of any process."""
 BEGIN, END = "<!-- metrics:begin -->\n", "<!-- metrics:end -->\n"
 
 
@@ -16,6 +19,7 @@ def registry() -> CollectorRegistry:
     """Give the registry with every metric, as the operator has it."""
     metrics = Metrics("0")
     metrics.tell(figures.Jobs(list), figures.Gateways(list), figures.Quotas(dict))
+    metrics.tell(figures.Queue({"BatchJob": Traffic()}))
     return metrics.registry
 
 
@@ -23,7 +27,7 @@ def table() -> str:
     """Make the table."""
     rows = ["| Metric | Kind | What it tells |", "|---|---|---|"]
     for family in sorted(registry().collect(), key=lambda family: family.name):
-        if family.name.startswith("llmbatch_"):
+        if family.name.startswith(OURS):
             name = family.name + ("_total" if family.type == "counter" else "")
             rows.append(f"| `{name}` | {family.type} | {family.documentation} |")
     rows.append("| `process_…` | | The operator's processor time, memory and open files. |")

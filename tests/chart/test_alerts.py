@@ -28,7 +28,9 @@ WELL = {
     'llmbatch_gateway_request_duration_seconds_count{operation="get batch",code="5xx"}': "0+5x1000",
     'llmbatch_jobs_finished_total{result="complete",reason="Succeeded"}': "0+1x1000",
     'llmbatch_jobs_finished_total{result="failed",reason="InvalidInput"}': "0+0.1x1000",
-    "llmbatch_workqueue_depth": "3x1000",
+    'workqueue_depth{name="batchjob",instance="a",job="m"}': "300x1000",
+    'workqueue_depth{name="batchgateway",instance="a",job="m"}': "3x1000",
+    'workqueue_depth{name="endpoint",instance="other",job="m"}': "9000x1000",
     "llmbatch_status_refusals_total": "0x1000",
     "llmbatch_event_loop_lag_seconds": "0.01x1000",
     'process_resident_memory_bytes{instance="a",job="m"}': "90000000x1000",
@@ -67,7 +69,7 @@ TROUBLES = {
     "LlmbatchJobsFail": Trouble(
         {'llmbatch_jobs_finished_total{result="failed",reason="InvalidInput"}': "0+1x1000"}, {}
     ),
-    "LlmbatchBacklog": Trouble({"llmbatch_workqueue_depth": "600x1000"}, {}),
+    "LlmbatchBacklog": Trouble({'workqueue_depth{name="batchgateway",instance="a",job="m"}': "250x1000"}, {}),
     "LlmbatchStatusRefused": Trouble({"llmbatch_status_refusals_total": "0+1x1000"}, {}),
     "LlmbatchLoopLag": Trouble({"llmbatch_event_loop_lag_seconds": "3x1000"}, {}),
     "LlmbatchMemory": Trouble({'process_resident_memory_bytes{instance="a",job="m"}': "500000000x1000"}, {}),
@@ -145,7 +147,7 @@ def test_nobody_works_also_when_nothing_is_told_at_all(chart: Chart, spec: Manif
 
 
 def test_every_metric_that_an_alert_asks_for_is_one_that_the_operator_has(spec: Manifest) -> None:
-    asked = {name for rule in rules(spec) for name in re.findall(r"\b(?:llmbatch|process)_\w+", rule["expr"])}
+    asked = {name for rule in rules(spec) for name in re.findall(r"\b(?:llmbatch|workqueue|process)_\w+", rule["expr"])}
     assert asked <= names_of(registry())
 
 

@@ -36,7 +36,7 @@ async def test_one_that_is_given_up_before_it_has_begun_makes_room_for_the_next(
     async with asyncio.timeout(30):
         await asyncio.gather(looks.run(), looks.delete())
         assert looks.seen == [], "it was given up before it began"
-        async for key, _ in looks.queue.keys():
+        async for key in looks.queue.keys():
             assert key == JOB
             break
         await looks.run()
@@ -74,3 +74,24 @@ async def test_a_job_that_is_asked_for_while_it_is_looked_at_is_looked_at_once_m
         await first
         await looks.passes.drain()
     assert looks.queue.depth == 1
+
+
+async def test_a_look_that_goes_on_without_its_worker_is_told_of_until_it_has_ended() -> None:
+    looks, going_on = Looks(), asyncio.Event()
+
+    async def slow(key: Key) -> None:
+        await looks.look(key)
+        await going_on.wait()
+
+    async with asyncio.timeout(30):
+        await looks.passes.run(JOB, slow, at_once=False)
+        ((kind, seconds),) = looks.passes.under_way()
+        assert (kind, seconds > 0) == ("BatchJob", True)
+        worked = looks.queue.traffic["BatchJob"].worked
+        assert sum(worked.counts) == 0
+        await looks.run()
+        going_on.set()
+        await looks.passes.drain()
+    assert looks.passes.under_way() == []
+    assert sum(worked.counts) == 1, "what was asked for meanwhile is no look of its own"
+    assert worked.seconds >= seconds

@@ -14,7 +14,7 @@ A, B = Key("BatchJob", "n", "a"), Key("BatchJob", "n", "b")
 async def take(queue: WorkQueue, count: int) -> list[Key]:
     """Take keys, each done when the next is asked for."""
     taken = []
-    async for key, _ in queue.keys():
+    async for key in queue.keys():
         taken.append(key)
         if len(taken) == count:
             break
@@ -34,7 +34,7 @@ async def test_a_key_added_while_it_is_worked_on_comes_again_and_never_twice_at_
     queue, at_work, seen = WorkQueue(), set[Key](), list[Key]()
 
     async def worker() -> None:
-        async for key, _ in queue.keys():
+        async for key in queue.keys():
             assert key not in at_work, "worked on twice at a time"
             at_work.add(key)
             if len(seen) < 5:
@@ -111,7 +111,7 @@ async def test_closing_finishes_what_is_under_way_and_hands_out_no_more() -> Non
     queue, begun, go_on, finished = WorkQueue(), asyncio.Event(), asyncio.Event(), list[Key]()
 
     async def worker() -> None:
-        async for key, _ in queue.keys():
+        async for key in queue.keys():
             begun.set()
             await go_on.wait()
             finished.append(key)

@@ -32,7 +32,8 @@ def quantiles(metric: str, by: str, window: str, *shares: float) -> dict[str, st
     """Give a query for each quantile of a histogram, by a label."""
     labels = f"le, {by}" if by else "le"
     legend = f" {{{{{by}}}}}" if by else ""
-    inner = f"sum by ({labels}) (rate({metric}_bucket[{window}]))"
+    rate = f"rate({metric}_bucket[{window}])"
+    inner = f"sum by ({labels}) ({of_operators(rate) if metric.startswith('workqueue') else rate})"
     return {f"p{100 * share:g}{legend}": f"histogram_quantile({share:g}, {inner})" for share in shares}
 
 
@@ -132,12 +133,21 @@ OPERATOR = [
     Panel("Statuses refused", "That the API server would not store.",
           {"": grown("llmbatch_status_refusals_total")}),
     Panel("Work queue", "Objects that are due and wait for a worker.",
-          {"{{instance}}": "max by (instance) (llmbatch_workqueue_depth)"}, wide=6),
-    Panel("Wait for a worker", "Of what was due.", quantiles("llmbatch_queue_wait_seconds", "", WINDOW, 0.5, 0.99), "s", wide=6),
+          {"{{name}}": f"max by (name) ({of_operators('workqueue_depth')})"}, wide=6),
+    Panel("Wait for a worker", "Of what was due.",
+          quantiles("workqueue_queue_duration_seconds", "", WINDOW, 0.5, 0.99), "s", wide=6),
+    Panel("Looks asked for", "At objects; later: planned, or after a failure.",
+          {"{{name}}": f"sum by (name) ({of_operators(f'rate(workqueue_adds_total[{WINDOW}])')})",
+           "{{name}} later": f"sum by (name) ({of_operators(f'rate(workqueue_retries_total[{WINDOW}])')})"}, "ops", wide=6),
+    Panel("Looks under way", "Seconds since the longest of them began, and of all together: what rises and never falls hangs.",
+          {"{{name}} longest": f"max by (name) ({of_operators('workqueue_longest_running_processor_seconds')})",
+           "{{name}} all": f"sum by (name) ({of_operators('workqueue_unfinished_work_seconds')})"}, "s", wide=6),
     Panel("Passes", "Looks at an object, by how they ended.",
-          {"{{ending}}": f"sum by (ending) (rate(llmbatch_reconcile_duration_seconds_count[{WINDOW}]))"}, "ops", wide=6),
+          {"{{ending}}": f"sum by (ending) (rate(llmbatch_reconcile_duration_seconds_count[{WINDOW}]))"}, "ops"),
     Panel("Duration of passes", "Calls to gateways and to the API server included.",
-          quantiles("llmbatch_reconcile_duration_seconds", "", WINDOW, 0.5, 0.99), "s", wide=6),
+          quantiles("llmbatch_reconcile_duration_seconds", "", WINDOW, 0.5, 0.99), "s"),
+    Panel("Duration by kind", "Of looks at BatchJobs and at BatchGateways.",
+          quantiles("workqueue_work_duration_seconds", "name", WINDOW, 0.99), "s"),
     Panel("Event loop lag", "How late the event loop last was: more than a second is too little processor time.",
           {"{{instance}}": "max by (instance) (llmbatch_event_loop_lag_seconds)"}, "s"),
     Panel("Memory", "Resident, of each operator.", {"{{instance}}": of_operators("process_resident_memory_bytes")}, "bytes"),

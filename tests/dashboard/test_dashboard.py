@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import cluster
-from tests.chart.metrics_table import registry
+from tests.chart.metrics_table import OURS, registry
 from tests.chart.test_alerts import names_of
 from tests.dashboard import board
 from tests.dashboard.answers import Json, Prometheus, Query, panels, queries
@@ -18,7 +18,7 @@ from tests.dashboard.scene import Scene, playing
 
 BOARD: Json = json.loads(board.FILE.read_text(encoding="utf-8"))
 EVERY = [query for panel in panels(BOARD) for query in queries(panel)]
-NAME = re.compile(r"\b(?:llmbatch|process)_\w+")
+NAME = re.compile(r"\b(?:llmbatch|workqueue|process)_\w+")
 PATIENCE_SECONDS = 90.0
 
 
@@ -62,7 +62,7 @@ def test_every_metric_that_it_asks_for_is_one_that_the_operator_has() -> None:
 
 def test_every_metric_of_the_operator_has_a_panel() -> None:
     asked = " ".join(query.expression for query in EVERY)
-    names = {family.name for family in registry().collect() if family.name.startswith("llmbatch_")}
+    names = {family.name for family in registry().collect() if family.name.startswith(OURS)}
     assert [name for name in sorted(names) if name not in asked] == []
 
 

@@ -23,6 +23,7 @@ from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.probes import ProbeServer
 from llmbatch.runtime.queue import Key
 from llmbatch.settings import Settings
+from tests.chart.metrics_table import OURS, registry
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import cluster_of
@@ -146,11 +147,11 @@ def test_codes_are_from_a_closed_set(code: str, label: str) -> None:
     assert found == 1
 
 
-def test_every_metric_is_ours_or_the_process_own_and_says_what_it_is() -> None:
-    text = generate_latest(Metrics("1").registry).decode()
+def test_every_metric_is_ours_or_has_its_usual_name_and_says_what_it_is() -> None:
+    text = generate_latest(registry()).decode()
     helps = [line.split(" ", 3) for line in text.splitlines() if line.startswith("# HELP")]
     assert all(
-        (name.startswith(("llmbatch_", "process_")) and told.endswith(".")) or "must stay 0" in told
+        (name.startswith((*OURS, "process_")) and told.endswith(".")) or "must stay 0" in told
         for _, _, name, told in helps
     )
 

@@ -132,7 +132,7 @@ class Operator:
             await self.runtime.news.changed(*await self._changes.get())
 
     async def _work(self) -> None:
-        async for key, _ in self.runtime.queue.keys():
+        async for key in self.runtime.queue.keys():
             self._at_work += 1
             try:
                 await self.runtime.reconciler.work(key)

@@ -83,7 +83,7 @@ class Runtime:
         """Put the parts together; nothing runs yet. `leads` is asked right before a batch is created."""
         self.settings, self.cluster = settings, cluster
         self.metrics = Metrics(__version__, of_gateways=settings.metrics_of_gateways)
-        self.cache, self.queue = Cache(), WorkQueue()
+        self.cache, self.queue = Cache(), WorkQueue((BATCHJOB, BATCHGATEWAY))
         self.metrics.tell(figures.Jobs(partial(self.cache.all_of, BATCHJOB)))
         if settings.metrics_of_gateways:
             self.metrics.tell(figures.Gateways(partial(self.cache.all_of, BATCHGATEWAY)))
@@ -151,6 +151,7 @@ class Runtime:
         )
         publisher = Publisher(cluster, self.cache, self.queue, self.recorder, self.metrics)
         self.passes = Passes(self.cache, self.queue, max(2, settings.workers // 4))
+        self.metrics.tell(figures.Queue(self.queue.traffic, self.passes.under_way))
         self.reconciler = Reconciler(
             cluster,
             self.cache,
@@ -168,9 +169,7 @@ class Runtime:
         self.watch = Watch(self.news.tell, settings.watch_namespaces)
 
     async def _worker(self) -> None:
-        async for key, waited in self.queue.keys():
-            self.metrics.queue_wait.observe(waited)
-            self.metrics.queue_depth.set(self.queue.depth)
+        async for key in self.queue.keys():
             await self.reconciler.work(key)
 
     async def run(self) -> None:

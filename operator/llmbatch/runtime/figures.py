@@ -2,17 +2,18 @@
 
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.batch.pure import remote_state
 from llmbatch.runtime.cache import max_active_batches
-from llmbatch.runtime.queue import Key
+from llmbatch.runtime.queue import BOUNDS, Durations, Key, Traffic
 
 Json = dict[str, Any]
 Objects = Callable[[], list[tuple[Key, Json]]]
@@ -96,7 +97,65 @@ class Quotas(Collector):
             yield _family(name, help_text, "group", {group: figures[place] for group, figures in told})
 
 
-def _family(name: str, help_text: str, label: str, values: Json | Tally[str] | dict[Phase, int]) -> GaugeMetricFamily:
+class Queue(Collector):
+    """Tells of the work queue what client-go tells of its queues, under its names: each kind of key as a queue.
+
+    Work is a whole look at an object: one that takes long goes on without its worker.
+    """
+
+    def __init__(self, traffic: Mapping[str, Traffic], under_way: Callable[[], list[tuple[str, float]]] = list) -> None:
+        """Take what has passed through, by kind, and what gives kind and seconds of each look that goes on."""
+        self._traffic, self._under_way = traffic, under_way
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+        """Read it."""
+        queues = {kind.lower(): found for kind, found in list(self._traffic.items())}
+        ages: dict[str, list[float]] = {name: [] for name in queues}
+        for kind, seconds in self._under_way():
+            ages.setdefault(kind.lower(), []).append(seconds)
+        depths = {name: found.depth for name, found in queues.items()}
+        yield _family("workqueue_depth", "Objects that are due and wait for a worker.", "name", depths)
+        adds = CounterMetricFamily("workqueue_adds", "Looks at objects that were asked for.", labels=["name"])
+        retries = CounterMetricFamily(
+            "workqueue_retries",
+            "Looks that were asked for after a delay, planned or after a failure.",
+            labels=["name"],
+        )
+        for name, found in queues.items():
+            adds.add_metric([name], found.adds)
+            retries.add_metric([name], found.retries)
+        yield adds
+        yield retries
+        waited = {name: found.waited for name, found in queues.items()}
+        yield _histogram("workqueue_queue_duration_seconds", "How long what was due waited for a worker.", waited)
+        worked = {name: found.worked for name, found in queues.items()}
+        yield _histogram(
+            "workqueue_work_duration_seconds", "How long looks took, those without their worker too.", worked
+        )
+        yield _family(
+            "workqueue_unfinished_work_seconds",
+            "Of all looks that go on together; one that hangs adds a second each second.",
+            "name",
+            {name: sum(found) for name, found in ages.items()},
+        )
+        yield _family(
+            "workqueue_longest_running_processor_seconds",
+            "Of the look that has gone on for longest.",
+            "name",
+            {name: max(found, default=0.0) for name, found in ages.items()},
+        )
+
+
+def _histogram(name: str, help_text: str, told: Mapping[str, Durations]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, help_text, labels=["name"])
+    bounds = [*map(str, BOUNDS), "+Inf"]
+    for label, found in told.items():
+        counts = accumulate(found.counts)
+        family.add_metric([label], list(zip(bounds, counts, strict=True)), found.seconds)
+    return family
+
+
+def _family(name: str, help_text: str, label: str, values: Mapping[Any, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, help_text, labels=[label])
     for key, value in values.items():
         family.add_metric([str(key)], value)

@@ -1,4 +1,4 @@
-"""Prometheus metrics: all llmbatch_…, labels only from closed sets, never a job's name; and the process' own."""
+"""Prometheus metrics: llmbatch_…, labels only from closed sets, never a job's name; the queue's and the process' as usual."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.registry import Collector
@@ -45,9 +45,6 @@ class Metrics:
         self.job_duration = Histogram(
             "llmbatch_job_duration_seconds", "From a job's start to its end.", ["result"], buckets=HOURS, registry=here
         )
-        self.queue_wait = Histogram(
-            "llmbatch_queue_wait_seconds", "How long a key that was due waited for a worker.", registry=here
-        )
         self.gateway_requests = Histogram(
             "llmbatch_gateway_request_duration_seconds", "Calls to gateways.", ["operation", "code"], registry=here
         )
@@ -57,7 +54,6 @@ class Metrics:
         self.reconciles = Histogram(
             "llmbatch_reconcile_duration_seconds", "Passes over an object.", ["ending"], registry=here
         )
-        self.queue_depth = Gauge("llmbatch_workqueue_depth", "Keys that are due and wait for a worker.", registry=here)
         self.adoptions = Counter(
             "llmbatch_adoptions_total", "Batches found and taken over after a lost answer.", registry=here
         )

@@ -1,8 +1,9 @@
 """Which looks at objects are under way, and that none of them holds a worker, or keeps others of other owners waiting."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
@@ -24,6 +25,13 @@ class Pass:
     """It knows that the object is being deleted, and has its limits by that."""
     again: bool = False
     """The object is to be looked at once more afterwards."""
+    began: float = field(default_factory=time.monotonic)
+    """By the monotonic clock."""
+
+    @property
+    def seconds(self) -> float:
+        """Since its beginning."""
+        return time.monotonic() - self.began
 
 
 class Passes:
@@ -70,6 +78,11 @@ class Passes:
         if (running := self._passes.get(key)) is not None:
             running.leaving = True
 
+    def under_way(self) -> list[tuple[str, float]]:
+        """Give kind and seconds of each look that goes on; for any thread."""
+        # A copy first: no look ends in the middle of that.
+        return [(key.kind, running.seconds) for key, running in self._passes.copy().items()]
+
     async def drain(self) -> None:
         """Wait for all that is under way."""
         while self._passes or self._adding:
@@ -84,6 +97,7 @@ class Passes:
 
     def _end(self, key: Key, shares: Shares, groups: Groups) -> None:
         running = self._passes.pop(key)
+        self._queue.traffic[key.kind].worked.note(running.seconds)
         following = shares.give(groups)
         for again in (key if running.again else None, following):
             if isinstance(again, Key):

@@ -4,11 +4,16 @@ import asyncio
 import heapq
 import random
 import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from bisect import bisect_left
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llmbatch.common import backoff
+
+BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+"""Seconds, of the buckets in which durations are told."""
 
 
 class Key(NamedTuple):
@@ -19,14 +24,49 @@ class Key(NamedTuple):
     name: str
 
 
+class Durations:
+    """How many durations were within each of BOUNDS, and how many beyond all; the seconds of all of them together."""
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.counts = [0] * (len(BOUNDS) + 1)
+        self.seconds = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Add one."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What client-go counts of a queue. Plain numbers, which cost next to nothing: they are read when Prometheus asks."""
+
+    adds: int = 0
+    """A key that is in line already is not added."""
+    retries: int = 0
+    """Looks that were asked for after a delay, be it planned or after a failure."""
+    waited: Durations = field(default_factory=Durations)
+    worked: Durations = field(default_factory=Durations)
+
+    @property
+    def depth(self) -> int:
+        """Keys that were added and not taken: due, or to be looked at once more after the look that is under way."""
+        return max(0, self.adds - sum(self.waited.counts))
+
+
 class WorkQueue:
     """Keys to look at: each at most once in line, never worked on twice at the same time.
 
     For one event loop. What is added wakes one worker, not all of them.
     """
 
-    def __init__(self) -> None:
-        """Begin empty."""
+    def __init__(self, kinds: Iterable[str] = ()) -> None:
+        """Begin empty; of these kinds nothing is told as 0."""
+        self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic, {kind: Traffic() for kind in kinds})
+        """By kind of the keys."""
         self._line: OrderedDict[Key, float] = OrderedDict()  # value: since when it is due
         self._again: dict[Key, float] = {}  # due once more, and being worked on
         self._processing: set[Key] = set()
@@ -52,6 +92,7 @@ class WorkQueue:
 
     async def add_after(self, key: Key, seconds: float) -> None:
         """Look at a key after a delay; an earlier time that was asked for before stays."""
+        self.traffic[key.kind].retries += 1
         if seconds <= 0:
             await self.add(key)
             return
@@ -82,15 +123,15 @@ class WorkQueue:
         while self._waiters:
             self._wake()
 
-    async def keys(self) -> AsyncIterator[tuple[Key, float]]:
-        """Give keys to work on, with the seconds each has waited; a key is done when the next one is asked for."""
+    async def keys(self) -> AsyncIterator[Key]:
+        """Give keys to work on; a key is done when the next one is asked for."""
         while (taken := await self._take()) is not None:
             try:
                 yield taken
             finally:
-                self._finish(taken[0])
+                self._finish(taken)
 
-    async def _take(self) -> tuple[Key, float] | None:
+    async def _take(self) -> Key | None:
         while not self._closed:
             self._move_due()
             if self._line:
@@ -98,7 +139,8 @@ class WorkQueue:
                 self._processing.add(key)
                 # A planned look that is still to come is replaced by this one.
                 self._due.pop(key, None)
-                return key, time.monotonic() - since
+                self.traffic[key.kind].waited.note(time.monotonic() - since)
+                return key
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:
@@ -112,10 +154,18 @@ class WorkQueue:
 
     def _add(self, key: Key, since: float) -> None:
         if key in self._processing:
-            self._again.setdefault(key, since)
-        elif key not in self._line:
-            self._line[key] = since
-            self._wake()
+            if key in self._again:
+                return
+            self._again[key] = since
+        elif key in self._line:
+            return
+        else:
+            self._put(key, since)
+        self.traffic[key.kind].adds += 1
+
+    def _put(self, key: Key, since: float) -> None:
+        self._line[key] = since
+        self._wake()
 
     def _wake(self) -> None:
         while self._waiters:
@@ -152,4 +202,4 @@ class WorkQueue:
     def _finish(self, key: Key) -> None:
         self._processing.discard(key)
         if (since := self._again.pop(key, None)) is not None:
-            self._add(key, since)
+            self._put(key, since)
