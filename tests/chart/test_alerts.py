@@ -28,6 +28,9 @@ WELL = {
     'llmbatch_gateway_request_duration_seconds_count{operation="get batch",code="5xx"}': "0+5x1000",
     'llmbatch_jobs_finished_total{result="complete",reason="Succeeded"}': "0+1x1000",
     'llmbatch_jobs_finished_total{result="failed",reason="InvalidInput"}': "0+0.1x1000",
+    'llmbatch_transfer_failures_total{transfer="upload",reason="InvalidInput"}': "0+1x1000",
+    'llmbatch_transfer_failures_total{transfer="upload",reason="GatewayUnreachable"}': "0x905 0+1x10 10x100",
+    'llmbatch_transfer_failures_total{transfer="collect",reason="TransferFailed"}': "0+1x10 10x1000",
     'workqueue_depth{name="batchjob",instance="a",job="m"}': "300x1000",
     'workqueue_depth{name="batchgateway",instance="a",job="m"}': "3x1000",
     'workqueue_depth{name="endpoint",instance="other",job="m"}': "9000x1000",
@@ -66,6 +69,10 @@ TROUBLES = {
     ),
     "LlmbatchThrottled": Trouble({CALLS % "429": "0+50x1000"}, {}),
     "LlmbatchGatewayErrors": Trouble({CALLS % "none": "0+50x1000"}, {}),
+    "LlmbatchTransfersFail": Trouble(
+        {'llmbatch_transfer_failures_total{transfer="upload",reason="TransferFailed"}': "0x880 1x9 2x9 3x9 4x9 5x100"},
+        {"transfer": "upload", "reason": "TransferFailed"},
+    ),
     "LlmbatchJobsFail": Trouble(
         {'llmbatch_jobs_finished_total{result="failed",reason="InvalidInput"}': "0+1x1000"}, {}
     ),

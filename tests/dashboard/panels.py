@@ -80,12 +80,15 @@ JOBS = [
     Panel("Oldest unfinished job", "Since it was made, by the phase it is in.",
           {"{{phase}}": "max by (phase) (llmbatch_oldest_unfinished_job_seconds)"}, "s"),
     Panel("Jobs that ended", "Within each hour, by result and reason.",
-          {"{{result}}: {{reason}}": "sum by (result, reason) (increase(llmbatch_jobs_finished_total[1h]))"}, kind="bars"),
+          {"{{result}}: {{reason}}": "sum by (result, reason) (increase(llmbatch_jobs_finished_total[1h]))"}, kind="bars", wide=6),
     Panel("Duration of jobs", "From start to end, of those that ended within the day before.",
-          quantiles("llmbatch_job_duration_seconds", "result", DAY, 0.5, 0.95), "s"),
+          quantiles("llmbatch_job_duration_seconds", "result", DAY, 0.5, 0.95), "s", wide=6),
+    Panel("Transfers that failed", "Within each hour, by reason; in pods and in the operator. Most are tried again.",
+          {"{{transfer}}: {{reason}}": "sum by (transfer, reason) (increase(llmbatch_transfer_failures_total[1h]))"},
+          kind="bars", wide=6),
     Panel("Found after a lost answer", "Batches adopted, cancelled as duplicates, or left behind by a deletion.",
           {"adopted": grown("llmbatch_adoptions_total"), "duplicates": grown("llmbatch_duplicate_batches_total"),
-           "left behind": grown("llmbatch_left_behind_total")}),
+           "left behind": grown("llmbatch_left_behind_total")}, wide=6),
 ]  # fmt: skip
 
 TOKENS = [

@@ -115,7 +115,7 @@ class Runtime:
             settings.stall_after_seconds,
             settings.request_retry_seconds,
         )
-        self.transfers = Transfers(cluster, settings)
+        self.transfers = Transfers(cluster, settings, self.metrics)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
         tries = Tries(settings.recheck_seconds, settings.settle_seconds, quota)
         readings, files = Readings(Gateway.list_batches), Readings(Gateway.list_files)

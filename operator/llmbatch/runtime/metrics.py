@@ -67,6 +67,12 @@ class Metrics:
             "Deletions that left a batch, a file or results behind that were to go.",
             registry=here,
         )
+        self.transfer_failures = Counter(
+            "llmbatch_transfer_failures_total",
+            "Uploads, collections, merges and deletions of results that ended with a problem, by reason.",
+            ["transfer", "reason"],
+            registry=here,
+        )
         self.refusals = Counter(
             "llmbatch_status_refusals_total", "Statuses that the API server would not store.", registry=here
         )

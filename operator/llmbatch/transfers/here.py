@@ -34,6 +34,7 @@ from llmbatch.transfer.pure.plan import (
     rest_path,
 )
 from llmbatch.transfer.pure.report import CollectReport, MergeReport, Problem, UploadReport
+from llmbatch.transfers.failures import Failures, problem_of
 from llmbatch.transfers.objects import store, taken
 from llmbatch.transfers.plans import RESULTS_FILE, ROOM_FOR_KEYS, Look, collect_plan
 
@@ -68,9 +69,9 @@ class Several(Protocol):
 class Here:
     """Moves data that needs no pod."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, failures: Failures) -> None:
         """Prepare the threads."""
-        self._cluster = cluster
+        self._cluster, self._failures = cluster, failures
         self._lanes = Lanes()
         self.owned: dict[str, bool] = {}
         """By uid: whether the results that this process has stored go with their BatchJob."""
@@ -80,7 +81,9 @@ class Here:
     async def upload(self, plan: UploadPlan, data: bytes, access: Access, gateway: Key) -> UploadReport:
         """Upload data that is in memory."""
         bounds = Bounds(gateway.namespace, _whole_seconds(len(data)))
-        return await self._lanes.run(gateway, partial(upload, plan, data, access.environ, bounds=bounds))
+        report = await self._lanes.run(gateway, partial(upload, plan, data, access.environ, bounds=bounds))
+        self._failures.here(plan.kind, problem_of(report))
+        return report
 
     async def collect(
         self,
@@ -128,15 +131,18 @@ class Here:
             report = reports[0]
             if several is not None:
                 made = await self._lanes.run(gateway, merge, several.plan(reports, path, folder))
+                self._failures.here("merge", made.problem)
                 report = several.report(reports, made)
             data = await asyncio.to_thread(_read, folder, path, report) if report.problem is None else {}
         if report.problem is None and sum(map(len, data.values())) > MOST_BYTES:
             report = report.model_copy(update={"problem": too_large(None, MOST_BYTES).problem})
+            self._failures.here("collect", report.problem)
         if report.problem is not None:
             return Collected(report, parts=reports)
         stored = {f"{place.key}{suffix}": part for suffix, part in data.items()}
         with crash.around(crash.Effect.STORE_RESULTS):
             problem = await store(self._cluster, resource, owner, place.name, stored, owned=goes_with_job(job))
+        self._failures.here("collect", problem)
         if problem is None:
             self.owned[owner.uid] = goes_with_job(job)
             self.refused.discard(owner.uid)
@@ -177,7 +183,9 @@ class Here:
                 if known is None or (report.unfinished or 0) > known.requests:
                     # To send by it would be to pay again for what was answered.
                     message = f"fewer requests of batch {status.batches[0].id} have an answer than before; it is looked at again"
-                    return Problem(reason=Reason.RESULTS_UNREADABLE, message=message)
+                    fewer = Problem(reason=Reason.RESULTS_UNREADABLE, message=message)
+                    self._failures.here("collect", fewer)
+                    return fewer
                 if report.unfinished:
                     lines.append(await asyncio.to_thread(Path(folder, rest_path(plan.output_path)).read_bytes))
         return b"".join(lines)
@@ -187,7 +195,9 @@ class Here:
         plan = plan.model_copy(update={"max_output_bytes": most})
         # Results and failed requests may repeat lines, and the input is fetched for its order.
         bounds = Bounds(gateway.namespace, _whole_seconds(8 * MAX_OBJECT_BYTES + plan.input.bytes))
-        return await self._lanes.run(gateway, partial(collect, plan, access.environ, bounds=bounds))
+        report = await self._lanes.run(gateway, partial(collect, plan, access.environ, bounds=bounds))
+        self._failures.here(plan.kind, report.problem)
+        return report
 
     def close(self) -> None:
         """Let the threads end."""

@@ -21,6 +21,7 @@ from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, Plan, UploadPlan
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, TransferState, Working
+from llmbatch.transfers.failures import Failures
 
 Json = dict[str, Any]
 
@@ -64,9 +65,10 @@ class _Listed:
 class TransferJobs:
     """Makes transfer Jobs and looks at them."""
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, failures: Failures) -> None:
         """Take what a Job's pod is made from, besides the BatchJob."""
         self._cluster, self._settings, self._listed = cluster, settings, _Listed(cluster)
+        self._failures = failures
         self._proxies = manifest.proxies_of(os.environ)
         self._named: dict[str, str] = {}
         """By the name that a Job would have today: its own, which another version of the operator has given it."""
@@ -144,6 +146,8 @@ class TransferJobs:
         if "deletionTimestamp" in found["metadata"]:
             return LEAVING
         state = await self._read(owner, found, once)
+        if isinstance(state, Ended):
+            self._failures.job(plan.kind, found["metadata"]["uid"], state)
         held = isinstance(state, Blocked) or (isinstance(state, Working) and not state.running)
         if held and not _is_made_from(found, wanted):
             await self.remove(owner, plan)

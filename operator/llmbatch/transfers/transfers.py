@@ -6,9 +6,11 @@ from llmbatch.kube.client import Cluster, Json
 from llmbatch.kube.once import Once
 from llmbatch.kube.permissions import CLAIMS, CONFIGMAPS, SECRETS
 from llmbatch.kube.values import value_of
+from llmbatch.runtime.metrics import Metrics
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.report import Problem
+from llmbatch.transfers.failures import Failures
 from llmbatch.transfers.here import Here, goes_with_job
 from llmbatch.transfers.objects import settle_ownership, taken
 from llmbatch.transfers.transfer_jobs import TransferJobs
@@ -23,11 +25,11 @@ READ_BY_MANY = WRITTEN_BY_MANY | {"ReadOnlyMany"}
 class Transfers:
     """Runs uploads and collections."""
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, metrics: Metrics) -> None:
         """Prepare the threads for data that needs no pod."""
-        self._cluster = cluster
-        self.jobs = TransferJobs(cluster, settings)
-        self.here = Here(cluster)
+        self._cluster, failures = cluster, Failures(metrics)
+        self.jobs = TransferJobs(cluster, settings, failures)
+        self.here = Here(cluster, failures)
 
     # --- here --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,81 @@
+"""What Prometheus is told of transfers that fail, in pods and in the operator itself."""
+
+from typing import Any
+
+from llmbatch.api.reasons import Reason
+from llmbatch.kube.permissions import SECRETS
+from tests.controller.conftest import FIVE
+from tests.controller.test_transfer_pods import IN, claim, collecting, done, only_job, put_pod, uids
+from tests.edges.test_transfer_failures import FULL, counted
+from tests.emulator.client import Instance
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import Operator, apply_all, secret
+
+OUT_OF_MEMORY = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+
+
+def failures(operator: Operator) -> dict[tuple[str, str], float]:
+    return counted(operator.runtime.metrics)
+
+
+async def made_anew(operator: Operator, *known: str) -> Any:
+    """Wait for the next transfer Job; answers it."""
+    await operator.until(lambda: set(uids(operator.api)) - set(known))
+    (found,) = (job for job in operator.api.objects("jobs") if job["metadata"]["uid"] not in known)
+    return found
+
+
+async def test_a_pod_that_ended_without_a_report_counts_once_though_its_job_is_looked_at_again(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    claim(api)
+    api.fault("status", "delete", "jobs", status=503, times=4)
+    apply_all(api, kong, FIVE, build.batchjob(input=IN))
+    first = await only_job(operator, "upload")
+    put_pod(api, first, OUT_OF_MEMORY, "Failed")
+    second = await made_anew(operator, first["metadata"]["uid"])
+    tries = [call for call in api.calls if (call.verb, call.plural) == ("delete", "jobs")]
+    assert len(tries) >= 5, "it was looked at anew each time that it could not be removed"
+    assert failures(operator) == {("upload", Reason.TRANSFER_FAILED): 1}
+    put_pod(api, second, OUT_OF_MEMORY, "Failed")
+    await made_anew(operator, first["metadata"]["uid"], second["metadata"]["uid"])
+    assert failures(operator) == {("upload", Reason.TRANSFER_FAILED): 2}
+
+
+async def test_a_pods_own_report_counts_by_its_reason(operator: Operator, api: ApiServer, kong: Instance) -> None:
+    job = await collecting(operator, kong)
+    put_pod(api, job, done(build.collect_report().model_copy(update={"problem": FULL}).dump()))
+    second = await made_anew(operator, job["metadata"]["uid"])
+    assert failures(operator) == {("collect", Reason.VOLUME_FULL): 1}
+    put_pod(api, second, done(build.collect_report().dump()))
+    await operator.until_ended()
+    assert failures(operator) == {("collect", Reason.VOLUME_FULL): 1}
+
+
+async def test_an_upload_in_the_operator_counts_once_by_its_reason(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, b"no JSON\n")
+    await operator.until_ended()
+    await operator.quiet()
+    assert failures(operator) == {("upload", Reason.INVALID_INPUT): 1}
+
+
+async def test_a_collection_in_the_operator_counts_each_time_that_it_was_made_and_not_when_it_was_held_back(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.status().summary.submission_time)
+    api.put(SECRETS.plural, secret("results", mine="x"))
+    kong.advance(3600)
+    await operator.until_reason(Reason.OUTPUT_EXISTS)
+    fetched = len(kong.calls("files.content"))
+    for _ in range(3):
+        await operator.look()
+        await operator.quiet()
+    assert len(kong.calls("files.content")) == fetched, "nothing is downloaded again for nothing"
+    assert failures(operator) == {("collect", Reason.OUTPUT_EXISTS): 1}
+    api.remove(SECRETS.plural, "results")
+    await operator.until_ended()
+    assert failures(operator) == {("collect", Reason.OUTPUT_EXISTS): 1}
