@@ -8,13 +8,15 @@ from typing import Any
 
 import httpx
 
+from tests.dashboard.panels import PRICES
 from tests.e2e.prometheus import Prometheus as Running
 
 Json = dict[str, Any]
 
 SCRAPE_SECONDS = 1
 # Grafana takes a window of four scrapes at least; here it also spans the calls of a moment on a busy machine.
-VARIABLES = {"$__rate_interval": "5s", "$namespace": ".*", "$gateway": ".*"}
+VARIABLES = {"$__rate_interval": "5s", "$__range": "1h", "$namespace": ".*", "$gateway": ".*"}
+VARIABLES |= {f"${kind}_price": price for kind, price in PRICES.items()}
 
 
 @dataclass(frozen=True)

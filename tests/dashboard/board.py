@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import common as shapes
 from grafana_foundation_sdk.models import dashboard as models
 
 from tests.cluster.paths import REPOSITORY
-from tests.dashboard.panels import ROWS, Panel
+from tests.dashboard.panels import PRICES, ROWS, Panel
 
 FILE = REPOSITORY / "charts/llmbatch/files/dashboards/llmbatch.json"
 SOURCE = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -47,7 +47,7 @@ def graph(panel: Panel) -> Graph:
     """Make a panel as Grafana has it."""
     made = _kind(panel)
     made = made.title(panel.title).description(panel.description).unit(panel.unit).datasource(SOURCE)
-    made = made.span(panel.wide).height(4 if panel.kind == "stat" else 7)
+    made = made.span(panel.wide).height(panel.high or (4 if panel.kind == "stat" else 7))
     if panel.words:
         words = {number: models.ValueMappingResult(text=word) for number, word in panel.words.items()}
         made = made.mappings([models.ValueMap(options=words)])
@@ -78,7 +78,7 @@ def _kind(panel: Panel) -> Graph:
             return timeseries.Panel().min(0).stacking(stacked).fill_opacity(40).draw_style(style)
 
 
-def _variables() -> Iterator[dashboard.DatasourceVariable | dashboard.QueryVariable]:
+def _variables() -> Iterator[dashboard.DatasourceVariable | dashboard.QueryVariable | dashboard.TextBoxVariable]:
     yield dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
     for name, asked in (
         ("namespace", "label_values(llmbatch_gateway_ready, namespace)"),
@@ -95,6 +95,16 @@ def _variables() -> Iterator[dashboard.DatasourceVariable | dashboard.QueryVaria
             .include_all(True)
             .all_value(".*")
             .current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
+        )
+    for kind, price in PRICES.items():
+        held = models.VariableOption(selected=True, text=price, value=price)
+        yield (
+            dashboard.TextBoxVariable(f"{kind}_price")
+            .label(f"Price of a million {kind} tokens")
+            .description("What you pay, in any currency; the price of batches is usually half of the other one.")
+            .default_value(price)
+            .current(held)
+            .options([held])
         )
 
 

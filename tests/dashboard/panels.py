@@ -6,6 +6,9 @@ from typing import Literal
 GATEWAYS = 'namespace=~"$namespace",gateway=~"$gateway"'
 CALLS = "llmbatch_gateway_request_duration_seconds"
 WINDOW = "$__rate_interval"
+PRICES = {"input": "1.25", "output": "5"}
+"""Of a million tokens, by kind: what the boxes input_price and output_price hold until somebody writes his own into them."""
+BOXES = "at the prices in the boxes above: yours to set, for all models, in any currency; those of batches are usually half."
 DAY = "24h"
 """Jobs end rarely: their durations are those of a day."""
 
@@ -14,7 +17,7 @@ Kind = Literal["stat", "lines", "stacked", "bars", "timeline"]
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel: queries by legend, in Grafana's units, `wide` of 24 columns."""
+    """A panel: queries by legend, in Grafana's units, `wide` of 24 columns, `high` in Grafana's rows; 0: as is usual."""
 
     title: str
     description: str
@@ -22,6 +25,7 @@ class Panel:
     unit: str = "short"
     kind: Kind = "lines"
     wide: int = 8
+    high: int = 0
     red_from: float | None = None
     """The number that needs somebody's eye; below it all is well."""
     words: dict[str, str] = field(default_factory=dict)
@@ -45,6 +49,12 @@ def gateways(name: str) -> str:
 def spent(name: str, label: str) -> str:
     """Give what went through each chosen gateway within an hour."""
     return f"sum by (namespace, gateway, {label}) (increase(llmbatch_gateway_{name}_total{{{GATEWAYS}}}[1h]))"
+
+
+def cost(metric: str, window: str, labels: str = "") -> str:
+    """Give what tokens have cost by the prices in the boxes, by all labels of a metric of tokens."""
+    kinds = (f'increase({metric}{{kind="{kind}"{labels}}}[{window}]) * ${kind}_price' for kind in PRICES)
+    return f"({' or '.join(kinds)}) / 1e6"
 
 
 def of_operators(expression: str) -> str:
@@ -109,6 +119,18 @@ TOKENS = [
           {"{{group}}": "max by (group) (llmbatch_quota_queued_batches)"}, wide=12),
 ]  # fmt: skip
 
+MONEY = [
+    Panel("Spend", f"Within the chosen time, through all gateways, {BOXES}",
+          {"": f"sum({cost('llmbatch_tokens_total', '$__range')})"}, kind="stat", wide=4, high=7),
+    Panel("Spend by namespace", f"Within each hour, {BOXES}",
+          {"{{namespace}}": f"sum by (namespace) ({cost('llmbatch_gateway_tokens_total', '1h', f',{GATEWAYS}')})"},
+          kind="bars", wide=10),
+    Panel("Spend by gateway", f"Within each hour, {BOXES}",
+          {"{{namespace}}/{{gateway}}":
+           f"sum by (namespace, gateway) ({cost('llmbatch_gateway_tokens_total', '1h', f',{GATEWAYS}')})"},
+          kind="bars", wide=10),
+]  # fmt: skip
+
 CALLED = [
     Panel("Gateways ready", "Whether both routes answered as they should and took the credentials.",
           {"{{namespace}}/{{gateway}}": gateways("ready")}, kind="timeline", wide=12,
@@ -162,6 +184,7 @@ ROWS = {
     "At a glance": GLANCE,
     "Jobs": JOBS,
     "Tokens, requests and quotas": TOKENS,
+    "Money": MONEY,
     "Gateways": CALLED,
     "Operator": OPERATOR,
 }

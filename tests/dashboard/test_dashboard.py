@@ -14,6 +14,7 @@ from tests.chart.metrics_table import OURS, registry
 from tests.chart.test_alerts import names_of
 from tests.dashboard import board
 from tests.dashboard.answers import Json, Prometheus, Query, panels, queries
+from tests.dashboard.panels import PRICES
 from tests.dashboard.scene import Scene, playing
 
 BOARD: Json = json.loads(board.FILE.read_text(encoding="utf-8"))
@@ -53,6 +54,14 @@ async def test_prometheus_has_an_answer_to_every_query_while_jobs_run(played: tu
     assert await ask_until_all_are_answered(scene, sorted(asked), a_number) == []
     told = prometheus.now("count by (namespace) (llmbatch_gateway_ready)")
     assert {found["metric"]["namespace"] for found in told} == {"team-a", "team-b"}, "not that of the operator"
+    # In one question, since tokens are spent meanwhile.
+    tokens = {kind: f'sum(increase(llmbatch_gateway_tokens_total{{kind="{kind}"}}[1h]))' for kind in PRICES}
+    by_hand = " + ".join(f"{asked} * {PRICES[kind]}" for kind, asked in tokens.items())
+    for title in ("Spend by namespace", "Spend by gateway"):
+        (shown,) = (query.expression for query in EVERY if query.panel == title)
+        assert prometheus.now(f"sum({shown}) > 0"), title
+        (apart,) = prometheus.now(f"sum({shown}) * 1e6 - ({by_hand})")
+        assert float(apart["value"][1]) == pytest.approx(0, abs=1e-6), title
 
 
 def test_every_metric_that_it_asks_for_is_one_that_the_operator_has() -> None:
@@ -83,10 +92,23 @@ def test_every_panel_says_what_it_shows_and_takes_the_chosen_data_source() -> No
 
 
 def test_the_choice_of_namespace_and_gateway_holds_for_all_that_is_told_of_gateways() -> None:
-    assert [variable["name"] for variable in BOARD["templating"]["list"]] == ["datasource", "namespace", "gateway"]
+    variables = [variable["name"] for variable in BOARD["templating"]["list"]]
+    assert variables == ["datasource", "namespace", "gateway", "input_price", "output_price"]
     for target in (target for panel in panels(BOARD) for target in panel["targets"]):
-        of_gateways = re.findall(r"llmbatch_gateway_(?:ready|\w+_batches)(\S*)", target["expr"])
-        assert all('{namespace=~"$namespace",gateway=~"$gateway"}' in found for found in of_gateways), target["expr"]
+        of_gateways = re.findall(r"llmbatch_gateway_(?:ready|\w+_batches|tokens_total)(\S*)", target["expr"])
+        assert all('namespace=~"$namespace",gateway=~"$gateway"}' in found for found in of_gateways), target["expr"]
+
+
+def test_the_prices_are_boxes_to_write_into_that_hold_a_number_at_first_and_say_whose_they_are() -> None:
+    boxes = [variable for variable in BOARD["templating"]["list"] if variable["type"] == "textbox"]
+    assert {box["name"]: float(box["query"]) for box in boxes} == {"input_price": 1.25, "output_price": 5}
+    assert all(box["current"]["value"] == box["query"] for box in boxes)
+    priced = [panel for panel in panels(BOARD) if "_price" in json.dumps(panel["targets"])]
+    assert [panel["title"] for panel in priced] == ["Spend", "Spend by namespace", "Spend by gateway"]
+    for panel in priced:
+        assert all(f"${box['name']}" in panel["targets"][0]["expr"] for box in boxes)
+        assert "yours to set" in panel["description"]
+        assert "usually half" in panel["description"]
 
 
 def test_the_file_is_what_the_panels_make() -> None:

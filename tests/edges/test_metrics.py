@@ -73,6 +73,19 @@ def test_requests_and_tokens_are_told_of_by_namespace_and_gateway_and_of_no_more
     assert len(names) == 201
 
 
+def test_counters_begin_at_nothing_before_the_first_batch_has_ended() -> None:
+    metrics = Metrics("1")
+    assert value(metrics, "tokens_total", kind="output") == 0
+    assert value(metrics, "requests_total", result="failed") == 0
+    labels = {"namespace": "team-a", "gateway": "kong"}
+    metrics.recorded(build.status(), build.status(), ("team-a", "kong"))
+    assert value(metrics, "gateway_tokens_total", **labels, kind="input") is None, "it need not even be there"
+    metrics.recorded(build.status(), build.uploaded(), ("team-a", "kong"))
+    for kind in ("input", "output"):
+        assert value(metrics, "gateway_tokens_total", **labels, kind=kind) == 0
+    assert value(metrics, "gateway_requests_total", **labels, result="succeeded") == 0
+
+
 def test_with_gateways_switched_off_none_is_named() -> None:
     metrics = Metrics("1", of_gateways=False)
     metrics.recorded(build.submitted(), build.stored(5, 4), ("team-a", "kong"))

@@ -7,6 +7,8 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import COMPLETE, FAILED
 
 HOURS = (10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 48 * 3600)
+RESULTS, KINDS = ("succeeded", "failed"), ("input", "output")
+"""Of requests, and of tokens."""
 CODES = ("2xx", "3xx", "429", "4xx", "5xx")
 """429 apart from other refusals: nothing is wrong with the call."""
 
@@ -42,6 +44,7 @@ class Metrics:
             ["namespace", "gateway", "kind"],
             registry=here,
         )
+        self._begin(self.requests, self.tokens)
         self.job_duration = Histogram(
             "llmbatch_job_duration_seconds", "From a job's start to its end.", ["result"], buckets=HOURS, registry=here
         )
@@ -105,6 +108,8 @@ class Metrics:
         if before.output is None and after.output is not None:
             self.gateway_bytes.labels("download").inc(after.output.bytes)
             self._spent(after, gateway)
+        if after.input is not None:
+            self._known(gateway)
         for kind in (COMPLETE, FAILED):
             if after.holds(kind) and not before.holds(kind):
                 found = after.condition(kind)
@@ -126,10 +131,25 @@ class Metrics:
             self.tokens.labels(kind).inc(count)
         if not self._of_gateways:
             return
-        if len(self._known_gateways) < MOST_GATEWAYS:
-            self._known_gateways.add(gateway)
-        namespace, name = gateway if gateway in self._known_gateways else OTHERS
+        namespace, name = gateway if self._known(gateway) else OTHERS
         for result, count in results.items():
             self.gateway_results.labels(namespace, name, result).inc(count)
         for kind, count in kinds.items():
             self.gateway_tokens.labels(namespace, name, kind).inc(count)
+
+    def _known(self, gateway: tuple[str, str]) -> bool:
+        """Tell whether counters are kept of a gateway by name; they begin when something was uploaded through it."""
+        if gateway not in self._known_gateways:
+            if not self._of_gateways or len(self._known_gateways) >= MOST_GATEWAYS:
+                return False
+            self._known_gateways.add(gateway)
+            self._begin(self.gateway_results, self.gateway_tokens, *gateway)
+        return True
+
+    @staticmethod
+    def _begin(results: Counter, tokens: Counter, *labels: str) -> None:
+        """Have counters begin at 0: how far one has grown that is first seen with its first batch, Prometheus can't know."""
+        for result in RESULTS:
+            results.labels(*labels, result)
+        for kind in KINDS:
+            tokens.labels(*labels, kind)
