@@ -11,10 +11,12 @@ import yaml
 from llmbatch.api.batchgateway import Timeouts
 from llmbatch.api.reasons import Reason
 from tests.chart.helm import Chart, Manifest, manifests, of_kind
+from tests.cluster import images
 from tests.cluster.paths import REPOSITORY
 
 EXAMPLES = REPOSITORY / "examples"
 APPLIED = sorted(EXAMPLES.glob("*.yaml"))
+IMAGE = re.compile(r"^[ -]*image: *[\"']?([^\"'\s]+)", re.MULTILINE)
 KONG = sorted((EXAMPLES / "kong").glob("*.yaml"))
 
 HOW_TO_BYTES = 1560
@@ -42,6 +44,14 @@ def test_every_example_is_in_the_index_and_no_other() -> None:
     linked = set(re.findall(r"\]\(([^)]+\.yaml)\)", index))
 
     assert linked == {str(path.relative_to(EXAMPLES)) for path in [*APPLIED, *KONG]}
+
+
+def test_every_image_that_an_example_names_can_be_had_by_anybody_and_is_on_the_embedded_cluster() -> None:
+    # Where one of examples/install is to be had says its kustomization.
+    files = [path for path in EXAMPLES.rglob("*.yaml") if path.parent != EXAMPLES / "install"]
+    named = {image for path in files for image in IMAGE.findall(path.read_text(encoding="utf-8"))}
+    assert named == {images.SHELL}
+    assert re.fullmatch(r"[a-z]+:[0-9]+\.[0-9]+\.[0-9]+", images.SHELL), "a version that stays what it is"
 
 
 def test_no_two_examples_make_the_same_object() -> None:

@@ -48,9 +48,11 @@ def build(target: str, image: str, base: str, *options: str) -> None:
         )
 
 
-def export(image: str, archive: Path) -> None:
+def export(image: str, archive: Path, *, name: str | None = None) -> None:
+    """Write an image to a file, perhaps under another name, which is then completed as Docker does where it says no registry."""
     # Uncompressed: it's read once, on this machine.
-    buildah("push", "--quiet", "--disable-compression", image, f"oci-archive:{archive}:{image}")
+    form = f"oci-archive:{archive}:{image}" if name is None else f"docker-archive:{archive}:{name}"
+    buildah("push", "--quiet", "--disable-compression", image, form)
 
 
 def labelled(image: str, labels: Mapping[str, str], *, seconds: int) -> str:
