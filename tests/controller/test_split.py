@@ -263,3 +263,17 @@ async def test_failing_lines_of_every_part_are_counted_and_named(
     assert {failure.custom_id for failure in status.failures} == {"b--status-400", "c--missing", "e--status-500"}
     assert status.request_counts is not None
     assert (status.request_counts.total, status.request_counts.failed) == (5, 3)
+
+
+async def test_what_fails_for_one_part_is_tried_again_though_the_others_have_ended(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    await begun(operator, api, kong, batches=2, parallelism=2)
+    kong.configure(file_pending_seconds=1)
+    kong.fault("status", "files.get", status=503, times=2)
+    kong.advance(3600)
+    await operator.until(lambda: kong.calls("files.get"), None)
+    kong.advance(60)
+    # No look from outside: those that have ended wait for this one, and it has to come back by itself.
+    await operator.until(lambda: len(made(operator)) == 3, None)
+    await succeeds(operator, api, kong)

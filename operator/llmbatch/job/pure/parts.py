@@ -1,6 +1,7 @@
 """A job whose input was cut into parts: what is true of all its batches together."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts, lifecycle, part_view
 from llmbatch.batch.pure.decision import Ending, Finish, Stalled, Wait
 from llmbatch.batch.pure.part_view import PartView
+from llmbatch.common import backoff
 from llmbatch.job.pure.success import shortfall
 from llmbatch.jsonl.cut import Cut
 from llmbatch.provider.pure.wire import RemoteBatch
@@ -236,7 +238,7 @@ def ending(status: BatchJobStatus, endings: list[tuple[Batch, Ending]]) -> Wait 
     more = f" (and {alike - 1} more)" if alike > 1 else ""
     named = f"{name(status, batch)}{more}"
     message = f"{named}: {first.message}" if named else first.message
-    after = _soonest(item.after for _, item in said)
+    after = _soonest([item.after for _, item in said])
     return type(first)(first.reason, message, after=after, aspect=first.aspect, since=first.since)
 
 
@@ -246,7 +248,7 @@ def sooner(ending: Ending, owed: Wait | None, *, alone: bool) -> Ending:
         return ending
     if alone:
         return owed
-    return replace(ending, after=_soonest((ending.after, owed.after)))
+    return ending if owed.after is None else replace(ending, after=_soonest((ending.after, owed.after)))
 
 
 def _waiting(status: BatchJobStatus, batch: Batch) -> int:
@@ -260,10 +262,11 @@ def _rank(batch: Batch) -> int:
     return lifecycle.ORDER.index(Phase(batch.state.phase)) if batch.state is not None else 0
 
 
-def _soonest(waits: Iterable[float | None]) -> float | None:
-    """Give the shortest wait; growing delays only when there is nothing else to wait for."""
-    told = [wait for wait in waits if wait is not None]
-    return min(told) if told else None
+def _soonest(waits: Collection[float | None]) -> float | None:
+    """Give the shortest wait; growing delays, if one asks for them, unless the others are over before those are at their longest."""
+    soonest = min((wait for wait in waits if wait is not None), default=math.inf)
+    # Batches that have ended wait for the others, without an end of their own.
+    return None if None in waits and soonest > backoff.LONGEST_SECONDS else soonest
 
 
 def verdict(status: BatchJobStatus, spec: BatchJobSpec) -> Finish:
