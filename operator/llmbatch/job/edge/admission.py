@@ -27,14 +27,11 @@ class Admission:
         observation, view, client = seen.observation, seen.view, seen.client
         if view is None or client is None or observation.deleted_at is not None or not self.quota.limits(gateway):
             return seen
-        if observation.trouble is not None:
-            if observation.trouble.reason not in POD:
-                # It isn't uploaded, and keeps nobody waiting for that.
-                self.quota.release(seen.key, view.index)
-            return seen
         if (
-            observation.transferring is not None
+            observation.trouble is not None
+            or observation.transferring is not None
             or observation.batch.input_file_id is not None
+            or observation.status.stopped is not None
             or self._is_held_back(seen, view.index)
         ):
             return seen
@@ -47,6 +44,12 @@ class Admission:
         rises = self.quota.rises_in(gateway, tokens) if place.position == 1 else None
         behind = self.quota.orders.tries_first(gateway) is not None
         return seen.found(queued=_queued(seen, place, behind=behind, rises=rises))
+
+    def give_back(self, seen: Seen, problem: Problem | None) -> None:
+        """Give the tokens back of a batch whose input isn't uploaded, for whatever reason: it keeps nobody waiting for that."""
+        ends = seen.observation.status.stopped is not None and seen.observation.transferring is None
+        if seen.view is not None and (ends or (problem is not None and problem.reason not in POD)):
+            self.quota.release(seen.key, seen.view.index)
 
     def behind(self, seen: Seen, gateway: Key) -> Queued | None:
         """Say whether a batch whose file is uploaded waits for what becomes of one that was refused."""

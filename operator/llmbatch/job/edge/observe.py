@@ -80,7 +80,11 @@ class Observer:
         """Observe one of a job's several batches; `once` is the same for all that are looked at in a pass."""
         whole = job.stored
         seen = self._seen(job.key, job.raw, job.observation.spec, view.of(whole))
-        return await self._look(replace(seen, view=view, whole=whole, once=once))
+        seen = await self._look(replace(seen, view=view, whole=whole, once=once))
+        if seen.observation.stage is Stage.INPUT:
+            # Whatever the trouble is: that of its gateway, say, which others of the quota's group don't have.
+            self.admission.give_back(seen, seen.observation.trouble)
+        return seen
 
     async def file(self, seen: Seen, status: BatchJobStatus) -> Seen | None:
         """Look at the file that was uploaded just now, of which nothing is stored yet; None: it is to be stored first."""

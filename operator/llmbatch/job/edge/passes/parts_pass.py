@@ -19,6 +19,7 @@ from llmbatch.batch.pure.decision import (
     FindDuplicates,
     Finish,
     RemoveFinalizer,
+    Upload,
     Wait,
 )
 from llmbatch.batch.pure.part_view import PartView
@@ -110,6 +111,8 @@ class PartsPass:
             return
         seen = part.seen
         outcome = await self._done(part)
+        if isinstance(part.effect, Upload):
+            self.observer.admission.give_back(seen, outcome.problem)
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
             # Judged by the same rules as a final problem that was met while observing: it ends the batch.
             observation = replace(seen.observation, status=outcome.status, trouble=outcome.problem)

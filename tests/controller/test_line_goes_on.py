@@ -1,0 +1,71 @@
+"""The line for tokens goes on by itself, whatever befalls those who stand in it or were let go."""
+
+from typing import Any
+
+import pytest
+
+from llmbatch.api.reasons import Reason
+from tests.controller.conftest import FIVE
+from tests.controller.test_line_for_tokens import ALL, ONE, job, running
+from tests.emulator.client import Instance
+from tests.emulator.server import EmulatorServer
+from tests.support import build
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import Json, Operator, apply_all, config_map
+
+TWO: Json = {"configMap": {"name": "two", "key": "batch.jsonl"}}
+SECONDS: Json = {"validating_seconds": 60, "in_progress_seconds": 600, "finalizing_seconds": 60}
+
+
+def batches(operator: Operator, name: str) -> int:
+    """Count the batches that a job's status knows."""
+    return sum(batch.id is not None for batch in operator.status(name).batches)
+
+
+def group(tokens: int) -> Json:
+    return {"limits": {"maxEnqueuedTokens": tokens, "quotaGroup": "shared"}}
+
+
+def apply_first(api: ApiServer, kong: Instance, *jobs: Json, **gateway: Any) -> None:
+    """Apply jobs, and an input of two lines besides, of which further ones can be made."""
+    api.put("configmaps", config_map("two", "batch.jsonl", b"".join(FIVE.splitlines(keepends=True)[:2])))
+    apply_all(api, kong, FIVE, *jobs, **gateway)
+
+
+def apply_other(api: ApiServer, emulator: EmulatorServer, tokens: int, **given: Any) -> Instance:
+    """Apply a job of another gateway with the same quota; answers what is behind that."""
+    other = emulator.instance(**SECONDS)
+    api.put("batchgateways", build.batchgateway(other.url, "other", **group(tokens)))
+    api.put("batchjobs", job("other", 9, gatewayRef={"name": "other"}, **given))
+    return other
+
+
+NO_SECRET: Json = {"headers": [{"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "none", "key": "none"}}}]}
+
+
+@pytest.mark.parametrize("trouble", [Reason.UPLOAD_UNANSWERED, Reason.CREDENTIALS_NOT_FOUND])
+async def test_a_batch_whose_upload_fails_keeps_no_other_gateway_of_the_quota_waiting(
+    operator: Operator, api: ApiServer, kong: Instance, emulator: EmulatorServer, trouble: Reason
+) -> None:
+    kong.fault("status", "files.create", status=503, times=-1)
+    apply_all(api, kong, FIVE, job("a"), **group(ALL))
+    await operator.until(lambda: kong.calls("files.create"), None)
+    if trouble is Reason.CREDENTIALS_NOT_FOUND:
+        api.edit("batchgateways", "kong", {"spec": NO_SECRET})
+    await operator.until(lambda: operator.reason("a") == trouble, None)
+    apply_other(api, emulator, ALL)
+    await operator.until(lambda: running(operator, "other"), None)
+
+
+async def test_a_part_that_came_to_nothing_leaves_its_tokens_to_the_next(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.fault("garbled", "files.create", skip=1, message='{"id": "", "object": "file"}')
+    kong.fault("status", "files.list", status=404, times=-1, skip=1)
+    apply_all(api, kong, FIVE, job("a"), limits={"maxEnqueuedTokens": 2 * ONE})
+    await operator.until(lambda: batches(operator, "a") == 1, None)
+    kong.advance(3600)
+    await operator.until(lambda: batches(operator, "a") == 2, None)
+    refused = operator.status("a").batches[1].refusal
+    assert refused is not None
+    assert refused.reason == Reason.UNUSABLE_ID
