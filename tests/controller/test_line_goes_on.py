@@ -7,6 +7,7 @@ import pytest
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
 from tests.controller.test_line_for_tokens import ALL, ONE, job, running
+from tests.controller.test_shortage import QUOTA
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support import build
@@ -69,3 +70,51 @@ async def test_a_part_that_came_to_nothing_leaves_its_tokens_to_the_next(
     refused = operator.status("a").batches[1].refusal
     assert refused is not None
     assert refused.reason == Reason.UNUSABLE_ID
+
+
+async def test_a_part_that_stands_in_line_after_a_failed_upload_is_called_though_another_part_has_ended(
+    operator: Operator, api: ApiServer, kong: Instance, emulator: EmulatorServer
+) -> None:
+    apply_first(api, kong, job("a"), **group(2 * ONE))
+    await operator.until(lambda: batches(operator, "a") == 1, None)
+    kong.fault("status", "files.create", status=503, times=-1)
+    kong.advance(3600)
+    await operator.until(lambda: operator.reason("a") == Reason.UPLOAD_UNANSWERED, None)
+    other = apply_other(api, emulator, 2 * ONE, input=TWO)
+    await operator.until(lambda: running(operator, "other"), None)
+    kong.clear_faults()
+    # Whatever of the job is edited, the upload is tried at once.
+    api.edit("batchjobs", "a", {"spec": {"priority": 1}})
+    await operator.until(lambda: operator.status("a").queue is not None, None)
+    await operator.quiet()
+    other.advance(3600)
+    await operator.until(lambda: operator.status("other").completion_time, "other")
+    await operator.until(lambda: batches(operator, "a") == 2, None)
+
+
+def waits(operator: Operator, name: str) -> bool:
+    """Tell whether a batch of a job waits for a place."""
+    states = [batch.state for batch in operator.status(name).batches if batch.id is None]
+    return any(state is not None and state.reason == Reason.WAITING_FOR_SLOT for state in states)
+
+
+async def test_who_waits_behind_a_refused_batch_keeps_no_place_from_it(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    limits = {"maxEnqueuedTokens": 100 * ONE, "maxActiveBatches": 2, "maxRequestsPerFile": 3}
+    apply_first(api, kong, job("youngest", 2, input=TWO), limits=limits)
+    await operator.until(lambda: batches(operator, "youngest") == 1, None)
+    refused = {"llmbatch_uid": operator.job("youngest")["metadata"]["uid"]}
+    kong.configure(only=refused, forced_errors=[QUOTA], validating_seconds=300)
+    api.put("batchjobs", job("of-two-parts", 1))
+    await operator.until(lambda: batches(operator, "of-two-parts") == 1 and waits(operator, "of-two-parts"), None)
+    api.put("batchjobs", job("oldest", 0, input=TWO))
+    await operator.until(lambda: waits(operator, "oldest"), None)
+    kong.advance(301)
+    await operator.until(lambda: batches(operator, "youngest") == 0, "youngest")
+    kong.configure(forced_errors=[])
+    await operator.until(lambda: batches(operator, "oldest") == 1 and waits(operator, "youngest"), None)
+    kong.advance(900)
+    await operator.until(lambda: operator.status("of-two-parts").batches[0].status == "completed", "of-two-parts")
+    # There is a place now: for the refused one, behind which the second part waits.
+    await operator.until(lambda: batches(operator, "youngest") == 1, None)

@@ -78,7 +78,9 @@ def told(job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
     # A part that has not begun says nothing of where the job is, while others are at work.
     idle = [part for part in found if part.ending in (WAITING, UPLOADS_WAIT) or _is_in_line(part)]
     speaking = [part for part in found if part not in idle] or found
-    for part in speaking:
+    # By what a batch is said to lack it is called when it is there: who stands in line for tokens no longer lacks anything else.
+    moved = [part for part in idle if part not in speaking and _is_said_to_lack_more(part)]
+    for part in (*speaking, *moved):
         done = part.outcome or Outcome(job.stored)
         if done.stale or done.gone:
             return replace(done, status=job.stored), part.ending
@@ -121,6 +123,11 @@ def _tries_first(part: Part) -> bool:
 
 def _is_in_line(part: Part) -> bool:
     return part.seen.observation.queued is not None and part.outcome is None
+
+
+def _is_said_to_lack_more(part: Part) -> bool:
+    state, ending = part.batch.state, part.ending
+    return _is_in_line(part) and state is not None and isinstance(ending, Wait) and state.reason != ending.reason
 
 
 def _goes_on(found: list[Part]) -> bool:
