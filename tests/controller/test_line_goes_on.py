@@ -8,6 +8,7 @@ from llmbatch.api.reasons import Reason
 from tests.controller.conftest import FIVE
 from tests.controller.test_line_for_tokens import ALL, ONE, job, running
 from tests.controller.test_shortage import QUOTA
+from tests.controller.test_slots import finish
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support import build
@@ -118,3 +119,23 @@ async def test_who_waits_behind_a_refused_batch_keeps_no_place_from_it(
     await operator.until(lambda: operator.status("of-two-parts").batches[0].status == "completed", "of-two-parts")
     # There is a place now: for the refused one, behind which the second part waits.
     await operator.until(lambda: batches(operator, "youngest") == 1, None)
+
+
+@pytest.mark.parametrize("limits", [{"maxActiveBatches": 1}, {"maxEnqueuedTokens": ALL}], ids=["place", "tokens"])
+async def test_who_is_said_by_another_hand_to_wait_for_something_else_is_called_all_the_same(
+    operator: Operator, api: ApiServer, kong: Instance, limits: Json
+) -> None:
+    apply_all(api, kong, FIVE, job("runs"), limits=limits)
+    await operator.until(lambda: running(operator, "runs"), None)
+    api.put("batchjobs", job("waits", 1))
+    await operator.until(lambda: operator.reason("waits") in (Reason.WAITING_FOR_SLOT, Reason.QUOTA_EXCEEDED), None)
+    await operator.quiet()
+    # An old leader's last write, or a person's.
+    stored = operator.job("waits")
+    said = [{**item, "reason": "Uploading"} for item in stored["status"]["conditions"]]
+    status = {name: value for name, value in stored["status"].items() if name not in ("queue", "parts", "batches")}
+    whole = {**stored["status"], "conditions": said} if "maxActiveBatches" in limits else {**status, "conditions": said}
+    api.put("batchjobs", {**stored, "status": whole})
+    await operator.quiet()
+    await finish(operator, kong, "runs")
+    await operator.until(lambda: running(operator, "waits"), None)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from llmbatch.batch.pure import remote_state
+from llmbatch.gateway import slots
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.permissions import GATEWAYS, JOBS
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
@@ -58,7 +59,7 @@ class News:
         # What a watch tells late is no news; a list that is older than what is held means that history has gone back (a
         # restored etcd), or that it crossed a write of ours: the API server is asked.
         older = self.cache.is_older(key, found)
-        look = not older and (needs_a_look(before, found) or _came_back(before, found))
+        look = not older and (needs_a_look(before, found) or _came_back(before, found) or _left_line(before, found))
         if older and kind in ("LISTED", "RESYNC"):
             self.cache.doubt(key)
             look = True
@@ -101,3 +102,9 @@ class News:
 def _came_back(before: Json | None, after: Json) -> bool:
     """Tell whether a job that had ended hasn't any more: its status was restored, or written by another hand."""
     return before is not None and remote_state.is_ended(before) and not remote_state.is_ended(after)
+
+
+def _left_line(before: Json | None, after: Json) -> bool:
+    """Tell whether a job is no longer said to wait for a place or for tokens: by another hand, nobody would ever call it."""
+    lines = [(slots.waits(found), bool(((found or {}).get("status") or {}).get("queue"))) for found in (before, after)]
+    return any(was and not still for was, still in zip(*lines, strict=True))
