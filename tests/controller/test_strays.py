@@ -6,11 +6,12 @@ import httpx
 import pytest
 
 from tests.controller.among import Among
+from tests.controller.conftest import FIVE
 from tests.controller.test_duplicates import cancels
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator
+from tests.support.inprocess import Json, Operator, apply_all
 
 
 def left(kong: Instance) -> list[str]:
@@ -124,3 +125,40 @@ async def test_a_job_whose_uploads_were_all_answered_is_let_go_at_once(
         await operator.until(lambda: len(set(cancels(kong))) == among.index)
         kong.advance(60)
         await operator.until_gone()
+
+
+async def deleted_under_way(operator: Operator, api: ApiServer, kong: Instance, *before: Json) -> str:
+    """Delete a job while its upload is under way, which gets through; answers the file's name."""
+    kong.fault("hang_after", "files.create", seconds=2)
+    api.put("batchjobs", build.batchjob_apart("uploads"))
+    await operator.until(lambda: len(kong.files()) > len(before), None)
+    uid = operator.job("uploads")["metadata"]["uid"]
+    api.remove("batchjobs", "uploads")
+    return f"{uid}-0-1.jsonl"
+
+
+async def test_one_whose_clean_up_has_to_wait_is_not_let_go_before_its_file_was_looked_for(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    async with Operator(api, tmp_path, cleanup_timeout_seconds=120).running() as operator:
+        apply_all(api, kong, FIVE, build.batchjob_apart("refused"))
+        kong.fault("status", "files.delete", status=429, retry_after=2)
+        kong.configure(forced_errors=[{"code": "model_mismatch", "message": "Not this model."}], validating_seconds=0)
+        await operator.until(lambda: kong.calls("files.delete"), "refused")
+        file = await deleted_under_way(operator, api, kong, *kong.files())
+        await operator.until_gone("uploads")
+        assert file in [file["filename"] for file in kong.files()]
+        assert file not in left(kong)
+
+
+async def test_one_that_is_let_go_before_its_file_could_be_looked_for_says_so(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE, build.batchjob_apart("other"))
+    await operator.until(lambda: operator.status("other").batches, "other")
+    kong.fault("status", "files.list", status=503, times=-1)
+    file = await deleted_under_way(operator, api, kong, *kong.files())
+    await operator.until_gone("uploads")
+    assert file in left(kong)
+    (told,) = [event["message"] for event in api.objects("events") if event["reason"] == "RemoteFilesRetained"]
+    assert file[:36] in told

@@ -35,10 +35,10 @@ class LostUploads:
     async def delete(self, seen: Seen) -> Problem | float | None:
         """Delete a job's; answers what is in the way and worth waiting for, or the seconds until the list may be read."""
         observation, client = seen.observation, seen.client
-        if client is None or not observation.finalizer or observation.out_of_time:
+        if not observation.finalizer or observation.out_of_time or not _are_ours(seen):
             return None
-        if observation.restored or observation.spec.remote_files != "Delete":
-            return None
+        if client is None:
+            return self._unasked(seen)
         since = observation.status.start_time or observation.now
         # Another question than before, should the job be deleted in between.
         reading = self.readings.ask(client, observation.uid, observation.deleted_at is not None)
@@ -64,10 +64,31 @@ class LostUploads:
         told = "An upload whose answer was lost may still arrive; its file is looked for once more."
         return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=min(left + 0.1, 5.0))
 
+    def left(self, seen: Seen) -> str:
+        """Say what may be left of a job that is let go since its time is over; "": nothing, as far as this process knows."""
+        uid = seen.observation.uid
+        may_be = seen.observation.out_of_time and _are_ours(seen) and self.uploads.is_unanswered(uid)
+        return f"perhaps a file whose name begins with {uid}" if may_be else ""
+
+    def _unasked(self, seen: Seen) -> Problem | None:
+        """Say of a deleted job that its gateway can't be asked for what an upload may have left there."""
+        observation = seen.observation
+        if observation.deleted_at is None or not self.uploads.is_unanswered(observation.uid):
+            return None
+        why = observation.trouble.message if observation.trouble is not None else "The gateway can't be reached."
+        told = f"It can't be looked for the file of an upload whose answer was lost: {why}"
+        wait = min(5.0, observation.limits.recheck_seconds)
+        return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=wait)
+
     def forget(self, uid: str) -> None:
         """Forget a job that is gone or has ended."""
         self.uploads.forget(uid)
         self.readings.forget(uid)
+
+
+def _are_ours(seen: Seen) -> bool:
+    """Tell whether files that carry the job's name may be deleted."""
+    return not seen.observation.restored and seen.observation.spec.remote_files == "Delete"
 
 
 async def delete_lost_uploads(

@@ -68,6 +68,10 @@ class Uploads:
             self._own.add(uid)
         return max(0.0, self._until.get(uid, 0.0) - time.monotonic())
 
+    def is_unanswered(self, uid: str) -> bool:
+        """Tell whether this process has begun an upload of a job whose answer it has not had."""
+        return bool(self._open.get(uid)) or uid in self._until
+
     def lost(self, uid: str) -> bool:
         """Tell whether a job may have an upload without an answer, as far as this process knows."""
         return uid in self._until or uid not in self._own

@@ -1,6 +1,6 @@
 """Does the one effect that was decided on; what it comes to is facts, not exceptions, for everything foreseen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from llmbatch.api.batchjob_status import BatchJobStatus
@@ -137,6 +137,9 @@ class Actor:
                 return Outcome(seen.stored, Problem(reason=Reason.CLEANING_UP, message=told), after=problem)
             if problem is not None and not effect.left_behind:
                 return Outcome(seen.stored, problem, after=problem.retry_after_seconds or 5.0)
+            if not effect.as_asked:
+                left = effect.left_behind, self.lost_uploads.left(seen)
+                effect = replace(effect, left_behind=", ".join(filter(None, left)))
             await self.discards.end(seen)
             subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
             # Before it is gone: if this process died in between, nobody would know what was left.
