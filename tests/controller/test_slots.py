@@ -160,3 +160,22 @@ async def test_a_claim_of_a_job_that_is_gone_holds_no_place(operator: Operator, 
     assert slots.claim(gone, gateway)
     operator.runtime.cache.drop(gone)
     await operator.until(lambda: operator.reason("j0") == Reason.VALIDATING, "j0")
+
+
+async def test_one_whose_intent_is_refused_is_not_called_again_and_again(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    await began(operator, api, kong)
+    (first,) = running(operator)
+
+    def orders(body: Json) -> bool:
+        return any(batch.get("submission") for batch in body["status"].get("batches") or [])
+
+    refused = api.fault("status", "patch", "batchjobs", "status", status=403, times=-1, where=orders)
+    await finish(operator, kong, first)
+    api.calls.clear()
+    await asyncio.sleep(2)
+    # After one second, and after two more.
+    assert len([call for call in api.calls if refused.fits(call)]) <= 3
+    api.faults.clear()
+    await operator.until(lambda: running(operator), None)

@@ -91,19 +91,22 @@ class Reconciler:
                 await self.queue.add_after(key, after)
             return "gateway"
         gateway = self.cache.gateway_of(key)
+        failed: Key | None = key
         try:
             found = await self._job(key)
+            failed = None
         finally:
             # What was claimed is used by now, as the cache shows, or will not be.
             self.observer.slots.release(key)
-            await self.call(gateway)
+            await self.call(gateway, but=failed)
         await self._plan(key, found)
         return type(found).__name__.lower()
 
-    async def call(self, gateway: Key) -> None:
-        """Have the jobs looked at whose turn it is among those that wait for a place."""
+    async def call(self, gateway: Key, *, but: Key | None = None) -> None:
+        """Have the jobs looked at whose turn it is among those that wait for a place; one has just failed, and comes again later."""
         for key in (*self.observer.slots.called(gateway), *self.observer.admission.quota.called(gateway)):
-            await self.queue.add(key)
+            if key != but:
+                await self.queue.add(key)
 
     async def _plan(self, key: Key, ending: Ending) -> None:
         match ending:
