@@ -1,5 +1,6 @@
 """Deletion leaves nothing behind, and never waits for ever."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,25 @@ async def test_an_ended_job_waits_for_nobody(operator: Operator, api: ApiServer,
     api.remove("batchjobs", "job")
     assert api.get("batchjobs", "job") is None
     assert api.get("secrets", "results") is not None, "results outlive their job"
+
+
+async def test_it_does_not_stand_in_line_behind_polls_that_wait_for_their_minute(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    kong.configure(list_supported=False)
+    names = [f"job-{number}" for number in range(30)]
+    async with Operator(api, tmp_path, workers=8, cleanup_timeout_seconds=15, settle_seconds=60).running() as operator:
+        apply_all(api, kong, FIVE, *map(build.batchjob_apart, names))
+        await operator.until(lambda: all(operator.batch(name).id for name in names), None)
+        # A call each second, where thirty polls would be due.
+        api.edit("batchgateways", "kong", {"spec": {"limits": {"requestsPerMinute": 60}}})
+        kong.clear_calls()
+        # What may come at once is used up then, and all are due.
+        await operator.until(lambda: len(kong.calls("batches.get")) >= len(names) // 2, None)
+        # Whoever was asked about last stands behind all others.
+        batch = kong.calls("batches.get")[-1]["path"].split("/")[-1]
+        (name,) = [name for name in names if operator.batch(name).id == batch]
+        await asyncio.sleep(2)
+        api.remove("batchjobs", name)
+        await operator.until(lambda: api.get("batchjobs", name) is None, None)
+        assert batch in cancels(kong)

@@ -40,7 +40,10 @@ class Passes:
     def __init__(self, cache: Cache, queue: WorkQueue, most_per_gateway: int) -> None:
         """Say how many may go on over the jobs of one gateway; over those of a namespace it is eight times as many."""
         self._cache, self._queue = cache, queue
-        self._jobs = Shares((most_per_gateway, 8 * most_per_gateway, 32 * most_per_gateway))
+        limits = most_per_gateway, 8 * most_per_gateway, 32 * most_per_gateway
+        # Those that are deleted have places of their own, and so their turn among the calls that are allowed in a minute:
+        # behind polls that wait for theirs, their time would be over before anything is cancelled.
+        self._jobs, self._leaving = Shares(limits), Shares(limits)
         self._gateways = Shares((8 * most_per_gateway, 32 * most_per_gateway))
         self._passes: dict[Key, Pass] = {}
         self._adding: set[asyncio.Task[None]] = set()
@@ -99,7 +102,9 @@ class Passes:
         running = self._passes.pop(key)
         self._queue.traffic[key.kind].worked.note(running.seconds)
         following = shares.give(groups)
-        for again in (key if running.again else None, following):
+        # Who waited for a place among the others, and is deleted by now, was perhaps called in the place of somebody else.
+        besides = self._jobs.next() if shares is self._leaving else None
+        for again in (key if running.again else None, following, besides):
             if isinstance(again, Key):
                 adding = asyncio.get_running_loop().create_task(self._queue.add(again))
                 self._adding.add(adding)
@@ -108,7 +113,8 @@ class Passes:
     def _places(self, key: Key) -> tuple[Shares, Groups]:
         if key.kind == BATCHGATEWAY:
             return self._gateways, (key.namespace, "all")
-        return self._jobs, (self._cache.gateway_of(key), key.namespace, "all")
+        shares = self._leaving if self._is_leaving(key) else self._jobs
+        return shares, (self._cache.gateway_of(key), key.namespace, "all")
 
     def _is_leaving(self, key: Key) -> bool:
         """Tell whether an object is being deleted, or gone already."""
