@@ -238,3 +238,18 @@ async def test_a_question_is_answered_by_a_reading_that_began_after_it_was_asked
     assert found[0].began > asked
     # One that asks about something else by now has asked just now.
     assert isinstance(readings.ask(client, "c", "something else"), float)
+
+
+async def test_one_that_was_removed_by_force_is_followed_no_longer(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    several(api, kong)
+    await settled(operator, kong)
+    uid = operator.job(NAMES[0])["metadata"]["uid"]
+    assert operator.runtime.rounds.of(uid) is not None
+    api.edit("batchjobs", NAMES[0], {"metadata": {"finalizers": None}})
+    api.remove("batchjobs", NAMES[0])
+    if api.get("batchjobs", NAMES[0]) is not None:
+        api.edit("batchjobs", NAMES[0], {"metadata": {"finalizers": None}})
+    # It would be looked at, and looked for in the list page by page, for as long as this process lives.
+    await operator.until(lambda: operator.runtime.rounds.of(uid) is None, None)

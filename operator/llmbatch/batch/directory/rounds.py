@@ -144,6 +144,7 @@ class Rounds:
 
     async def _round(self, client: Client, lap: _Lap) -> None:
         interval = float(client.spec.poll_interval_seconds)
+        self._drop_gone(lap)
         if lap.distrusted:
             lap.distrusted -= 1
         if not self._is_read(client.key, lap):
@@ -167,6 +168,13 @@ class Rounds:
         for batch in wanted:
             if batch.due or batch.news is not None:
                 await self.gateways.queue.add(batch.job)
+
+    def _drop_gone(self, lap: _Lap) -> None:
+        """Follow no batch whose object has gone without a last look, its finalizer taken off by another hand."""
+        for memory, batch in list(lap.followed.items()):
+            held = self.gateways.cache.get(batch.job)
+            if held is None or held["metadata"].get("uid") != memory.split("/", 1)[0]:
+                self.leave(memory)
 
     @staticmethod
     def _compare(batch: Followed, remote: RemoteBatch | None, reading: Reading[Page]) -> bool:
