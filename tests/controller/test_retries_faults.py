@@ -1,5 +1,8 @@
 """A batch that sends requests again meets what any other batch may meet: one is made, nothing is lost, nothing is left."""
 
+import asyncio
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -194,3 +197,22 @@ async def test_a_refused_one_whose_file_can_not_be_deleted_holds_the_end_no_long
     await operator.until_ended()
     assert stored(api) == ["one", "three", "five"]
     await operator.until(lambda: ("Warning", "RemoteFilesRetained") in operator.events(), None)
+
+
+async def test_several_whose_results_cannot_be_had_are_tried_in_turn_and_not_without_a_pause(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    async with Operator(api, tmp_path, recheck_seconds=15).running() as operator:
+        limits = {"limits": {"maxRequestsPerFile": 2}}
+        apply_all(api, kong, jsonl(*"abcde"), split_job(backoffLimitPerRequest=1), **limits)
+        await operator.until(lambda: len(made(operator)) == 3, None)
+        kong.fault("status", "files.content", status=401, times=-1)
+        kong.advance(3600)
+        await operator.until(lambda: len({call["path"] for call in kong.calls("files.content")}) == 3, None)
+        await operator.quiet()
+        before = len(kong.calls("files.content"))
+        await asyncio.sleep(3)
+        assert len(kong.calls("files.content")) <= before + 1
+        kong.clear_faults()
+        await operator.until_ended()
+        assert operator.reason() == Reason.SUCCEEDED

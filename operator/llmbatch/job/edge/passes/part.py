@@ -35,6 +35,8 @@ class Part:
     decision: Decision
     ending: Ending
     outcome: Outcome | None = None
+    rests: bool = False
+    """Its step has failed, and is tried again after a pause."""
 
     @property
     def batch(self) -> Batch:
@@ -58,6 +60,12 @@ class Part:
             ending = decide(replace(self.seen.observation, status=outcome.status, unrecorded=False)).ending
         self.outcome = outcome
         self.ending = ending_of_pass(self.seen, ending, outcome, uses_pod=isinstance(self.effect, Upload | Collect))
+
+    def rest(self) -> None:
+        """Have it wait for its turn with growing delays, unless the job is looked at sooner for something else."""
+        self.rests = True
+        if isinstance(self.ending, Wait):
+            self.ending = replace(self.ending, after=None)
 
     def closed(self, status: BatchJobStatus) -> BatchJobStatus:
         """Put into the job's status what has become of this batch."""
@@ -135,4 +143,5 @@ def _goes_on(found: list[Part]) -> bool:
     done = [part.outcome for part in found if part.outcome is not None]
     if any(outcome.problem is None and not outcome.after for outcome in done):
         return True
-    return any(part.effect is not None and part.outcome is None and part.ending not in HELD for part in found)
+    idle = (part for part in found if part.outcome is None and not part.rests)
+    return any(part.effect is not None and part.ending not in HELD for part in idle)

@@ -103,6 +103,7 @@ class PartsPass:
         chosen = self.turn.choose(found, at_once)
         if chosen is not None:
             await self._act(chosen)
+            self.turn.took(chosen)
         outcome, ending = told(job, found)
         return outcome, parts.sooner(ending, owed, alone=all(part.ending is ENDED for part in found))
 

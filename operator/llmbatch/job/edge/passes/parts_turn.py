@@ -27,6 +27,8 @@ class PartsTurn:
     """By uid: which batch was acted on last."""
     _most: dict[str, int] = field(default_factory=dict)
     """By uid: how many transfers may be at work at one time."""
+    _failing: dict[str, set[int]] = field(default_factory=dict)
+    """By uid: the batches whose last step has met a problem."""
 
     async def at_once(self, job: Seen) -> int:
         """Say how many transfers of a job may be at work at one time; that never changes."""
@@ -69,7 +71,17 @@ class PartsTurn:
         if chosen is not None:
             self._last[chosen.seen.owner.uid] = chosen.index
             chosen.seen = replace(chosen.seen, beside=tuple(plan for plan in at_work_on if plan is not None))
+        for part in able:
+            if part is not chosen and part.index in self._failing.get(part.seen.owner.uid, ()):
+                part.rest()
         return chosen
+
+    def took(self, part: Part) -> None:
+        """Note what a batch's step has come to: with several that fail, one after the other would be tried without a pause."""
+        failing = self._failing.setdefault(part.seen.owner.uid, set())
+        failing.discard(part.index)
+        if part.outcome is not None and part.outcome.problem is not None:
+            failing.add(part.index)
 
     def _is_admitted(self, part: Part) -> bool:
         """Tell whether the tokens of a batch are reserved, where the gateway admits by tokens."""
@@ -78,8 +90,8 @@ class PartsTurn:
 
     def forget(self, uid: str) -> None:
         """Forget a job that has ended or is gone."""
-        self._last.pop(uid, None)
-        self._most.pop(uid, None)
+        for known in (self._last, self._most, self._failing):
+            known.pop(uid, None)
 
 
 def _is_at_work(part: Part) -> bool:
