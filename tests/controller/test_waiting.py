@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from llmbatch.api.reasons import Reason
+from llmbatch.runtime.queue import Key
 from tests.controller.conftest import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator, apply_all, config_map, secret
+from tests.support.inprocess import NAMESPACE, Operator, apply_all, config_map, secret
 
 CANARY = "canary-7f3a9"
 KEY = [{"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "consumer", "key": "apikey"}}}]
@@ -182,3 +183,16 @@ async def test_no_secret_and_no_prompt_is_ever_told(
     assert CANARY not in json.dumps(told)
     assert CANARY not in logged.getvalue()
     assert logged.getvalue(), "there was something to log"
+
+
+async def test_a_gateway_that_no_watch_has_told_of_yet_is_not_said_to_be_missing(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until_reason(Reason.VALIDATING)
+    await operator.quiet()
+    # A new leader hears of gateways and of jobs from two lists, of which either may be the first.
+    operator.runtime.cache.drop(Key("BatchGateway", NAMESPACE, "kong"))
+    kong.advance(120)
+    await operator.until(lambda: operator.reason() != Reason.VALIDATING)
+    assert operator.reason() == Reason.IN_PROGRESS

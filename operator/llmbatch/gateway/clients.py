@@ -14,6 +14,7 @@ from llmbatch.gateway.budget import Budget
 from llmbatch.gateway.credentials import Access, Credentials
 from llmbatch.gateway.pace import Operation, Pace
 from llmbatch.kube.client import Cluster
+from llmbatch.kube.permissions import GATEWAYS
 from llmbatch.provider.edge.calling import Observe
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.route import ConnectionInvalidError
@@ -133,7 +134,7 @@ class Gateways:
 
     async def resolve(self, key: Key) -> Client | Problem:
         """Give the client of a gateway as it is now, whether or not it asked to slow down."""
-        raw = self.cache.get(key)
+        raw = self.cache.get(key) or await self._unheard_of(key)
         if raw is None:
             message = f"BatchGateway {key.namespace}/{key.name} does not exist; create it, and the job goes on."
             return Problem(reason=Reason.GATEWAY_NOT_FOUND, message=message)
@@ -164,3 +165,11 @@ class Gateways:
             key, spec, access, gateway, pace, budget, read_spec=raw.get("spec") or {}, read_at=began
         )
         return self._clients[key]
+
+    async def _unheard_of(self, key: Key) -> Json | None:
+        """Read a gateway of which no watch has told: that of its jobs may have been the quicker one; None: there is none."""
+        found = await self.cluster.get(GATEWAYS, key.namespace, key.name)
+        if found is not None:
+            self.cache.put(key, found)
+            await self.queue.add(key)
+        return found
