@@ -1,12 +1,14 @@
 """Fixtures that several folders share: the real cluster, and the operator installed on it by Helm."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
+from _pytest.capture import CaptureManager
 from hypothesis import HealthCheck, settings
 
 import tests.cluster
-from tests.cluster import Cluster
+from tests.cluster import Cluster, ClusterError, tools
 from tests.e2e import shared
 from tests.e2e.canary import Collector
 from tests.e2e.release import Release
@@ -17,6 +19,17 @@ from tests.suite import relay
 # How fast inputs are made says more about what else runs at the time than about the test.
 settings.register_profile("beside others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("beside others")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build Helm 4 if a test that is to run needs it: here, where its progress is seen and no test's time-out runs."""
+    if session.config.option.collectonly or not any(item.get_closest_marker("helm4") for item in session.items):
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    shown = capture.global_and_fixture_disabled() if isinstance(capture, CaptureManager) else contextlib.nullcontext()
+    # If it can't be built, the tests that need it fail with the reason.
+    with shown, contextlib.suppress(ClusterError):
+        tools.helm4()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The chart as helm and kubeconform see it."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -38,28 +39,33 @@ class Chart:
 
     tools: Tools
     custom_schemas: Path
+    further_helms: tuple[Path, ...] = ()
+    """Whatever is asked of Helm is asked of these too: they have to make the same objects, and to refuse the same."""
 
     def lint(self, values: Values) -> Finished:
         """Run helm lint, with warnings as errors."""
         version = ["--kube-version", KUBERNETES_VERSION]
-        return _run([self.tools.helm, "lint", "--strict", CHART, *version, "--values", "-"], json.dumps(values))
+        return self._helms(["lint", "--strict", CHART, *version, "--values", "-"], values)[0]
 
     def template(
         self, values: Values, *, chart: Path = CHART, show: str = "", version: str = KUBERNETES_VERSION
     ) -> Finished:
         """Run helm template, for a version of Kubernetes."""
-        argv: list[str | Path] = [
-            self.tools.helm,
-            "template",
-            RELEASE,
-            chart,
-            "--namespace",
-            NAMESPACE,
-            "--values",
-            "-",
-        ]
         only = ["--show-only", show] if show else []
-        return _run([*argv, "--kube-version", version, *only], json.dumps(values))
+        where = ["--namespace", NAMESPACE, "--kube-version", version]
+        finished, *others = self._helms(["template", RELEASE, chart, *where, *only, "--values", "-"], values)
+        for helm, other in zip(self.further_helms, others, strict=True):
+            assert manifests(other.output) == manifests(finished.output), f"{helm} makes something else of {values}"
+        return finished
+
+    def package(self, folder: Path) -> list[Path]:
+        """Give what helm package makes of the chart, by each Helm."""
+        packed = []
+        for number, helm in enumerate((self.tools.helm, *self.further_helms)):
+            finished = _run([helm, "package", CHART, "--destination", folder / str(number)])
+            assert finished.ok, finished.errors
+            packed += (folder / str(number)).iterdir()
+        return packed
 
     def render(self, values: Values | None = None) -> list[Manifest]:
         """Give the manifests that helm would install."""
@@ -85,6 +91,24 @@ class Chart:
         folders = (schemas.kubernetes(version), self.custom_schemas, schemas_of_others())
         locations = [word for folder in folders for word in ("-schema-location", schemas.location(folder))]
         return _run([self.tools.kubeconform, "-strict", *locations, "-"], text)
+
+    def _helms(self, arguments: Sequence[str | Path], values: Values) -> list[Finished]:
+        """Run each Helm with values; all of them succeed, or refuse with the same words."""
+        helms = (self.tools.helm, *self.further_helms)
+        finished = [_run([helm, *arguments], json.dumps(values)) for helm in helms]
+        for helm, other in zip(helms[1:], finished[1:], strict=True):
+            said = f"{helm} says of {values}:\n{other.errors}and {helms[0]}:\n{finished[0].errors}"
+            assert (other.ok, complaints(other)) == (finished[0].ok, complaints(finished[0])), said
+        return finished
+
+
+def complaints(finished: Finished) -> list[str]:
+    """Give what Helm complains of, in no order.
+
+    Where is left out: for the name of a property, the library of both versions names another place each time.
+    """
+    found = re.findall(r"^ *(?:Error:|\[[A-Z]+\]|- at).*", finished.errors, re.MULTILINE)
+    return sorted(re.sub(r"- at '[^']*'", "- at", line) for line in found)
 
 
 def manifests(text: str) -> list[Manifest]:

@@ -2,6 +2,8 @@
 
 import base64
 import re
+import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,3 +60,18 @@ def test_each_change_is_in_the_changelog(change: dict[str, str]) -> None:
     told_there = words((REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"))
     # A sentence there may go on where the change ends.
     assert change["description"].removesuffix(".") in told_there
+
+
+def test_every_helm_packs_the_same_files(chart: Chart, tmp_path: Path) -> None:
+    first, *others = (contents(packed) for packed in chart.package(tmp_path))
+
+    assert {"llmbatch/Chart.yaml", "llmbatch/values.schema.json", "llmbatch/templates/deployment.yaml"} < first.keys()
+    assert others
+    assert all(other == first for other in others)
+
+
+def contents(packed: Path) -> dict[str, bytes]:
+    with tarfile.open(packed) as archive:
+        return {
+            item.name: found.read() for item in archive.getmembers() if (found := archive.extractfile(item)) is not None
+        }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.cluster import debian
 from tests.cluster.gobuild import build, need_go
+from tests.cluster.gomodule import Module
 from tests.cluster.model import Tools
 from tests.cluster.paths import CACHE, HERE, alone, content_hash, made_whole
 from tests.cluster.shell import step
@@ -15,6 +16,7 @@ BY_NAME = ("kubectl", "etcd", "kube-apiserver", "kube-controller-manager", "kube
 
 _VERSION_VARIABLES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 LDFLAGS = " ".join(["-s", "-w", *(f"-X {package}.gitVersion={KUBERNETES_VERSION}" for package in _VERSION_VARIABLES)])
+HELM_4 = Module("helm4", ("tool",), minutes=3, source=HERE / "helm4")
 
 
 def folder_of_toolchain() -> Path:
@@ -62,3 +64,9 @@ def ensure_tools(*, own: bool = False) -> Tools:
         promtool=Path(shutil.which("promtool") or "/usr/bin/promtool"),
         prometheus=Path(shutil.which("prometheus") or "/usr/bin/prometheus"),
     )
+
+
+def helm4() -> Path:
+    """Return Helm 4, beside the `helm` of all other tests; build it if no clone on this machine has."""
+    HELM_4.ensure()
+    return HELM_4.program("helm")
