@@ -37,10 +37,13 @@ QUICK_LEASE = {
 
 
 class Release:
-    """`helm install llmbatch charts/llmbatch`, with the emulator and with short waits."""
+    """`helm install llmbatch charts/llmbatch`, with the emulator and with short waits; by another Helm if one is given."""
 
-    def __init__(self, cluster: Cluster, namespace: str = NAMESPACE, name: str = "llmbatch") -> None:
+    def __init__(
+        self, cluster: Cluster, namespace: str = NAMESPACE, name: str = "llmbatch", program: Path | None = None
+    ) -> None:
         self.cluster, self.namespace, self.name = cluster, namespace, name
+        self._program = program or cluster.tools.helm
         self.kube = Kube(cluster, namespace)
         self._forward: subprocess.Popen[bytes] | None = None
         self._url = ""
@@ -49,7 +52,7 @@ class Release:
     def helm(self, *arguments: str, seconds: float = 180) -> str:
         """Run Helm."""
         done = subprocess.run(
-            [str(self.cluster.tools.helm), *arguments, "--namespace", self.namespace],
+            [str(self._program), *arguments, "--namespace", self.namespace],
             capture_output=True, text=True, env=self.cluster.env(), timeout=seconds, check=False,
         )  # fmt: skip
         if done.returncode != 0:
@@ -93,6 +96,11 @@ class Release:
     def upgrade(self, **further: str) -> None:
         """Upgrade with other values, and wait until the pods are ready; the emulator keeps its state."""
         self.helm("upgrade", self.name, str(CHART), *self.values(**further))
+        self._rolled_out()
+
+    def rollback(self) -> None:
+        """Go back to the revision before, and wait until the pods are ready."""
+        self.helm("rollback", self.name)
         self._rolled_out()
 
     def _rolled_out(self) -> None:

@@ -1,41 +1,115 @@
-"""The chart on a real cluster: upgrade, uninstall, one namespace only, and no permission too many or too few."""
+"""The chart on a real cluster: upgrade, rollback, uninstall, one namespace only."""
 
-import base64
 import json
 from collections.abc import Iterator
 
 import pytest
-import yaml
-from kubernetes.aio import client as kubernetes_client
 
-from llmbatch.kube.client import Cluster as Adapter
-from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS
-from llmbatch.process.preflight import check
+from tests.cluster import tools
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
-from tests.e2e.kube import KubectlError
+from tests.e2e.kube import Json, KubectlError
 from tests.e2e.release import Release
 
 PROMPTS = objects.config_map("prompts", {"batch.jsonl": objects.requests("a", "b")})
 JOB = objects.job("job", objects.in_config_map("prompts"), objects.in_secret("out", "results"))
-VERBS = list(
-    dict.fromkeys(
-        (f"{resource.plural}/{subresource}" if subresource else resource.plural, resource.group, verb)
-        for needed in (PERMISSIONS, OWN_PERMISSIONS)
-        for (resource, subresource), verbs in needed.items()
-        for verb in sorted(verbs)
-    )
-)
+
+
+@pytest.fixture(params=["Helm 3", pytest.param("Helm 4", marks=pytest.mark.helm4)])
+def either_helm(request: pytest.FixtureRequest, release: Release) -> Release:
+    """The release that Helm 3 made, in the hands of Helm 3 or Helm 4, which goes on without server-side apply."""
+    return Release(release.cluster, program=tools.helm4()) if request.param == "Helm 4" else release
+
+
+@pytest.fixture
+def release_of_helm4(own_release: Release) -> Iterator[Release]:
+    """A release that Helm 4 has made, by server-side apply, with the definitions that Helm 3 left."""
+    own_release.helm("uninstall", own_release.name, "--wait")
+    found = Release(own_release.cluster, program=tools.helm4())
+    try:
+        found.install()
+        yield found
+    finally:
+        found.helm("uninstall", found.name, "--wait", "--ignore-not-found")
+        found.close()
+
+
+def _begin(tenant: Tenant) -> None:
+    """Have a batch run until the test lets it end."""
+    tenant.kong.configure(in_progress_seconds=600)
+    tenant.kube.apply(PROMPTS, JOB)
+    _until_in_progress(tenant)
+
+
+def _until_in_progress(tenant: Tenant, name: str = "job") -> None:
+    tenant.kube.until(name, lambda job: job.get("status", {}).get("phase") == "InProgress", "in progress")
+
+
+def _end(tenant: Tenant) -> None:
+    """Let it end; there is one batch, of one call."""
+    tenant.kong.advance(1000)
+    tenant.kube.wait_for("job", "Complete")
+    assert tenant.creates() == 1
+    assert len(tenant.kong.calls("batches.create")) == 1
+
+
+def _template(release: Release) -> Json:
+    found: Json = release.kube.get("deployment", release.name)["spec"]["template"]
+    return found
 
 
 @pytest.mark.alone
-def test_an_upgrade_takes_jobs_under_way_along(tenant: Tenant, own_release: Release) -> None:
-    tenant.kong.configure(in_progress_seconds=8)
-    tenant.kube.apply(PROMPTS, JOB)
-    tenant.kube.until("job", lambda job: job.get("status", {}).get("phase") == "InProgress", "in progress")
-    own_release.upgrade(**{"operator.workers": "8"})
-    tenant.kube.wait_for("job", "Complete")
-    assert tenant.creates() == 1
+@pytest.mark.usefixtures("own_release")
+def test_an_upgrade_takes_jobs_under_way_along(tenant: Tenant, either_helm: Release) -> None:
+    _begin(tenant)
+    either_helm.upgrade(**{"operator.workers": "8"})
+    _end(tenant)
+
+
+@pytest.mark.alone
+@pytest.mark.usefixtures("own_release")
+def test_after_a_rollback_the_batch_runs_on_and_nothing_is_submitted_twice(
+    tenant: Tenant, either_helm: Release
+) -> None:
+    before = _template(either_helm)
+    either_helm.upgrade(**{"operator.workers": "8"})
+    # Begun by the newer operator, gone on with by the older one.
+    _begin(tenant)
+    assert _template(either_helm) != before
+    either_helm.rollback()
+    assert _template(either_helm) == before
+    assert tenant.kube.get("batchjob", "job")["status"]["phase"] == "InProgress"
+    _end(tenant)
+
+
+@pytest.mark.alone
+@pytest.mark.helm4
+def test_helm_4_installs_upgrades_rolls_back_and_uninstalls_by_server_side_apply(release_of_helm4: Release) -> None:
+    release = release_of_helm4
+    shown = release.kube.run("get", "deployment", release.name, "--show-managed-fields", "-o", "json")
+    managers = {(entry["manager"], entry["operation"]) for entry in json.loads(shown)["metadata"]["managedFields"]}
+    assert ("helm", "Apply") in managers
+    assert ("helm", "Update") not in managers
+    tenant = make_tenant(release)
+    try:
+        before = _template(release)
+        release.upgrade(**{"operator.workers": "8"})
+        _begin(tenant)
+        release.rollback()
+        assert _template(release) == before
+        _end(tenant)
+        tenant.kube.apply(objects.job("held", objects.in_config_map("prompts"), objects.in_secret("held", "results")))
+        _until_in_progress(tenant, "held")
+        release.helm("uninstall", release.name, "--wait")
+        assert "finalizers" not in tenant.kube.get("batchjob", "held")["metadata"]
+        _nothing_is_left_of_the_hook(release)
+    finally:
+        tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
+
+
+def _nothing_is_left_of_the_hook(release: Release) -> None:
+    for kind in ("clusterrole", "clusterrolebinding", "role", "rolebinding", "job", "serviceaccount"):
+        assert not release.kube.exists(kind, f"{release.name}-uninstall"), kind
 
 
 @pytest.mark.alone
@@ -44,7 +118,7 @@ def test_after_an_uninstall_jobs_and_definitions_are_there_and_a_new_release_goe
 ) -> None:
     tenant.kong.configure(in_progress_seconds=4)
     tenant.kube.apply(PROMPTS, JOB)
-    tenant.kube.until("job", lambda job: job.get("status", {}).get("phase") == "InProgress", "in progress")
+    _until_in_progress(tenant)
     own_release.helm("uninstall", own_release.name, "--wait")
     assert tenant.kube.get("batchjob", "job")["status"]["phase"] == "InProgress"
     assert own_release.kube.exists("crd", "batchgateways.llmbatch.io")
@@ -64,7 +138,7 @@ def test_after_an_uninstall_no_job_is_held_whether_it_runs_or_is_being_deleted(
     other = objects.job("other", objects.in_config_map("prompts"), objects.in_secret("other", "results"))
     tenant.kube.apply(PROMPTS, JOB, other)
     for name in ("job", "other"):
-        tenant.kube.until(name, lambda job: job.get("status", {}).get("phase") == "InProgress", "in progress")
+        _until_in_progress(tenant, name)
     tenant.kong.fault("reset_before", times=-1)
     tenant.kube.delete("batchjob", "other", wait=False)
     tenant.kube.until_reason("other", "Deleting")
@@ -76,13 +150,12 @@ def test_after_an_uninstall_no_job_is_held_whether_it_runs_or_is_being_deleted(
     assert "Install it again, and the job goes on" in running["message"]
     (deleted,) = [item for item in tenant.kube.events("other") if item["reason"] == "RemoteFilesRetained"]
     assert "batch" in deleted["message"]
-    # Nothing of the hook is left.
-    for kind in ("clusterrole", "clusterrolebinding", "role", "rolebinding", "job", "serviceaccount"):
-        assert not own_release.kube.exists(kind, f"{own_release.name}-uninstall"), kind
+    _nothing_is_left_of_the_hook(own_release)
 
 
 @pytest.mark.alone
-def test_helm_test_runs_a_job(release: Release) -> None:
+def test_helm_test_runs_a_job(either_helm: Release) -> None:
+    release = either_helm
     name = f"{release.name}-test"
     told = release.helm("test", release.name, "--timeout", "5m", seconds=330)
     assert f"TEST SUITE:     {name}" in told
@@ -113,89 +186,3 @@ def test_with_watch_namespaces_no_cluster_role_is_held_and_only_they_are_served(
     for tenant in (inside, outside):
         tenant.kube.run("delete", "batchjob", "job")
         tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
-
-
-def test_the_role_of_the_chart_is_what_the_operator_checks_for(release: Release) -> None:
-    assert _rules(release) == {(group, name, verb) for name, group, verb in VERBS}
-
-
-@pytest.mark.parametrize(("name", "group", "verb"), VERBS, ids=[f"{verb} {name}" for name, _, verb in VERBS])
-async def test_without_any_one_permission_the_operator_refuses_to_start(
-    release: Release, account: str, name: str, group: str, verb: str
-) -> None:
-    without = [
-        {"apiGroups": [other_group], "resources": [other], "verbs": [other_verb]}
-        for other_group, other, other_verb in sorted(_rules(release))
-        if (other_group, other, other_verb) != (group, name, verb)
-    ]
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": {"name": "trial"},
-        "rules": without,
-    }
-    release.kube.apply(role)
-    adapter = _as_account(release, account)
-    try:
-        # The API server's authorizer sees a changed Role a moment later.
-        for _ in range(100):
-            missing = await check(adapter, (release.namespace,), release.namespace)
-            if len(missing) == 1 and f"may not {verb} {name}." in missing[0]:
-                return
-        raise AssertionError(f"{verb} {name} was taken away, but the operator misses {missing}")
-    finally:
-        await adapter.close()
-
-
-@pytest.fixture(scope="module")
-def account(release: Release) -> Iterator[str]:
-    """A service account bound to a Role that tests change; its token."""
-    kube = release.kube
-    subject = {"kind": "ServiceAccount", "name": "trial", "namespace": release.namespace}
-    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "trial"}
-    kube.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "trial"}},
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "trial"},
-            "subjects": [subject],
-            "roleRef": reference,
-        },
-    )
-    yield kube.run("create", "token", "trial").strip()
-    kube.run("delete", "role,rolebinding,serviceaccount", "trial")
-
-
-def _as_account(release: Release, token: str) -> Adapter:
-    config = json.loads(release.kube.run("config", "view", "--raw", "--minify", "-o", "json"))
-    server = config["clusters"][0]["cluster"]
-    authority = (
-        base64.b64decode(server["certificate-authority-data"]).decode()
-        if "certificate-authority-data" in server
-        else None
-    )
-    configuration = kubernetes_client.Configuration(host=server["server"])
-    configuration.ca_cert_data, configuration.ssl_ca_cert = authority, server.get("certificate-authority")
-    configuration.api_key = {"BearerToken": f"Bearer {token}"}
-    return Adapter(kubernetes_client.ApiClient(configuration))
-
-
-def _rules(release: Release) -> set[tuple[str, str, str]]:
-    rendered = release.template()
-    roles = [
-        found
-        for found in yaml.safe_load_all(rendered)
-        if found
-        and found["kind"] in ("ClusterRole", "Role")
-        and "aggregat" not in str(found["metadata"].get("labels"))
-        and "helm.sh/hook" not in (found["metadata"].get("annotations") or {})
-    ]
-    return {
-        (group, resource, verb)
-        for role in roles
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
