@@ -60,7 +60,7 @@ class Chart:
 
     def package(self, folder: Path) -> list[Path]:
         """Give what helm package makes of the chart, by each Helm."""
-        packed = []
+        packed: list[Path] = []
         for number, helm in enumerate((self.tools.helm, *self.further_helms)):
             finished = _run([helm, "package", CHART, "--destination", folder / str(number)])
             assert finished.ok, finished.errors

@@ -12,12 +12,13 @@ from pathlib import Path
 import yaml
 
 from tests.cluster import Cluster, embedded, processes
+from tests.cluster.gomodule import Module
 from tests.cluster.paths import REPOSITORY, STATE, alone, content_hash
 from tests.cluster.shell import ClusterError
 from tests.e2e.kube import Kube
 from tests.gitops import programs
 from tests.gitops.programs import ARGO_CD as ARGO_CD_MODULE
-from tests.gitops.programs import KUSTOMIZE_CONTROLLER, PROMETHEUS_OPERATOR, SOURCE_CONTROLLER, Module
+from tests.gitops.programs import KUSTOMIZE_CONTROLLER, PROMETHEUS_OPERATOR, SOURCE_CONTROLLER
 
 FLUX, ARGO_CD = "flux-system", "argocd"
 CONFIG = REPOSITORY / "examples/gitops/argocd/argocd-cm.yaml"
@@ -93,7 +94,8 @@ def argo_cd(cluster: Cluster) -> None:
         Controller(
             "argocd-repo-server",
             [
-                ARGO_CD_MODULE.program("argocd-repo-server"), redis, "--disable-tls", "--address=127.0.0.1", f"--port={_REPO_SERVER}",
+                ARGO_CD_MODULE.program("argocd-repo-server"), redis, "--disable-tls", "--address=127.0.0.1",
+                f"--port={_REPO_SERVER}",
                 "--metrics-address=127.0.0.1", "--metrics-port=18084", "--logformat=text",
             ],
             _REPO_SERVER,

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.gomodule import Module
 from tests.gitops import programs
 from tests.gitops.argocd_cm import LUA
-from tests.gitops.programs import ARGO_CD, KUSTOMIZE_CONTROLLER, Module
+from tests.gitops.programs import ARGO_CD, KUSTOMIZE_CONTROLLER
 
 Json = dict[str, Any]
 
