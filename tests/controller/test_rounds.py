@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llmbatch.batch.directory.readings import Reading, Readings
+from llmbatch.batch.directory.rounds import LONGEST_REST_SECONDS, REST_SECONDS, checked, rest_seconds
 from llmbatch.gateway.clients import Client
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Answered
@@ -238,6 +239,15 @@ async def test_a_question_is_answered_by_a_reading_that_began_after_it_was_asked
     assert found[0].began > asked
     # One that asks about something else by now has asked just now.
     assert isinstance(readings.ask(client, "c", "something else"), float)
+
+
+@pytest.mark.parametrize("interval", [10, 60, 600])
+@pytest.mark.parametrize("count", [2, 30, 249, 250, 500, 10_000])
+def test_one_without_news_is_left_alone_until_its_turn_to_be_checked_has_come(count: int, interval: int) -> None:
+    turn = interval * count / checked(count)
+    rest = rest_seconds(count, interval)
+    assert REST_SECONDS <= rest <= LONGEST_REST_SECONDS
+    assert rest > turn or rest == LONGEST_REST_SECONDS
 
 
 async def test_one_that_was_removed_by_force_is_followed_no_longer(

@@ -10,6 +10,7 @@ from typing import Any
 from llmbatch.api import FINALIZER
 from llmbatch.api.batch_status import entries
 from llmbatch.batch.pure import lifecycle, remote_state
+from llmbatch.common import sharing
 from llmbatch.kube.clock import Mark, Stopwatch
 from llmbatch.runtime.queue import Key
 
@@ -101,7 +102,7 @@ class Cache:
         metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
         before = self._objects.get(key)
         with self._lock:
-            self._objects[key] = {**found, "metadata": metadata}
+            self._objects[key] = sharing.shared({**found, "metadata": metadata})
         self._told(key, before, self._objects[key])
 
     def _snapshot(self) -> list[tuple[Key, Json]]:

@@ -30,14 +30,33 @@ LEAST = 2
 """A single batch is polled: a page of the list tells no more, and less exactly."""
 JOIN_SECONDS = 0.5
 """The first round waits so long for others whose batches were found at the same time."""
-REST_SECONDS = 600.0
-"""So rarely is a job looked at of whose batch there is no news, for whatever else may have become due."""
+REST_SECONDS, LONGEST_REST_SECONDS = 600.0, 3600.0
+"""So rarely, at least and at most, is a job looked at of whose batch there is no news; see rest_seconds."""
 DISTRUST_ROUNDS = 10
 """For so many rounds a list isn't read that was found to show batches as they were before, or to show none of ours."""
 CHECKED = 250
 """One batch a round, and one more for so many, is asked for itself, so that a list that stands still is found out."""
 
 UNKNOWN = "unknown"
+
+
+def checked(count: int) -> int:
+    """Say how many of so many batches are asked for themselves in a round."""
+    return 1 + count // CHECKED
+
+
+def rest_seconds(count: int, interval: float) -> float:
+    """Say after how many seconds a batch is asked for itself of which there was no news, for whatever else may be due.
+
+    Where its turn to be checked comes by then, as it does among few and among many, it is not asked for twice.
+
+    Args:
+        count: How many batches are followed at its gateway.
+        interval: Seconds from round to round.
+    """
+    turn = interval * count / checked(count)
+    return min(LONGEST_REST_SECONDS, max(REST_SECONDS, 1.5 * turn))
+
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +138,10 @@ class Rounds:
         """Tell whether the list is read in place of a look at every batch."""
         return len(lap.followed) >= LEAST and not lap.distrusted and self.gateways.lists_batches(gateway)
 
+    def rest(self, gateway: Key, interval: float) -> float:
+        """Say for how long a batch of a gateway that is followed may be left alone."""
+        return rest_seconds(len(self._laps[gateway].followed), interval)
+
     def close(self) -> None:
         """End all rounds."""
         for lap in self._laps.values():
@@ -163,7 +186,7 @@ class Rounds:
             lap.distrusted = DISTRUST_ROUNDS
             await self._call(lap, interval)
             return
-        for batch in sorted(wanted, key=lambda item: item.since)[: 1 + len(wanted) // CHECKED]:
+        for batch in sorted(wanted, key=lambda item: item.since)[: checked(len(wanted))]:
             batch.due = True
         for batch in wanted:
             if batch.due or batch.news is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.directory.rounds import REST_SECONDS, Rounds
+from llmbatch.batch.directory.rounds import Rounds
 from llmbatch.batch.edge import calls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts
@@ -129,7 +129,8 @@ class Polls:
         if not self.rounds.follow(batch, gateway_key, seen.key, observation.batch, asked=asked):
             return None
         if asked or not rested:
-            self._next[batch] = time.monotonic() + REST_SECONDS
+            interval = seen.client.spec.poll_interval_seconds if seen.client is not None else 0
+            self._next[batch] = time.monotonic() + self.rounds.rest(gateway_key, interval)
         return self._next[batch] - time.monotonic()
 
     def _look_in(self, seen: Seen, wait: float) -> float:
