@@ -12,9 +12,13 @@ from llmbatch.process.runtime import Runtime
 from llmbatch.settings import Settings
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
+from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
-from tests.support.inprocess import apply_all, cluster_of, kubeconfig
+from tests.support.inprocess import Operator, apply_all, cluster_of, kubeconfig
+
+TOKENS = 1295
+"""What the five requests are estimated at."""
 
 
 async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
@@ -47,6 +51,57 @@ async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
     assert process.ready() == "stopping"
     annotations = [found["metadata"].get("annotations") for found in api.stored if found["_plural"] == "batchjobs"]
     assert not any(annotations), "nothing of Kopf's is ever put on a user's object"
+
+
+@pytest.mark.parametrize(
+    "limits", [{"maxActiveBatches": 3}, {"maxEnqueuedTokens": 3 * TOKENS}], ids=["places", "tokens"]
+)
+async def test_a_new_leader_gives_nobody_what_others_have_of_whom_it_hears_later(
+    api: ApiServer, kong: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", kubeconfig(api, tmp_path))
+    kong.configure(in_progress_seconds=86400)
+    # The watch tells of them in the order of their names: first of those that wait.
+    active, waiting = [f"z-{number}" for number in range(3)], [f"a-{number:02}" for number in range(60)]
+    async with Operator(api, tmp_path).running() as before:
+        apply_all(api, kong, FIVE, *map(build.batchjob_apart, active), limits=limits)
+        await before.until(lambda: len(kong.batches()) == 3, None)
+        for name in waiting:
+            api.put("batchjobs", build.batchjob_apart(name))
+        await before.until(lambda: all(before.status(name).phase for name in waiting), None)
+        await before.quiet()
+    cluster = cluster_of(api)
+    process = Process(Settings(recheck_seconds=1), cluster, tmp_path)
+    running = asyncio.create_task(process.run())
+    try:
+        name, looked = "llmbatch_reconcile_duration_seconds_count", 0.0
+        for _ in range(600):
+            looked = process.runtime.metrics.registry.get_sample_value(name, {"ending": "wait"}) or 0.0
+            if looked >= len(waiting):
+                break
+            await asyncio.sleep(0.1)
+        assert looked >= len(waiting)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+        await cluster.close()
+    assert len(kong.batches()) == 3
+
+
+async def test_a_first_list_that_fails_is_tried_again(
+    api: ApiServer, kong: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", kubeconfig(api, tmp_path))
+    apply_all(api, kong, FIVE)
+    cluster = cluster_of(api)
+    runtime = Runtime(Settings(), cluster, tmp_path)
+    failing = api.fault("status", "list", "batchjobs", status=503, times=2)
+    async with asyncio.timeout(20):
+        await runtime.news.begin()
+    assert failing.times == 0
+    assert [key.name for key in runtime.cache.keys("BatchJob")] == ["job"]
+    runtime.transfers.close()
+    await cluster.close()
 
 
 async def test_a_resync_finds_what_the_watch_has_missed(api: ApiServer, kong: Instance, tmp_path: Path) -> None:

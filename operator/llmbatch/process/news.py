@@ -3,18 +3,22 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from llmbatch.batch.pure import remote_state
+from llmbatch.common import backoff
 from llmbatch.gateway import slots
 from llmbatch.kube.client import Cluster, ClusterError
-from llmbatch.kube.permissions import GATEWAYS, JOBS
+from llmbatch.kube.permissions import GATEWAYS, JOBS, Resource
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.runtime.watch import Json, needs_a_look
 
 RESYNC_SECONDS = 600.0
+FIRST_RESYNC_SECONDS = 60.0
+"""What goes between the first list and the watch's own, nobody tells of."""
 
 log = logging.getLogger(__name__)
 
@@ -72,31 +76,61 @@ class News:
 
     async def run(self) -> None:
         """Compare the cache with a full list now and then: a watch never tells of what it missed."""
+        wait = FIRST_RESYNC_SECONDS
         while True:
-            await asyncio.sleep(RESYNC_SECONDS)
+            await asyncio.sleep(wait)
+            wait = RESYNC_SECONDS
             try:
                 await self.resync()
             except ClusterError as error:
                 log.warning("the resync was given up", extra={"detail": str(error)})
+
+    async def begin(self) -> None:
+        """Take in a full list before anything is done: which places and tokens are taken shows in all jobs together.
+
+        The watch tells of one after the other, so that the first would be given places that others have. Tried until it succeeds.
+        """
+        failures = 0
+        while True:
+            try:
+                # Gateways first: of a job whose gateway isn't known it would be said that there is none.
+                for kind, resource in ((BATCHGATEWAY, GATEWAYS), (BATCHJOB, JOBS)):
+                    async for item in self._all(resource):
+                        await self.changed("LISTED", _key(kind, item), item)
+                return
+            except Exception as error:  # whatever it is, nothing can be done without it
+                failures += 1
+                unforeseen = not isinstance(error, ClusterError)
+                log.warning(
+                    "the first list failed, and is tried again", extra={"detail": str(error)}, exc_info=unforeseen
+                )
+                await asyncio.sleep(backoff.next_delay(failures, random.random(), first=0.5, longest=10.0))  # noqa: S311 - jitter, no secret
 
     async def resync(self) -> None:
         """Drop what is gone, and look at what changed unseen."""
         for kind, resource in ((BATCHJOB, JOBS), (BATCHGATEWAY, GATEWAYS)):
             alive: set[Key] = set()
             known = set(self.cache.keys(kind))
-            for namespace in self.namespaces or (None,):
-                after, more = "", True
-                while more:
-                    items, after = await self.cluster.page(resource, namespace, after=after)
-                    for item in items:
-                        key = Key(kind, item["metadata"]["namespace"], item["metadata"]["name"])
-                        alive.add(key)
-                        await self.changed("RESYNC", key, item)
-                    more = bool(after)
+            async for item in self._all(resource):
+                alive.add(_key(kind, item))
+                await self.changed("RESYNC", _key(kind, item), item)
             for key in known - alive:
                 await self.changed("DELETED", key, {})
         for gateway in self.cache.keys(BATCHGATEWAY):
             await self.call(gateway)
+
+    async def _all(self, resource: Resource) -> AsyncIterator[Json]:
+        for namespace in self.namespaces or (None,):
+            after, more = "", True
+            while more:
+                items, after = await self.cluster.page(resource, namespace, after=after)
+                for item in items:
+                    yield item
+                more = bool(after)
+
+
+def _key(kind: str, found: Json) -> Key:
+    return Key(kind, found["metadata"]["namespace"], found["metadata"]["name"])
 
 
 def _came_back(before: Json | None, after: Json) -> bool:

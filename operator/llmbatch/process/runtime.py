@@ -164,18 +164,23 @@ class Runtime:
             self.passes,
         )
         self.heart = Heart(self.metrics)
-        self.stopping = asyncio.Event()
+        self.stopping, self._begun = asyncio.Event(), asyncio.Event()
         self.news = News(cluster, self.cache, self.queue, settings.watch_namespaces, self.reconciler.call)
         self.watch = Watch(self.news.tell, settings.watch_namespaces)
 
-    async def _worker(self) -> None:
+    async def _begin(self) -> None:
+        await self.news.begin()
+        self._begun.set()
+
+    async def _work(self) -> None:
+        await self._begun.wait()
         async for key in self.queue.keys():
             await self.reconciler.work(key)
 
     async def run(self) -> None:
         """Watch and work until `stopping` is set; then finish what is under way."""
-        workers = [asyncio.create_task(self._worker()) for _ in range(self.settings.workers)]
-        beside = [asyncio.create_task(work) for work in (self.recorder.run(), self.news.run())]
+        workers = [asyncio.create_task(self._work()) for _ in range(self.settings.workers)]
+        beside = [asyncio.create_task(work) for work in (self._begin(), self.recorder.run(), self.news.run())]
         self.metrics.leader.set(1)
         self.metrics.elections.inc()
         self.watch.start()
@@ -191,6 +196,8 @@ class Runtime:
             log.info("stopping: passes under way are finished first")
             self.watch.stop()
             await self.queue.close()
+            # Workers that still wait for the first list end, too.
+            self._begun.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await asyncio.gather(*workers, self.passes.drain(), self.submitter.drain())
