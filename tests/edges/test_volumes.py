@@ -1,7 +1,10 @@
 """Results get into volumes of all kinds: what a file system can't do is done another way, what it never will is said."""
 
 import errno
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.pure.report import CollectReport
 from llmbatch.transfer.volumes import placement, volume
 from llmbatch.transfer.volumes.problem import ProblemError
+from tests.cluster.paths import REPOSITORY
 from tests.edges.collecting import FIVE, MIXED, Done, counts, problem
 from tests.emulator.client import Instance
 from tests.support.kernel import no_links, with_errors
@@ -180,18 +184,27 @@ def test_folders_that_are_made_are_made_durable_in_their_parents(tmp_path: Path)
     with_errors({"fsync": errno.EACCES}, make)
 
 
+DYING = """
+import json, sys
+from llmbatch.transfer.edge.collect import collect
+from llmbatch.transfer.pure.plan import CollectPlan
+from tests.support.kernel import with_errors
+plan = CollectPlan.model_validate_json(sys.argv[2])
+with_errors(json.loads(sys.argv[1]), lambda: collect(plan, {}))
+"""
+"""Python, for a process of its own: one that was forked from here might wait for ever for a lock that a thread of ours held."""
+
+
 @pytest.mark.parametrize("renames", [None, errno.EPERM])
 def test_a_death_while_a_file_gets_its_name_is_made_good(five: Done, tmp_path: Path, renames: int | None) -> None:
     errors = no_links(errno.EXDEV, renames=renames)
     whole = collected(five, errors)
     for side in ("before", "after"):
         (five.root / "out/all.jsonl").unlink()
-        pid = os.fork()
-        if pid == 0:
-            os.environ |= {crash.AT: f"{side} {crash.Effect.PUBLISH_FILE}", crash.MARK: str(tmp_path / side)}
-            with_errors(errors, lambda: collect(five.plan(), {}))
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == crash.EXIT_CODE
+        dies = {crash.AT: f"{side} {crash.Effect.PUBLISH_FILE}", crash.MARK: str(tmp_path / side)}
+        command = [sys.executable, "-c", DYING, json.dumps(errors), five.plan().model_dump_json()]
+        environ = {**os.environ, **dies, "PYTHONPATH": "operator:."}
+        assert subprocess.run(command, cwd=REPOSITORY, env=environ, check=False).returncode == crash.EXIT_CODE
         assert collected(five, errors) == whole
 
 
