@@ -196,3 +196,17 @@ async def test_a_gateway_that_no_watch_has_told_of_yet_is_not_said_to_be_missing
     kong.advance(120)
     await operator.until(lambda: operator.reason() != Reason.VALIDATING)
     assert operator.reason() == Reason.IN_PROGRESS
+
+
+async def test_for_many_jobs_that_name_a_gateway_that_is_not_there_the_api_server_is_asked_for_it_now_and_then(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    names = [f"job-{number}" for number in range(60)]
+    for name in names:
+        api.put("batchjobs", build.batchjob_apart(name))
+    await operator.until(lambda: all(operator.reason(name) == Reason.GATEWAY_NOT_FOUND for name in names), None)
+    asked = [call for call in api.calls if (call.verb, call.plural) == ("get", "batchgateways")]
+    # By those that are looked at together, and once more after some seconds on a busy machine.
+    assert 1 <= len(asked) < len(names) / 2
+    apply_all(api, kong, FIVE, build.batchjob_apart("another"))
+    await operator.until(lambda: all(operator.status(name).summary.submission_time for name in names), None)

@@ -27,6 +27,8 @@ Json = dict[str, Any]
 
 CREDENTIALS_SECONDS = 3.0
 """What a gateway refers to is read again after so long, and at once when a call to it has failed."""
+MISSING_SECONDS, MOST_MISSING = 5.0, 1000
+"""For so long a gateway that isn't there is not asked for again, however many jobs name it."""
 
 
 @dataclass
@@ -64,6 +66,8 @@ class Gateways:
     suspect_seconds: float
     """Between two looks at a gateway to which calls fail."""
     _clients: dict[Key, Client] = field(default_factory=dict)
+    _missing: dict[Key, float] = field(default_factory=dict)
+    """Gateways that aren't there: since when that is known, by the monotonic clock."""
 
     async def use(
         self, namespace: str, name: str, operation: Operation | None, *, last_known: bool = False
@@ -168,8 +172,16 @@ class Gateways:
 
     async def _unheard_of(self, key: Key) -> Json | None:
         """Read a gateway of which no watch has told: that of its jobs may have been the quicker one; None: there is none."""
+        now = time.monotonic()
+        if now - self._missing.get(key, -math.inf) < MISSING_SECONDS:
+            return None
         found = await self.cluster.get(GATEWAYS, key.namespace, key.name)
-        if found is not None:
-            self.cache.put(key, found)
-            await self.queue.add(key)
+        if found is None:
+            if len(self._missing) >= MOST_MISSING:
+                self._missing.clear()
+            self._missing[key] = now
+            return None
+        self._missing.pop(key, None)
+        self.cache.put(key, found)
+        await self.queue.add(key)
         return found
