@@ -1,5 +1,6 @@
 """Which failed requests are tried again, which end the job, and how many must succeed."""
 
+import asyncio
 from pathlib import Path
 
 import httpx
@@ -105,6 +106,25 @@ async def test_a_request_that_is_to_fail_the_job_cancels_what_runs_and_sends_not
     assert status.stopped is not None
     assert (status.stopped.custom_id, status.stopped.part) == ("a--status-400", 0)
     assert left(kong) == []
+
+
+async def test_cancellations_that_a_provider_takes_no_notice_of_are_not_repeated_one_after_the_other(
+    operator: Operator, api: ApiServer, kong: Instance, place: Place
+) -> None:
+    policy = rules(on_status("FailJob", 400))
+    names = ["a--status-400", "b", "c", "d", "e", "f"]
+    begin(api, kong, place, *names, limits=TWO, requestFailurePolicy=policy, parallelism=1)
+    await operator.until(lambda: len(made(operator)) == 1)
+    kong.advance(600)
+    kong.configure(cancel_allowed=())
+    api.edit("batchjobs", "job", {"spec": {"parallelism": 3}})
+    await operator.until(lambda: len(made(operator)) == 3)
+    kong.advance(200)
+    await operator.until(lambda: len(set(cancels(kong))) == 2)
+    before = len(cancels(kong))
+    # One at each look that the other part asks for, and not as many as there is time for.
+    await asyncio.sleep(2)
+    assert len(cancels(kong)) <= before + 10
 
 
 async def test_requests_of_a_batch_that_expired_are_sent_again(

@@ -66,12 +66,18 @@ async def test_a_batch_that_the_provider_refuses_fails_with_its_words(
     assert all(file["deleted"] for file in kong.files())
 
 
-@pytest.mark.parametrize("refused", ["batch", "file"])
+@pytest.mark.parametrize("refused", ["batch", "file", "request"])
 async def test_many_refusals_at_a_time_end_one_job_each_as_soon_as_the_list_of_files_may_be_read(
     operator: Operator, api: ApiServer, kong: Instance, refused: str
 ) -> None:
     error = {"code": "model_mismatch", "message": "Not this model.", "line": 2}
-    kong.configure(**({"forced_errors": [error]} if refused == "batch" else {"file_final_status": "error"}))
+    match refused:
+        case "batch":
+            kong.configure(forced_errors=[error])
+        case "file":
+            kong.configure(file_final_status="error")
+        case "request":
+            kong.fault("status", "batches.create", status=400, message="No such deployment.", times=-1)
     # As long as it takes, ten times as long is it left in peace.
     kong.fault("delay", "files.list", seconds=0.05, times=-1)
     names = [f"job-{number}" for number in range(4)]
@@ -84,6 +90,7 @@ async def test_many_refusals_at_a_time_end_one_job_each_as_soon_as_the_list_of_f
     # No look from outside: each job has to come back to it by itself.
     await operator.until(lambda: all(operator.status(name).holds("Failed") for name in names), None)
     assert all(file["deleted"] for file in kong.files())
+    assert len(kong.calls("batches.create")) == (0 if refused == "file" else len(names))
 
 
 async def test_an_object_that_is_not_ours_is_never_overwritten_and_the_job_goes_on_when_it_is_gone(

@@ -221,6 +221,7 @@ async def test_a_part_that_the_provider_refuses_fails_and_the_others_go_on(
     ready = status.condition("Ready")
     assert ready is not None
     assert "part 1: RequestRefused" in ready.message
+    assert "then the job ends" not in json.dumps(api.stored), "the others are at work"
     assert left(kong) == []
 
 

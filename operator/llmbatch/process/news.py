@@ -79,9 +79,9 @@ class News:
         wait = FIRST_RESYNC_SECONDS
         while True:
             await asyncio.sleep(wait)
-            wait = RESYNC_SECONDS
             try:
                 await self.resync()
+                wait = RESYNC_SECONDS
             except ClusterError as error:
                 log.warning("the resync was given up", extra={"detail": str(error)})
 

@@ -168,9 +168,10 @@ class Runtime:
         self.news = News(cluster, self.cache, self.queue, settings.watch_namespaces, self.reconciler.call)
         self.watch = Watch(self.news.tell, settings.watch_namespaces)
 
-    async def _begin(self) -> None:
+    async def _listen(self) -> None:
         await self.news.begin()
         self._begun.set()
+        await self.news.run()
 
     async def _work(self) -> None:
         await self._begun.wait()
@@ -180,7 +181,7 @@ class Runtime:
     async def run(self) -> None:
         """Watch and work until `stopping` is set; then finish what is under way."""
         workers = [asyncio.create_task(self._work()) for _ in range(self.settings.workers)]
-        beside = [asyncio.create_task(work) for work in (self._begin(), self.recorder.run(), self.news.run())]
+        beside = [asyncio.create_task(work) for work in (self._listen(), self.recorder.run())]
         self.metrics.leader.set(1)
         self.metrics.elections.inc()
         self.watch.start()

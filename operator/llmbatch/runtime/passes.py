@@ -102,8 +102,10 @@ class Passes:
         running = self._passes.pop(key)
         self._queue.traffic[key.kind].worked.note(running.seconds)
         following = shares.give(groups)
-        # Who waited for a place among the others, and is deleted by now, was perhaps called in the place of somebody else.
-        besides = self._jobs.next() if shares is self._leaving else None
+        besides = None
+        if shares is not self._gateways:
+            # Who waited for a place on one side was perhaps called to it from there, and has gone to the other since.
+            besides = (self._jobs if shares is self._leaving else self._leaving).next()
         for again in (key if running.again else None, following, besides):
             if isinstance(again, Key):
                 adding = asyncio.get_running_loop().create_task(self._queue.add(again))

@@ -152,6 +152,7 @@ class Rounds:
         wait = JOIN_SECONDS
         while lap.followed:
             await asyncio.sleep(wait)
+            self._drop_gone(lap)
             wait = 5.0
             try:
                 client = await self.gateways.use(gateway.namespace, gateway.name, Operation.READ, last_known=True)
@@ -167,7 +168,6 @@ class Rounds:
 
     async def _round(self, client: Client, lap: _Lap) -> None:
         interval = float(client.spec.poll_interval_seconds)
-        self._drop_gone(lap)
         if lap.distrusted:
             lap.distrusted -= 1
         if not self._is_read(client.key, lap):

@@ -27,9 +27,13 @@ class Admission:
         observation, view, client = seen.observation, seen.view, seen.client
         if view is None or client is None or observation.deleted_at is not None or not self.quota.limits(gateway):
             return seen
+        if observation.transferring is not None:
+            if not self.quota.ledger.has_claimed(seen.key, view.index):
+                # It goes on in its pod, though an earlier leader has begun it, or its tokens were given back in a moment's trouble.
+                self.quota.ledger.claim(seen.key, view.index, observation.batch.estimated_tokens or 0)
+            return seen
         if (
             observation.trouble is not None
-            or observation.transferring is not None
             or observation.batch.input_file_id is not None
             or observation.status.stopped is not None
             or self._is_held_back(seen, view.index)

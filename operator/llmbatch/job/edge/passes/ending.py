@@ -6,7 +6,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import late
-from llmbatch.batch.pure.decision import Done, Ending, Stalled, Wait
+from llmbatch.batch.pure.decision import Done, Ending, Wait
 from llmbatch.job.pure.trouble import ending_of
 
 UNENDED = Wait(Reason.CLEANING_UP, "Uploads whose answer was lost are looked for at the gateway; then the job ends.")
@@ -32,8 +32,10 @@ def ending_of_pass(seen: Seen, ending: Ending, outcome: Outcome, *, uses_pod: bo
             return late.ending(outcome.problem, outcome.status, observation.limits)
         in_pod = uses_pod and seen.data is None and observation.spec.output.persistent_volume_claim is not None
         return ending_of(outcome.problem, observation, costly=in_pod)
-    if outcome.after is None or isinstance(ending, Stalled):
-        return ending
-    # What was to be the end, and was put off, is none.
-    waits = UNENDED if isinstance(ending, Done) else ending
-    return replace(waits, after=outcome.after)
+    match ending:
+        case Wait() if outcome.after is not None:
+            return replace(ending, after=outcome.after)
+        case Done() if outcome.after:
+            # What was to be the end, and was put off, is none.
+            return replace(UNENDED, after=outcome.after)
+    return ending

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure.decision import BeginAnew, Collect, Upload
+from llmbatch.batch.pure.decision import BeginAnew, Cancel, Collect, LookUp, Upload
 from llmbatch.batch.pure.stage import AT_WORK, Stage
 from llmbatch.gateway.quota import Quota
 from llmbatch.job.edge.passes.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
@@ -80,7 +80,12 @@ class PartsTurn:
         """Note what a batch's step has come to: with several that fail, one after the other would be tried without a pause."""
         failing = self._failing.setdefault(part.seen.owner.uid, set())
         failing.discard(part.index)
-        if part.outcome is not None and part.outcome.problem is not None:
+        outcome = part.outcome
+        if outcome is None:
+            return
+        # A call that came to nothing, as where a provider takes no notice of a cancellation, is no problem yet.
+        in_vain = isinstance(part.effect, Cancel | LookUp) and outcome.after and not outcome.moved
+        if outcome.problem is not None or in_vain:
             failing.add(part.index)
 
     def _is_admitted(self, part: Part) -> bool:
