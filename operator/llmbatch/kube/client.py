@@ -1,6 +1,6 @@
 """The Kubernetes API: the one place that touches the kubernetes package. JSON in, JSON out."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -83,6 +83,15 @@ class Cluster:
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(limit), "continue": after}
         found = await self._transport.call("list", resource, namespace, query=query)
         return found.get("items", []), found.get("metadata", {}).get("continue", "") or ""
+
+    async def each(self, resource: Resource, namespace: str | None, *, selector: str = "") -> AsyncIterator[Json]:
+        """Give all objects, read page by page."""
+        after, more = "", True
+        while more:
+            items, after = await self.page(resource, namespace, selector=selector, after=after)
+            for item in items:
+                yield item
+            more = bool(after)
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
         """Make an object; 409 when it exists."""

@@ -121,12 +121,8 @@ class News:
 
     async def _all(self, resource: Resource) -> AsyncIterator[Json]:
         for namespace in self.namespaces or (None,):
-            after, more = "", True
-            while more:
-                items, after = await self.cluster.page(resource, namespace, after=after)
-                for item in items:
-                    yield item
-                more = bool(after)
+            async for item in self.cluster.each(resource, namespace):
+                yield item
 
 
 def _key(kind: str, found: Json) -> Key:

@@ -75,17 +75,13 @@ class Release:
     async def _list(self) -> list[Json]:
         found: list[Json] = []
         for namespace in self.settings.watch_namespaces or (None,):
-            after, more = "", True
-            while more:
-                try:
-                    items, after = await self.cluster.page(JOBS, namespace, after=after)
-                except ClusterError as error:
-                    if error.status == 404:
-                        # The definitions are gone, and all BatchJobs with them.
-                        break
+            try:
+                async for item in self.cluster.each(JOBS, namespace):
+                    found.append(item)  # noqa: PERF401 - what was read before an error counts
+            except ClusterError as error:
+                # At 404 the definitions are gone, and all BatchJobs with them.
+                if error.status != 404:
                     raise
-                found += items
-                more = bool(after)
         return found
 
     async def _let_go(self, raw: Json) -> None:

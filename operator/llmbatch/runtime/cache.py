@@ -100,10 +100,10 @@ class Cache:
 
     def _hold(self, key: Key, found: Json) -> None:
         metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
-        before = self._objects.get(key)
+        before, held = self._objects.get(key), sharing.shared({**found, "metadata": metadata})
         with self._lock:
-            self._objects[key] = sharing.shared({**found, "metadata": metadata})
-        self._told(key, before, self._objects[key])
+            self._objects[key] = held
+        self._told(key, before, held)
 
     def _snapshot(self) -> list[tuple[Key, Json]]:
         with self._lock:

@@ -45,11 +45,7 @@ class _Listed:
     async def all(self, owner: Owner, resource: Resource = KUBERNETES_JOBS) -> list[Json]:
         """Give all of them."""
         selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGER},{naming.LABEL_UID}={owner.uid}"
-        found, after = await self.cluster.page(resource, owner.namespace, selector=selector)
-        while after:
-            more, after = await self.cluster.page(resource, owner.namespace, selector=selector, after=after)
-            found += more
-        return found
+        return [item async for item in self.cluster.each(resource, owner.namespace, selector=selector)]
 
     async def pods(self, owner: Owner, job: Json, once: Once | None) -> list[Json]:
         """Give a Job's pods; of several Jobs that are looked at together, from one list of all."""

@@ -39,6 +39,8 @@ CHECKED = 250
 
 UNKNOWN = "unknown"
 
+log = logging.getLogger(__name__)
+
 
 def checked(count: int) -> int:
     """Say how many of so many batches are asked for themselves in a round."""
@@ -56,9 +58,6 @@ def rest_seconds(count: int, interval: float) -> float:
     """
     turn = interval * count / checked(count)
     return min(LONGEST_REST_SECONDS, max(REST_SECONDS, 1.5 * turn))
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass

@@ -28,7 +28,7 @@ class PartsTurn:
     _most: dict[str, int] = field(default_factory=dict)
     """By uid: how many transfers may be at work at one time."""
     _failing: dict[str, set[int]] = field(default_factory=dict)
-    """By uid: the batches whose last step has met a problem."""
+    """By uid: the batches whose last step has met a problem, or was in vain."""
 
     async def at_once(self, job: Seen) -> int:
         """Say how many transfers of a job may be at work at one time; that never changes."""
@@ -66,13 +66,14 @@ class PartsTurn:
                 case _:
                     able.append(part)
         # In turn: what one meets again and again must not keep the others from going on.
-        last = self._last.get(found[0].seen.owner.uid, -1)
+        uid = found[0].seen.owner.uid
+        last, failing = self._last.get(uid, -1), self._failing.get(uid, set())
         chosen = min(able, key=lambda part: (part.index <= last, part.index), default=None)
         if chosen is not None:
-            self._last[chosen.seen.owner.uid] = chosen.index
+            self._last[uid] = chosen.index
             chosen.seen = replace(chosen.seen, beside=tuple(plan for plan in at_work_on if plan is not None))
         for part in able:
-            if part is not chosen and part.index in self._failing.get(part.seen.owner.uid, ()):
+            if part is not chosen and part.index in failing:
                 part.rest()
         return chosen
 
