@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from _pytest.capture import CaptureManager
 from hypothesis import HealthCheck, settings
 
 import tests.cluster
@@ -15,6 +14,7 @@ from tests.e2e.release import Release
 from tests.e2e.shared import Shared
 from tests.e2e.watcher import Watcher
 from tests.suite import relay
+from tests.suite.progress import shown
 
 # How fast inputs are made says more about what else runs at the time than about the test.
 settings.register_profile("beside others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,10 +25,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build Helm 4 if a test that is to run needs it: here, where its progress is seen and no test's time-out runs."""
     if session.config.option.collectonly or not any(item.get_closest_marker("helm4") for item in session.items):
         return
-    capture = session.config.pluginmanager.getplugin("capturemanager")
-    shown = capture.global_and_fixture_disabled() if isinstance(capture, CaptureManager) else contextlib.nullcontext()
     # If it can't be built, the tests that need it fail with the reason.
-    with shown, contextlib.suppress(ClusterError):
+    with shown(session.config), contextlib.suppress(ClusterError):
         tools.helm4()
 
 

@@ -14,6 +14,7 @@ from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import Operator
+from tests.support.kubelet import Kubelet
 
 __all__ = ["FIVE", "jsonl"]
 
@@ -46,6 +47,13 @@ async def api() -> AsyncIterator[ApiServer]:
 async def operator(api: ApiServer, tmp_path: Path) -> AsyncIterator[Operator]:
     async with Operator(api, tmp_path).running() as running:
         yield running
+
+
+@pytest.fixture
+async def kubelet(api: ApiServer, tmp_path: Path) -> AsyncIterator[Kubelet]:
+    running = Kubelet(api, tmp_path / "node", {})
+    yield running
+    await running.close()
 
 
 @pytest.fixture

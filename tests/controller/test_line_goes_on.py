@@ -1,7 +1,5 @@
 """The line for tokens goes on by itself, whatever befalls those who stand in it or were let go."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,19 +142,12 @@ async def test_who_is_said_by_another_hand_to_wait_for_something_else_is_called_
     await operator.until(lambda: running(operator, "waits"), None)
 
 
-@pytest.fixture
-async def kubelet(api: ApiServer, tmp_path: Path) -> AsyncIterator[Kubelet]:
-    running = Kubelet(api, tmp_path / "node", {})
-    yield running
-    await running.close()
-
-
 async def test_an_upload_that_goes_on_in_its_pod_has_its_tokens_after_a_moments_trouble_too(
     operator: Operator, api: ApiServer, kong: Instance, kubelet: Kubelet
 ) -> None:
     place: Json = {"persistentVolumeClaim": {"claimName": "data", "path": "batch.jsonl"}}
     (kubelet.volume("data") / "batch.jsonl").write_bytes(FIVE)
-    apply_all(api, kong, FIVE, job("a", input=place), limits={"maxEnqueuedTokens": 2 * ONE})
+    apply_first(api, kong, job("a", input=place), limits={"maxEnqueuedTokens": 2 * ONE})
     await operator.until(lambda: batches(operator, "a") == 1, None)
     # The second part's upload takes its time.
     kong.fault("delay", "files.create", seconds=10, times=1)
@@ -167,6 +158,5 @@ async def test_an_upload_that_goes_on_in_its_pod_has_its_tokens_after_a_moments_
     api.edit("batchgateways", "kong", {"spec": {"headers": None}})
     await operator.until(lambda: operator.reason("a") == Reason.UPLOADING, "a")
     api.put("batchjobs", job("b", 9, input=TWO, priority=10))
-    api.put("configmaps", config_map("two", "batch.jsonl", b"".join(FIVE.splitlines(keepends=True)[:2])))
     await operator.until(lambda: operator.status("b").queue is not None or batches(operator, "b"), "b")
     assert batches(operator, "b") == 0

@@ -10,7 +10,7 @@ from llmbatch.api.batch_status import RequestCounts
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import jsonl
 from tests.controller.test_duplicates import cancels, states
-from tests.controller.test_retries import NAMES, Place, begin, ended, kubelet, place
+from tests.controller.test_retries import NAMES, Place, begin, ended, place
 from tests.controller.test_split import made, split_job
 from tests.controller.test_strays import left
 from tests.emulator.client import Instance
@@ -18,7 +18,7 @@ from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import Operator, apply_all
 
-__all__ = ["kubelet", "place"]
+__all__ = ["place"]
 
 TWO: Json = {"limits": {"maxRequestsPerFile": 2}}
 

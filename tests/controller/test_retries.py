@@ -1,7 +1,6 @@
 """Requests that failed in a way that may pass are sent again, in batches of their own; one result of all attempts."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,6 @@ from tests.support.kubelet import Kubelet
 
 TWO: Json = {"limits": {"maxRequestsPerFile": 2}}
 NAMES = ["one", "two--status-429-times-1", "three", "four--status-500-times-2", "five"]
-
-
-@pytest.fixture
-async def kubelet(api: ApiServer, tmp_path: Path) -> AsyncIterator[Kubelet]:
-    running = Kubelet(api, tmp_path / "node", {})
-    yield running
-    await running.close()
 
 
 class Place:

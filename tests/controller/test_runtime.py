@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -21,15 +23,26 @@ TOKENS = 1295
 """What the five requests are estimated at."""
 
 
+@asynccontextmanager
+async def running(api: ApiServer, folder: Path, **settings: float) -> AsyncIterator[Process]:
+    """Have a whole process work, which is told to stop at the end."""
+    cluster = cluster_of(api)
+    process = Process(Settings.model_validate(settings), cluster, folder)
+    work = asyncio.create_task(process.run())
+    try:
+        yield process
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            await work
+        await cluster.close()
+
+
 async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
     api: ApiServer, kong: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", kubeconfig(api, tmp_path))
     apply_all(api, kong, FIVE)
-    cluster = cluster_of(api)
-    process = Process(Settings(recheck_seconds=0.1), cluster, tmp_path)
-    running = asyncio.create_task(process.run())
-
     changes: asyncio.Queue[Json] = asyncio.Queue()
     api.on_change.append(lambda _, found: changes.put_nowait(found))
 
@@ -37,17 +50,11 @@ async def test_a_process_finds_jobs_by_itself_and_stops_when_told(
         while (await changes.get()).get("status", {}).get("phase") != phase:
             pass
 
-    try:
-        async with asyncio.timeout(10):
-            await changed_to("Validating")
-            assert process.ready() == ""
-            api.remove("batchjobs", "job")
-            await changed_to("Deleting")
-    finally:
-        os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(10):
-            await running
-        await cluster.close()
+    async with running(api, tmp_path, recheck_seconds=0.1) as process, asyncio.timeout(10):
+        await changed_to("Validating")
+        assert process.ready() == ""
+        api.remove("batchjobs", "job")
+        await changed_to("Deleting")
     assert process.ready() == "stopping"
     annotations = [found["metadata"].get("annotations") for found in api.stored if found["_plural"] == "batchjobs"]
     assert not any(annotations), "nothing of Kopf's is ever put on a user's object"
@@ -70,10 +77,7 @@ async def test_a_new_leader_gives_nobody_what_others_have_of_whom_it_hears_later
             api.put("batchjobs", build.batchjob_apart(name))
         await before.until(lambda: all(before.status(name).phase for name in waiting), None)
         await before.quiet()
-    cluster = cluster_of(api)
-    process = Process(Settings(recheck_seconds=1), cluster, tmp_path)
-    running = asyncio.create_task(process.run())
-    try:
+    async with running(api, tmp_path, recheck_seconds=1) as process:
         name, looked = "llmbatch_reconcile_duration_seconds_count", 0.0
         for _ in range(600):
             looked = process.runtime.metrics.registry.get_sample_value(name, {"ending": "wait"}) or 0.0
@@ -81,17 +85,10 @@ async def test_a_new_leader_gives_nobody_what_others_have_of_whom_it_hears_later
                 break
             await asyncio.sleep(0.1)
         assert looked >= len(waiting)
-    finally:
-        os.kill(os.getpid(), signal.SIGTERM)
-        await running
-        await cluster.close()
     assert len(kong.batches()) == 3
 
 
-async def test_a_first_list_that_fails_is_tried_again(
-    api: ApiServer, kong: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBECONFIG", kubeconfig(api, tmp_path))
+async def test_a_first_list_that_fails_is_tried_again(api: ApiServer, kong: Instance, tmp_path: Path) -> None:
     apply_all(api, kong, FIVE)
     cluster = cluster_of(api)
     runtime = Runtime(Settings(), cluster, tmp_path)

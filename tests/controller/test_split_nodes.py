@@ -1,6 +1,5 @@
 """Transfers of one job at the same time: by pods on several nodes, where its volumes can be on several."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from tests.support.kubelet import Kubelet
 
 ONE: Json = {"limits": {"maxRequestsPerFile": 1}}
 NAMES = [f"r{number}" for number in range(6)]
-
-
-@pytest.fixture
-async def kubelet(api: ApiServer, tmp_path: Path) -> AsyncIterator[Kubelet]:
-    running = Kubelet(api, tmp_path / "node", {})
-    yield running
-    await running.close()
 
 
 def volume_of(kubelet: Kubelet, api: ApiServer, *modes: str) -> Path:

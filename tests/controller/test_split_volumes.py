@@ -1,7 +1,6 @@
 """The results of several batches in a volume: each part's are stored as its batch ends, then all are put together."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,6 @@ from tests.support.kubelet import Kubelet
 
 IN: Json = {"persistentVolumeClaim": {"claimName": "data", "path": "in/batch.jsonl"}}
 OUT: Json = {"persistentVolumeClaim": {"claimName": "data", "path": "out/r.jsonl"}}
-
-
-@pytest.fixture
-async def kubelet(api: ApiServer, tmp_path: Path) -> AsyncIterator[Kubelet]:
-    running = Kubelet(api, tmp_path / "node", {})
-    yield running
-    await running.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.support.world import World
 
 
 def ended(world: World) -> bool:
-    return world.status.holds("Complete") or world.status.holds("Failed")
+    return world.status.has_ended
 
 
 def reason(world: World) -> str:

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import zip_longest
 
 import pytest
-from _pytest.capture import CaptureManager
 
 import tests.cluster
 from tests.e2e import shared
 from tests.e2e.shared import Shared
 from tests.gitops import programs
 from tests.suite import beside
+from tests.suite.progress import shown
 
 _FAST, _COMING_AND_GOING = "fast tests, after all others", "the cluster's coming and going"
 _WAITING, _ALONE = "tests on the cluster, beside each other", "tests on the cluster, one after another"
@@ -101,7 +101,7 @@ class Suite:
                 lane.pass_on_what_is_there()
 
     def _bring_up(self) -> None:
-        with self.shown():
+        with shown(self._config):
             print(flush=True)
             cluster = tests.cluster.up()
             tests.cluster.build_images(cluster)
@@ -117,7 +117,7 @@ class Suite:
             used.close()
         if keep:
             return
-        with self.shown():
+        with shown(self._config):
             print(flush=True)
             tests.cluster.down()
         if left := tests.cluster.traces():
@@ -135,13 +135,6 @@ class Suite:
         now = time.monotonic()
         self._seconds[self._part] += now - self._began
         self._part, self._began = part, now
-
-    def shown(self) -> contextlib.AbstractContextManager[None]:
-        """Let what is printed be seen while it happens."""
-        manager = self._config.pluginmanager.getplugin("capturemanager")
-        if isinstance(manager, CaptureManager):
-            return manager.global_and_fixture_disabled()
-        return contextlib.nullcontext()
 
 
 def _turn(item: pytest.Item) -> int:

@@ -196,7 +196,7 @@ class Operator:
 
     async def until_ended(self, name: str = "job") -> BatchJobStatus:
         """Wait for the end of a job."""
-        await self.until(lambda: self.status(name).holds("Complete") or self.status(name).holds("Failed"), name)
+        await self.until(lambda: self.status(name).has_ended, name)
         await self._told()
         return self.status(name)
 
