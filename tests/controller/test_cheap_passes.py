@@ -4,7 +4,8 @@ import asyncio
 from collections import Counter
 
 from llmbatch.api.reasons import Reason
-from tests.controller.conftest import FIVE
+from llmbatch.transfers.inputs import LARGEST_BYTES
+from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_api_outage import JOB
 from tests.emulator.client import Instance
 from tests.support import build
@@ -34,8 +35,8 @@ async def test_the_life_of_a_job_costs_few_calls(operator: Operator, api: ApiSer
     # Before the batch is ordered; at the end the results are there, or are not.
     assert found["get secrets"] == 1
     assert found["create secrets"] == 1
-    # For what is sent, and for the order of the results.
-    assert found["get configmaps"] == 2
+    # For what is sent; what is small is remembered for the order of the results.
+    assert found["get configmaps"] == 1
     assert kong.calls("files.get") == []
 
 
@@ -84,20 +85,76 @@ async def test_a_finalizer_and_an_upload_are_one_pass_and_a_long_upload_is_told_
     assert operator.events().count(("Normal", "Uploading")) == 1
 
 
+async def test_jobs_that_end_at_the_same_time_cost_no_more_calls_than_a_single_one(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    # Their ends wait for readings of the gateway's lists that many share, which take a while.
+    kong.fault("delay", "batches.list", times=-1, seconds=0.2)
+    kong.fault("delay", "files.list", times=-1, seconds=0.3)
+    names = [f"job-{number}" for number in range(12)]
+    jobs = [build.batchjob_apart(name) for name in names]
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.gateway_reason() == Reason.GATEWAY_READY, None)
+    for job in jobs:
+        api.put("batchjobs", job)
+    await operator.until(lambda: all(operator.reason(name) == Reason.VALIDATING for name in names), None)
+    kong.advance(3600)
+    for name in names:
+        await operator.until_ended(name)
+    await operator.until(lambda: not any(operator.job(name)["metadata"].get("finalizers") for name in names), None)
+    for name in names:
+        found = Counter(f"{call.verb} {call.plural}" for call in api.calls if call.name == name)
+        # While a batch runs, others are looked for once the settle period is over, and that is told.
+        assert found["patch batchjobs"] <= 8
+        assert found["get batchjobs"] <= 3
+        assert found["get secrets"] == 1
+
+
+async def test_files_stay_that_somebody_wants_to_keep_while_other_batches_are_looked_for(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until_reason(Reason.VALIDATING)
+    kong.fault("delay", "batches.list", times=-1, seconds=2)
+    kong.advance(3600)
+    await operator.until(lambda: operator.status().output is not None, None)
+    await asyncio.sleep(0.3)
+    # The watch doesn't tell of it.
+    api.on_change.clear()
+    api.edit("batchjobs", "job", {"spec": {"remoteFiles": "Retain"}})
+    await operator.until_ended()
+    assert not any(file["deleted"] for file in kong.files())
+
+
 async def test_an_input_in_the_cluster_is_not_downloaded_again_unless_it_has_changed(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
-    jobs = [build.batchjob(name, output={"secret": {"name": name, "key": "r.jsonl"}}) for name in ("same", "changed")]
-    apply_all(api, kong, FIVE, jobs[0])
+    jobs = [build.batchjob_apart(name) for name in ("same", "changed")]
+    # What is small is remembered, and this is not.
+    large = FIVE + jsonl(*(f"more-{number}" for number in range(LARGEST_BYTES // 100)))
+    assert len(large) > LARGEST_BYTES
+    apply_all(api, kong, large, jobs[0])
     await operator.until(lambda: operator.reason("same") == Reason.VALIDATING, None)
     kong.advance(3600)
     await operator.until_ended("same")
     assert len(kong.calls("files.content")) == 1
     api.put("batchjobs", jobs[1])
     await operator.until(lambda: operator.reason("changed") == Reason.VALIDATING, None)
-    api.edit("configmaps", "prompts", {"data": {"batch.jsonl": FIVE.decode().replace('"one"', '"six"')}})
+    api.edit("configmaps", "prompts", {"data": {"batch.jsonl": large.decode().replace('"one"', '"six"')}})
     kong.advance(3600)
     await operator.until_ended("changed")
     # The results, and the input as it was sent.
     assert len(kong.calls("files.content")) == 3
     assert b'"one"' in api.data("secrets", "changed", "r.jsonl")
+
+
+async def test_a_small_input_that_has_changed_since_is_remembered_as_it_was_sent(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until_reason(Reason.VALIDATING)
+    api.edit("configmaps", "prompts", {"data": {"batch.jsonl": FIVE.decode().replace('"one"', '"six"')}})
+    kong.advance(3600)
+    await operator.until_ended()
+    assert len(kong.calls("files.content")) == 1
+    assert b'"one"' in api.data("secrets", "results", "r.jsonl")

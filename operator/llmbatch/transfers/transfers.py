@@ -12,6 +12,7 @@ from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.failures import Failures
 from llmbatch.transfers.here import Here, goes_with_job
+from llmbatch.transfers.inputs import Inputs
 from llmbatch.transfers.objects import settle_ownership, taken
 from llmbatch.transfers.transfer_jobs import TransferJobs
 
@@ -28,6 +29,7 @@ class Transfers:
     def __init__(self, cluster: Cluster, settings: Settings, metrics: Metrics) -> None:
         """Prepare the threads for data that needs no pod."""
         self._cluster, failures = cluster, Failures(metrics)
+        self.inputs = Inputs()
         self.jobs = TransferJobs(cluster, settings, failures)
         self.here = Here(cluster, failures)
 

@@ -88,19 +88,28 @@ class Readings(Generic[P]):
             asker: Who asks.
             question: What about; once it is answered, or the same asker has asked another one, it is a new one.
         """
-        now, known = time.monotonic(), self._asked.get(asker)
-        since = known[1] if known is not None and known[0] == question else now
+        wait = self.due_in(client, asker, question)
+        if wait > 0:
+            return wait
+        self.forget(asker)
+        return self._last[client.key]
+
+    def due_in(self, client: Client, asker: Hashable, question: Hashable = None) -> float:
+        """Give the seconds until a question may be answered, and note since when it is asked; 0: now, and for a while.
+
+        Of a reading that begins nothing is read before somebody asks for a page.
+        """
+        known = self._asked.get(asker)
+        since = known[1] if known is not None and known[0] == question else time.monotonic()
+        self._asked[asker] = question, since
         last = self._last.get(client.key)
         if last is not None and last.gateway is client.gateway:
             if last.began >= since and not last.failed:
-                self.forget(asker)
-                return last
+                return 0.0
             if (wait := self._apart(client, last) - last.age) > 0:
-                self._asked[asker] = question, since
                 return wait
-        self.forget(asker)
         self._last[client.key] = Reading(client.gateway, self.read)
-        return self._last[client.key]
+        return 0.0
 
     async def wait(self, client: Client) -> Reading[P]:
         """Give a reading that began after this was asked; waits for it."""

@@ -43,9 +43,11 @@ class Looks:
 
     def ask(self, seen: Seen, client: Client) -> Reading[Page] | float:
         """Give a reading that began after the question came up, or the seconds until there may be one."""
-        observation = seen.observation
-        # It is another question when the batch has ended, or its job is deleted.
-        return self.readings.ask(client, observation.memory, (observation.stage, observation.deleted_at is not None))
+        return self.readings.ask(client, seen.observation.memory, _question(seen))
+
+    def due_in(self, seen: Seen, client: Client) -> float:
+        """Give the seconds until a job may ask; 0: now."""
+        return self.readings.due_in(client, seen.observation.memory, _question(seen))
 
     def met(self, seen: Seen, outcome: Outcome) -> Outcome:
         """Note what a look has met, which holds until the next one."""
@@ -61,6 +63,11 @@ class Looks:
         if met is None:
             return Outcome(status, after=wait)
         return Outcome(status, met.model_copy(update={"retry_after_seconds": wait}), after=wait)
+
+
+def _question(seen: Seen) -> tuple[object, ...]:
+    """Tell questions apart: it is another one when the batch has ended, or its job is deleted."""
+    return seen.observation.stage, seen.observation.deleted_at is not None
 
 
 async def list_ours(reading: Reading[Page], seen: Seen, oldest: datetime) -> Found | Failure:

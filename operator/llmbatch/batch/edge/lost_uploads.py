@@ -35,13 +35,12 @@ class LostUploads:
     async def delete(self, seen: Seen) -> Problem | float | None:
         """Delete a job's; answers what is in the way and worth waiting for, or the seconds until the list may be read."""
         observation, client = seen.observation, seen.client
-        if not observation.finalizer or observation.out_of_time or not _are_ours(seen):
+        if not _are_looked_for(seen):
             return None
         if client is None:
             return self._unasked(seen)
         since = observation.status.start_time or observation.now
-        # Another question than before, should the job be deleted in between.
-        reading = self.readings.ask(client, observation.uid, observation.deleted_at is not None)
+        reading = self.readings.ask(client, observation.uid, _question(seen))
         if not isinstance(reading, Reading):
             return reading
         whole = await delete_lost_uploads(reading, observation.uid, observation.file_ids, since)
@@ -64,6 +63,12 @@ class LostUploads:
         told = "An upload whose answer was lost may still arrive; its file is looked for once more."
         return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=min(left + 0.1, 5.0))
 
+    def due_in(self, seen: Seen) -> float:
+        """Give the seconds until a job's may be looked for; 0: now, or they are not looked for."""
+        if seen.client is None or not _are_looked_for(seen):
+            return 0.0
+        return self.readings.due_in(seen.client, seen.observation.uid, _question(seen))
+
     def left(self, seen: Seen) -> str:
         """Say what may be left of a job that is let go since its time is over; "": nothing, as far as this process knows."""
         uid = seen.observation.uid
@@ -84,6 +89,15 @@ class LostUploads:
         """Forget a job that is gone or has ended."""
         self.uploads.forget(uid)
         self.readings.forget(uid)
+
+
+def _question(seen: Seen) -> bool:
+    """Tell questions apart: it is another one, should the job be deleted in between."""
+    return seen.observation.deleted_at is not None
+
+
+def _are_looked_for(seen: Seen) -> bool:
+    return seen.observation.finalizer and not seen.observation.out_of_time and _are_ours(seen)
 
 
 def _are_ours(seen: Seen) -> bool:

@@ -26,7 +26,8 @@ class Outcome:
     notes: tuple[Note, ...] = field(default=())
     """Events beyond those that conditions tell of."""
     moved: bool = False
-    """Another batch has taken the place of the one that the decision was about: how the pass ends is decided anew."""
+    """What the decision was about is past (another batch has taken its place, its results are stored): how the pass ends is
+    decided anew."""
     duplicates: int = 0
     """Batches to be counted as duplicates once the status is written."""
     gone: bool = False

@@ -35,6 +35,7 @@ from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.cleanup import Cleanup, Finalizers
 from llmbatch.job.edge.move import Mover
 from llmbatch.job.edge.observe import Observer
+from llmbatch.job.edge.turns import Turns, before_letting_go
 from llmbatch.job.pure import retained
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.provider.edge.outcome import Answered, NotFound, Refused
@@ -42,7 +43,6 @@ from llmbatch.runtime.cache import BATCHJOB
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure import destination
-from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.discards import Discards
 from llmbatch.transfers.transfers import Transfers
 
@@ -65,6 +65,7 @@ class Actor:
         """Make what moves data, and what ends jobs."""
         self.mover = Mover(self.observer, self.transfers, self.lost_uploads.uploads)
         self.cleanup = Cleanup(self.observer.polls, self.transfers, self.lost_uploads)
+        self.turns = Turns(self.finder.looks, self.lost_uploads)
 
     async def act(self, seen: Seen, effect: Effect) -> Outcome:
         """Do an effect."""
@@ -133,8 +134,7 @@ class Actor:
             # asked for, the gateway need not be there: it may hang.
             problem = None if effect.as_asked else await self.lost_uploads.delete(seen)
             if isinstance(problem, float):
-                told = "the gateway's list of files is read, for uploads whose answer was lost."
-                return Outcome(seen.stored, Problem(reason=Reason.CLEANING_UP, message=told), after=problem)
+                return before_letting_go(seen, problem)
             if problem is not None and not effect.left_behind:
                 return Outcome(seen.stored, problem, after=problem.retry_after_seconds or 5.0)
             if not effect.as_asked:

@@ -67,7 +67,6 @@ class Cleanup:
         strays = await self.lost_uploads.delete(seen)
         if isinstance(strays, float):
             # Before anything is deleted, or it would be deleted again by the look after this one.
-            # Nor is anything told of what this pass has found: its end rests on that, and is to find it again.
             return Outcome(seen.stored, after=strays)
         if finish.delete_file_ids:
             problem = Problem(reason=Reason.CLEANING_UP, message="The gateway can't be reached.")

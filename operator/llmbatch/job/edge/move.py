@@ -8,6 +8,7 @@ from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import NoClientError, Seen
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure import facts, late
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.observe import Observer
@@ -44,6 +45,8 @@ class Mover:
             return Outcome(seen.observation.status, problem, after=0.5)
         report = await self.transfers.here.upload(plan, seen.data, client.access, client.key)
         found = self.observer.absorb(seen, report).observation
+        if found.stage is Stage.FILE:
+            self.transfers.inputs.keep(seen.owner.uid, seen.data)
         outcome = await self._after_transfer(client, found.status, report.problem, Operation.UPLOAD)
         return replace(outcome, problem=found.trouble, after=None if found.trouble else 0.0)
 
@@ -61,8 +64,10 @@ class Mover:
         source = None
         if observation.spec.input.persistent_volume_claim is None:
             # It need not be downloaded to know the order of its requests.
-            found = await self.transfers.read_input(seen.key.namespace, observation.spec)
-            source = found if isinstance(found, bytes) else None
+            source = self.transfers.inputs.take(seen.owner.uid)
+            if source is None:
+                found = await self.transfers.read_input(seen.key.namespace, observation.spec)
+                source = found if isinstance(found, bytes) else None
         batches = [(observation.status, Look.of(observation))]
         collected = await self.transfers.here.collect(
             seen.owner, observation.spec, batches, client.access, client.key, source=source
@@ -76,7 +81,7 @@ class Mover:
             destination,
             now=observation.now,
         )
-        return Outcome(status, after=0.0)
+        return Outcome(status, after=0.0, moved=True)
 
     async def not_collected(self, seen: Seen, problem: Problem | None) -> Outcome:
         """Say what keeps a batch's results from being stored."""

@@ -24,6 +24,7 @@ from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import OF_NO_USE
 from llmbatch.job.pure.decide_deletion import object_is_being_deleted
 from llmbatch.job.pure.decide_results import (
+    CLEANING,
     batch_has_ended,
     batch_was_refused,
     output_is_known_to_be_of_no_use,
@@ -126,7 +127,7 @@ def job_is_stopped(seen: Observation) -> Decision | None:
 NEWS = {
     Stage.FILE: Wait(Reason.SUBMITTING, "The input is uploaded; the batch is about to be created.", aspect="Submitted"),
     Stage.RESULTS: Wait(Reason.COLLECTING, "The batch has ended; its results are next.", aspect="ResultsStored"),
-    Stage.CLEANUP: Wait(Reason.CLEANING_UP, "The results are stored; the remote files are next."),
+    Stage.CLEANUP: CLEANING,
 }
 
 
@@ -146,8 +147,7 @@ def others_may_exist(seen: Observation) -> Decision | None:
         case Stage.RESULTS if not seen.unrecorded and late.was_refused(seen.batch) and not seen.cleanup_overdue:
             return Decision(NEWS[Stage.RESULTS], FindDuplicates())
         case Stage.CLEANUP if not seen.unrecorded and not seen.cleanup_overdue:
-            message = "The results are stored; other batches of the job are looked for."
-            return Decision(Wait(Reason.CLEANING_UP, message), FindDuplicates())
+            return Decision(CLEANING, FindDuplicates())
     return None
 
 

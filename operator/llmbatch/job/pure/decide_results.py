@@ -14,6 +14,11 @@ from llmbatch.transfer.pure.report import Problem
 NEVER_TAKES_THEM = frozenset({Reason.OUTPUT_TOO_LARGE, Reason.OUTPUT_UNSUPPORTED})
 """The destination will never take the results, until another one is named."""
 
+CLEANING = Wait(
+    Reason.CLEANING_UP, "The results are stored; what the job has left over at the provider is looked for and removed."
+)
+"""One sentence for all steps of it: most last a moment, and each other sentence would be a write."""
+
 
 def output_is_known_to_be_of_no_use(seen: Observation) -> Decision | None:
     """Spare the download of results that are known not to get where they are to go."""
@@ -39,7 +44,7 @@ def results_are_stored(seen: Observation) -> Decision | None:
     files = seen.own_file_ids if seen.spec.remote_files == "Delete" and not doubtful(seen) else ()
     reason, message = verdict(seen)
     finish = Finish(reason, message, complete=reason in COMPLETE, delete_file_ids=files)
-    return Decision(Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted."), finish)
+    return Decision(CLEANING, finish)
 
 
 def doubtful(seen: Observation) -> bool:

@@ -5,16 +5,16 @@ from datetime import datetime
 
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
-from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts, part_view
-from llmbatch.batch.pure.decision import Collect, Ending, Wait
+from llmbatch.batch.pure.decision import Collect, Ending
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.move import calls_of
 from llmbatch.job.edge.passes.part import ENDED, Part, told
 from llmbatch.job.pure import parts, retries
+from llmbatch.job.pure.decide_results import CLEANING
 from llmbatch.transfer.pure.plan import MergePlan
 from llmbatch.transfer.pure.report import CollectReport, MergeReport
 from llmbatch.transfers.plans import Look, is_unsent
@@ -111,8 +111,7 @@ class PartsCollector:
             where,
             now=observation.now,
         )
-        message = "The results are stored; the remote files are next."
-        return Outcome(parts.collected(status)), Wait(Reason.CLEANING_UP, message)
+        return Outcome(parts.collected(status)), CLEANING
 
     async def _input(self, job: Seen) -> bytes | None:
         """Read the input; what isn't there any more names no requests."""

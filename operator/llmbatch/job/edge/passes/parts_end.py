@@ -12,6 +12,7 @@ from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.pure import parts
 from llmbatch.job.pure.decide_deletion import kept_output
+from llmbatch.job.pure.decide_results import CLEANING
 from llmbatch.job.pure.trouble import ending_of, placed
 from llmbatch.transfer.pure.manifest import OUTPUT_ROOT
 from llmbatch.transfer.pure.plan import MergePlan, parts_folder
@@ -61,9 +62,7 @@ class PartsEnd:
             where,
             now=job.observation.now,
         )
-        return Outcome(status), Wait(
-            Reason.CLEANING_UP, "The results are stored; the remote files are next.", after=0.0
-        )
+        return Outcome(status), replace(CLEANING, after=0.0)
 
     async def _transfer(self, job: Seen, plan: MergePlan, at_work: Wait) -> tuple[MergeReport | None, Outcome, Ending]:
         """Start a transfer Job or look at it; answers its report once it has ended well."""
@@ -91,8 +90,7 @@ class PartsEnd:
 
     async def _finish(self, job: Seen) -> tuple[Outcome, Ending]:
         outcome = await self.actor.act(job, parts.verdict(job.stored, job.observation.spec))
-        waits = Wait(Reason.CLEANING_UP, "The results are stored; the remote files are being deleted.")
-        return outcome, ending_of_pass(job, waits, outcome, uses_pod=False)
+        return outcome, ending_of_pass(job, CLEANING, outcome, uses_pod=False)
 
     async def let_go(self, job: Seen, effects: Sequence[RemoveFinalizer]) -> tuple[Outcome, Ending]:
         """Take the finalizer off a deleted job, of whose batches nothing is left to do."""

@@ -16,6 +16,7 @@ from llmbatch.batch.pure.decision import (
     Effect,
     Ending,
     FindDuplicates,
+    Finish,
     RemoveFinalizer,
     Submit,
     Upload,
@@ -45,19 +46,10 @@ class SinglePass:
 
     async def run(self, seen: Seen) -> Ending:
         """Decide on a job that was observed, act, and publish; answers how the pass ends."""
-        decision = decide(seen.observation)
-        if _is_final(seen, decision.effect) and not await self.objects.is_as_seen(seen.key, seen.raw):
+        done = await self._steps(seen)
+        if done is None:
             return Wait(Reason.ACCEPTED, "", after=0.0)
-        seen, outcome = await self._act(seen, decision)
-        try:
-            while (further := await self._goes_on(seen, decision, outcome)) is not None:
-                seen, decision = further, decide(further.observation)
-                seen, outcome = await self._act(seen, decision)
-        except asyncio.CancelledError:
-            if stage_of(outcome.status) is Stage.FILE and stage_of(seen.stored) is Stage.INPUT:
-                # Nobody will know of the file that was uploaded just now.
-                self.actor.mover.uploads.ended(seen.owner.uid, seen.observation.memory, known=False)
-            raise
+        seen, decision, outcome = done
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
             # Judged by the same rules as a final problem that was met while observing: it ends the job.
             seen = replace(seen, observation=replace(seen.observation, status=outcome.status, trouble=outcome.problem))
@@ -84,10 +76,39 @@ class SinglePass:
             return Wait(Reason.CLEANING_UP, "", after=0.0)
         return ending
 
+    async def _steps(self, seen: Seen) -> tuple[Seen, Decision, Outcome] | None:
+        """Decide and act, step by step; answers how the last one was decided on, and what it came to; None: the object has changed."""
+        decision = decide(seen.observation)
+        if await self._has_changed(seen, decision):
+            return None
+        seen, outcome = await self._act(seen, decision)
+        try:
+            while (further := await self._goes_on(seen, decision, outcome)) is not None:
+                seen, decision = further, decide(further.observation)
+                # What was looked for in between may have taken its time.
+                if isinstance(decision.effect, Finish) and await self._has_changed(seen, decision):
+                    return None
+                seen, outcome = await self._act(seen, decision)
+        except asyncio.CancelledError:
+            if stage_of(outcome.status) is Stage.FILE and stage_of(seen.stored) is Stage.INPUT:
+                # Nobody will know of the file that was uploaded just now.
+                self.actor.mover.uploads.ended(seen.owner.uid, seen.observation.memory, known=False)
+            raise
+        return seen, decision, outcome
+
+    async def _has_changed(self, seen: Seen, decision: Decision) -> bool:
+        """Tell whether something can't be done since the object is not what it was seen as."""
+        effect = decision.effect
+        if effect is None or not _is_final(seen, effect) or self.actor.turns.put_off(seen, effect) is not None:
+            return False
+        return not await self.objects.is_as_seen(seen.key, seen.raw)
+
     async def _act(self, seen: Seen, decision: Decision) -> tuple[Seen, Outcome]:
         """Do what was decided; what takes its time is told of meanwhile. Answers the job as it is stored then."""
         if decision.effect is None:
             return seen, Outcome(seen.observation.status)
+        if (waits := self.actor.turns.put_off(seen, decision.effect)) is not None:
+            return seen, waits
         acting = asyncio.create_task(self.actor.act(seen, decision.effect))
         try:
             if isinstance(decision.effect, Upload | Collect):
@@ -140,10 +161,10 @@ class SinglePass:
         return is_whole and not waits and found.spec.output.persistent_volume_claim is None
 
 
-def _is_final(seen: Seen, effect: Effect | None) -> bool:
+def _is_final(seen: Seen, effect: Effect) -> bool:
     """Tell whether an effect can't be taken back, so that the object has to be what it was seen as."""
     match effect:
-        case None | AddFinalizer() | Submit():
+        case AddFinalizer() | Submit():
             # They begin with a write that is refused if it is not.
             return False
         case RemoveFinalizer():
