@@ -44,7 +44,7 @@ def _chart(chart: Chart, left: int) -> str:
     line = bottom - HEIGHT * chart.bound / most
     parts += [
         f'<line x1="{left}" x2="{left + WIDTH}" y1="{line:.1f}" y2="{line:.1f}" stroke="#cc3311" stroke-dasharray="4 3"/>',
-        f'<text x="{left + WIDTH}" y="{line - 4:.1f}" text-anchor="end" fill="#cc3311">at most {chart.bound:g} {chart.unit}</text>',
+        f'<text x="{left + WIDTH}" y="{line - 4:.1f}" text-anchor="end" fill="#cc3311">aim: at most {chart.bound:g} {chart.unit}</text>',
         f'<line x1="{left}" x2="{left + WIDTH}" y1="{bottom}" y2="{bottom}" stroke="black"/>',
     ]
     return "\n".join(parts)
