@@ -40,6 +40,22 @@ async def test_the_life_of_a_job_costs_few_calls(operator: Operator, api: ApiSer
     assert kong.calls("files.get") == []
 
 
+async def test_of_a_job_without_trouble_it_is_told_that_the_batch_was_made_and_how_it_ended(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until_reason(Reason.VALIDATING)
+    kong.advance(90)
+    await operator.until(lambda: operator.reason() == Reason.IN_PROGRESS, None)
+    kong.advance(3600)
+    await operator.until_ended()
+    await operator.until(lambda: ("Normal", "Succeeded") in operator.events(), None)
+    assert [event for event in operator.events() if event[1] != Reason.GATEWAY_READY] == [
+        ("Normal", "Validating"),
+        ("Normal", "Succeeded"),
+    ]
+
+
 async def test_a_look_between_two_polls_asks_nobody(operator: Operator, api: ApiServer, kong: Instance) -> None:
     apply_all(api, kong, FIVE)
     await operator.until_reason(Reason.VALIDATING)

@@ -32,9 +32,10 @@ QUIET = frozenset({
     Reason.CLEANING_UP,
     Reason.COLLECTING,
     Reason.FINALIZING,
+    Reason.IN_PROGRESS,
     Reason.SUBMITTING,
 })  # fmt: skip
-"""Reasons that hold for a moment on the way; an event for each would be noise."""
+"""Reasons on the way of each job; an event for each would be noise. That the batch was made is told, and how it ended."""
 COUNT_SECONDS = 1.0
 """A gateway's status tells of its active batches so much later, and not of each."""
 
