@@ -35,7 +35,7 @@ class ResultsObserver:
         volume = spec.output.persistent_volume_claim
         if volume is not None:
             transfers = self.transfers.transfers
-            problem = await transfers.claim_problem(
+            problem = await transfers.claims.problem(
                 seen.key.namespace, volume.claim_name, "spec.output", once=seen.once
             )
             if problem is not None:

@@ -80,7 +80,7 @@ class TransferObserver:
         """Read what a later attempt sends; None when it is in a volume, whose claim exists."""
         spec = seen.observation.spec
         if (volume := spec.output.persistent_volume_claim) is not None:
-            return await self.transfers.claim_problem(
+            return await self.transfers.claims.problem(
                 seen.key.namespace, volume.claim_name, "spec.output", once=seen.once
             )
         whole, sent = seen.whole, seen.observation.batch
