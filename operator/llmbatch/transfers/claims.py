@@ -1,6 +1,7 @@
 """The PersistentVolumeClaims that BatchJobs name: whether they are there and of use, and how many pods may use them at once."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
@@ -14,6 +15,8 @@ AT_ONCE = 4
 WRITTEN_BY_MANY = frozenset({"ReadWriteMany"})
 READ_BY_MANY = WRITTEN_BY_MANY | {"ReadOnlyMany"}
 """Access modes of claims."""
+JUST_NOW_SECONDS = 5.0
+"""For so long a claim that was fit is taken to be: its pod tells soon enough of one that goes in that time."""
 
 
 @dataclass
@@ -21,31 +24,32 @@ class Claims:
     """Reads claims."""
 
     cluster: Cluster
+    _fit: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """By namespace, claim and what names it: when it was seen to be fit, by the monotonic clock."""
+
+    async def problem_of_late(
+        self, namespace: str, claim: str, where: str, *, once: Once | None = None
+    ) -> Problem | None:
+        """Say it unless there was nothing just now."""
+        if time.monotonic() - self._fit.get((namespace, claim, where), -JUST_NOW_SECONDS) < JUST_NOW_SECONDS:
+            return None
+        return await self.problem(namespace, claim, where, once=once)
 
     async def problem(self, namespace: str, claim: str, where: str, *, once: Once | None = None) -> Problem | None:
         """Say whether a PersistentVolumeClaim is missing, or of no use."""
         found = await self._read(namespace, claim, once)
-        told = f"PersistentVolumeClaim {namespace}/{claim}, which {where} names,"
-        if found is None:
-            message = f"{told} does not exist; create it, and the job goes on."
-            return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
-        if found["metadata"].get("deletionTimestamp"):
-            message = f"{told} is being deleted; create it anew, or name another one, and the job goes on."
-            return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
-        if (found.get("status") or {}).get("phase") == "Lost":
-            message = f"{told} has lost its volume; create it anew, or name another one, and the job goes on."
-            return Problem(reason=Reason.VOLUME_CLAIM_UNBOUND, message=message)
-        writes, claimed = where == "spec.output", found.get("spec") or {}
-        unfit = Reason.OUTPUT_INVALID if writes else Reason.INPUT_NOT_FOUND
-        if claimed.get("volumeMode") == "Block":
-            message = (
-                f"{told} is a block device (volumeMode Block) without files; name another one, and the job goes on."
-            )
-            return Problem(reason=unfit, message=message)
-        if writes and claimed.get("accessModes") == ["ReadOnlyMany"]:
-            message = f"{told} can't be written (accessModes ReadOnlyMany); name another one, and the job goes on."
-            return Problem(reason=unfit, message=message)
-        return None
+        problem = _problem(found, namespace, claim, where)
+        self._note((namespace, claim, where), fit=problem is None)
+        return problem
+
+    def _note(self, known: tuple[str, str, str], *, fit: bool) -> None:
+        now = time.monotonic()
+        # The first ones are the oldest.
+        while self._fit and now - next(iter(self._fit.values())) >= JUST_NOW_SECONDS:
+            del self._fit[next(iter(self._fit))]
+        self._fit.pop(known, None)
+        if fit:
+            self._fit[known] = now
 
     async def at_once(self, namespace: str, job: BatchJobSpec) -> int:
         """Say how many transfer Jobs of a BatchJob may be at work at one time: pods on several nodes need a volume for many."""
@@ -68,3 +72,25 @@ class Claims:
         if once is None:
             return await self.cluster.get(CLAIMS, namespace, claim)
         return await once.ask(("claim", claim), lambda: self.cluster.get(CLAIMS, namespace, claim))
+
+
+def _problem(found: Json | None, namespace: str, claim: str, where: str) -> Problem | None:
+    told = f"PersistentVolumeClaim {namespace}/{claim}, which {where} names,"
+    if found is None:
+        message = f"{told} does not exist; create it, and the job goes on."
+        return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
+    if found["metadata"].get("deletionTimestamp"):
+        message = f"{told} is being deleted; create it anew, or name another one, and the job goes on."
+        return Problem(reason=Reason.VOLUME_CLAIM_NOT_FOUND, message=message)
+    if (found.get("status") or {}).get("phase") == "Lost":
+        message = f"{told} has lost its volume; create it anew, or name another one, and the job goes on."
+        return Problem(reason=Reason.VOLUME_CLAIM_UNBOUND, message=message)
+    writes, claimed = where == "spec.output", found.get("spec") or {}
+    unfit = Reason.OUTPUT_INVALID if writes else Reason.INPUT_NOT_FOUND
+    if claimed.get("volumeMode") == "Block":
+        message = f"{told} is a block device (volumeMode Block) without files; name another one, and the job goes on."
+        return Problem(reason=unfit, message=message)
+    if writes and claimed.get("accessModes") == ["ReadOnlyMany"]:
+        message = f"{told} can't be written (accessModes ReadOnlyMany); name another one, and the job goes on."
+        return Problem(reason=unfit, message=message)
+    return None

@@ -29,12 +29,10 @@ class Transfers:
 
     # --- here --------------------------------------------------------------------------------------------------------
 
-    async def read_input(
-        self, namespace: str, job: BatchJobSpec, *, once: Once | None = None
-    ) -> bytes | Problem | None:
-        """Read the input from a ConfigMap or Secret; None when it is in a volume, whose claim exists."""
-        if (volume := job.input.persistent_volume_claim) is not None:
-            return await self.claims.problem(namespace, volume.claim_name, "spec.input", once=once)
+    async def read_input(self, namespace: str, job: BatchJobSpec) -> bytes | Problem | None:
+        """Read the input from a ConfigMap or Secret; None when it is in a volume."""
+        if job.input.persistent_volume_claim is not None:
+            return None
         resource, place = (SECRETS, job.input.secret) if job.input.secret else (CONFIGMAPS, job.input.config_map)
         if place is None:
             return Problem(reason=Reason.INVALID_SPEC, message="spec.input names no place.")
@@ -53,7 +51,7 @@ class Transfers:
         """Say what keeps results from being stored where spec.output says, as the API server shows it."""
         volume, place = job.output.persistent_volume_claim, job.output.secret or job.output.config_map
         if volume is not None:
-            return await self.claims.problem(owner.namespace, volume.claim_name, "spec.output", once=once)
+            return await self.claims.problem_of_late(owner.namespace, volume.claim_name, "spec.output", once=once)
         if place is None:
             return Problem(reason=Reason.INVALID_SPEC, message="spec.output names no place.")
         return await taken(self._cluster, SECRETS if job.output.secret else CONFIGMAPS, owner, place.name)
