@@ -1,17 +1,22 @@
 """Where a job's data is and goes, as the API server shows it; and what moves it."""
 
+import asyncio
+
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.reasons import Reason
 from llmbatch.kube.client import Cluster
+from llmbatch.kube.following import Following
 from llmbatch.kube.once import Once
-from llmbatch.kube.permissions import CONFIGMAPS, SECRETS
+from llmbatch.kube.permissions import CONFIGMAPS, KUBERNETES_JOBS, SECRETS
 from llmbatch.kube.values import value_of
 from llmbatch.runtime.metrics import Metrics
+from llmbatch.runtime.queue import WorkQueue
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.claims import Claims
 from llmbatch.transfers.failures import Failures
+from llmbatch.transfers.followed import SELECTOR, Followed
 from llmbatch.transfers.here import Here, goes_with_job
 from llmbatch.transfers.objects import settle_ownership, taken
 from llmbatch.transfers.transfer_jobs import TransferJobs
@@ -20,12 +25,19 @@ from llmbatch.transfers.transfer_jobs import TransferJobs
 class Transfers:
     """Runs uploads and collections."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, metrics: Metrics, queue: WorkQueue) -> None:
         """Prepare the threads for data that needs no pod."""
         self._cluster, failures = cluster, Failures(metrics)
-        self.jobs = TransferJobs(cluster, settings, failures)
+        self.jobs = TransferJobs(cluster, settings, failures, Followed(queue))
         self.here = Here(cluster, failures)
         self.claims = Claims(cluster)
+        self._namespaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)
+
+    async def follow(self) -> None:
+        """Follow the transfer Jobs, for ever."""
+        followed = self.jobs.followed
+        every = (Following(self._cluster, KUBERNETES_JOBS, where, SELECTOR, followed) for where in self._namespaces)
+        await asyncio.gather(*(following.run() for following in every))
 
     # --- here --------------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class TransferObserver:
 
     async def _claim_problem(self, seen: Seen, state: TransferState | None) -> Problem | None:
         """Say what is wrong with the claim that a transfer is about, where that counts: before a Job is made, and while its pod does not start."""
-        if isinstance(state, Ended) or (isinstance(state, Working) and state.running):
+        if isinstance(state, Ended) or (isinstance(state, Working) and (state.running or state.young)):
             return None
         spec = seen.observation.spec
         reads_input = isinstance(seen.plan, UploadPlan) and rests_of(seen) is None
