@@ -82,7 +82,12 @@ class Followed:
     def answered(self, job: Json) -> None:
         """Take a Job as the API server has just answered it."""
         self._removed.pop(_uid(job), None)
-        self._hold(job)
+        held = self.held(job)
+        if held is None or held.version <= version_of(job):
+            self._hold(job)
+        else:
+            # The watch was faster than the answer.
+            held.confirmed = time.monotonic()
 
     def removed(self, namespace: str, name: str) -> None:
         """Take it that a Job was removed here just now."""
