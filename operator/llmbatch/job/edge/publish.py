@@ -36,7 +36,7 @@ QUIET = frozenset({
     Reason.SUBMITTING,
 })  # fmt: skip
 """Reasons that hold for a moment on the way; an event for each would be noise."""
-COUNT_SECONDS = 1.0
+COUNT_SECONDS = 5.0
 """A gateway's status tells of its active batches so much later, and not of each."""
 
 
