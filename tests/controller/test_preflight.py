@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from llmbatch.kube.client import Cluster
-from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Resource
+from llmbatch.kube.permissions import DISPENSABLE, OWN_PERMISSIONS, PERMISSIONS, Resource
 from llmbatch.process.preflight import check
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import cluster_of
@@ -16,7 +16,7 @@ ALL = [
     )
     for where, needed in (("in all namespaces", PERMISSIONS), ("in namespace llmbatch-system", OWN_PERMISSIONS))
     for (resource, subresource), verbs in needed.items()
-    for verb in sorted(verbs)
+    for verb in sorted(verbs - DISPENSABLE.get((resource, subresource), frozenset()))
     if needed is PERMISSIONS or verb not in PERMISSIONS.get((resource, subresource), ())
 ]
 
@@ -41,6 +41,11 @@ async def test_each_missing_permission_is_named(
     api.denied = {(verb, name)}
     (said,) = await check(cluster, (), "llmbatch-system")
     assert f"may not {verb} {name}.{resource.group or 'core'} {where}" in said
+
+
+async def test_what_it_can_do_without_is_not_asked_for(api: ApiServer, cluster: Cluster) -> None:
+    api.denied = {("watch", "jobs")}
+    assert await check(cluster, (), "llmbatch-system") == []
 
 
 async def test_each_namespace_is_asked_for(api: ApiServer, cluster: Cluster) -> None:

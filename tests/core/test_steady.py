@@ -1,8 +1,15 @@
 """What counts as news in a message, and what changes each time that it is said."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
-from llmbatch.job.pure.steady import same
+from llmbatch.api.batch_status import Batch, State
+from llmbatch.api.batchjob_status import BatchJobStatus, Phase
+from llmbatch.api.conditions import Condition
+from llmbatch.api.reasons import Reason
+from llmbatch.job.pure.steady import in_other_words, same
 
 CALL = "list files: kong-1.example:8443 answered 503 "
 
@@ -46,3 +53,40 @@ def test_what_changes_each_time_is_no_news(one: str, other: str) -> None:
 )
 def test_what_is_news(one: str, other: str) -> None:
     assert not same(one, other)
+
+
+def _told(reason: Reason, message: str, *, state: str = "", **given: Any) -> BatchJobStatus:
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    ready = Condition(
+        type="Ready",
+        status="Unknown",
+        observed_generation=1,
+        last_transition_time=moment,
+        reason=reason,
+        message=message,
+    )
+    place = State(phase="Uploading", status="Unknown", reason=reason, message=state or message, since_time=moment)
+    return BatchJobStatus(phase=Phase.UPLOADING, conditions=[ready], batches=[Batch(part=0, state=place)], **given)
+
+
+BEGUN = _told(Reason.UPLOADING, "The input is being uploaded.")
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param(_told(Reason.UPLOADING, "The transfer Job does."), True, id="the same in other words"),
+        pytest.param(_told(Reason.COLLECTING, "The input is being uploaded."), False, id="another reason"),
+        pytest.param(_told(Reason.UPLOADING, "The transfer Job does.", progress="1%"), False, id="progress beside it"),
+        pytest.param(
+            _told(Reason.UPLOADING, "…").model_copy(update={"batches": [Batch(part=0, id="b")]}), False, id="a batch"
+        ),
+    ],
+)
+def test_other_words_for_what_goes_well_are_no_news(after: BatchJobStatus, expected: bool) -> None:
+    assert in_other_words(BEGUN, after) is expected
+
+
+def test_other_words_for_what_is_in_the_way_are_news() -> None:
+    before, after = (_told(Reason.GATEWAY_UNREACHABLE, words) for words in ("no answer", "connection refused"))
+    assert not in_other_words(before, after)

@@ -37,8 +37,8 @@ def selected(item: Json, query: Any) -> bool:
     """Tell whether an object fits the label and field selectors."""
     labels = item["metadata"].get("labels") or {}
     for term in filter(None, (query.get("labelSelector") or "").split(",")):
-        key, _, value = term.partition("=")
-        if labels.get(key) != value:
+        key, equals, value = term.partition("=")
+        if (labels.get(key) != value) if equals else (key not in labels):
             return False
     for term in filter(None, (query.get("fieldSelector") or "").split(",")):
         path, _, value = term.partition("=")

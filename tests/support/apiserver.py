@@ -18,6 +18,7 @@ from aiohttp import web
 
 from tests.support.apicalls import call_of, selected
 from tests.support.apistore import MOST_DATA, Call, Json, ObjectStore, StatusError, Verb, missing
+from tests.support.jobcontroller import JobController
 
 PLURALS = {
     "": [("secrets", "Secret"), ("configmaps", "ConfigMap"), ("namespaces", "Namespace"), ("events", "Event")],
@@ -40,6 +41,9 @@ class Fault:
     """For `hold`: the call is done when this is set."""
 
 
+Watch = asyncio.Queue[tuple[str, Json]]
+
+
 class ApiServer(ObjectStore):
     """Serves on a free port of the loopback interface."""
 
@@ -54,8 +58,13 @@ class ApiServer(ObjectStore):
         self.unserved: set[str] = set()
         self.exec: Callable[[web.Request, Json], Awaitable[web.StreamResponse]] | None = None
         """Runs a command in a pod, over a WebSocket; see execs.py."""
-        self._watches: list[asyncio.Queue[tuple[str, Json]]] = []
+        self.mute: set[str] = set()
+        """Plurals of which watches are told nothing, and never will be of what goes on meanwhile."""
+        self._watches: list[Watch] = []
+        self._told: list[tuple[str, Json]] = []
+        self._forgotten = 0
         self.on_change.append(self._tell_watches)
+        self.on_change.append(JobController(self).changed)
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator["ApiServer"]:
@@ -76,8 +85,21 @@ class ApiServer(ObjectStore):
         response.headers["Date"] = format_datetime(self.now(), usegmt=True)
 
     def _tell_watches(self, kind: str, found: Json) -> None:
+        if found["_plural"] in self.mute:
+            return
+        self._told.append((kind, dict(found)))
         for watch in self._watches:
             watch.put_nowait((kind, dict(found)))
+
+    def end_watches(self) -> None:
+        """End all watches, as an API server does now and then."""
+        for watch in self._watches:
+            watch.put_nowait(("END", {}))
+
+    def forget(self) -> None:
+        """Forget what was told so far, as an API server does after a while: no watch can go on from there."""
+        self._told.clear()
+        self._forgotten = self._version
 
     # --- for tests ---------------------------------------------------------------------------------------------------
 
@@ -240,17 +262,25 @@ class ApiServer(ObjectStore):
     async def _watch(self, request: web.Request, call: Call) -> web.StreamResponse:
         response = web.StreamResponse()
         response.content_type = "application/json"
-        changes: asyncio.Queue[tuple[str, Json]] = asyncio.Queue()
+        changes: Watch = asyncio.Queue()
+        if (since := request.query.get("resourceVersion")) is not None:
+            if int(since) < self._forgotten:
+                raise StatusError(410, "Expired", f"too old resource version: {since}")
+            for kind, found in self._told:
+                if int(found["metadata"]["resourceVersion"]) > int(since):
+                    changes.put_nowait((kind, found))
         self._watches.append(changes)
         try:
             await response.prepare(request)
-            while True:
-                kind, found = await changes.get()
-                if found["_plural"] == call.plural and call.namespace in ("", found["metadata"]["namespace"]):
+            while (change := await changes.get())[0] != "END":
+                kind, found = change
+                fits = found["_plural"] == call.plural and call.namespace in ("", found["metadata"]["namespace"])
+                if fits and selected(found, request.query):
                     event = {"type": kind, "object": {key: value for key, value in found.items() if key != "_plural"}}
                     await response.write(json.dumps(event).encode() + b"\n")
         finally:
             self._watches.remove(changes)
+        return response
 
 
 def _group(name: str) -> Json:

@@ -95,7 +95,8 @@ class Operator:
             for found in self.api.objects(plural):
                 self._changed("LISTED", {**found, "_plural": plural})
         self.api.on_change.append(self._changed)
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self.runtime.recorder.run())]
+        beside = (self._watch(), self.runtime.transfers.follow(), self.runtime.recorder.run())
+        self._tasks = [asyncio.create_task(work) for work in beside]
         self._workers = [asyncio.create_task(self._work()) for _ in range(self.runtime.settings.workers)]
 
     async def stop(self) -> None:

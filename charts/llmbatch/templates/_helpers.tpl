@@ -152,7 +152,7 @@ http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ 
 # The transfer Jobs, their pods' answers, and what the events say of a pod that does not start.
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, create, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]

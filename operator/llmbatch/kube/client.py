@@ -35,7 +35,7 @@ class Cluster:
     def __init__(self, api: Any, declared: Sequence[Permissions] = (PERMISSIONS, OWN_PERMISSIONS)) -> None:  # noqa: ANN401 - the generated client has no type information
         """Use a configured kubernetes.aio ApiClient, for what is declared."""
         self._clock = Clock()
-        self._transport = Transport(api, self._clock, declared)
+        self.transport = Transport(api, self._clock, declared)
 
     def now(self) -> datetime:
         """Give the moment by the API server's clock."""
@@ -58,12 +58,12 @@ class Cluster:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._transport.close()
+        await self.transport.close()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json | None:
         """Read an object; None when it does not exist."""
         try:
-            return await self._transport.call("get", resource, namespace, name)
+            return await self.transport.call("get", resource, namespace, name)
         except ClusterError as error:
             if error.status == 404:
                 return None
@@ -81,7 +81,7 @@ class Cluster:
     ) -> tuple[list[Json], str]:
         """List a page of objects; answers them and where the next page begins ("" at the end)."""
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(limit), "continue": after}
-        found = await self._transport.call("list", resource, namespace, query=query)
+        found = await self.transport.call("list", resource, namespace, query=query)
         return found.get("items", []), found.get("metadata", {}).get("continue", "") or ""
 
     async def each(self, resource: Resource, namespace: str | None, *, selector: str = "") -> AsyncIterator[Json]:
@@ -95,22 +95,22 @@ class Cluster:
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
         """Make an object; 409 when it exists."""
-        return await self._transport.call("create", resource, namespace, body=body)
+        return await self.transport.call("create", resource, namespace, body=body)
 
     async def update(self, resource: Resource, namespace: str, name: str, body: Json) -> Json:
         """Replace an object, if it still has the resourceVersion that the body has (else 409)."""
-        return await self._transport.call("update", resource, namespace, name, body=body)
+        return await self.transport.call("update", resource, namespace, name, body=body)
 
     async def apply(self, resource: Resource, namespace: str, name: str, body: Json) -> Json:
         """Make or update an object of ours (server-side apply)."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._transport.call(
+        return await self.transport.call(
             "patch", resource, namespace, name, body=body, content_type=APPLY_PATCH, query=query
         )
 
     async def patch(self, resource: Resource, namespace: str, name: str, body: list[Json]) -> Json:
         """Change an object by a JSON patch; 422 when one of its tests fails."""
-        return await self._transport.call("patch", resource, namespace, name, body=body, content_type=JSON_PATCH)
+        return await self.transport.call("patch", resource, namespace, name, body=body, content_type=JSON_PATCH)
 
     async def patch_status(
         self, resource: Resource, namespace: str, name: str, status: Json, *, resource_version: str | None = None
@@ -125,7 +125,7 @@ class Cluster:
         if resource_version is not None:
             body["metadata"] = {"resourceVersion": resource_version}
         try:
-            return await self._transport.call(
+            return await self.transport.call(
                 "patch", resource, namespace, name, "status", body=body, content_type=MERGE_PATCH
             )
         except ClusterError as error:
@@ -138,14 +138,14 @@ class Cluster:
     ) -> Json:
         """Change an object's status by a JSON patch, whose tests have to hold (else 422), whatever else has changed."""
         body = [*tests, *steps]
-        return await self._transport.call(
+        return await self.transport.call(
             "patch", resource, namespace, name, "status", body=body, content_type=JSON_PATCH
         )
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:
         """Delete an object and, in the background, what it owns; one that is gone already is fine."""
         try:
-            await self._transport.call("delete", resource, namespace, name, body={"propagationPolicy": "Background"})
+            await self.transport.call("delete", resource, namespace, name, body={"propagationPolicy": "Background"})
         except ClusterError as error:
             if error.status != 404:
                 raise
@@ -160,7 +160,7 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        answer = await self._transport.request(
+        answer = await self.transport.request(
             "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body
         )
         return bool(answer.get("status", {}).get("allowed"))
@@ -168,7 +168,7 @@ class Cluster:
     async def served(self, resource: Resource) -> bool:
         """Tell whether the API server serves a kind of object."""
         try:
-            found = await self._transport.request("GET", resource.prefix)
+            found = await self.transport.request("GET", resource.prefix)
         except ClusterError as error:
             if error.status == 404:
                 return False

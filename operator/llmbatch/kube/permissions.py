@@ -45,8 +45,11 @@ PERMISSIONS: Permissions = {
     (CLAIMS, ""): frozenset({"get"}),
     (PODS, ""): frozenset({"list"}),
     (EVENTS, ""): frozenset({"create", "list"}),
-    (KUBERNETES_JOBS, ""): frozenset({"get", "list", "create", "delete"}),
+    (KUBERNETES_JOBS, ""): frozenset({"get", "list", "watch", "create", "delete"}),
 }
+
+DISPENSABLE: Permissions = {(KUBERNETES_JOBS, ""): frozenset({"watch"})}
+"""What the operator can do without, as under a role from before it was used: it then asks in place of being told."""
 
 OWN_PERMISSIONS: Permissions = {
     (LEASES, ""): frozenset({"get", "create", "update"}),

@@ -1,8 +1,9 @@
 """One request to the API server: within the declared permissions and a time limit, and what a refusal of it says."""
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,8 @@ Json = dict[str, Any]
 
 METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 REQUEST_SECONDS = 30
+MOST_EVENT_BYTES = 8 * 1024 * 1024
+"""No object is larger: etcd takes 1.5 MiB."""
 
 
 class ClusterError(Exception):
@@ -82,11 +85,43 @@ class Transport:
             PermissionError: No such permission is declared.
             ClusterError: The API server refused it, or did not answer.
         """
+        self._permit(verb, resource, subresource)
+        path = _path(resource, namespace, name, subresource)
+        return await self.request(METHODS[verb], path, body=body, content_type=content_type, query=query)
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self, resource: Resource, namespace: str | None, query: Mapping[str, str], quiet_seconds: float
+    ) -> AsyncIterator[AsyncIterator[Json]]:
+        """Watch objects of a kind, from when the API server has taken the call: gives what it tells, until it ends that.
+
+        Raises:
+            PermissionError: No such permission is declared.
+            ClusterError: The API server refused it, did not answer, or has said nothing for `quiet_seconds`.
+        """
+        self._permit("watch", resource, "")
+        path = _path(resource, namespace)
+        timeout = aiohttp.ClientTimeout(total=None, connect=REQUEST_SECONDS, sock_read=quiet_seconds)
+        given = [*query.items(), ("watch", "true"), ("allowWatchBookmarks", "true")]
+        try:
+            verb, url, prepared, _, _ = await self._api.param_serialize(
+                "GET",
+                path,
+                query_params=given,
+                header_params={"Accept": "application/json"},
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._api.call_api(verb, url, prepared, None, _request_timeout=timeout)
+            with contextlib.closing(answer.response):
+                if not 200 <= answer.status <= 299:
+                    raise _refusal(answer.status, answer.headers, await answer.read())
+                yield _events(answer.response.content)
+        except (TimeoutError, OSError, aiohttp.ClientError) as error:
+            raise ClusterError(0, "NoAnswer", f"no answer from the API server to GET {path}: {error!r}") from error
+
+    def _permit(self, verb: str, resource: Resource, subresource: str) -> None:
         if not any(verb in needed.get((resource, subresource), ()) for needed in self._declared):
             raise PermissionError(f"{verb} {resource.plural}/{subresource} is not among the operator's permissions")
-        parts = [resource.prefix, *(("namespaces", namespace) if namespace else ()), resource.plural, name, subresource]
-        path = "/".join(part for part in parts if part)
-        return await self.request(METHODS[verb], path, body=body, content_type=content_type, query=query)
 
     async def request(
         self,
@@ -115,20 +150,42 @@ class Transport:
             raw = await response.read()
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             raise ClusterError(0, "NoAnswer", f"no answer from the API server to {method} {path}: {error!r}") from error
-        try:
-            parsed = json.loads(raw)
-        except ValueError:
-            parsed = {"message": raw[:200].decode(errors="replace")}
-        if not isinstance(parsed, dict):
-            parsed = {"message": "the answer is no object"}
         if not 200 <= response.status <= 299:
-            message = str(parsed.get("message") or f"status {response.status}")
-            ends = _namespace_ends(response.status, parsed.get("details"))
-            wait = _retry_after(response.headers, parsed.get("details"))
-            reason = str(parsed.get("reason", ""))
-            raise ClusterError(response.status, reason, message, namespace_ends=ends, retry_after=wait)
-        result: Json = parsed
-        return result
+            raise _refusal(response.status, response.headers, raw)
+        return _parsed(raw)
+
+
+def _path(resource: Resource, namespace: str | None, name: str = "", subresource: str = "") -> str:
+    parts = [resource.prefix, *(("namespaces", namespace) if namespace else ()), resource.plural, name, subresource]
+    return "/".join(part for part in parts if part)
+
+
+async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
+    """Give what stands in each line of an answer that goes on; a last line that was cut is left out."""
+    rest = b""
+    async for piece in content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > MOST_EVENT_BYTES:
+            raise ClusterError(0, "TooLarge", "the API server tells of an object that is too large to be one")
+        for line in lines:
+            if line.strip():
+                yield _parsed(line)
+
+
+def _parsed(raw: bytes) -> Json:
+    try:
+        parsed = json.loads(raw)
+    except ValueError:
+        parsed = {"message": raw[:200].decode(errors="replace")}
+    return parsed if isinstance(parsed, dict) else {"message": "the answer is no object"}
+
+
+def _refusal(status: int, headers: Mapping[str, str], raw: bytes) -> ClusterError:
+    parsed = _parsed(raw)
+    message = str(parsed.get("message") or f"status {status}")
+    ends = _namespace_ends(status, parsed.get("details"))
+    wait = _retry_after(headers, parsed.get("details"))
+    return ClusterError(status, str(parsed.get("reason", "")), message, namespace_ends=ends, retry_after=wait)
 
 
 def _retry_after(headers: Mapping[str, str], details: Any) -> float | None:  # noqa: ANN401 - JSON has no narrower type

@@ -1,7 +1,7 @@
 """Checks before the work begins that the operator can do it: an operator that only seems to work is worse than none."""
 
 from llmbatch.kube.client import Cluster
-from llmbatch.kube.permissions import GATEWAYS, JOBS, OWN_PERMISSIONS, PERMISSIONS, Permissions
+from llmbatch.kube.permissions import DISPENSABLE, GATEWAYS, JOBS, OWN_PERMISSIONS, PERMISSIONS, Permissions
 
 
 async def check(cluster: Cluster, namespaces: tuple[str, ...], own_namespace: str) -> list[str]:
@@ -41,7 +41,7 @@ async def _missing(cluster: Cluster, needed: Permissions, namespace: str) -> lis
         name = f"{resource.plural}/{subresource}" if subresource else resource.plural
         missing += [
             f"The operator's service account may not {verb} {name}.{resource.group or 'core'} {where}: check its Role or ClusterRole."
-            for verb in sorted(verbs)
+            for verb in sorted(verbs - DISPENSABLE.get((resource, subresource), frozenset()))
             if not await cluster.may(resource, subresource, verb, namespace)
         ]
     return missing

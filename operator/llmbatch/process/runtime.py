@@ -115,7 +115,7 @@ class Runtime:
             settings.stall_after_seconds,
             settings.request_retry_seconds,
         )
-        self.transfers = Transfers(cluster, settings, self.metrics)
+        self.transfers = Transfers(cluster, settings, self.metrics, self.queue)
         discards, uploads = Discards(self.transfers), Uploads(settings.settle_seconds)
         tries = Tries(settings.recheck_seconds, settings.settle_seconds, quota)
         readings, files = Readings(Gateway.list_batches), Readings(Gateway.list_files)
@@ -181,7 +181,7 @@ class Runtime:
     async def run(self) -> None:
         """Watch and work until `stopping` is set; then finish what is under way."""
         workers = [asyncio.create_task(self._work()) for _ in range(self.settings.workers)]
-        beside = [asyncio.create_task(work) for work in (self._listen(), self.recorder.run())]
+        beside = [asyncio.create_task(work) for work in (self._listen(), self.transfers.follow(), self.recorder.run())]
         self.metrics.leader.set(1)
         self.metrics.elections.inc()
         self.watch.start()

@@ -55,7 +55,7 @@ class Discards:
 
     async def _due(self, seen: Seen) -> Seen:
         volume = seen.observation.spec.output.persistent_volume_claim
-        if volume is not None and not await self.transfers.claim_exists(seen.key.namespace, volume.claim_name):
+        if volume is not None and not await self.transfers.claims.exists(seen.key.namespace, volume.claim_name):
             # The results went with their volume.
             return seen
         return _with(seen, Discarding(due=True))

@@ -68,7 +68,14 @@ def transfer_is_at_work(seen: Observation) -> Decision | None:
     """Wait for the transfer Job."""
     if seen.transferring is None:
         return None
-    return Decision(Wait(seen.transferring.reason, seen.transferring.message, after=1.0, aspect="InputReady"))
+    return Decision(
+        Wait(
+            seen.transferring.reason,
+            seen.transferring.message,
+            after=seen.transferring.retry_after_seconds or 1.0,
+            aspect="InputReady",
+        )
+    )
 
 
 def file_is_uploaded(seen: Observation) -> Decision | None:

@@ -34,12 +34,6 @@ class ResultsObserver:
             return await self._asked_again(seen)
         volume = spec.output.persistent_volume_claim
         if volume is not None:
-            transfers = self.transfers.transfers
-            problem = await transfers.claim_problem(
-                seen.key.namespace, volume.claim_name, "spec.output", once=seen.once
-            )
-            if problem is not None:
-                return seen.troubled(problem)
             seen = self._planned(seen, client)
             found = await self.transfers.job(seen)
             if found.observation != seen.observation:

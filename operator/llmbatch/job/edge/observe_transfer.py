@@ -16,7 +16,7 @@ from llmbatch.jsonl.cut import unpacked
 from llmbatch.transfer.pure import manifest
 from llmbatch.transfer.pure.plan import Rests, UploadPlan
 from llmbatch.transfer.pure.report import CollectReport, Problem, Report, UploadReport
-from llmbatch.transfer.pure.state import Blocked, Ended, Working
+from llmbatch.transfer.pure.state import Blocked, Ended, TransferState, Working
 from llmbatch.transfers.plans import upload_plan, volume_destination
 from llmbatch.transfers.transfers import Transfers
 
@@ -44,7 +44,7 @@ class TransferObserver:
             # It takes downloads to find out what is to be sent.
             return seen.troubled(wait)
         if rests is None:
-            found = await self.transfers.read_input(seen.key.namespace, spec, once=seen.once)
+            found = await self.transfers.read_input(seen.key.namespace, spec)
         else:
             found = await self._rest(seen, client)
         if isinstance(found, Problem):
@@ -77,12 +77,10 @@ class TransferObserver:
         return self.tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
 
     async def _rest(self, seen: Seen, client: Client) -> bytes | Problem | None:
-        """Read what a later attempt sends; None when it is in a volume, whose claim exists."""
+        """Read what a later attempt sends; None when it is in a volume."""
         spec = seen.observation.spec
-        if (volume := spec.output.persistent_volume_claim) is not None:
-            return await self.transfers.claim_problem(
-                seen.key.namespace, volume.claim_name, "spec.output", once=seen.once
-            )
+        if spec.output.persistent_volume_claim is not None:
+            return None
         whole, sent = seen.whole, seen.observation.batch
         views = [PartView(whole.batches.index(batch)) for batch in retries.followed(whole, sent)]
         return await self.transfers.here.rest(spec, [view.of(whole) for view in views], client.access, client.key)
@@ -92,7 +90,10 @@ class TransferObserver:
         plan, client = seen.plan, seen.client
         if plan is None or client is None:
             return seen
-        match await self.transfers.jobs.state(seen.owner, seen.observation.spec, client.spec, plan, seen.once):
+        state = await self.transfers.jobs.state(seen.owner, seen.observation.spec, client.spec, plan, seen.once)
+        if (problem := await self._claim_problem(seen, state)) is not None:
+            return seen.troubled(problem)
+        match state:
             case None:
                 return seen
             case Working(told):
@@ -101,6 +102,23 @@ class TransferObserver:
                 return seen.troubled(problem)
             case Ended(report, problem, lingers):
                 return self.absorb(replace(seen, lingers=lingers), report, problem)
+
+    async def _claim_problem(self, seen: Seen, state: TransferState | None) -> Problem | None:
+        """Say what is wrong with the claim that a transfer is about, where that counts: before a Job is made, and while its pod does not start."""
+        if isinstance(state, Ended) or (isinstance(state, Working) and (state.running or state.young)):
+            return None
+        spec = seen.observation.spec
+        reads_input = isinstance(seen.plan, UploadPlan) and rests_of(seen) is None
+        volume, where = (
+            (spec.input.persistent_volume_claim, "spec.input")
+            if reads_input
+            else (spec.output.persistent_volume_claim, "spec.output")
+        )
+        if volume is None:
+            return None
+        claims = self.transfers.claims
+        ask = claims.problem_of_late if state is None else claims.problem
+        return await ask(seen.key.namespace, volume.claim_name, where, once=seen.once)
 
     def absorb(self, seen: Seen, report: Report | None, problem: Problem | None = None) -> Seen:
         """Take a transfer's report into the status, or say why there is nothing to take."""

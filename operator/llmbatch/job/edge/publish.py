@@ -17,6 +17,7 @@ from llmbatch.batch.pure import remote_state
 from llmbatch.batch.pure.decision import Ending, Stalled
 from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.common.patch import merge_patch
+from llmbatch.job.edge.passes.unhurried import Unhurried
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import JOBS
@@ -36,7 +37,7 @@ QUIET = frozenset({
     Reason.SUBMITTING,
 })  # fmt: skip
 """Reasons on the way of each job; an event for each would be noise. That the batch was made is told, and how it ended."""
-COUNT_SECONDS = 1.0
+COUNT_SECONDS = 5.0
 """A gateway's status tells of its active batches so much later, and not of each."""
 
 
@@ -51,6 +52,7 @@ class Publisher:
     metrics: Metrics
     _copies: set[str] = field(default_factory=set)
     """uids of the copies that were told of."""
+    _unhurried: Unhurried = field(default_factory=Unhurried)
 
     async def publish(self, seen: Seen, outcome: Outcome, ending: Ending, *, goes_on: bool = False) -> Seen:
         """Publish a pass; answers the job with what is stored then.
@@ -62,12 +64,13 @@ class Publisher:
             self.recorder.record(subject, kind, reason, message)
         self._tell_of_copy(subject, seen)
         if outcome.gone:
+            self._unhurried.written(seen.owner.uid)
             return seen
         before, written = seen.stored, outcome.raw or seen.raw
         known = before if written is seen.raw else BatchJobStatus.parse(written.get("status") or {})
         after = seen.closed(outcome.status, ending, before=known, finish=outcome.finish)
         patch = merge_patch(written.get("status") or {}, after.dump())
-        if not patch and written is seen.raw:
+        if written is seen.raw and (not patch or await self._may_wait(seen, outcome, after, goes_on=goes_on)):
             return seen
         try:
             if patch:
@@ -77,6 +80,7 @@ class Publisher:
             if error.status == 404:
                 return seen
             raise
+        self._unhurried.written(seen.owner.uid)
         self.cache.answered(seen.key, written)
         if needs_a_look(seen.raw, written):
             # Somebody changed the object during this pass. The watch's event will be no news to the cache any more.
@@ -89,6 +93,15 @@ class Publisher:
             # The gateway's status shows how many batches are active; soon, since a job of many parts changes it with each.
             await self.queue.add_after(gateway, COUNT_SECONDS)
         return replace(seen, raw=written, stored=after)
+
+    async def _may_wait(self, seen: Seen, outcome: Outcome, after: BatchJobStatus, *, goes_on: bool) -> bool:
+        """Put a write off that would say nothing new: most often the next step's is soon to come."""
+        if goes_on or outcome.version is not None or outcome.duplicates or outcome.finish is not None:
+            return False
+        wait = self._unhurried.wait(seen.owner.uid, seen.stored, after)
+        if wait > 0:
+            await self.queue.add_after(seen.key, wait)
+        return wait > 0
 
     async def _write(
         self, seen: Seen, patch: Json, version: str | None, after: BatchJobStatus, *, goes_on: bool

@@ -153,6 +153,13 @@ def batch_has_ended(seen: Observation) -> Decision | None:
     if seen.stage is not Stage.RESULTS:
         return None
     if seen.transferring is not None:
-        return Decision(Wait(seen.transferring.reason, seen.transferring.message, after=1.0, aspect="ResultsStored"))
+        return Decision(
+            Wait(
+                seen.transferring.reason,
+                seen.transferring.message,
+                after=seen.transferring.retry_after_seconds or 1.0,
+                aspect="ResultsStored",
+            )
+        )
     message = "The results are being downloaded, joined and written."
     return Decision(Wait(Reason.COLLECTING, message, aspect="ResultsStored"), Collect())

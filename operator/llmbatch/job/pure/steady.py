@@ -6,6 +6,7 @@ not written again, told again, or looked at again.
 
 import re
 
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import Condition
 from llmbatch.api.reasons import Reason
 
@@ -22,6 +23,17 @@ _CHANGING = re.compile(
 )
 _UNIT = re.compile(r"#[ -]?(?:milliseconds?|seconds?|secs?|minutes?|mins?|hours?|days?|ms|m|s|h|d)\b", re.IGNORECASE)
 
+GOES_WELL = frozenset({
+    Reason.CLEANING_UP,
+    Reason.COLLECTING,
+    Reason.SUBMITTING,
+    Reason.UPLOADING,
+    Reason.VALIDATING,
+    Reason.IN_PROGRESS,
+    Reason.FINALIZING,
+})  # fmt: skip
+"""Reasons whose words tell where a job is on its way, and of nothing that is in the way."""
+
 
 def same(one: str, other: str) -> bool:
     """Tell whether two messages differ at most in what changes each time."""
@@ -34,6 +46,24 @@ def message_of(old: Condition | None, status: str, reason: str, message: str) ->
         return message
     # Between two calls that are refused the job waits as it was asked to, which is said in other words.
     return old.message if reason == Reason.RATE_LIMITED or same(old.message, message) else message
+
+
+def in_other_words(before: BatchJobStatus, after: BatchJobStatus) -> bool:
+    """Tell whether two statuses differ in nothing but the words for where a job, or one of its batches, is on its way."""
+    return _wordless(before) == _wordless(after)
+
+
+def _wordless(status: BatchJobStatus) -> BatchJobStatus:
+    conditions = [
+        item.model_copy(update={"message": ""}) if item.reason in GOES_WELL else item for item in status.conditions
+    ]
+    batches = [
+        batch.model_copy(update={"state": batch.state.model_copy(update={"message": ""})})
+        if batch.state is not None and batch.state.reason in GOES_WELL
+        else batch
+        for batch in status.batches
+    ]
+    return status.model_copy(update={"conditions": conditions, "batches": batches})
 
 
 def _kept(message: str) -> str:

@@ -42,6 +42,11 @@ def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
     return f"{job_name[:40].rstrip('-.').replace('.', '-')}-{plan.kind}-{digest}"
 
 
+def kind_of(transfer_job: str) -> str:
+    """Tell from a transfer Job's name what it does."""
+    return transfer_job.rsplit("-", 2)[1]
+
+
 def batch_metadata(
     uid: str, part: str, attempt: int, given: dict[str, str], *, parts: int | None = None
 ) -> dict[str, str]:

@@ -44,6 +44,8 @@ class Working:
     told: Problem
     running: bool = field(default=False, compare=False)
     """Our container has started: the Job is left alone, whatever has changed since it was made."""
+    young: bool = field(default=False, compare=False)
+    """It was made a moment ago, and nothing is known of its pod yet."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> Tran
         events: Events about the Job or its pod, for what no status tells (mounts, quota).
         now: The moment by the API server's clock.
     """
-    kind = job.get("metadata", {}).get("name", "").rsplit("-", 2)[1]
+    kind = naming.kind_of(job["metadata"]["name"])
     held = suspension.problem(job)
     suspended = None if held is None else Blocked(held)
     pod = max(pods, key=lambda item: str(item["metadata"].get("creationTimestamp", "")), default=None)

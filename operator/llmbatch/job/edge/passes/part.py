@@ -53,6 +53,10 @@ class Part:
         """What is to be done for it."""
         return self.decision.effect
 
+    def see(self, seen: Seen) -> None:
+        """Take what is known of it by now, and decide anew."""
+        self.seen, self.decision = seen, decide(seen.observation)
+
     def take(self, outcome: Outcome) -> None:
         """Take what became of the effect, and say how that ends the pass."""
         ending = self.decision.ending

@@ -74,7 +74,11 @@ class PartsEnd:
                 outcome = replace(outcome, problem=problem)
                 return None, outcome, at_work if problem is None else ending_of(problem, observation, costly=True)
             case Working(told):
-                return None, outcome, Wait(told.reason, told.message, after=1.0, aspect="ResultsStored")
+                return (
+                    None,
+                    outcome,
+                    Wait(told.reason, told.message, after=told.retry_after_seconds or 1.0, aspect="ResultsStored"),
+                )
             case Blocked(problem):
                 return None, outcome, ending_of(problem, observation)
             case Ended(MergeReport(problem=None) as report):

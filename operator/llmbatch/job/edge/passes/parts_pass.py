@@ -110,15 +110,18 @@ class PartsPass:
     async def _act(self, part: Part) -> None:
         if part.effect is None:
             return
-        seen = part.seen
         outcome = await self._done(part)
+        if _found_none(part, outcome):
+            # Its end is stored together with the search.
+            part.see(replace(part.seen, observation=replace(part.seen.observation, status=outcome.status)))
+            outcome = await self._done(part)
+        seen = part.seen
         if isinstance(part.effect, Upload):
             self.observer.admission.give_back(seen, outcome.problem)
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
             # Judged by the same rules as a final problem that was met while observing: it ends the batch.
             observation = replace(seen.observation, status=outcome.status, trouble=outcome.problem)
-            part.seen = replace(seen, observation=observation)
-            part.decision = decide(observation)
+            part.see(replace(seen, observation=observation))
             outcome = await self._done(part)
         part.take(outcome)
 
@@ -156,3 +159,12 @@ class PartsPass:
         if alone:
             await self._act(alone[0])
         return told(job, found)
+
+
+def _found_none(part: Part, outcome: Outcome) -> bool:
+    """Tell whether a search at a batch's end has come to nothing but that there are no others."""
+    seen = part.seen.observation
+    if not isinstance(part.effect, FindDuplicates) or seen.stage is not Stage.CLEANUP or seen.deleted_at is not None:
+        return False
+    is_nothing = not (outcome.notes or outcome.duplicates or outcome.moved or outcome.stale or outcome.gone)
+    return is_nothing and outcome.after is None and outcome.problem is None

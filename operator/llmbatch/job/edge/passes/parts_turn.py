@@ -33,7 +33,7 @@ class PartsTurn:
     async def at_once(self, job: Seen) -> int:
         """Say how many transfers of a job may be at work at one time; that never changes."""
         if job.owner.uid not in self._most:
-            self._most[job.owner.uid] = await self.transfers.at_once(job.key.namespace, job.observation.spec)
+            self._most[job.owner.uid] = await self.transfers.claims.at_once(job.key.namespace, job.observation.spec)
         return self._most[job.owner.uid]
 
     def choose(self, found: list[Part], at_once: int) -> Part | None:
