@@ -95,12 +95,12 @@ class Observer:
         return replace(found, observation=replace(found.observation, unrecorded=False))
 
     async def _whole(self, seen: Seen) -> Seen:
-        """Find the gateway, by which the last of a job's files are deleted; it is in nobody's way if it can't be found."""
+        """Find the gateway, by which the last of a job's files are deleted and requests are sent again; or say why there is none."""
         name = seen.observation.spec.gateway_ref.name
         if seen.observation.deleted_at is not None and seen.observation.finalizer:
             seen = await self.discards.look(seen)
         client = await self.gateways.use(seen.key.namespace, name, None, last_known=True)
-        return seen if isinstance(client, Problem) else replace(seen, client=client)
+        return seen.troubled(client) if isinstance(client, Problem) else replace(seen, client=client)
 
     def _seen(self, key: Key, raw: Json, spec: BatchJobSpec, stored: BatchJobStatus) -> Seen:
         metadata = raw["metadata"]

@@ -19,6 +19,7 @@ from llmbatch.batch.pure.decision import (
     FindDuplicates,
     Finish,
     RemoveFinalizer,
+    Stalled,
     Upload,
     Wait,
 )
@@ -33,6 +34,7 @@ from llmbatch.job.edge.passes.parts_end import PartsEnd
 from llmbatch.job.edge.passes.parts_turn import PartsTurn
 from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.decide import decide, decide_whole
+from llmbatch.job.pure.trouble import ending_of
 from llmbatch.kube.once import Once
 
 LOOKS = 20
@@ -95,7 +97,7 @@ class PartsPass:
         found += await asyncio.gather(*(look(view) for view in parts.to_look_at(job.stored, uploads)))
         if job.observation.deleted_at is not None:
             return await self._delete(job, found)
-        owed = retries.wait(job.stored, terms, job.observation.now) if goes_on else None
+        owed = self._owed(job, terms) if goes_on else None
         if not found:
             return (Outcome(job.stored), owed) if owed is not None else await self.ends.run(job)
         if owed is None and self.collector.is_due(job, found):
@@ -106,6 +108,11 @@ class PartsPass:
             self.turn.took(chosen)
         outcome, ending = told(job, found)
         return outcome, parts.sooner(ending, owed, alone=all(part.ending is ENDED for part in found))
+
+    def _owed(self, job: Seen, terms: retries.Terms) -> Wait | Stalled | None:
+        """Say what is waited for before requests are sent again: without a gateway, that it is there."""
+        owed, missing = retries.wait(job.stored, terms, job.observation.now), job.observation.trouble
+        return owed if owed is None or missing is None else ending_of(missing, job.observation)
 
     async def _act(self, part: Part) -> None:
         if part.effect is None:
