@@ -7,9 +7,9 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from tests.bench.life import passes
-from tests.controller.conftest import jsonl
+from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_retries_faults import NAMES
-from tests.controller.test_split import made, split_job
+from tests.controller.test_split import SMALL, made, split_job
 from tests.controller.test_split_volumes import OUT
 from tests.emulator.client import Instance
 from tests.support import build
@@ -42,3 +42,54 @@ async def test_requests_that_are_due_again_wait_for_their_gateway_and_say_so(
         kong.advance(3600)
         await second.until_ended()
         assert second.reason() == Reason.SUCCEEDED
+
+
+@pytest.mark.parametrize("place", ["volume", "secret"])
+async def test_results_that_cannot_be_had_are_tried_at_their_own_pace_and_not_at_the_polls_of_another_part(
+    api: ApiServer, kong: Instance, kubelet: Kubelet, tmp_path: Path, place: str
+) -> None:
+    kubelet.volume("data")
+    job = split_job(parallelism=1, backoffLimitPerRequest=1, **({"output": OUT} if place == "volume" else {}))
+    async with Operator(api, tmp_path, recheck_seconds=15).running() as operator:
+        apply_all(api, kong, FIVE, job, **SMALL)
+        await operator.until(lambda: len(made(operator)) == 1, None)
+        kong.fault("status", "files.content", status=401, times=-1)
+        kong.advance(3600)
+        await operator.until(lambda: len(made(operator)) == 2 and kong.calls("files.content"), None)
+        await asyncio.sleep(8)
+        # At once, and after 1, 2 and 4 s; the other part is polled each second.
+        assert len(kong.calls("files.content")) <= 5
+        kong.clear_faults()
+        # Whatever of the job is edited, it is tried at once.
+        api.edit("batchjobs", "job", {"spec": {"priority": 1}})
+        for count in (2, 3):
+            kong.advance(3600)
+            await operator.until(lambda count=count: len(made(operator)) >= count)  # type: ignore[misc]
+        kong.advance(3600)
+        await operator.until_ended()
+        assert operator.reason() == Reason.SUCCEEDED
+
+
+async def test_requests_to_be_sent_again_that_cannot_be_read_are_asked_for_at_their_own_pace(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    names = [*NAMES[:2], "three--status-400", "four", "five"]
+    async with Operator(api, tmp_path, recheck_seconds=15, request_retry_seconds=3).running() as operator:
+        apply_all(api, kong, jsonl(*names), split_job(backoffLimitPerRequest=1), **SMALL)
+        await operator.until(lambda: len(made(operator)) == 3)
+        kong.advance(3600)
+        await operator.until_reason(Reason.WAITING_TO_RETRY)
+        kong.fault("status", "files.content", status=401, times=-1)
+        kong.clear_calls()
+        await operator.until(lambda: kong.calls("files.content"))
+        for _ in range(60):
+            await operator.look()
+            await asyncio.sleep(0.05)
+        assert len(kong.calls("files.content")) <= 4
+        kong.clear_faults()
+        # Whatever of the job is edited, it is tried at once.
+        api.edit("batchjobs", "job", {"spec": {"priority": 1}})
+        await operator.until(lambda: len(made(operator)) == 4)
+        kong.advance(3600)
+        await operator.until_ended()
+        assert operator.reason() == Reason.COMPLETED_WITH_FAILURES

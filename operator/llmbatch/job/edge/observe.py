@@ -64,7 +64,7 @@ class Observer:
         self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
         self._destinations = Destinations(self.cache, self.transfers)
         self._files = FileObserver(self.polls, self.slots, self.tries, self.uploads, self.admission, self._destinations)
-        self._results = ResultsObserver(self.polls, self._transfers)
+        self._results = ResultsObserver(self.polls, self.tries, self._transfers)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
         """Observe a job; of one with several batches, what is true of the job (see `part`).

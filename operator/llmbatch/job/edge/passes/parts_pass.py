@@ -121,6 +121,10 @@ class PartsPass:
         outcome = await self._done(part)
         if isinstance(part.effect, Upload):
             self.observer.admission.give_back(seen, outcome.problem)
+        if isinstance(part.effect, Collect) and outcome.problem is not None:
+            in_pod = seen.observation.spec.output.persistent_volume_claim is not None
+            held = self.observer.tries.reading_failed(seen, outcome.problem, in_pod=in_pod)
+            outcome = replace(outcome, problem=held)
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
             # Judged by the same rules as a final problem that was met while observing: it ends the batch.
             observation = replace(seen.observation, status=outcome.status, trouble=outcome.problem)
