@@ -8,12 +8,15 @@ import pytest
 from llmbatch.api.reasons import Reason
 from tests.bench.life import passes
 from tests.controller.conftest import FIVE, jsonl
+from tests.controller.test_duplicates import cancels
 from tests.controller.test_retries_faults import NAMES
+from tests.controller.test_shortage import QUOTA
 from tests.controller.test_split import SMALL, made, split_job
 from tests.controller.test_split_volumes import OUT
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
+from tests.support.apistore import Json
 from tests.support.inprocess import Operator, apply_all
 from tests.support.kubelet import Kubelet
 
@@ -93,3 +96,35 @@ async def test_requests_to_be_sent_again_that_cannot_be_read_are_asked_for_at_th
         kong.advance(3600)
         await operator.until_ended()
         assert operator.reason() == Reason.COMPLETED_WITH_FAILURES
+
+
+async def test_a_deletion_finds_and_cancels_a_batch_though_another_part_of_its_job_cannot_get_on(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    policy = {"cleanupTimeoutSeconds": 30}
+    async with Operator(api, tmp_path, settle_seconds=300).running() as operator:
+        kong.configure(forced_errors=[QUOTA])
+        apply_all(api, kong, jsonl("one", "two", "three"), split_job(deletionPolicy=policy), **SMALL)
+        await operator.until(lambda: len(made(operator)) == 2)
+        # Of the first part's second call nothing is ever listed; that of the other part makes a batch.
+        kong.fault("reset_before", "batches.create")
+        api.fault("status", "patch", "batchjobs", "status", status=503, times=-1, where=orders_second)
+        kong.advance(100)
+        await operator.until(lambda: len(kong.calls("batches.create")) == 3)
+        kong.configure(forced_errors=[])
+        kong.fault("reset_after", "batches.create")
+        api.faults.clear()
+        await operator.until(lambda: len(kong.calls("batches.create")) == 4)
+        await operator.until(lambda: all(batch.submission for batch in operator.status().batches))
+        (running,) = [batch["id"] for batch in kong.batches() if batch["object"]["status"] == "validating"]
+        await operator.quiet()
+        before = passes(operator)
+        api.remove("batchjobs", "job")
+        await operator.until(lambda: running in cancels(kong), None)
+        assert passes(operator) <= before + 20
+
+
+def orders_second(body: Json) -> bool:
+    """Tell whether a write says that the second part's batch is about to be made."""
+    batches = body["status"].get("batches") or []
+    return len(batches) > 1 and bool(batches[1].get("submission"))

@@ -164,6 +164,7 @@ class PartsPass:
             if part.seen.observation.stage is Stage.ANSWER or isinstance(part.effect, FindDuplicates)
         ]
         await asyncio.gather(*(self._act(part) for part in able if part not in alone))
-        if alone:
-            await self._act(alone[0])
+        if (chosen := self.turn.next(alone)) is not None:
+            await self._act(chosen)
+            self.turn.took(chosen)
         return told(job, found)
