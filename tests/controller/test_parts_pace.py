@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure.stage import memory_of
 from tests.bench.life import passes
 from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_duplicates import cancels
 from tests.controller.test_retries_faults import NAMES
 from tests.controller.test_shortage import QUOTA
-from tests.controller.test_split import SMALL, made, split_job
+from tests.controller.test_split import SMALL, made, second_is_cancelled, split_job
 from tests.controller.test_split_volumes import OUT
 from tests.emulator.client import Instance
 from tests.support import build
@@ -128,3 +129,20 @@ def orders_second(body: Json) -> bool:
     """Tell whether a write says that the second part's batch is about to be made."""
     batches = body["status"].get("batches") or []
     return len(batches) > 1 and bool(batches[1].get("submission"))
+
+
+async def test_the_last_batch_of_a_gateway_that_runs_is_polled_when_no_list_is_read_any_more(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, jsonl("one", "two", "three"), split_job(), **SMALL)
+    await operator.until(lambda: len(made(operator)) == 2)
+    followed = operator.runtime.rounds.of
+    uid = operator.job()["metadata"]["uid"]
+    memories = [memory_of(uid, batch) for batch in operator.status().batches]
+    await operator.until(lambda: all((found := followed(memory)) and found.rests for memory in memories), None)
+    await second_is_cancelled(operator, kong)
+    kong.advance(100)
+    await operator.until(lambda: operator.status().batches[1].status == "cancelled", None)
+    await operator.quiet()
+    kong.advance(3600)
+    await operator.until(lambda: operator.status().has_ended, None)
