@@ -146,3 +146,20 @@ async def test_the_last_batch_of_a_gateway_that_runs_is_polled_when_no_list_is_r
     await operator.quiet()
     kong.advance(3600)
     await operator.until(lambda: operator.status().has_ended, None)
+
+
+async def test_a_batch_that_was_made_is_not_said_to_wait_for_a_place(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    limits = {**SMALL["limits"], "maxActiveBatches": 1}
+    apply_all(api, kong, FIVE, build.batchjob_apart("first", splitPolicy="Auto", parallelism=1), limits=limits)
+    await operator.until(lambda: operator.reason("first") == Reason.VALIDATING, "first")
+    api.put("batchjobs", build.batchjob_apart("job", splitPolicy="Auto", parallelism=1))
+    await operator.until_reason(Reason.WAITING_FOR_SLOT)
+    api.remove("batchjobs", "first")
+    await operator.until(lambda: cancels(kong), "first")
+    kong.advance(60)
+    await operator.until_reason(Reason.VALIDATING)
+    submitted = operator.status().condition("Submitted")
+    assert submitted is not None
+    assert (submitted.status, submitted.message) == ("False", "1 of 3 batches were made.")
