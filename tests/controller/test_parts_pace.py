@@ -163,3 +163,25 @@ async def test_a_batch_that_was_made_is_not_said_to_wait_for_a_place(
     submitted = operator.status().condition("Submitted")
     assert submitted is not None
     assert (submitted.status, submitted.message) == ("False", "1 of 3 batches were made.")
+
+
+async def test_requests_to_be_sent_again_are_not_read_as_long_as_the_job_lets_no_batch_begin(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    names = ["one--status-429-times-1", "two--status-429-times-1", "three"]
+    apply_all(api, kong, jsonl(*names), split_job(backoffLimitPerRequest=1, parallelism=1), **SMALL)
+    await operator.until(lambda: len(made(operator)) == 1)
+    kong.advance(3600)
+    # The second part goes first; what is to be sent again waits for it.
+    await operator.until(lambda: len(made(operator)) == 2 and len(operator.status().batches) == 3)
+    await operator.quiet()
+    kong.clear_calls()
+    for _ in range(10):
+        await operator.look()
+        await operator.quiet()
+    assert kong.calls("files.content") == []
+    kong.advance(3600)
+    await operator.until(lambda: len(made(operator)) == 3)
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED

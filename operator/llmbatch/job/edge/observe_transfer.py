@@ -43,8 +43,8 @@ class TransferObserver:
         if rests is not None and spec.output.persistent_volume_claim is None:
             # It takes downloads to find out what is to be sent.
             wait = self._held(seen, client) or self.tries.reading_held(seen)
-            if wait is not None:
-                return seen.troubled(wait)
+            if wait is not None or retries.is_full(seen.whole, spec):
+                return seen if wait is None else seen.troubled(wait)
         if rests is None:
             found = await self.transfers.read_input(seen.key.namespace, spec, once=seen.once)
         else:

@@ -59,7 +59,8 @@ class PartsTurn:
                     part.ending = ENDED
                 case Collect() if moving and not inline:
                     part.ending = COLLECTS_WAIT
-                case Upload() if (limit and at_work >= limit) or not self._is_admitted(part):
+                case Upload() if (limit and at_work >= limit) or not self._is_admitted(part) or part.seen.plan is None:
+                    # Without a plan it wasn't read, since there was no room for it before this pass.
                     part.ending = WAITING
                 case Upload() if moving:
                     part.ending = UPLOADS_WAIT
