@@ -1,10 +1,13 @@
 """The line for tokens goes on by itself, whatever befalls those who stand in it or were let go."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmbatch.api.reasons import Reason
+from tests.bench.life import passes
 from tests.controller.conftest import FIVE
 from tests.controller.test_line_for_tokens import ALL, ONE, job, running
 from tests.controller.test_shortage import QUOTA
@@ -160,3 +163,31 @@ async def test_an_upload_that_goes_on_in_its_pod_has_its_tokens_after_a_moments_
     api.put("batchjobs", job("b", 9, input=TWO, priority=10))
     await operator.until(lambda: operator.status("b").queue is not None or batches(operator, "b"), "b")
     assert batches(operator, "b") == 0
+
+
+async def test_who_waits_for_his_own_other_batches_has_no_place_in_line_that_others_want(
+    api: ApiServer, kong: Instance, kubelet: Kubelet, tmp_path: Path
+) -> None:
+    (kubelet.volume("data") / "batch.jsonl").write_bytes(FIVE)
+    api.edit("persistentvolumeclaims", "data", {"spec": {"accessModes": ["ReadWriteMany"]}})
+    place: Json = {"persistentVolumeClaim": {"claimName": "data", "path": "batch.jsonl"}}
+    limits = {"maxEnqueuedTokens": 100 * ONE, "maxActiveBatches": 1, "maxRequestsPerFile": 2}
+    async with Operator(api, tmp_path, recheck_seconds=1).running() as operator:
+        kong.configure(forced_errors=[QUOTA])
+        apply_first(api, kong, job("refused", 9, input=TWO), limits=limits)
+        await operator.until(lambda: batches(operator, "refused") == 1, None)
+        # Its upload is under way when the other one is refused, and is not asked any more.
+        kong.fault("delay", "files.create", seconds=2, times=1)
+        api.put("batchjobs", job("older", 0, input=place, parallelism=1))
+        await operator.until(lambda: len(kong.calls("files.create")) == 2, None)
+        kong.advance(100)
+        await operator.until(lambda: batches(operator, "refused") == 0, "refused")
+        kong.configure(forced_errors=[])
+        await operator.until(lambda: operator.status("older").queue is not None, None)
+        await operator.quiet()
+        assert operator.reason("older") == Reason.QUOTA_EXCEEDED
+        before = passes(operator)
+        await asyncio.sleep(1)
+        assert passes(operator) <= before + 5
+        # For the one that tries first, though the other job is the older one.
+        await operator.until(lambda: batches(operator, "refused") == 1, None)

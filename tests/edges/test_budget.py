@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from llmbatch.gateway.budget import Budget
 
 
@@ -45,6 +47,25 @@ async def test_cancellations_and_results_go_before_new_batches_and_these_before_
     asked = ("get batch", "create batch", "list batches", "cancel batch", "collect")
     await asyncio.gather(*map(call, asked))
     assert went == ["cancel batch", "collect", "create batch", "get batch", "list batches"]
+
+
+@pytest.mark.parametrize(("flood", "waits"), [("upload file", "list batches"), ("cancel batch", "create batch")])
+async def test_what_goes_last_has_its_turn_though_others_never_cease(flood: str, waits: str) -> None:
+    budget, went = Budget(6000), []
+
+    async def call(operation: str) -> None:
+        await budget.take(operation)
+        went.append(operation)
+        if operation == flood and len(went) < 100:
+            asked.append(asyncio.create_task(call(flood)))
+
+    await budget.take("get batch", 1000)
+    asked = [asyncio.create_task(call(operation)) for operation in (*[flood] * 5, waits)]
+    while pending := [task for task in asked if not task.done()]:
+        await asyncio.gather(*pending)
+    assert went.index(waits) < 30
+    # And no sooner than it must: three of four calls are for those that go first.
+    assert went[:3] == [flood] * 3
 
 
 async def test_one_that_gives_up_takes_nobodys_place() -> None:

@@ -138,7 +138,8 @@ class GatewayLimits(Model):
         ge=0,
         le=1_000_000,
         description="Calls to the gateway in a minute, by all that goes through it; transfers are counted at their start."
-        " Cancellations, deletions and results go before uploads and new batches, and these before polls. 0: as many as there are.",
+        " Cancellations, deletions and results go before uploads and new batches, and these before polls; each fourth call"
+        " goes to whoever has waited longest. 0: as many as there are.",
     )
     max_enqueued_tokens: int = Field(
         0,

@@ -12,6 +12,8 @@ BURST = 6
 FIRST = ("cancel batch", "delete file", "collect")
 NEXT = ("upload file", "create batch")
 """Calls in the order in which they go; polls, lists and probes are last."""
+OLDEST = 4
+"""Each so many-th call goes to whoever has waited longest: those that go first may never cease to come."""
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Budget:
     _line: list[tuple[int, int, asyncio.Future[None]]] = field(default_factory=list)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
     _timer: asyncio.TimerHandle | None = None
+    _turns: int = 0
+    """Calls that have waited and were let go."""
 
     async def take(self, operation: str, calls: int = 1) -> None:
         """Wait until so many calls may be made."""
@@ -61,11 +65,21 @@ class Budget:
     def _call(self) -> None:
         """Let go whose turn it is."""
         while self._line and (not self.most or self._wait() <= 0):
-            _, _, turn = heapq.heappop(self._line)
+            turn = self._next()
             if not turn.done():
                 self._left -= 1
+                self._turns += 1
                 turn.set_result(None)
         self._set_timer()
+
+    def _next(self) -> asyncio.Future[None]:
+        """Take out of the line whose turn it is."""
+        if (self._turns + 1) % OLDEST:
+            return heapq.heappop(self._line)[2]
+        oldest = min(self._line, key=lambda waiting: waiting[1])
+        self._line.remove(oldest)
+        heapq.heapify(self._line)
+        return oldest[2]
 
     def _set_timer(self) -> None:
         if self._timer is not None:

@@ -123,9 +123,15 @@ def waits(found: Json | None) -> bool:
     if found is None or "deletionTimestamp" in found["metadata"] or remote_state.is_ended(found):
         return False
     status = found.get("status") or {}
-    told = [item for item in status.get("conditions") or [] if item.get("type") == "Ready"]
-    told += [batch["state"] for batch in entries(status) if batch.get("state") and not batch.get("id")]
+    told = [batch["state"] for batch in entries(status) if batch.get("state") and _wants_a_place(batch)]
+    if not remote_state.has_parts(found):
+        told += [item for item in status.get("conditions") or [] if item.get("type") == "Ready"]
     return any(item.get("reason") == Reason.WAITING_FOR_SLOT for item in told)
+
+
+def _wants_a_place(batch: Json) -> bool:
+    """Tell whether a batch is about to be made: one whose input isn't uploaded waits for something else."""
+    return bool(batch.get("inputFileID")) and not batch.get("id")
 
 
 def _uid(found: Json | None) -> str:

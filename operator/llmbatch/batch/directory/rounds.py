@@ -120,7 +120,8 @@ class Rounds:
         found.known = known
         if lap.task is None or lap.task.done():
             lap.task = asyncio.create_task(self._run(gateway, lap))
-        found.rests = self._is_read(gateway, lap)
+        # One that was left alone stays so until the next round, which calls it: its next poll is a long time away.
+        found.rests = self._is_read(gateway, lap) or (found.rests and not asked)
         return found.rests
 
     def leave(self, memory: str) -> Followed | None:

@@ -10,9 +10,10 @@ from zlib import crc32
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure import facts, tries
+from llmbatch.batch.pure import facts, late, tries
 from llmbatch.common import backoff
 from llmbatch.gateway.quota import Quota
+from llmbatch.job.pure.trouble import ending_for
 from llmbatch.runtime.cache import BATCHGATEWAY
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.report import Problem, Report, UploadReport
@@ -42,8 +43,8 @@ class Tries:
     recheck_seconds: float
     settle_seconds: float
     quota: Quota
-    _failures: dict[str, int] = field(default_factory=dict)
-    """By batch (Observation.memory): create calls that failed in a row."""
+    _failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By batch (Observation.memory), and what it is that failed: how often in a row."""
     _held: dict[tuple[str, str], Held] = field(default_factory=dict)
 
     def hold(self, batch: str, what: str, mark: Hashable, problem: Problem, seconds: float) -> Problem:
@@ -65,10 +66,45 @@ class Tries:
 
     def forget(self, batch: str, *what: str) -> None:
         """Forget what a batch has failed at."""
-        for key in [key for key in self._held if key[0] == batch and (not what or key[1] in what)]:
-            del self._held[key]
-        if not what:
-            self._failures.pop(batch, None)
+        for known in (self._held, self._failures):
+            for key in [key for key in known if key[0] == batch and (not what or key[1] in what)]:
+                del known[key]
+
+    def _failed(self, batch: str, what: str, first: float, longest: float) -> float:
+        """Count a failure; answers for how many seconds it is let be."""
+        failures = self._failures[batch, what] = self._failures.get((batch, what), 0) + 1
+        return backoff.next_delay(failures, random.random(), first=first, longest=longest)  # noqa: S311 - jitter, no secret
+
+    # --- what takes downloads, or a pod ------------------------------------------------------------------------------
+
+    def reading_failed(self, seen: Seen, problem: Problem, *, in_pod: bool) -> Problem:
+        """Hold back the next try to read what one of several batches has left at the provider, as one of a job of its own.
+
+        Its job is looked at for the others as well, at their pace. Results that are late have times of their own, in status.
+        """
+        observation = seen.observation
+        if seen.view is None or problem.final or late.concerns(problem, observation.stage):
+            return problem
+        # Of several that fail, each is tried the more rarely.
+        grown = self._failed(seen.owner.uid, "read", backoff.FIRST_SECONDS, backoff.LONGEST_SECONDS)
+        asked = ending_for(problem, observation.stage, observation.limits, costly=in_pod).after
+        return self.hold(observation.memory, "read", self._reading(seen), problem, grown if asked is None else asked)
+
+    def was_read(self, seen: Seen) -> None:
+        """Note that it was read."""
+        for known in (seen.observation.memory, seen.owner.uid):
+            self.forget(known, "read")
+
+    def reading_held(self, seen: Seen) -> Problem | None:
+        """Give why that failed, while it is too early for the next try."""
+        return self.held(seen.observation.memory, "read", self._reading(seen))
+
+    def _reading(self, seen: Seen) -> Hashable:
+        """Tell a try that may go better: of another spec or with other credentials, or since the gateway is ready again."""
+        gateway = Key(BATCHGATEWAY, seen.key.namespace, seen.observation.spec.gateway_ref.name)
+        status = (self.quota.cache.get(gateway) or {}).get("status") or {}
+        ready = [item.get("status") for item in status.get("conditions") or [] if item.get("type") == "Ready"]
+        return _mark(seen), seen.observation.accepts_missing, *ready
 
     # --- create calls ------------------------------------------------------------------------------------------------
 
@@ -83,11 +119,10 @@ class Tries:
         }.get(problem.reason)
         if longest is None or problem.final:
             return problem
-        self._failures[batch] = self._failures.get(batch, 0) + 1
         first = tries.FIRST * self.recheck_seconds
         if problem.reason is Reason.QUOTA_EXCEEDED and self._is_learnt(seen):
             first, longest = FIRST_BEHIND_QUOTA * self.recheck_seconds, LONGEST_BEHIND_QUOTA * self.recheck_seconds
-        seconds = backoff.next_delay(self._failures[batch], random.random(), first=first, longest=longest)  # noqa: S311 - jitter, no secret
+        seconds = self._failed(batch, "create", first, longest)
         return self.hold(batch, "create", _mark(seen), problem, max(seconds, problem.retry_after_seconds or 0.0))
 
     def _is_learnt(self, seen: Seen) -> bool:

@@ -64,7 +64,7 @@ class Observer:
         self._transfers = TransferObserver(self.transfers, self.uploads, self.tries)
         self._destinations = Destinations(self.cache, self.transfers)
         self._files = FileObserver(self.polls, self.slots, self.tries, self.uploads, self.admission, self._destinations)
-        self._results = ResultsObserver(self.polls, self._transfers)
+        self._results = ResultsObserver(self.polls, self.tries, self._transfers)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
         """Observe a job; of one with several batches, what is true of the job (see `part`).
@@ -95,12 +95,12 @@ class Observer:
         return replace(found, observation=replace(found.observation, unrecorded=False))
 
     async def _whole(self, seen: Seen) -> Seen:
-        """Find the gateway, by which the last of a job's files are deleted; it is in nobody's way if it can't be found."""
+        """Find the gateway, by which the last of a job's files are deleted and requests are sent again; or say why there is none."""
         name = seen.observation.spec.gateway_ref.name
         if seen.observation.deleted_at is not None and seen.observation.finalizer:
             seen = await self.discards.look(seen)
         client = await self.gateways.use(seen.key.namespace, name, None, last_known=True)
-        return seen if isinstance(client, Problem) else replace(seen, client=client)
+        return seen.troubled(client) if isinstance(client, Problem) else replace(seen, client=client)
 
     def _seen(self, key: Key, raw: Json, spec: BatchJobSpec, stored: BatchJobStatus) -> Seen:
         metadata = raw["metadata"]

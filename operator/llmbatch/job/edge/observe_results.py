@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
+from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.pure import late
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.clients import Client
@@ -19,6 +20,7 @@ class ResultsObserver:
     """Observes batches that have ended."""
 
     polls: Polls
+    tries: Tries
     transfers: TransferObserver
 
     async def observe(self, seen: Seen) -> Seen:
@@ -38,6 +40,8 @@ class ResultsObserver:
             found = await self.transfers.job(seen)
             if found.observation != seen.observation:
                 return found
+        if (held := self.tries.reading_held(seen)) is not None:
+            return seen.troubled(held)
         found = seen if nothing else await self._late(seen)
         if volume is None:
             return found

@@ -14,7 +14,7 @@ from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.trouble import placed
 from llmbatch.jsonl.cut import unpacked
 from llmbatch.transfer.pure import manifest
-from llmbatch.transfer.pure.plan import Rests, UploadPlan
+from llmbatch.transfer.pure.plan import CollectPlan, Rests, UploadPlan
 from llmbatch.transfer.pure.report import CollectReport, Problem, Report, UploadReport
 from llmbatch.transfer.pure.state import Blocked, Ended, TransferState, Working
 from llmbatch.transfers.plans import upload_plan, volume_destination
@@ -40,9 +40,11 @@ class TransferObserver:
         if client is None:
             return seen
         rests = rests_of(seen)
-        if rests is not None and spec.output.persistent_volume_claim is None and (wait := self._held(seen, client)):
+        if rests is not None and spec.output.persistent_volume_claim is None:
             # It takes downloads to find out what is to be sent.
-            return seen.troubled(wait)
+            wait = self._held(seen, client) or self.tries.reading_held(seen)
+            if wait is not None or retries.is_full(seen.whole, spec):
+                return seen if wait is None else seen.troubled(wait)
         if rests is None:
             found = await self.transfers.read_input(seen.key.namespace, spec)
         else:
@@ -83,7 +85,11 @@ class TransferObserver:
             return None
         whole, sent = seen.whole, seen.observation.batch
         views = [PartView(whole.batches.index(batch)) for batch in retries.followed(whole, sent)]
-        return await self.transfers.here.rest(spec, [view.of(whole) for view in views], client.access, client.key)
+        found = await self.transfers.here.rest(spec, [view.of(whole) for view in views], client.access, client.key)
+        if isinstance(found, Problem):
+            return self.tries.reading_failed(seen, found, in_pod=False)
+        self.tries.was_read(seen)
+        return found
 
     async def job(self, seen: Seen) -> Seen:
         """Look at the transfer Job, and take its report into the status."""
@@ -142,20 +148,8 @@ class TransferObserver:
                 return seen.found(status=status)
         elif isinstance(report, CollectReport):
             problem = report.problem
-            volume = seen.observation.spec.output.persistent_volume_claim
-            if problem is None and volume is not None and seen.view is not None:
-                may_retry = retries.is_open(seen.whole, seen.observation.batch, seen.observation.spec)
-                status = part_view.with_part_results(seen.stored, report, now, may_retry=may_retry)
-                return seen.found(status=status)
-            if problem is None and volume is not None:
-                where = volume_destination(volume.claim_name, volume.path)
-                status = facts.with_results(
-                    seen.stored,
-                    report,
-                    where,
-                    now=now,
-                )
-                return seen.found(status=status)
+            if problem is None:
+                return self._collected(seen, report)
         if problem is None:
             return seen
         if late.concerns(problem, seen.observation.stage):
@@ -165,7 +159,21 @@ class TransferObserver:
             operation = Operation.UPLOAD if isinstance(seen.plan, UploadPlan) else Operation.RESULTS
             seconds = seen.client.pace.slow_down(operation, told.retry_after_seconds)
             told = told.model_copy(update={"retry_after_seconds": seconds})
+        if isinstance(seen.plan, CollectPlan):
+            told = self.tries.reading_failed(seen, told, in_pod=True)
         if isinstance(seen.plan, UploadPlan) and not told.final and told.side is None:
             status, told = self.tries.upload_failed(seen, report, told)
             seen = seen.found(status=status)
         return replace(seen.found(trouble=told, costly=True), spent=True)
+
+    def _collected(self, seen: Seen, report: CollectReport) -> Seen:
+        """Take the report of results that are stored into the status."""
+        volume, now = seen.observation.spec.output.persistent_volume_claim, seen.observation.now
+        if volume is None:
+            return seen
+        if seen.view is None:
+            where = volume_destination(volume.claim_name, volume.path)
+            return seen.found(status=facts.with_results(seen.stored, report, where, now=now))
+        self.tries.was_read(seen)
+        may_retry = retries.is_open(seen.whole, seen.observation.batch, seen.observation.spec)
+        return seen.found(status=part_view.with_part_results(seen.stored, report, now, may_retry=may_retry))

@@ -115,6 +115,9 @@ def _milestones(
         stated[ending.aspect] = ("False", ending.reason, ending.message)
     else:
         stated |= _kept(before, {INPUT_READY, SUBMITTED, RESULTS_STORED} - stated.keys())
+        if SUBMITTED in stated and (so_far := _made_so_far(after)) is not None:
+            # What kept one of them is no longer in its way, and nothing is said to be in that of the others.
+            stated[SUBMITTED] = ("False", Reason.SUBMITTING, so_far)
     return stated
 
 
@@ -133,6 +136,13 @@ def _made(status: BatchJobStatus) -> str | None:
             return f"The batches of {status.parts} parts were made." if whole else None
     batch = next(iter(status.batches), Batch())
     return None if batch.id is None else f"The batch is {batch.id}."
+
+
+def _made_so_far(status: BatchJobStatus) -> str | None:
+    """Say how many batches there are, where some of several are still to be made; None otherwise."""
+    first = [batch for batch in status.batches if not batch.parts]
+    count = sum(batch.id is not None or parts.has_ended(batch) for batch in first)
+    return f"{count} of {len(first)} batches were made." if 0 < count < len(first) else None
 
 
 def is_ready_early(before: BatchJobStatus, after: BatchJobStatus, spec: BatchJobSpec) -> bool:

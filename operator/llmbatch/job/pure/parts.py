@@ -242,7 +242,7 @@ def ending(status: BatchJobStatus, endings: list[tuple[Batch, Ending]]) -> Wait 
     return type(first)(first.reason, message, after=after, aspect=first.aspect, since=first.since)
 
 
-def sooner(ending: Ending, owed: Wait | None, *, alone: bool) -> Ending:
+def sooner(ending: Ending, owed: Wait | Stalled | None, *, alone: bool) -> Ending:
     """Say how a pass ends when requests are to be sent again later: that is all there is to say, or it ends sooner for it."""
     if owed is None or not isinstance(ending, Wait | Stalled):
         return ending

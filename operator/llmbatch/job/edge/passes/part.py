@@ -87,9 +87,11 @@ class Part:
 def told(job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
     """Put what was found out of each batch into the job's status, and say how the pass ends."""
     outcome = Outcome(job.stored)
-    # A part that has not begun says nothing of where the job is, while others are at work.
-    idle = [part for part in found if part.ending in (WAITING, UPLOADS_WAIT) or _is_in_line(part)]
-    speaking = [part for part in found if part not in idle] or found
+    # A part that has not begun says nothing of where the job is, while others are at work; and one that waits for another
+    # one of its job never says that it wants a place, which nobody after it in the gateway's line would then be given.
+    behind = [part for part in found if part.ending in (WAITING, UPLOADS_WAIT)]
+    idle = [*behind, *(part for part in found if _is_in_line(part))]
+    speaking = [part for part in found if part not in idle] or [part for part in idle if part not in behind] or found
     # By what a batch is said to lack it is called when it is there: who stands in line for tokens no longer lacks anything else.
     moved = [part for part in idle if part not in speaking and _is_said_to_lack_more(part)]
     for part in (*speaking, *moved):

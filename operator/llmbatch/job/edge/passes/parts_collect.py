@@ -72,6 +72,7 @@ class PartsCollector:
         report = await here.judge(observation.spec, observation.status, Look.of(observation), client.access, client.key)
         if report.problem is not None:
             return await self.actor.mover.not_collected(seen, report.problem)
+        self.actor.observer.tries.was_read(seen)
         may_retry = retries.is_open(seen.whole, observation.batch, observation.spec)
         status = part_view.with_judgement(observation.status, report, observation.now, may_retry=may_retry)
         return Outcome(status, after=0.0)

@@ -19,6 +19,7 @@ from llmbatch.batch.pure.decision import (
     FindDuplicates,
     Finish,
     RemoveFinalizer,
+    Stalled,
     Upload,
     Wait,
 )
@@ -33,6 +34,7 @@ from llmbatch.job.edge.passes.parts_end import PartsEnd
 from llmbatch.job.edge.passes.parts_turn import PartsTurn
 from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.decide import decide, decide_whole
+from llmbatch.job.pure.trouble import ending_of
 from llmbatch.kube.once import Once
 
 LOOKS = 20
@@ -95,7 +97,7 @@ class PartsPass:
         found += await asyncio.gather(*(look(view) for view in parts.to_look_at(job.stored, uploads)))
         if job.observation.deleted_at is not None:
             return await self._delete(job, found)
-        owed = retries.wait(job.stored, terms, job.observation.now) if goes_on else None
+        owed = self._owed(job, terms) if goes_on else None
         if not found:
             return (Outcome(job.stored), owed) if owed is not None else await self.ends.run(job)
         if owed is None and self.collector.is_due(job, found):
@@ -106,6 +108,11 @@ class PartsPass:
             self.turn.took(chosen)
         outcome, ending = told(job, found)
         return outcome, parts.sooner(ending, owed, alone=all(part.ending is ENDED for part in found))
+
+    def _owed(self, job: Seen, terms: retries.Terms) -> Wait | Stalled | None:
+        """Say what is waited for before requests are sent again: without a gateway, that it is there."""
+        owed, missing = retries.wait(job.stored, terms, job.observation.now), job.observation.trouble
+        return owed if owed is None or missing is None else ending_of(missing, job.observation)
 
     async def _act(self, part: Part) -> None:
         if part.effect is None:
@@ -118,6 +125,10 @@ class PartsPass:
         seen = part.seen
         if isinstance(part.effect, Upload):
             self.observer.admission.give_back(seen, outcome.problem)
+        if isinstance(part.effect, Collect) and outcome.problem is not None:
+            in_pod = seen.observation.spec.output.persistent_volume_claim is not None
+            held = self.observer.tries.reading_failed(seen, outcome.problem, in_pod=in_pod)
+            outcome = replace(outcome, problem=held)
         if outcome.problem is not None and outcome.problem.final and seen.observation.deleted_at is None:
             # Judged by the same rules as a final problem that was met while observing: it ends the batch.
             observation = replace(seen.observation, status=outcome.status, trouble=outcome.problem)
@@ -156,8 +167,9 @@ class PartsPass:
             if part.seen.observation.stage is Stage.ANSWER or isinstance(part.effect, FindDuplicates)
         ]
         await asyncio.gather(*(self._act(part) for part in able if part not in alone))
-        if alone:
-            await self._act(alone[0])
+        if (chosen := self.turn.next(alone)) is not None:
+            await self._act(chosen)
+            self.turn.took(chosen)
         return told(job, found)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure.decision import BeginAnew, Cancel, Collect, LookUp, Upload
+from llmbatch.batch.pure.decision import BeginAnew, Cancel, Collect, FindDuplicates, LookUp, Upload
 from llmbatch.batch.pure.stage import AT_WORK, Stage
 from llmbatch.gateway.quota import Quota
 from llmbatch.job.edge.passes.part import COLLECTS_WAIT, ENDED, OF_A_COPY, UPLOADS_WAIT, WAITING, Part
@@ -59,19 +59,27 @@ class PartsTurn:
                     part.ending = ENDED
                 case Collect() if moving and not inline:
                     part.ending = COLLECTS_WAIT
-                case Upload() if (limit and at_work >= limit) or not self._is_admitted(part):
+                case Upload() if (limit and at_work >= limit) or not self._is_admitted(part) or part.seen.plan is None:
+                    # Without a plan it wasn't read, since there was no room for it before this pass.
                     part.ending = WAITING
                 case Upload() if moving:
                     part.ending = UPLOADS_WAIT
                 case _:
                     able.append(part)
-        # In turn: what one meets again and again must not keep the others from going on.
-        uid = found[0].seen.owner.uid
-        last, failing = self._last.get(uid, -1), self._failing.get(uid, set())
-        chosen = min(able, key=lambda part: (part.index <= last, part.index), default=None)
+        chosen = self.next(able)
         if chosen is not None:
-            self._last[uid] = chosen.index
             chosen.seen = replace(chosen.seen, beside=tuple(plan for plan in at_work_on if plan is not None))
+        return chosen
+
+    def next(self, able: list[Part]) -> Part | None:
+        """Give the one of several batches whose turn it is; the others rest if they failed at their last one."""
+        if not able:
+            return None
+        # In turn: what one meets again and again must not keep the others from going on.
+        uid = able[0].seen.owner.uid
+        last, failing = self._last.get(uid, -1), self._failing.get(uid, set())
+        chosen = min(able, key=lambda part: (part.index <= last, part.index))
+        self._last[uid] = chosen.index
         for part in able:
             if part is not chosen and part.index in failing:
                 part.rest()
@@ -85,7 +93,7 @@ class PartsTurn:
         if outcome is None:
             return
         # A call that came to nothing, as where a provider takes no notice of a cancellation, is no problem yet.
-        in_vain = isinstance(part.effect, Cancel | LookUp) and outcome.after and not outcome.moved
+        in_vain = isinstance(part.effect, Cancel | LookUp | FindDuplicates) and outcome.after and not outcome.moved
         if outcome.problem is not None or in_vain:
             failing.add(part.index)
 
