@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import test_utils, web
 
 from tests.cli.conftest import Ran, run
 from tests.support import build
@@ -70,3 +71,41 @@ async def test_an_empty_name_is_none(command: str, config: str) -> None:
 async def test_the_kubeconfig_is_the_one_of_the_environment(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", f"/nowhere/config:{config}")
     assert (await asyncio.to_thread(run, ["watch", "job"])).code == 0
+
+
+REFUSALS = {
+    "a login page": (401, "<html>Log in</html>", "error: status 401; log in again: "),
+    "a proxy that is told no": (403, "Forbidden", "error: status 403: Forbidden\n"),
+    "an API server that is busy": (429, "Too many requests, please try again later.\n", "error: status 429: Too many"),
+    "one that comes up": (503, "", "error: status 503\n"),
+    "something else that answers": (200, "<html>Welcome</html>", " is no API server\n"),
+}
+"""Answers that are no JSON."""
+
+
+@pytest.mark.parametrize("found", REFUSALS)
+async def test_a_refusal_in_other_words_than_kubernetes_is_told_for_what_it_is(found: str, tmp_path: Path) -> None:
+    status, text, told = REFUSALS[found]
+
+    async def answered(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=text)
+
+    server = test_utils.TestServer(web.Application())
+    server.app.router.add_get("/{path:.*}", answered)
+    async with server:
+        there = ApiServer()
+        there.url = str(server.make_url("/")).rstrip("/")
+        config = kubeconfig(there, tmp_path)
+        ran = await asyncio.to_thread(run, ["results", "job", "--kubeconfig", config])
+    assert (ran.code, ran.out) == (2, b"")
+    assert told in ran.err
+
+
+@pytest.mark.parametrize("command", ["watch", "results", "errors", "retry"])
+async def test_where_llmbatch_is_not_installed_the_remedy_is_to_install_it(
+    command: str, api: ApiServer, config: str
+) -> None:
+    api.unserved = {"batchjobs", "batchgateways"}
+    ran = await asyncio.to_thread(run, [command, "job", "--kubeconfig", config])
+    assert (ran.code, ran.out) == (2, b"")
+    assert "could not find the requested resource; install llmbatch's chart in this cluster" in ran.err

@@ -13,7 +13,7 @@ from kubernetes import client, config
 from kubernetes.config import kube_config
 
 from llmbatch.cli.told import CommandError, note
-from llmbatch.common.text import folded
+from llmbatch.common.text import folded, one_line
 from llmbatch.kube.permissions import JOBS, Resource
 
 Json = dict[str, Any]
@@ -22,6 +22,8 @@ CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
 QUOTAS = Resource("", "v1", "resourcequotas")
 REQUEST_SECONDS = 30
+UNSERVED = "the server could not find the requested resource"
+"""What kubectl makes of a path that is not served, too."""
 EVERYWHERE = "*"
 """In place of a namespace: all of them, or of what is in none."""
 
@@ -177,11 +179,10 @@ class Cluster:
             parsed = json.loads(raw)
         except ValueError:
             parsed = None
-        if not isinstance(parsed, dict):
-            parsed = {"message": f"what answers at {self.api.configuration.host} is no API server"}
-            raise ApiError(response.status, str(parsed["message"]))
         if not 200 <= response.status <= 299:
-            raise _refused(response.status, folded(str(parsed.get("message") or f"status {response.status}")))
+            raise _refused(response.status, _complaint(response.status, parsed, raw))
+        if not isinstance(parsed, dict):
+            raise ApiError(response.status, f"what answers at {self.api.configuration.host} is no API server")
         return parsed
 
     def _path(self, resource: Resource, namespace: str, name: str = "") -> str:
@@ -198,12 +199,24 @@ def _context(file: str | None, name: str | None) -> Json:
     return dict(merged["contexts"].get_with_name(name)["context"].value)
 
 
+def _complaint(status: int, parsed: object, raw: bytes) -> str:
+    """Give the words of a refusal. It need not be a Status: a path that is not served, an API server that is busy, and what
+    stands before it answer as they like.
+    """
+    if isinstance(parsed, dict):
+        return folded(str(parsed.get("message") or f"status {status}"))
+    if status == 404:
+        return UNSERVED
+    told = raw[:1024].decode(errors="replace")
+    return f"status {status}" if not told.strip() or "<" in told else f"status {status}: {one_line(told)}"
+
+
 def _refused(status: int, message: str) -> ApiError:
     remedy = ""
     if status == 401:
         remedy = "; log in again: the credentials of your kubeconfig are not accepted"
     elif status == 403 and "cannot" in message:
         remedy = "; ask for that permission (kubectl llmbatch doctor names all that are missing)"
-    elif status == 404 and "could not find the requested resource" in message:
+    elif message == UNSERVED:
         remedy = "; install llmbatch's chart in this cluster, or name another with --context"
     return ApiError(status, f"{message}{remedy}")
