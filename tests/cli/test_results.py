@@ -173,6 +173,19 @@ async def test_a_command_that_is_told_to_stop_deletes_its_pod(node: Node, tmp_pa
     assert node.pods() == []
 
 
+async def test_results_for_which_there_is_no_room_are_told_of_and_the_pod_is_deleted(
+    node: Node, tmp_path: Path
+) -> None:
+    node.stored(b"{}\n" * 1_000_000)
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await begun(node, tmp_path, stdout=full)
+    os.close(full)
+    _, told = await process.communicate()
+    assert process.returncode == 2
+    assert told == b"error: standard output can't be written to: No space left on device; send it elsewhere\n"
+    assert node.pods() == []
+
+
 async def test_a_command_whose_reader_has_had_enough_deletes_its_pod(node: Node, tmp_path: Path) -> None:
     node.stored(b"{}\n" * 1_000_000)
     reading, writing = os.pipe()

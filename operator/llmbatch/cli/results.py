@@ -1,7 +1,6 @@
 """Results and failed requests, byte for byte from wherever they were stored, and held against what the status says of them."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +14,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli import objects, pods
 from llmbatch.cli.cluster import Cluster
 from llmbatch.cli.pods import Helper
-from llmbatch.cli.told import NO, YES, CommandError, note
+from llmbatch.cli.told import NO, YES, CommandError, note, output
 from llmbatch.kube.permissions import CONFIGMAPS, SECRETS
 from llmbatch.kube.values import value_of
 from llmbatch.transfer.pure.plan import errors_path
@@ -122,8 +121,8 @@ def _compare(stored: _Stored, size: int, digest: str) -> None:
 def _target(into: str | None) -> Iterator[BinaryIO]:
     """Open what is written to; a file has its name only once it is whole."""
     if into is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with output() as file:
+            yield file
         return
     path = Path(into)
     try:

@@ -1,7 +1,6 @@
 """Making BatchJobs: of a file, or of the requests of an earlier one. Nothing is applied that is known to be refused."""
 
 import os
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -12,7 +11,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli import objects, pods, verdict
 from llmbatch.cli.cluster import ApiError, Cluster, Json, Target
 from llmbatch.cli.objects import Order
-from llmbatch.cli.told import NO, YES, CommandError, note, say
+from llmbatch.cli.told import NO, YES, CommandError, note, output, say
 from llmbatch.jsonl import sending
 from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, SECRETS
 from llmbatch.kube.values import value_of
@@ -91,7 +90,8 @@ def planned(order: Order, target: Target) -> int:
         return NO
     if order.copy:
         note("nothing is copied into the volume by a dry run")
-    sys.stdout.write(objects.written(made))
+    with output() as file:
+        file.write(objects.written(made).encode())
     return YES
 
 
@@ -115,7 +115,8 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
         )
     made = objects.retry_of(job, datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
     if dry_run:
-        sys.stdout.write(objects.written([made]))
+        with output() as file:
+            file.write(objects.written([made]).encode())
         return YES
     try:
         _create(cluster, made)
