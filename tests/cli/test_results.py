@@ -162,14 +162,17 @@ async def begun(node: Node, folder: Path, *, stdout: int) -> asyncio.subprocess.
     return await asyncio.create_subprocess_exec(*command, env=environment, cwd=REPOSITORY, stdout=stdout, stderr=piped)
 
 
-async def test_a_command_that_is_told_to_stop_deletes_its_pod(node: Node, tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_command_that_is_told_to_stop_deletes_its_pod(
+    node: Node, tmp_path: Path, told: signal.Signals
+) -> None:
     node.stored(b"{}\n")
     node.execs.image_problem = "it takes for ever"
     process = await begun(node, tmp_path, stdout=asyncio.subprocess.DEVNULL)
     while not node.pods():  # noqa: ASYNC110 - the pod is another process' doing
         await asyncio.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert await process.wait() == 128 + signal.SIGTERM
+    process.send_signal(told)
+    assert await process.wait() == 128 + told
     assert node.pods() == []
 
 
