@@ -163,9 +163,7 @@ async def begun(node: Node, folder: Path, *, stdout: int) -> asyncio.subprocess.
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-async def test_a_command_that_is_told_to_stop_deletes_its_pod(
-    node: Node, tmp_path: Path, told: signal.Signals
-) -> None:
+async def test_a_command_that_is_told_to_stop_deletes_its_pod(node: Node, tmp_path: Path, told: signal.Signals) -> None:
     node.stored(b"{}\n")
     node.execs.image_problem = "it takes for ever"
     process = await begun(node, tmp_path, stdout=asyncio.subprocess.DEVNULL)

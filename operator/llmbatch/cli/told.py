@@ -58,4 +58,6 @@ def _told() -> Iterator[None]:
         raise  # whoever read has had enough
     except OSError as error:
         sys.stdout = None  # else what is left of it fails again when Python ends
-        raise CommandError(f"standard output can't be written to: {error.strerror or error}; send it elsewhere") from None
+        raise CommandError(
+            f"standard output can't be written to: {error.strerror or error}; send it elsewhere"
+        ) from None
