@@ -143,7 +143,10 @@ async def test_before_results_are_stored_it_is_said_what_is_going_on(api: ApiSer
     api.put("batchjobs", {**build.batchjob(), "status": build.submitted(conditions=[ready]).dump()})
     ran = await plugin("results", "job")
     assert (ran.code, ran.out) == (1, b"")
-    assert "BatchJob team-a/job has stored no results yet (InProgress: Told.); kubectl llmbatch watch job" in ran.err
+    assert (
+        "BatchJob team-a/job has stored no results yet (InProgress: Told.); kubectl llmbatch watch job -n team-a"
+        in ran.err
+    )
 
 
 async def test_results_that_somebody_changed_are_told_of(life: Life) -> None:

@@ -68,6 +68,18 @@ async def test_an_empty_name_is_none(command: str, config: str) -> None:
     assert "error: a name is empty where one of batchjobs is to be named" in ran.err
 
 
+@pytest.mark.parametrize("name", ["job/status", "..", "a?b", "a#b", "Job", "caf\udce9"])
+async def test_what_can_be_no_name_leads_nowhere(name: str, api: ApiServer, config: str) -> None:
+    told = f"{name!r} is no name that an object can have"
+    ran = await asyncio.to_thread(run, ["results", name, "--kubeconfig", config])
+    assert (ran.code, ran.out) == (2, b"")
+    assert f"error: batchjobs: {told}" in ran.err
+    ran = await asyncio.to_thread(run, ["results", "job", "--kubeconfig", config, "-n", name])
+    assert (ran.code, ran.out) == (2, b"")
+    assert f"error: namespace: {told}" in ran.err
+    assert api.calls == []
+
+
 async def test_the_kubeconfig_is_the_one_of_the_environment(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", f"/nowhere/config:{config}")
     assert (await asyncio.to_thread(run, ["watch", "job"])).code == 0

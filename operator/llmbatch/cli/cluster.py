@@ -12,6 +12,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.config import kube_config
 
+from llmbatch.cli import objects
 from llmbatch.cli.told import CommandError, note
 from llmbatch.common.text import folded, one_line
 from llmbatch.kube.permissions import JOBS, Resource
@@ -56,6 +57,10 @@ class Cluster:
         self.clock = datetime.now(UTC)
         """The moment of the last answer, by the API server's clock."""
 
+    def told_to(self, command: str, name: str) -> str:
+        """Name a command about a BatchJob, so that it can be run as it stands."""
+        return f"kubectl llmbatch {command} {name} -n {self.namespace}"
+
     @classmethod
     def connect(cls, target: Target) -> Self:
         """Read the kubeconfig.
@@ -76,16 +81,18 @@ class Cluster:
                 " of it with --context"
             ) from None
         namespace = target.namespace or used.get("namespace") or "default"
+        objects.check_name(namespace, "namespace")
         return cls(client.ApiClient(configuration), namespace)
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Json | None:
         """Read an object; None: it does not exist.
 
         Raises:
-            CommandError: The name is empty: all objects would be listed.
+            CommandError: The name is empty: all objects would be listed; or no object can have it.
         """
         if not name:
             raise CommandError(f"a name is empty where one of {resource.plural} is to be named: give its name")
+        objects.check_name(name, resource.plural)
         try:
             return self.request("GET", self._path(resource, namespace, name))
         except ApiError as error:

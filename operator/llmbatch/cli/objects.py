@@ -12,6 +12,7 @@ from llmbatch.api.base import Model
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli.told import CommandError
+from llmbatch.transfer.pure import destination
 
 Json = dict[str, Any]
 M = TypeVar("M", bound=Model)
@@ -99,6 +100,7 @@ def order(
         if file == STDIN and place is None:
             raise CommandError("what comes from standard input has no name: give the BatchJob one with --name")
         name = name_of(file if file not in (None, STDIN) else (place or {})["path"])
+    check_name(name, "--name")
     secret, object_, volume = outputs
     if sum(given is not None for given in outputs) > 1:
         raise CommandError("results go to one place: name one of --output-secret, --output-configmap, --output-claim")
@@ -108,6 +110,16 @@ def order(
     elif volume is not None:
         output = {"persistentVolumeClaim": path_in_claim(volume, "--output-claim")}
     return Order(file, gateway, name, output, place, copy, endpoint, model, ready_when)
+
+
+def check_name(given: str, what: str) -> None:
+    """Look whether an object can have a name; anything else would lead to another object's path, or to none.
+
+    Raises:
+        CommandError: It can't.
+    """
+    if not destination.OBJECT_NAME.fullmatch(given):
+        raise CommandError(f"{what}: {given!r} {destination.NO_NAME}: correct it")
 
 
 def name_of(file: str) -> str:

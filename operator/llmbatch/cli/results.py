@@ -65,8 +65,8 @@ def _why_none(cluster: Cluster, name: str, status: BatchJobStatus) -> str:
     why = f" ({ready.reason}: {ready.message})" if ready is not None else ""
     what = f"BatchJob {cluster.namespace}/{name} has stored no results"
     if status.holds("Failed"):
-        return f"{what} and has failed{why}; kubectl llmbatch retry {name} makes another one"
-    return f"{what} yet{why}; kubectl llmbatch watch {name} waits for its end"
+        return f"{what} and has failed{why}; {cluster.told_to('retry', name)} makes another one"
+    return f"{what} yet{why}; {cluster.told_to('watch', name)} waits for its end"
 
 
 def _stored(status: BatchJobStatus, which: Which) -> _Stored | None:

@@ -58,7 +58,7 @@ def submit(cluster: Cluster, order: Order, helper: pods.Helper) -> int:
         raise
     for found in made:
         say(_name(found) + " created")
-    note(f"follow it with: kubectl llmbatch watch {order.name} -n {cluster.namespace}")
+    note(f"follow it with: {cluster.told_to('watch', order.name)}")
     return YES
 
 
@@ -102,7 +102,7 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
     if not force and not status.has_ended:
         raise CommandError(
             f"BatchJob {cluster.namespace}/{name} has not ended (phase {status.phase or 'Pending'}), and its requests would"
-            f" be paid for twice: wait for it (kubectl llmbatch watch {name}), delete it, or say --force",
+            f" be paid for twice: wait for it ({cluster.told_to('watch', name)}), delete it, or say --force",
             NO,
         )
     if not force and (why := _changed(cluster, objects.spec_of(job), status)) is not None:
@@ -110,7 +110,7 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
     if not force and (other := _under_way(cluster, name)) is not None:
         raise CommandError(
             f"BatchJob {cluster.namespace}/{other} is a retry of {name} and has not ended: wait for it"
-            f" (kubectl llmbatch watch {other}), delete it, or say --force",
+            f" ({cluster.told_to('watch', other)}), delete it, or say --force",
             NO,
         )
     made = objects.retry_of(job, datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
