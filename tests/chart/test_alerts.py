@@ -11,9 +11,11 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from llmbatch.api.reasons import Reason
+from llmbatch.runtime.metrics import Metrics
 from tests.chart.helm import Chart, Manifest, Values, of_kind
 from tests.chart.metrics_table import PAGE, registry
 from tests.cluster.paths import REPOSITORY
+from tests.support.reasons_table import declared
 
 ON: Values = {"metrics": {"prometheusRule": {"enabled": True}}}
 WELL = {
@@ -156,6 +158,29 @@ def test_nobody_works_also_when_nothing_is_told_at_all(chart: Chart, spec: Manif
 def test_every_metric_that_an_alert_asks_for_is_one_that_the_operator_has(spec: Manifest) -> None:
     asked = {name for rule in rules(spec) for name in re.findall(r"\b(?:llmbatch|workqueue|process)_\w+", rule["expr"])}
     assert asked <= names_of(registry())
+
+
+def test_whatever_an_alert_counts_is_told_of_before_it_happens_for_the_first_time(spec: Manifest) -> None:
+    """What `increase` sees first it can't tell from what was always there: a counter has to begin at 0."""
+    asked = {found for rule in rules(spec) for found in re.findall(r"increase\((\w+)(?:\{([^}]*)\})?\[", rule["expr"])}
+    samples = [sample for family in Metrics("1").registry.collect() for sample in family.samples]
+    for name, selector in asked:
+        wanted = re.findall(r'(\w+)=~?"([^"]*)"', selector)
+        begun = [
+            sample
+            for sample in samples
+            if sample.name == name and all(re.fullmatch(words, sample.labels[label]) for label, words in wanted)
+        ]
+        for label, words in wanted:
+            assert {sample.labels[label] for sample in begun} == set(words.split("|")), name
+        assert begun, name
+        assert {sample.value for sample in begun} == {0}, name
+
+
+def test_every_way_in_which_a_job_ends_is_told_of_from_the_beginning() -> None:
+    (found,) = [family for family in Metrics("1").registry.collect() if family.name == "llmbatch_jobs_finished"]
+    told = {sample.labels["reason"] for sample in found.samples}
+    assert told >= {reason for reason, meaning in declared() if "Terminal" in meaning}
 
 
 def names_of(found: CollectorRegistry) -> set[str]:
