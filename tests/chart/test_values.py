@@ -24,6 +24,8 @@ Schema = dict[str, Any]
     pytest.param({"watchNamespaces": ["Team_A"]}, "does not match pattern", id="a namespace that can't exist"),
     pytest.param({"emulator": {"env": {"PATH": "/"}}}, "'PATH' does not match pattern", id="a variable not of the emulator"),
     pytest.param({"leaderElection": {"renewSeconds": 15}}, "retrySeconds < renewSeconds < leaseSeconds", id="a lease that ends before its holder"),
+    pytest.param({"metrics": {"serviceMonitor": {"enabled": True, "scrapeTimeout": "1m"}}}, "scrapeTimeout (1m) is longer than its interval (30s)", id="a scrape that outlasts its interval"),
+    pytest.param({"metrics": {"podMonitor": {"enabled": True, "interval": "500ms", "scrapeTimeout": "1s"}}}, "scrapeTimeout (1s) is longer than its interval (500ms)", id="the same, by a PodMonitor"),
     pytest.param({"terminationGracePeriodSeconds": 5}, "want 45", id="too little time to record a batch just made"),
 ])  # fmt: skip
 def test_values_that_can_not_work_are_refused_with_the_reason(chart: Chart, values: Values, complaint: str) -> None:
