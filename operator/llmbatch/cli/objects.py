@@ -22,6 +22,8 @@ INPUT_KEY = "batch.jsonl"
 RESULTS_KEY = "results.jsonl"
 RETRY_ANNOTATION = "llmbatch.io/retry-of"
 """On a BatchJob of the same requests as an earlier one: that one's name. For people; the operator doesn't look at it."""
+RESUBMIT_ANNOTATION = "llmbatch.io/resubmitted-from"
+"""The same, of Argo CD's action Resubmit (examples/gitops/argocd)."""
 _LONGEST_NAME = 200
 _BREAKS = re.compile("[\r\x85\u2028\u2029]")
 """What YAML takes for the end of a line besides a line feed: in a block, it comes back as one."""
@@ -202,6 +204,21 @@ def retry_of(job: Json, stamp: str) -> Json:
     # Labels and annotations stay behind: what applies the first one from Git would take this one for its own, and prune it.
     spec = {**job["spec"], "output": output}
     return batch_job(stamped(first, stamp), job["metadata"]["namespace"], spec, {RETRY_ANNOTATION: first})
+
+
+def first_of(name: str, among: dict[str, Json]) -> str:
+    """Name the BatchJob whose requests one has, by way of any number of retries: itself, if it is none; it may be gone.
+
+    Args:
+        name: Of any BatchJob.
+        among: BatchJobs of the same namespace, by name.
+    """
+    seen = set[str]()
+    while name not in seen:
+        seen.add(name)
+        annotations = (among.get(name) or {}).get("metadata", {}).get("annotations") or {}
+        name = annotations.get(RETRY_ANNOTATION) or annotations.get(RESUBMIT_ANNOTATION) or name
+    return name
 
 
 def stamped(name: str, stamp: str) -> str:

@@ -109,7 +109,7 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
         raise CommandError(f"{why}; submit it as a job of its own, or say --force", NO)
     if not force and (other := _under_way(cluster, name)) is not None:
         raise CommandError(
-            f"BatchJob {cluster.namespace}/{other} is a retry of {name} and has not ended: wait for it"
+            f"BatchJob {cluster.namespace}/{other} has the requests of {name} and has not ended: wait for it"
             f" ({cluster.told_to('watch', other)}), delete it, or say --force",
             NO,
         )
@@ -129,7 +129,10 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
 
 
 def _under_way(cluster: Cluster, name: str) -> str | None:
-    """Name a retry of a BatchJob that has not ended; None: there is none, or nobody can tell."""
+    """Name a BatchJob of the same requests that has not ended: the first one, or a retry of it, by whichever tool.
+
+    None: there is none, or nobody can tell.
+    """
     try:
         found = cluster.items(JOBS)
     except ApiError as error:
@@ -137,11 +140,11 @@ def _under_way(cluster: Cluster, name: str) -> str | None:
             raise
         note(f"you may not list BatchJobs: whether a retry of {name} is under way is not checked")
         return None
-    for job in found:
-        if (job["metadata"].get("annotations") or {}).get(objects.RETRY_ANNOTATION) == name:
-            status = objects.status_of(job)
-            if not status.has_ended:
-                return str(job["metadata"]["name"])
+    by_name = {str(job["metadata"]["name"]): job for job in found}
+    first = objects.first_of(name, by_name)
+    for other, job in by_name.items():
+        if other != name and objects.first_of(other, by_name) == first and not objects.status_of(job).has_ended:
+            return other
     return None
 
 
