@@ -46,6 +46,44 @@ async def test_a_context_that_is_not_in_the_kubeconfig_is_told_of(config: str) -
     assert "nowhere" in ran.err
 
 
+BROKEN = {
+    "no text": b"\xff\xfe\x00",
+    "no YAML": b"a: [\nb",
+    "a list": b"- a\n",
+    "a word": b"hello\n",
+    "nothing": b"",
+    "a user of a kind that there is no more": yaml.safe_dump(
+        {
+            "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": "https://api.invalid"}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+            "users": [{"name": "c", "user": {"auth-provider": {"name": "gcp"}}}],
+        }
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+async def test_a_kubeconfig_that_is_none_is_told_of_in_a_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(content)
+    ran = await watched(str(path))
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, b"", 1)
+    assert ran.err.startswith(f"error: kubeconfig {path} can't be used: ")
+
+
+@pytest.fixture
+def of_a_number(config: str) -> str:
+    """The same kubeconfig with a namespace that YAML takes for a number."""
+    path = Path(config)
+    path.write_text(path.read_text().replace("namespace: team-b", "namespace: 2024"))
+    return config
+
+
+async def test_a_namespace_that_yaml_takes_for_a_number_is_one(of_a_number: str) -> None:
+    assert "BatchJob 2024/job does not exist" in (await watched(of_a_number)).err
+
+
 @pytest.fixture
 def without_current(config: str) -> str:
     """The same kubeconfig without a current context."""

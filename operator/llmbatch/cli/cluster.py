@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import urllib3
-import yaml
 from kubernetes import client, config
 from kubernetes.config import kube_config
 
@@ -75,12 +74,13 @@ class Cluster:
         try:
             config.load_kube_config(file, target.context, configuration)  # type: ignore[no-untyped-call]  # the package is untyped
             used = _context(file, target.context)
-        except (config.ConfigException, OSError, yaml.YAMLError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 - the package reads whatever is there as if it were as it should be
+            told = folded(str(error)).rstrip(".") or type(error).__name__
             raise CommandError(
-                f"kubeconfig {file or '~/.kube/config'} can't be used: {str(error).rstrip('.')}; name one with --kubeconfig, and a context"
+                f"kubeconfig {file or '~/.kube/config'} can't be used: {told}; name one with --kubeconfig, and a context"
                 " of it with --context"
             ) from None
-        namespace = target.namespace or used.get("namespace") or "default"
+        namespace = target.namespace or str(used.get("namespace") or "default")
         objects.check_name(namespace, "namespace")
         return cls(client.ApiClient(configuration), namespace)
 
