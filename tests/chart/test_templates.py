@@ -15,7 +15,6 @@ from tests.chart.helm import (
     Chart,
     Manifest,
     Values,
-    manifests,
     named,
     of_kind,
     permissions,
