@@ -9,17 +9,7 @@ from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS
 from llmbatch.kube.permissions import Permissions as Needed
 from llmbatch.settings import PREFIX, Settings
 from tests.chart.cases import CASES, EVERYTHING, TWO_NAMESPACES
-from tests.chart.helm import (
-    CHART,
-    NAMESPACE,
-    Chart,
-    Manifest,
-    Values,
-    named,
-    of_kind,
-    permissions,
-    without_hooks,
-)
+from tests.chart.helm import CHART, NAMESPACE, Chart, Manifest, Values, named, of_kind, permissions, without_hooks
 from tests.chart.schemas import CRDS
 
 
