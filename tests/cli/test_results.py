@@ -253,3 +253,11 @@ async def test_a_file_that_only_its_owner_may_read_stays_one(node: Node, tmp_pat
 def _umask() -> int:
     os.umask(mask := os.umask(0))
     return mask
+
+
+async def test_the_file_may_have_the_longest_name_that_there_is(node: Node, tmp_path: Path) -> None:
+    node.stored(b"{}\n")
+    into = tmp_path / ("r" * 255)
+    ran = await node.plugin("results", "job", "--image", "any:1", "-o", str(into))
+    assert ran.code == 0, ran
+    assert into.read_bytes() == b"{}\n"

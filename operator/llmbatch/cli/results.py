@@ -132,7 +132,7 @@ def _target(into: str | None) -> Iterator[BinaryIO]:
                 yield file
             return
         path = path.resolve()
-        descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, unfinished = tempfile.mkstemp(prefix=".llmbatch-", dir=path.parent)
     except OSError as error:
         raise CommandError(
             f"-o {into}: {error.strerror or error}; name a file in a folder that you may write to"
