@@ -48,12 +48,19 @@ class Chart:
         return self._helms(["lint", "--strict", CHART, *version, "--values", "-"], values)[0]
 
     def template(
-        self, values: Values, *, chart: Path = CHART, show: str = "", version: str = KUBERNETES_VERSION
+        self,
+        values: Values,
+        *,
+        chart: Path = CHART,
+        show: str = "",
+        version: str = KUBERNETES_VERSION,
+        release: str = RELEASE,
+        namespace: str = NAMESPACE,
     ) -> Finished:
         """Run helm template, for a version of Kubernetes."""
         only = ["--show-only", show] if show else []
-        where = ["--namespace", NAMESPACE, "--kube-version", version]
-        finished, *others = self._helms(["template", RELEASE, chart, *where, *only, "--values", "-"], values)
+        where = ["--namespace", namespace, "--kube-version", version]
+        finished, *others = self._helms(["template", release, chart, *where, *only, "--values", "-"], values)
         for helm, other in zip(self.further_helms, others, strict=True):
             assert manifests(other.output) == manifests(finished.output), f"{helm} makes something else of {values}"
         return finished

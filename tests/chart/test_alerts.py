@@ -11,9 +11,11 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from llmbatch.api.reasons import Reason
-from tests.chart.helm import Chart, Manifest, Values, of_kind
+from llmbatch.runtime.metrics import Metrics
+from tests.chart.helm import NAMESPACE, Chart, Manifest, Values, of_kind
 from tests.chart.metrics_table import PAGE, registry
 from tests.cluster.paths import REPOSITORY
+from tests.support.reasons_table import declared
 
 ON: Values = {"metrics": {"prometheusRule": {"enabled": True}}}
 WELL = {
@@ -153,9 +155,94 @@ def test_nobody_works_also_when_nothing_is_told_at_all(chart: Chart, spec: Manif
     assert [found["alertname"] for found in firing(chart, spec, tmp_path, {})] == ["LlmbatchNobodyWorks"]
 
 
+def of_release(name: str, ready: str, first: str, second: str, job: str = "{}-metrics") -> dict[str, str]:
+    """Give the series of a release: what its two pods say of the lead, and its one gateway, told of by the first."""
+    target = f'namespace="{name}",job="{job.format(name)}"'
+    return {
+        f'llmbatch_leader{{{target},instance="{name}-a"}}': first,
+        f'llmbatch_leader{{{target},instance="{name}-b"}}': second,
+        f'llmbatch_gateway_ready{{namespace="{ready}",gateway="kong",job="{job.format(name)}",instance="{name}-a"}}': "1x1000",
+    }
+
+
+MONITORED: dict[str, tuple[Values, str]] = {
+    "by a ServiceMonitor": ({"serviceMonitor": {"enabled": True}}, "{0}-metrics"),
+    "by a PodMonitor": ({"podMonitor": {"enabled": True}}, "{0}/{0}"),
+    "by other means": ({}, "{0}"),
+}
+
+
+@pytest.fixture(scope="module", params=MONITORED)
+def monitored(request: pytest.FixtureRequest, chart: Chart) -> tuple[Manifest, str]:
+    """The rules of a release that is scraped in one way or another, and its job's name there."""
+    how, job = MONITORED[request.param]
+    given: Values = {"fullnameOverride": NAMESPACE, "metrics": {**ON["metrics"], **how}}
+    return rendered(chart, given), job
+
+
+LEADS, STANDS_BY = "1x1000", "0x1000"
+
+
+def test_two_releases_that_watch_namespaces_of_their_own_are_no_trouble(
+    chart: Chart, monitored: tuple[Manifest, str], tmp_path: Path
+) -> None:
+    spec, job = monitored
+    ours, theirs = of_release(NAMESPACE, "a", LEADS, STANDS_BY, job), of_release("other", "b", LEADS, STANDS_BY, job)
+    assert firing(chart, spec, tmp_path, ours | theirs) == []
+
+
+def test_nobody_works_in_a_release_though_another_one_does(
+    chart: Chart, monitored: tuple[Manifest, str], tmp_path: Path
+) -> None:
+    spec, job = monitored
+    ours, theirs = (
+        of_release(NAMESPACE, "a", STANDS_BY, STANDS_BY, job),
+        of_release("other", "b", LEADS, STANDS_BY, job),
+    )
+    assert [found["alertname"] for found in firing(chart, spec, tmp_path, ours | theirs)] == ["LlmbatchNobodyWorks"]
+    # Whose pods are gone altogether is known only where it is known how they are scraped.
+    gone = [found["alertname"] for found in firing(chart, spec, tmp_path, theirs)]
+    assert gone == (["LlmbatchNobodyWorks"] if "job=" in rules(spec)[0]["expr"] else [])
+
+
+def test_two_releases_at_one_gateway_are_told_of_and_one_that_is_scraped_twice_is_not(
+    chart: Chart, monitored: tuple[Manifest, str], tmp_path: Path
+) -> None:
+    spec, job = monitored
+    ours = of_release(NAMESPACE, "a", LEADS, STANDS_BY, job)
+    again = of_release(NAMESPACE, "a", LEADS, STANDS_BY, "annotations-{0}")
+    assert firing(chart, spec, tmp_path, ours | again) == []
+    theirs = of_release("other", "a", LEADS, STANDS_BY, job)
+    told = {"alertname": "LlmbatchTwoLeaders", "severity": "warning", "namespace": "a", "gateway": "kong"}
+    assert firing(chart, spec, tmp_path, ours | theirs) == [told]
+
+
 def test_every_metric_that_an_alert_asks_for_is_one_that_the_operator_has(spec: Manifest) -> None:
     asked = {name for rule in rules(spec) for name in re.findall(r"\b(?:llmbatch|workqueue|process)_\w+", rule["expr"])}
     assert asked <= names_of(registry())
+
+
+def test_whatever_an_alert_counts_is_told_of_before_it_happens_for_the_first_time(spec: Manifest) -> None:
+    """What `increase` sees first it can't tell from what was always there: a counter has to begin at 0."""
+    asked = {found for rule in rules(spec) for found in re.findall(r"increase\((\w+)(?:\{([^}]*)\})?\[", rule["expr"])}
+    samples = [sample for family in Metrics("1").registry.collect() for sample in family.samples]
+    for name, selector in asked:
+        wanted = re.findall(r'(\w+)=~?"([^"]*)"', selector)
+        begun = [
+            sample
+            for sample in samples
+            if sample.name == name and all(re.fullmatch(words, sample.labels[label]) for label, words in wanted)
+        ]
+        for label, words in wanted:
+            assert {sample.labels[label] for sample in begun} == set(words.split("|")), name
+        assert begun, name
+        assert {sample.value for sample in begun} == {0}, name
+
+
+def test_every_way_in_which_a_job_ends_is_told_of_from_the_beginning() -> None:
+    (found,) = [family for family in Metrics("1").registry.collect() if family.name == "llmbatch_jobs_finished"]
+    told = {sample.labels["reason"] for sample in found.samples}
+    assert told >= {reason for reason, meaning in declared() if "Terminal" in meaning}
 
 
 def names_of(found: CollectorRegistry) -> set[str]:

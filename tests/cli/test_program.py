@@ -70,6 +70,51 @@ def test_validate_ends_with_the_verdict(content: bytes, code: int, tmp_path: Pat
     assert kubectl_llmbatch("validate", "-", stdin=content).returncode == code
 
 
+FULL = {"stdout": ">/dev/full", "both": ">/dev/full 2>&1"}
+CLOSED = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-"}
+
+
+def of_a_shell(arguments: str, redirection: str, content: bytes, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command with its streams as a shell has them."""
+    (tmp_path / "prompts.jsonl").write_bytes(content)
+    shell = ["sh", "-c", f"{sys.executable} -m llmbatch.cli.entry {arguments} {redirection}"]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), "KUBECONFIG": "/nowhere"}
+    return subprocess.run(shell, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("full", FULL)
+@pytest.mark.parametrize("arguments", ["validate prompts.jsonl", "submit prompts.jsonl --gateway kong --dry-run"])
+def test_where_nothing_more_can_be_written_no_verdict_is_given(arguments: str, full: str, tmp_path: Path) -> None:
+    ran = of_a_shell(arguments, FULL[full], FIVE, tmp_path)
+    assert ran.returncode == 2
+    said = "error: standard output can't be written to: No space left on device; send it elsewhere\n"
+    assert ran.stderr.endswith("" if full == "both" else said)
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+@pytest.mark.parametrize(("content", "code"), [(FIVE, 0), (jsonl("a", "a"), 1)], ids=["valid", "invalid"])
+def test_a_stream_that_is_not_needed_may_be_closed(closed: str, content: bytes, code: int, tmp_path: Path) -> None:
+    ran = of_a_shell("validate prompts.jsonl", CLOSED[closed], content, tmp_path)
+    assert (ran.returncode, ran.stderr) == (code, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "redirection", "told"),
+    [
+        ("validate -", "<&-", "error: standard input is closed: name a file"),
+        ("submit prompts.jsonl --gateway kong --dry-run", ">&-", "error: standard output is closed, and nothing"),
+    ],
+)
+def test_a_stream_that_is_needed_and_closed_is_named(
+    arguments: str, redirection: str, told: str, tmp_path: Path
+) -> None:
+    ran = of_a_shell(arguments, redirection, FIVE, tmp_path)
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 @pytest.mark.parametrize("arguments", [["validate"], ["frobnicate"], ["watch", "job"], ["doctor"]])
 def test_what_could_not_be_done_ends_with_exit_code_2_and_a_word(arguments: list[str]) -> None:
     ran = kubectl_llmbatch(*arguments)

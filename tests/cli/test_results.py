@@ -143,7 +143,10 @@ async def test_before_results_are_stored_it_is_said_what_is_going_on(api: ApiSer
     api.put("batchjobs", {**build.batchjob(), "status": build.submitted(conditions=[ready]).dump()})
     ran = await plugin("results", "job")
     assert (ran.code, ran.out) == (1, b"")
-    assert "BatchJob team-a/job has stored no results yet (InProgress: Told.); kubectl llmbatch watch job" in ran.err
+    assert (
+        "BatchJob team-a/job has stored no results yet (InProgress: Told.); kubectl llmbatch watch job -n team-a"
+        in ran.err
+    )
 
 
 async def test_results_that_somebody_changed_are_told_of(life: Life) -> None:
@@ -162,14 +165,28 @@ async def begun(node: Node, folder: Path, *, stdout: int) -> asyncio.subprocess.
     return await asyncio.create_subprocess_exec(*command, env=environment, cwd=REPOSITORY, stdout=stdout, stderr=piped)
 
 
-async def test_a_command_that_is_told_to_stop_deletes_its_pod(node: Node, tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_command_that_is_told_to_stop_deletes_its_pod(node: Node, tmp_path: Path, told: signal.Signals) -> None:
     node.stored(b"{}\n")
     node.execs.image_problem = "it takes for ever"
     process = await begun(node, tmp_path, stdout=asyncio.subprocess.DEVNULL)
     while not node.pods():  # noqa: ASYNC110 - the pod is another process' doing
         await asyncio.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert await process.wait() == 128 + signal.SIGTERM
+    process.send_signal(told)
+    assert await process.wait() == 128 + told
+    assert node.pods() == []
+
+
+async def test_results_for_which_there_is_no_room_are_told_of_and_the_pod_is_deleted(
+    node: Node, tmp_path: Path
+) -> None:
+    node.stored(b"{}\n" * 1_000_000)
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await begun(node, tmp_path, stdout=full)
+    os.close(full)
+    _, told = await process.communicate()
+    assert process.returncode == 2
+    assert told == b"error: standard output can't be written to: No space left on device; send it elsewhere\n"
     assert node.pods() == []
 
 
@@ -236,3 +253,11 @@ async def test_a_file_that_only_its_owner_may_read_stays_one(node: Node, tmp_pat
 def _umask() -> int:
     os.umask(mask := os.umask(0))
     return mask
+
+
+async def test_the_file_may_have_the_longest_name_that_there_is(node: Node, tmp_path: Path) -> None:
+    node.stored(b"{}\n")
+    into = tmp_path / ("r" * 255)
+    ran = await node.plugin("results", "job", "--image", "any:1", "-o", str(into))
+    assert ran.code == 0, ran
+    assert into.read_bytes() == b"{}\n"

@@ -5,7 +5,9 @@ import re
 import pytest
 import yaml
 
+from llmbatch.cli import objects
 from tests.cli.conftest import FIVE, MIXED, PLACES, Life, Node, Plugin
+from tests.cluster.paths import REPOSITORY
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
@@ -81,6 +83,33 @@ async def test_a_retry_of_which_nothing_is_known_is_named(api: ApiServer, plugin
     assert f"look before you retry: kubectl get bj -n team-a {made}" in ran.err
 
 
+RESUBMIT = (
+    REPOSITORY / "examples/gitops/argocd/resource_customizations/llmbatch.io/BatchJob/actions/resubmit/action.lua"
+)
+
+
+async def test_requests_that_any_job_of_them_has_under_way_are_not_paid_for_again(
+    api: ApiServer, plugin: Plugin
+) -> None:
+    """Whichever of a job, its retries and theirs is retried, and by whichever tool the one under way was made."""
+    assert f'["{objects.RESUBMIT_ANNOTATION}"]' in RESUBMIT.read_text(encoding="utf-8")
+    ended(api)
+    made = {"job-2": (objects.RETRY_ANNOTATION, "job"), "job-3": (objects.RESUBMIT_ANNOTATION, "job-2")}
+    for name, (annotation, origin) in made.items():
+        job = build.batchjob(name, metadata={"annotations": {annotation: origin}})
+        api.put("batchjobs", {**job, "status": build.ended(input=None).dump()})
+    everyone = {"job", *made}
+    for running in everyone:
+        before = api.get("batchjobs", running) or {}
+        api.put("batchjobs", {**before, "status": build.submitted().dump()})
+        for name in everyone - {running}:
+            ran = await plugin("retry", name, "--dry-run")
+            assert (ran.code, ran.out) == (1, b""), (running, name)
+            assert f"BatchJob team-a/{running} has the requests of {name} and has not ended" in ran.err
+        api.put("batchjobs", before)
+    assert (await plugin("retry", "job", "--dry-run")).code == 0
+
+
 async def test_a_job_of_which_a_retry_is_under_way_is_not_paid_for_again(api: ApiServer, plugin: Plugin) -> None:
     ended(api)
     retry = build.batchjob("job-20260301-120000")
@@ -88,7 +117,7 @@ async def test_a_job_of_which_a_retry_is_under_way_is_not_paid_for_again(api: Ap
     api.put("batchjobs", retry)
     ran = await plugin("retry", "job")
     assert (ran.code, len(names(api))) == (1, 2)
-    assert "BatchJob team-a/job-20260301-120000 is a retry of job and has not ended: wait for it" in ran.err
+    assert "BatchJob team-a/job-20260301-120000 has the requests of job and has not ended: wait for it" in ran.err
     api.fault("status", "list", "batchjobs", status=403)
     ran = await plugin("retry", "job", "--dry-run")
     assert ran.code == 0, ran

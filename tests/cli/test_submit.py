@@ -206,6 +206,8 @@ async def test_what_is_written_for_git_is_the_input_byte_for_byte(text: str, plu
         (["{file}", "--output-secret", "a", "--output-configmap", "b"], "results go to one place"),
         (["{file}", "--output-claim", "data"], "--output-claim 'data' names no file in a volume"),
         (["{file}", "--claim", "data/../x"], "--claim 'data/../x' names no file in a volume"),
+        (["{file}", "--name", "No_Name"], "--name: 'No_Name' is no name that an object can have"),
+        (["--claim", "data/a", "--output-secret", "r", "--name", "a."], "--name: 'a.' is no name"),
         (["{file}", "--output-secret", "No_Name"], "would not be accepted: output.secret.name: "),
         (["{file}", "--claim", "data/a.jsonl", "--output-claim", "data/a.jsonl"], "is the input's own"),
         (["{file}", "--gateway", "other"], "BatchGateway team-a/other does not exist: apply it, or name another one (there: kong)"),

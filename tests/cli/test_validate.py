@@ -161,3 +161,11 @@ async def test_what_is_wrong_with_the_command_is_named(
     ran = await plugin("validate", *(argument.format(file=prompts) for argument in arguments))
     assert ran.code == 2
     assert told in ran.err
+
+
+async def test_a_model_that_is_empty_is_refused_and_not_sent_in_place_of_the_lines_own(
+    plugin: Plugin, prompts: Path
+) -> None:
+    ran = await plugin("validate", str(prompts), "--model", "")
+    assert (ran.code, ran.out) == (2, b"")
+    assert "error: the BatchJob would not be accepted: model: String should have at least 1 character" in ran.err

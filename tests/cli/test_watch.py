@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,9 +13,10 @@ from rich.console import Console
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli.watch import MOST_BARS, Lines, bars, is_held_up, rows
 from tests.cli.conftest import MIXED, Life, Plugin, jsonl
+from tests.cluster.paths import REPOSITORY
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import apply_all, config_map
+from tests.support.inprocess import apply_all, config_map, kubeconfig
 
 
 async def looked(api: ApiServer) -> None:
@@ -137,3 +141,35 @@ def test_on_a_terminal_there_is_a_bar_for_each_batch_that_has_not_ended_but_no_m
 )
 def test_what_holds_a_job_up_before_it_begins_is_told(status: BatchJobStatus, *, worth: bool) -> None:
     assert is_held_up(status) is worth
+
+
+async def drawn(config: str, *, on_terminal: bool, **environment: str) -> bytes:
+    """Follow a job that has ended, in a process of its own."""
+    command = [sys.executable, "-m", "llmbatch.cli.entry", "watch", "job", "-n", "team-a"]
+    env = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": config, "TERM": "xterm", **environment}
+    reading, writing = os.openpty() if on_terminal else os.pipe()
+    process = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, env=env, stdout=writing)
+    os.close(writing)
+    assert await process.wait() == 0
+    with os.fdopen(reading, "rb") as written:
+        return written.read1()
+
+
+@pytest.mark.parametrize(
+    ("on_terminal", "environment"),
+    [
+        pytest.param(False, {"FORCE_COLOR": "1"}, id="a build server's log, which is to have colours"),
+        pytest.param(True, {"TERM": "dumb"}, id="a terminal that can't move its cursor"),
+    ],
+)
+async def test_where_nothing_can_be_drawn_there_are_lines(
+    api: ApiServer, tmp_path: Path, environment: dict[str, str], *, on_terminal: bool
+) -> None:
+    api.put("batchjobs", {**build.batchjob(), "status": build.ended().dump()})
+    written = await drawn(kubeconfig(api, tmp_path), on_terminal=on_terminal, **environment)
+    assert written.splitlines() == [b"job: Complete 5/5", b"job: Complete: Succeeded: Told."]
+
+
+async def test_on_a_terminal_it_draws(api: ApiServer, tmp_path: Path) -> None:
+    api.put("batchjobs", {**build.batchjob(), "status": build.ended().dump()})
+    assert b"\x1b[" in await drawn(kubeconfig(api, tmp_path), on_terminal=True)

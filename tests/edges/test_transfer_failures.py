@@ -19,7 +19,7 @@ def counted(metrics: Metrics) -> dict[tuple[str, str], float]:
         (sample.labels["transfer"], sample.labels["reason"]): sample.value
         for family in families
         for sample in family.samples
-        if sample.name.endswith("_total")
+        if sample.name.endswith("_total") and sample.value
     }
 
 

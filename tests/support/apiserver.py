@@ -28,6 +28,10 @@ PLURALS = {
 }
 
 
+class UnservedError(Exception):
+    """A path that belongs to no kind that is served."""
+
+
 @dataclass
 class Fault:
     """What befalls the calls that fit: `status` is answered, or the connection is cut before or after the work is done."""
@@ -184,6 +188,9 @@ class ApiServer(ObjectStore):
             if fault is not None and fault.kind == "cut after":
                 return _cut(request)
             return web.json_response(answered, status=201 if call.verb == "create" else 200)
+        except UnservedError:
+            # No Status: nothing of the API server is at that path, only its mux.
+            return web.Response(status=404, text="404 page not found\n")
         except StatusError as error:
             return web.json_response(error.body, status=error.status)
 
@@ -213,7 +220,7 @@ class ApiServer(ObjectStore):
             case ["api", "v1"] | ["apis", "llmbatch.io", "v1alpha1"] | ["apis", "apiextensions.k8s.io", "v1"]:
                 group = "" if parts[0] == "api" else parts[1]
                 return {"kind": "APIResourceList", "resources": self._resources(group)}
-        raise StatusError(404, "NotFound", "the server could not find the requested resource")
+        raise UnservedError
 
     def _resources(self, group: str) -> list[Json]:
         verbs = ["get", "list", "watch", "create", "patch", "delete"]
@@ -225,7 +232,7 @@ class ApiServer(ObjectStore):
 
     def _do(self, request: web.Request, call: Call) -> Json:
         if call.plural in self.unserved:
-            raise StatusError(404, "NotFound", "the server could not find the requested resource")
+            raise UnservedError
         match call.verb:
             case "get":
                 found = self._objects.get((call.plural, call.namespace, call.name))

@@ -19,8 +19,8 @@
 
 {{/* Labels that select pods: they never change during a release's life. Takes a dict of root and component. */}}
 {{- define "llmbatch.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "llmbatch.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "llmbatch.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -118,7 +118,7 @@ annotations:
 {{- with include "llmbatch.imagePullSecretNames" . -}}
 imagePullSecrets:
   {{- range splitList "," . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -152,6 +152,7 @@ class BatchJobSpec(Model):
     completion_window: Literal["24h"] = Field("24h", description="Time the provider has; 24h is the only one it knows.")
     model: str | None = Field(
         None,
+        min_length=1,
         max_length=256,
         description="When set, replaces body.model on every line. On Azure OpenAI this is the name of the batch deployment. Immutable.",
     )

@@ -74,7 +74,7 @@ def run(arguments: list[str] | None = None) -> int:
             return UNREAD  # typer makes a 1 of it, which is an answer here
         return end.code if isinstance(end.code, int) else UNABLE
     except Exception:  # noqa: BLE001 - whatever it is, it is no answer: Python's own exit code 1 would be one
-        traceback.print_exc()
+        told.note(traceback.format_exc().rstrip())
         return UNABLE
     return YES
 

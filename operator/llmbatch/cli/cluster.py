@@ -8,12 +8,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import urllib3
-import yaml
 from kubernetes import client, config
 from kubernetes.config import kube_config
 
+from llmbatch.cli import objects
 from llmbatch.cli.told import CommandError, note
-from llmbatch.common.text import folded
+from llmbatch.common.text import folded, one_line
 from llmbatch.kube.permissions import JOBS, Resource
 
 Json = dict[str, Any]
@@ -22,6 +22,8 @@ CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
 QUOTAS = Resource("", "v1", "resourcequotas")
 REQUEST_SECONDS = 30
+UNSERVED = "the server could not find the requested resource"
+"""What kubectl makes of a path that is not served, too."""
 EVERYWHERE = "*"
 """In place of a namespace: all of them, or of what is in none."""
 
@@ -54,6 +56,10 @@ class Cluster:
         self.clock = datetime.now(UTC)
         """The moment of the last answer, by the API server's clock."""
 
+    def told_to(self, command: str, name: str) -> str:
+        """Name a command about a BatchJob, so that it can be run as it stands."""
+        return f"kubectl llmbatch {command} {name} -n {self.namespace}"
+
     @classmethod
     def connect(cls, target: Target) -> Self:
         """Read the kubeconfig.
@@ -68,22 +74,25 @@ class Cluster:
         try:
             config.load_kube_config(file, target.context, configuration)  # type: ignore[no-untyped-call]  # the package is untyped
             used = _context(file, target.context)
-        except (config.ConfigException, OSError, yaml.YAMLError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 - the package reads whatever is there as if it were as it should be
+            told = folded(str(error)).rstrip(".") or type(error).__name__
             raise CommandError(
-                f"kubeconfig {file or '~/.kube/config'} can't be used: {str(error).rstrip('.')}; name one with --kubeconfig, and a context"
+                f"kubeconfig {file or '~/.kube/config'} can't be used: {told}; name one with --kubeconfig, and a context"
                 " of it with --context"
             ) from None
-        namespace = target.namespace or used.get("namespace") or "default"
+        namespace = target.namespace or str(used.get("namespace") or "default")
+        objects.check_name(namespace, "namespace")
         return cls(client.ApiClient(configuration), namespace)
 
     def get(self, resource: Resource, name: str, namespace: str = "") -> Json | None:
         """Read an object; None: it does not exist.
 
         Raises:
-            CommandError: The name is empty: all objects would be listed.
+            CommandError: The name is empty: all objects would be listed; or no object can have it.
         """
         if not name:
             raise CommandError(f"a name is empty where one of {resource.plural} is to be named: give its name")
+        objects.check_name(name, resource.plural)
         try:
             return self.request("GET", self._path(resource, namespace, name))
         except ApiError as error:
@@ -177,11 +186,10 @@ class Cluster:
             parsed = json.loads(raw)
         except ValueError:
             parsed = None
-        if not isinstance(parsed, dict):
-            parsed = {"message": f"what answers at {self.api.configuration.host} is no API server"}
-            raise ApiError(response.status, str(parsed["message"]))
         if not 200 <= response.status <= 299:
-            raise _refused(response.status, folded(str(parsed.get("message") or f"status {response.status}")))
+            raise _refused(response.status, _complaint(response.status, parsed, raw))
+        if not isinstance(parsed, dict):
+            raise ApiError(response.status, f"what answers at {self.api.configuration.host} is no API server")
         return parsed
 
     def _path(self, resource: Resource, namespace: str, name: str = "") -> str:
@@ -198,12 +206,24 @@ def _context(file: str | None, name: str | None) -> Json:
     return dict(merged["contexts"].get_with_name(name)["context"].value)
 
 
+def _complaint(status: int, parsed: object, raw: bytes) -> str:
+    """Give the words of a refusal. It need not be a Status: a path that is not served, an API server that is busy, and what
+    stands before it answer as they like.
+    """
+    if isinstance(parsed, dict):
+        return folded(str(parsed.get("message") or f"status {status}"))
+    if status == 404:
+        return UNSERVED
+    told = raw[:1024].decode(errors="replace")
+    return f"status {status}" if not told.strip() or "<" in told else f"status {status}: {one_line(told)}"
+
+
 def _refused(status: int, message: str) -> ApiError:
     remedy = ""
     if status == 401:
         remedy = "; log in again: the credentials of your kubeconfig are not accepted"
     elif status == 403 and "cannot" in message:
         remedy = "; ask for that permission (kubectl llmbatch doctor names all that are missing)"
-    elif status == 404 and "could not find the requested resource" in message:
+    elif message == UNSERVED:
         remedy = "; install llmbatch's chart in this cluster, or name another with --context"
     return ApiError(status, f"{message}{remedy}")

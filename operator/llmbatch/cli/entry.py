@@ -12,8 +12,11 @@ EXTRA = "pip install '.[cli]' in a clone of llmbatch"
 
 def main() -> int:
     """Run a command; answers the exit code."""
-    # What was made in the cluster for the time of a command is deleted at its end, also of one that is told to stop.
+    # What was made in the cluster for the time of a command is deleted at its end, also of one that is told to stop, or
+    # whose terminal is closed; under nohup it goes on.
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _terminated)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         sys.stderr.write(f"kubectl-llmbatch needs {' and '.join(missing)}, not installed here: {EXTRA}\n")
         return 2
@@ -22,8 +25,8 @@ def main() -> int:
     return app.run()
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + signal.SIGTERM)
+def _terminated(told: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + told)
 
 
 if __name__ == "__main__":

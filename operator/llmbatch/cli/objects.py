@@ -12,6 +12,7 @@ from llmbatch.api.base import Model
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli.told import CommandError
+from llmbatch.transfer.pure import destination
 
 Json = dict[str, Any]
 M = TypeVar("M", bound=Model)
@@ -21,6 +22,8 @@ INPUT_KEY = "batch.jsonl"
 RESULTS_KEY = "results.jsonl"
 RETRY_ANNOTATION = "llmbatch.io/retry-of"
 """On a BatchJob of the same requests as an earlier one: that one's name. For people; the operator doesn't look at it."""
+RESUBMIT_ANNOTATION = "llmbatch.io/resubmitted-from"
+"""The same, of Argo CD's action Resubmit (examples/gitops/argocd)."""
 _LONGEST_NAME = 200
 _BREAKS = re.compile("[\r\x85\u2028\u2029]")
 """What YAML takes for the end of a line besides a line feed: in a block, it comes back as one."""
@@ -99,6 +102,7 @@ def order(
         if file == STDIN and place is None:
             raise CommandError("what comes from standard input has no name: give the BatchJob one with --name")
         name = name_of(file if file not in (None, STDIN) else (place or {})["path"])
+    check_name(name, "--name")
     secret, object_, volume = outputs
     if sum(given is not None for given in outputs) > 1:
         raise CommandError("results go to one place: name one of --output-secret, --output-configmap, --output-claim")
@@ -108,6 +112,16 @@ def order(
     elif volume is not None:
         output = {"persistentVolumeClaim": path_in_claim(volume, "--output-claim")}
     return Order(file, gateway, name, output, place, copy, endpoint, model, ready_when)
+
+
+def check_name(given: str, what: str) -> None:
+    """Look whether an object can have a name; anything else would lead to another object's path, or to none.
+
+    Raises:
+        CommandError: It can't.
+    """
+    if not destination.OBJECT_NAME.fullmatch(given):
+        raise CommandError(f"{what}: {given!r} {destination.NO_NAME}: correct it")
 
 
 def name_of(file: str) -> str:
@@ -190,6 +204,21 @@ def retry_of(job: Json, stamp: str) -> Json:
     # Labels and annotations stay behind: what applies the first one from Git would take this one for its own, and prune it.
     spec = {**job["spec"], "output": output}
     return batch_job(stamped(first, stamp), job["metadata"]["namespace"], spec, {RETRY_ANNOTATION: first})
+
+
+def first_of(name: str, among: dict[str, Json]) -> str:
+    """Name the BatchJob whose requests one has, by way of any number of retries: itself, if it is none; it may be gone.
+
+    Args:
+        name: Of any BatchJob.
+        among: BatchJobs of the same namespace, by name.
+    """
+    seen = set[str]()
+    while name not in seen:
+        seen.add(name)
+        annotations = (among.get(name) or {}).get("metadata", {}).get("annotations") or {}
+        name = annotations.get(RETRY_ANNOTATION) or annotations.get(RESUBMIT_ANNOTATION) or name
+    return name
 
 
 def stamped(name: str, stamp: str) -> str:

@@ -215,7 +215,7 @@ def _exec(cluster: Cluster, pod: str, command: list[str], *, stdin: bool = False
     except client.ApiException as error:
         raise CommandError(
             f"nothing can be run in pod {cluster.namespace}/{pod}: {one_line(str(error.reason), 512)};"
-            " kubectl llmbatch doctor says whether you may (pods/exec)"
+            f" kubectl llmbatch doctor -n {cluster.namespace} says whether you may (pods/exec)"
         ) from None
     connection.sock.settimeout(SILENT_SECONDS)
     return connection

@@ -1,7 +1,6 @@
 """Results and failed requests, byte for byte from wherever they were stored, and held against what the status says of them."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +14,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli import objects, pods
 from llmbatch.cli.cluster import Cluster
 from llmbatch.cli.pods import Helper
-from llmbatch.cli.told import NO, YES, CommandError, note
+from llmbatch.cli.told import NO, YES, CommandError, note, output
 from llmbatch.kube.permissions import CONFIGMAPS, SECRETS
 from llmbatch.kube.values import value_of
 from llmbatch.transfer.pure.plan import errors_path
@@ -66,8 +65,8 @@ def _why_none(cluster: Cluster, name: str, status: BatchJobStatus) -> str:
     why = f" ({ready.reason}: {ready.message})" if ready is not None else ""
     what = f"BatchJob {cluster.namespace}/{name} has stored no results"
     if status.holds("Failed"):
-        return f"{what} and has failed{why}; kubectl llmbatch retry {name} makes another one"
-    return f"{what} yet{why}; kubectl llmbatch watch {name} waits for its end"
+        return f"{what} and has failed{why}; {cluster.told_to('retry', name)} makes another one"
+    return f"{what} yet{why}; {cluster.told_to('watch', name)} waits for its end"
 
 
 def _stored(status: BatchJobStatus, which: Which) -> _Stored | None:
@@ -122,8 +121,8 @@ def _compare(stored: _Stored, size: int, digest: str) -> None:
 def _target(into: str | None) -> Iterator[BinaryIO]:
     """Open what is written to; a file has its name only once it is whole."""
     if into is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with output() as file:
+            yield file
         return
     path = Path(into)
     try:
@@ -133,7 +132,7 @@ def _target(into: str | None) -> Iterator[BinaryIO]:
                 yield file
             return
         path = path.resolve()
-        descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, unfinished = tempfile.mkstemp(prefix=".llmbatch-", dir=path.parent)
     except OSError as error:
         raise CommandError(
             f"-o {into}: {error.strerror or error}; name a file in a folder that you may write to"

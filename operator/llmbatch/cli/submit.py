@@ -1,7 +1,6 @@
 """Making BatchJobs: of a file, or of the requests of an earlier one. Nothing is applied that is known to be refused."""
 
 import os
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -12,7 +11,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli import objects, pods, verdict
 from llmbatch.cli.cluster import ApiError, Cluster, Json, Target
 from llmbatch.cli.objects import Order
-from llmbatch.cli.told import NO, YES, CommandError, note, say
+from llmbatch.cli.told import NO, YES, CommandError, note, output, say
 from llmbatch.jsonl import sending
 from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, SECRETS
 from llmbatch.kube.values import value_of
@@ -59,7 +58,7 @@ def submit(cluster: Cluster, order: Order, helper: pods.Helper) -> int:
         raise
     for found in made:
         say(_name(found) + " created")
-    note(f"follow it with: kubectl llmbatch watch {order.name} -n {cluster.namespace}")
+    note(f"follow it with: {cluster.told_to('watch', order.name)}")
     return YES
 
 
@@ -91,7 +90,8 @@ def planned(order: Order, target: Target) -> int:
         return NO
     if order.copy:
         note("nothing is copied into the volume by a dry run")
-    sys.stdout.write(objects.written(made))
+    with output() as file:
+        file.write(objects.written(made).encode())
     return YES
 
 
@@ -102,20 +102,21 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
     if not force and not status.has_ended:
         raise CommandError(
             f"BatchJob {cluster.namespace}/{name} has not ended (phase {status.phase or 'Pending'}), and its requests would"
-            f" be paid for twice: wait for it (kubectl llmbatch watch {name}), delete it, or say --force",
+            f" be paid for twice: wait for it ({cluster.told_to('watch', name)}), delete it, or say --force",
             NO,
         )
     if not force and (why := _changed(cluster, objects.spec_of(job), status)) is not None:
         raise CommandError(f"{why}; submit it as a job of its own, or say --force", NO)
     if not force and (other := _under_way(cluster, name)) is not None:
         raise CommandError(
-            f"BatchJob {cluster.namespace}/{other} is a retry of {name} and has not ended: wait for it"
-            f" (kubectl llmbatch watch {other}), delete it, or say --force",
+            f"BatchJob {cluster.namespace}/{other} has the requests of {name} and has not ended: wait for it"
+            f" ({cluster.told_to('watch', other)}), delete it, or say --force",
             NO,
         )
     made = objects.retry_of(job, datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
     if dry_run:
-        sys.stdout.write(objects.written([made]))
+        with output() as file:
+            file.write(objects.written([made]).encode())
         return YES
     try:
         _create(cluster, made)
@@ -128,7 +129,10 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
 
 
 def _under_way(cluster: Cluster, name: str) -> str | None:
-    """Name a retry of a BatchJob that has not ended; None: there is none, or nobody can tell."""
+    """Name a BatchJob of the same requests that has not ended: the first one, or a retry of it, by whichever tool.
+
+    None: there is none, or nobody can tell.
+    """
     try:
         found = cluster.items(JOBS)
     except ApiError as error:
@@ -136,11 +140,11 @@ def _under_way(cluster: Cluster, name: str) -> str | None:
             raise
         note(f"you may not list BatchJobs: whether a retry of {name} is under way is not checked")
         return None
-    for job in found:
-        if (job["metadata"].get("annotations") or {}).get(objects.RETRY_ANNOTATION) == name:
-            status = objects.status_of(job)
-            if not status.has_ended:
-                return str(job["metadata"]["name"])
+    by_name = {str(job["metadata"]["name"]): job for job in found}
+    first = objects.first_of(name, by_name)
+    for other, job in by_name.items():
+        if other != name and objects.first_of(other, by_name) == first and not objects.status_of(job).has_ended:
+            return other
     return None
 
 

@@ -1,5 +1,10 @@
 """What a person is told: what was asked for on standard output, everything else on standard error."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
 import typer
 
 YES, NO, UNABLE = 0, 1, 2
@@ -18,10 +23,41 @@ class CommandError(Exception):
 
 
 def say(message: str) -> None:
-    """Write a line to standard output."""
-    typer.echo(message)
+    """Write a line to standard output; it raises as `output` does, but that it is closed is nobody's loss."""
+    with _told():
+        typer.echo(message)
 
 
 def note(message: str) -> None:
-    """Write a line to standard error."""
-    typer.echo(message, err=True)
+    """Write a line to standard error, if it can be: there is nowhere else to say that it can't."""
+    try:
+        typer.echo(message, err=True)
+    except OSError:
+        sys.stderr = None  # else what is left of it fails again when Python ends
+
+
+@contextmanager
+def output() -> Iterator[BinaryIO]:
+    """Give standard output, for bytes.
+
+    Raises:
+        CommandError: It is closed, or can't be written to.
+    """
+    if sys.stdout is None:
+        raise CommandError("standard output is closed, and nothing is written: send it to a file or a program")
+    with _told():
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read has had enough
+    except OSError as error:
+        sys.stdout = None  # else what is left of it fails again when Python ends
+        raise CommandError(
+            f"standard output can't be written to: {error.strerror or error}; send it elsewhere"
+        ) from None

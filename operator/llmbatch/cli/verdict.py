@@ -56,6 +56,8 @@ def opened(file: str) -> Iterator[BinaryIO]:
     Raises:
         CommandError: It can't be read.
     """
+    if file == STDIN and sys.stdin is None:
+        raise CommandError("standard input is closed: name a file with requests, one a line")
     try:
         with nullcontext(sys.stdin.buffer) if file == STDIN else Path(file).open("rb") as given:
             if file != STDIN and given.seekable():

@@ -158,7 +158,8 @@ class Bars:
 @contextmanager
 def _screen() -> Iterator[Lines | Bars]:
     console = Console()
-    if not console.is_terminal:
+    # Rich takes a log for a terminal where FORCE_COLOR is set, as build servers do; on a dumb one it draws nothing.
+    if not console.file.isatty() or console.is_dumb_terminal:
         yield Lines()
         return
     with bars(console) as drawn:

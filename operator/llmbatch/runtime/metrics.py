@@ -5,10 +5,23 @@ from prometheus_client.registry import Collector
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import COMPLETE, FAILED
+from llmbatch.api.reasons import Reason
 
 HOURS = (10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 48 * 3600)
 RESULTS, KINDS = ("succeeded", "failed"), ("input", "output")
 """Of requests, and of tokens."""
+ENDINGS = {
+    COMPLETE: (Reason.SUCCEEDED, Reason.COMPLETED_WITH_FAILURES),
+    FAILED: (
+        Reason.INVALID_INPUT, Reason.ESTIMATE_TOO_HIGH, Reason.UNUSABLE_ID, Reason.REQUEST_REFUSED,
+        Reason.REMOTE_FILE_FAILED, Reason.BATCH_FAILED, Reason.BATCH_EXPIRED, Reason.BATCH_CANCELLED,
+        Reason.ALL_REQUESTS_FAILED, Reason.SUCCESS_POLICY_NOT_MET, Reason.REQUEST_FAILURE_POLICY,
+    ),
+}  # fmt: skip
+"""How jobs end: reasons by condition."""
+TRANSFERS = ("upload", "collect", "merge", "discard")
+ALARMING = (Reason.TRANSFER_FAILED, Reason.GATEWAY_UNREACHABLE)
+"""Problems of transfers that there is an alert for."""
 CODES = ("2xx", "3xx", "429", "4xx", "5xx")
 """429 apart from other refusals: nothing is wrong with the call."""
 
@@ -44,7 +57,6 @@ class Metrics:
             ["namespace", "gateway", "kind"],
             registry=here,
         )
-        self._begin(self.requests, self.tokens)
         self.job_duration = Histogram(
             "llmbatch_job_duration_seconds", "From a job's start to its end.", ["result"], buckets=HOURS, registry=here
         )
@@ -87,6 +99,17 @@ class Metrics:
         build = Gauge("llmbatch_build_info", "Version of the operator; always 1.", ["version"], registry=here)
         build.labels(version).set(1)
         ProcessCollector(registry=here)
+        self._begin_all()
+
+    def _begin_all(self) -> None:
+        """Have all counters begin at 0 of which an alert asks how far they have grown; see `_begin`."""
+        self._begin(self.requests, self.tokens)
+        for kind, reasons in ENDINGS.items():
+            for reason in reasons:
+                self.jobs_finished.labels(kind.lower(), reason)
+        for transfer in TRANSFERS:
+            for reason in ALARMING:
+                self.transfer_failures.labels(transfer, reason)
 
     def tell(self, *collectors: Collector) -> None:
         """Tell at every scrape of what is read only then."""
@@ -148,7 +171,7 @@ class Metrics:
 
     @staticmethod
     def _begin(results: Counter, tokens: Counter, *labels: str) -> None:
-        """Have counters begin at 0: how far one has grown that is first seen with its first batch, Prometheus can't know."""
+        """Have counters begin at 0: how far one has grown that is first seen when it has counted, Prometheus can't know."""
         for result in RESULTS:
             results.labels(*labels, result)
         for kind in KINDS:

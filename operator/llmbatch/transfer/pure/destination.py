@@ -9,7 +9,8 @@ from llmbatch.transfer.pure.plan import errors_path, foreign_path
 
 MAX_NAME_BYTES = 255
 """Longest name of a file or folder in the file systems that are in use."""
-_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+NO_NAME = "is no name that an object can have (lower case letters, digits, '-' and '.' in between)"
 
 LEAST_RESULT_BYTES = {"embeddings": 2500}
 """By the last word of the endpoint: a result line is hardly ever smaller."""
@@ -34,8 +35,8 @@ def flaw(spec: BatchJobSpec) -> str | None:
             return f"key {place.key[:20]}… is longer than {MOST_KEY} characters: with '.errors' or '.foreign' it would be more than a key may have"
         if place.key == "." or place.key.startswith(".."):
             return f"key '{place.key}' may not be '.' and not begin with '..'"
-        if not _OBJECT_NAME.fullmatch(place.name):
-            return f"'{place.name}' is no name that an object can have (lower case letters, digits, '-' and '.' in between)"
+        if not OBJECT_NAME.fullmatch(place.name):
+            return f"'{place.name}' {NO_NAME}"
     if volume is None:
         return None
     for name in volume.path.split("/")[:-1]:
