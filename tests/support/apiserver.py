@@ -17,7 +17,7 @@ from typing import Literal
 from aiohttp import web
 
 from tests.support.apicalls import call_of, selected
-from tests.support.apistore import MOST_DATA, Call, Json, ObjectStore, StatusError, Verb, missing
+from tests.support.apistore import MOST_DATA, Call, Json, ObjectStore, StatusError, UnservedError, Verb, missing
 from tests.support.jobcontroller import JobController
 
 PLURALS = {
@@ -26,10 +26,6 @@ PLURALS = {
     "coordination.k8s.io": [("leases", "Lease")],
     "llmbatch.io": [("batchjobs", "BatchJob"), ("batchgateways", "BatchGateway")],
 }
-
-
-class UnservedError(Exception):
-    """A path that belongs to no kind that is served."""
 
 
 @dataclass

@@ -18,6 +18,10 @@ WITH_STATUS = {"batchjobs", "batchgateways"}
 MOST_DATA = 1_048_576
 
 
+class UnservedError(Exception):
+    """A path that belongs to no kind that is served."""
+
+
 class StatusError(Exception):
     """An answer that isn't 2xx, as the API server words it."""
 
