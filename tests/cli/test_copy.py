@@ -2,14 +2,18 @@
 
 import asyncio
 import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import FIVE, Node, Plugin, jsonl
+from tests.cluster.paths import REPOSITORY
 from tests.support import build
 from tests.support.apiserver import ApiServer
+from tests.support.inprocess import kubeconfig
 
 NEVER = "https://kong.invalid"
 COPY = ("--gateway", "kong", "--claim", "data/in/b.jsonl", "--copy", "--image", "any:1")
@@ -96,3 +100,30 @@ async def test_a_copy_is_whole_or_not_there(
     ran = await node.plugin("submit", str(prompts), *COPY)
     assert ran.code == code, ran
     assert [path.read_bytes() for path in (node.volume / "in").iterdir()] == ([FIVE] if code == 0 else [])
+
+
+async def test_an_interrupted_copy_ends_its_command_before_it_deletes_the_pod(
+    node: Node, tmp_path: Path, instead: Instead
+) -> None:
+    """Killed with its pod, the command could not take away what it has written of the file."""
+    node.api.put("batchgateways", build.batchgateway(NEVER))
+    instead({"head": f'while [ ! -e "{tmp_path}/go" ]; do sleep 0.01; done; exec /usr/bin/head "$@"'})
+    file = tmp_path / "large.jsonl"
+    file.write_bytes(jsonl(*map(str, range(30)), prompt="x" * 1_000_000))
+    held = node.api.fault("hold", "delete", "pods")
+    command = [sys.executable, "-m", "llmbatch.cli.entry", "submit", str(file), *COPY, "-n", "team-a"]
+    environment = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": kubeconfig(node.api, tmp_path)}
+    process = await asyncio.create_subprocess_exec(*command, env=environment, cwd=REPOSITORY)
+    folder = node.volume / "in"
+    while not list(folder.glob(".llmbatch-*.part")):  # noqa: ASYNC110 - another process' doing
+        await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    (tmp_path / "go").touch()
+    for _ in range(1000):
+        if not list(folder.iterdir()):
+            break
+        await asyncio.sleep(0.01)
+    left = list(folder.iterdir())
+    held.released.set()
+    assert await process.wait() == 128 + signal.SIGINT
+    assert (left, node.pods()) == ([], [])

@@ -65,6 +65,9 @@ class Execs:
             whole = await self._pass_on(connection, process)
         finally:
             feeding.cancel()
+            # Also where whoever has called is gone: by that a command sees it.
+            if process.stdin is not None:
+                process.stdin.close()
         if not whole:
             process.kill()
             await process.wait()

@@ -97,6 +97,10 @@ def copy(cluster: Cluster, helper: Helper, source: BinaryIO, claim: str, path: s
                 connection.sock.send(bytes([_STDIN]) + block, opcode=ABNF.OPCODE_BINARY)
         except (WebSocketException, OSError):
             pass  # it has ended before it had read all, and says why
+        except BaseException:
+            # By that the command sees that it is to end, and takes away what it has written before its pod is deleted.
+            connection.sock.shutdown()
+            raise
         for _ in _output(connection, f"{claim}/{path}"):
             pass
 
