@@ -77,5 +77,5 @@ class Deadline:
         # While it is deleted, time alone lets it go; see let_go.
         after = max(1.0, OVERDUE_SECONDS - self.overdue(raw) + 0.1)
         ending = Stalled(Reason.INVALID_SPEC, message, after=after)
-        await self.publisher.unreadable(key, raw, ending)
+        await self.publisher.unjudged.unreadable(key, raw, ending)
         return ending

@@ -41,6 +41,61 @@ COUNT_SECONDS = 5.0
 
 
 @dataclass
+class Unjudged:
+    """Says of objects that they can't be judged."""
+
+    cluster: Cluster
+    cache: Cache
+    queue: WorkQueue
+
+    async def unreadable(self, key: Key, raw: Json, ending: Stalled) -> None:
+        """Say that an object can't be read; its other status stays as it is."""
+        await self._say(key, raw, status="False", kind=kinds.STALLED, reason=ending.reason, message=ending.message)
+
+    async def internal_error(self, key: Key, error: Exception) -> None:
+        """Say that a pass failed in a way nobody foresaw."""
+        raw = self.cache.get(key)
+        if raw is None:
+            return
+        words = str(error) if isinstance(error, ClusterError) else type(error).__name__
+        message = f"The operator met an error and tries again: {words}. Its log has the details."
+        try:
+            await self._say(
+                key, raw, status="Unknown", kind=kinds.RECONCILING, reason=Reason.INTERNAL_ERROR, message=message
+            )
+        except ClusterError as refused:
+            log.warning(
+                "the error could not be told in status", extra={"object": "/".join(key), "detail": str(refused)}
+            )
+
+    async def _say(self, key: Key, raw: Json, *, status: str, kind: str, reason: Reason, message: str) -> None:
+        if remote_state.is_ended(raw):
+            # The verdict stays, whatever happens on the way out.
+            return
+        found = raw.get("status") or {}
+        try:
+            old = BatchJobStatus.parse(found)
+        except ValidationError:
+            old = BatchJobStatus()
+        kept = [item for item in old.conditions if item.type not in (kinds.READY, kinds.STALLED, kinds.RECONCILING)]
+        now, generation = timestamp(self.cluster.now()), raw["metadata"].get("generation")
+        said = [
+            {"type": name, "status": value, "observedGeneration": generation, "reason": str(reason), "message": message}
+            for name, value in ((kinds.READY, status), (kind, "True"))
+        ]
+        for item in said:
+            before = old.condition(str(item["type"]))
+            same = before is not None and before.status == item["status"]
+            item["lastTransitionTime"] = timestamp(before.last_transition_time) if before and same else now
+        patch = {"observedGeneration": generation, "conditions": [*said, *(item.dump() for item in kept)]}
+        if merge_patch(found, {**found, **patch}):
+            written = await self.cluster.patch_status(JOBS, key.namespace, key.name, patch)
+            self.cache.answered(key, written)
+            if needs_a_look(raw, written):
+                await self.queue.add(key)
+
+
+@dataclass
 class Publisher:
     """Writes status, events and counters."""
 
@@ -52,6 +107,10 @@ class Publisher:
     _copies: set[str] = field(default_factory=set)
     """uids of the copies that were told of."""
     _unhurried: Unhurried = field(default_factory=Unhurried)
+
+    def __post_init__(self) -> None:
+        """Make what tells of objects that can't be judged."""
+        self.unjudged = Unjudged(self.cluster, self.cache, self.queue)
 
     async def publish(self, seen: Seen, outcome: Outcome, ending: Ending, *, goes_on: bool = False) -> Seen:
         """Publish a pass; answers the job with what is stored then.
@@ -155,54 +214,6 @@ class Publisher:
             if new.reason not in PROGRESS
         )
         self.recorder.record(subject, "Warning" if warns else "Normal", Reason(new.reason), new.message)
-
-    # --- what can't be judged ----------------------------------------------------------------------------------------
-
-    async def unreadable(self, key: Key, raw: Json, ending: Stalled) -> None:
-        """Say that an object can't be read; its other status stays as it is."""
-        await self._say(key, raw, status="False", kind=kinds.STALLED, reason=ending.reason, message=ending.message)
-
-    async def internal_error(self, key: Key, error: Exception) -> None:
-        """Say that a pass failed in a way nobody foresaw."""
-        raw = self.cache.get(key)
-        if raw is None:
-            return
-        words = str(error) if isinstance(error, ClusterError) else type(error).__name__
-        message = f"The operator met an error and tries again: {words}. Its log has the details."
-        try:
-            await self._say(
-                key, raw, status="Unknown", kind=kinds.RECONCILING, reason=Reason.INTERNAL_ERROR, message=message
-            )
-        except ClusterError as refused:
-            log.warning(
-                "the error could not be told in status", extra={"object": "/".join(key), "detail": str(refused)}
-            )
-
-    async def _say(self, key: Key, raw: Json, *, status: str, kind: str, reason: Reason, message: str) -> None:
-        if remote_state.is_ended(raw):
-            # The verdict stays, whatever happens on the way out.
-            return
-        found = raw.get("status") or {}
-        try:
-            old = BatchJobStatus.parse(found)
-        except ValidationError:
-            old = BatchJobStatus()
-        kept = [item for item in old.conditions if item.type not in (kinds.READY, kinds.STALLED, kinds.RECONCILING)]
-        now, generation = timestamp(self.cluster.now()), raw["metadata"].get("generation")
-        said = [
-            {"type": name, "status": value, "observedGeneration": generation, "reason": str(reason), "message": message}
-            for name, value in ((kinds.READY, status), (kind, "True"))
-        ]
-        for item in said:
-            before = old.condition(str(item["type"]))
-            same = before is not None and before.status == item["status"]
-            item["lastTransitionTime"] = timestamp(before.last_transition_time) if before and same else now
-        patch = {"observedGeneration": generation, "conditions": [*said, *(item.dump() for item in kept)]}
-        if merge_patch(found, {**found, **patch}):
-            written = await self.cluster.patch_status(JOBS, key.namespace, key.name, patch)
-            self.cache.answered(key, written)
-            if needs_a_look(raw, written):
-                await self.queue.add(key)
 
 
 PROGRESS = frozenset({

@@ -133,7 +133,7 @@ class Reconciler:
         else:
             log.error("a pass failed", extra={"object": "/".join(key)}, exc_info=error)
             if key.kind == BATCHJOB:
-                await self.publisher.internal_error(key, error)
+                await self.publisher.unjudged.internal_error(key, error)
         await self._again(key, wait)
 
     async def _again(self, key: Key, at_least: float = 0.0) -> None:
