@@ -42,16 +42,28 @@ async def lives(operator: Operator, kong: Instance, folder: Path) -> None:
     assert len(kong.batches()) == 3
 
 
-async def test_jobs_are_listed_once_and_each_pod_is_read_when_it_has_ended(
-    operator: Operator, api: ApiServer, kong: Instance, volume: Path
-) -> None:
+async def test_jobs_are_listed_once(operator: Operator, api: ApiServer, kong: Instance, volume: Path) -> None:
+    operator.runtime.transfers.jobs.followed.overdue_seconds = 3600
     await operator.until(lambda: is_followed(operator), None)
     await begun(operator, api, kong)
     await lives(operator, kong, volume)
     assert count(api, "list", "jobs") == 1
-    made = count(api, "create", "jobs")
-    # One that takes long to start is looked at meanwhile.
-    assert count(api, "list", "pods") <= 3 * made
+
+
+async def test_of_a_transfer_that_runs_nothing_is_asked(operator: Operator, api: ApiServer, kong: Instance) -> None:
+    followed = operator.runtime.transfers.jobs.followed
+    followed.overdue_seconds = 3600
+    claim(api)
+    apply_all(api, kong, FIVE, build.batchjob(input=IN))
+    job = await only_job(operator, "upload")
+    put_pod(api, job, {"running": {}})
+    await operator.until(lambda: (held := followed.held(job)) is not None and held.was_ready)
+    await operator.quiet()
+    api.calls.clear()
+    for _ in range(3):
+        await operator.look()
+        await operator.quiet()
+    assert not [call for call in api.calls if call.plural in ("jobs", "pods")]
 
 
 async def test_without_the_permission_to_watch_they_are_asked_for(
