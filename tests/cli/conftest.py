@@ -25,6 +25,9 @@ from tests.support.kubelet import Kubelet
 
 __all__ = ["FIVE", "api", "emulator", "jsonl", "kong", "operator"]
 
+AT_A_TERMINAL = ("env", "--default-signal=INT,HUP", sys.executable, "-m", "llmbatch.cli.entry")
+"""The program as a person starts it: what a test run in the background ignores, it would else ignore too."""
+
 
 @dataclass(frozen=True)
 class Ran:

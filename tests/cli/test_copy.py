@@ -3,13 +3,12 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import FIVE, Node, Plugin, jsonl
+from tests.cli.conftest import AT_A_TERMINAL, FIVE, Node, Plugin, jsonl
 from tests.cluster.paths import REPOSITORY
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -111,7 +110,7 @@ async def test_an_interrupted_copy_ends_its_command_before_it_deletes_the_pod(
     file = tmp_path / "large.jsonl"
     file.write_bytes(jsonl(*map(str, range(30)), prompt="x" * 1_000_000))
     held = node.api.fault("hold", "delete", "pods")
-    command = [sys.executable, "-m", "llmbatch.cli.entry", "submit", str(file), *COPY, "-n", "team-a"]
+    command = [*AT_A_TERMINAL, "submit", str(file), *COPY, "-n", "team-a"]
     environment = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": kubeconfig(node.api, tmp_path)}
     process = await asyncio.create_subprocess_exec(*command, env=environment, cwd=REPOSITORY)
     folder = node.volume / "in"

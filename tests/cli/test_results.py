@@ -4,13 +4,12 @@ import asyncio
 import hashlib
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import FIVE, MIXED, PLACES, Life, Node, Plugin, deployment
+from tests.cli.conftest import AT_A_TERMINAL, FIVE, MIXED, PLACES, Life, Node, Plugin, deployment
 from tests.cluster.paths import REPOSITORY
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -160,7 +159,7 @@ async def test_results_that_somebody_changed_are_told_of(life: Life) -> None:
 async def begun(node: Node, folder: Path, *, stdout: int) -> asyncio.subprocess.Process:
     """Fetch results in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": kubeconfig(node.api, folder)}
-    command = [sys.executable, "-m", "llmbatch.cli.entry", "results", "job", "-n", "team-a", "--image", "any:1"]
+    command = [*AT_A_TERMINAL, "results", "job", "-n", "team-a", "--image", "any:1"]
     piped = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(*command, env=environment, cwd=REPOSITORY, stdout=stdout, stderr=piped)
 

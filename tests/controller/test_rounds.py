@@ -39,11 +39,18 @@ async def all_have(operator: Operator, phase: str) -> None:
 
 
 async def settled(operator: Operator, kong: Instance) -> None:
-    """Wait until all batches are followed, and no search for others is due."""
+    """Wait until all batches are followed, no search for others is due, and their gateway has told how many they are."""
     await all_have(operator, "Validating")
     await operator.until(lambda: all(operator.batch(name).duplicates_checked_time for name in NAMES), None)
+    await operator.until(lambda: _told_active(operator) == JOBS, None)
     await asyncio.sleep(1.5)
     kong.clear_calls()
+
+
+def _told_active(operator: Operator) -> int | None:
+    found = operator.api.get("batchgateways", "kong") or {}
+    told: int | None = (found.get("status") or {}).get("activeBatches")
+    return told
 
 
 async def run_to_their_end(operator: Operator, kong: Instance) -> None:

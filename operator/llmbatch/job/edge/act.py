@@ -32,10 +32,9 @@ from llmbatch.batch.pure.decision import (
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.common.about import about
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.edge.cleanup import Cleanup, Finalizers
+from llmbatch.job.edge.cleanup import Cleanup, Finalizers, before_letting_go
 from llmbatch.job.edge.move import Mover
 from llmbatch.job.edge.observe import Observer
-from llmbatch.job.edge.turns import Turns, before_letting_go
 from llmbatch.job.pure import retained
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.provider.edge.outcome import Answered, NotFound, Refused
@@ -65,7 +64,6 @@ class Actor:
         """Make what moves data, and what ends jobs."""
         self.mover = Mover(self.observer, self.transfers, self.lost_uploads.uploads)
         self.cleanup = Cleanup(self.observer.polls, self.transfers, self.lost_uploads)
-        self.turns = Turns(self.finder.looks, self.lost_uploads)
 
     async def act(self, seen: Seen, effect: Effect) -> Outcome:
         """Do an effect."""

@@ -146,3 +146,9 @@ class Finalizers:
 
 def _others(raw: Json) -> list[str]:
     return [item for item in raw["metadata"].get("finalizers") or [] if item != FINALIZER]
+
+
+def before_letting_go(seen: Seen, wait: float) -> Outcome:
+    """Say what the finalizer of a deleted job waits for."""
+    told = "the gateway's list of files is read, for uploads whose answer was lost."
+    return Outcome(seen.stored, Problem(reason=Reason.CLEANING_UP, message=told), after=wait)

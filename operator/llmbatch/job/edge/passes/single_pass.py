@@ -26,6 +26,7 @@ from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.passes.ending import ending_of_pass
+from llmbatch.job.edge.passes.turns import Turns
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.pure.decide import decide
 from llmbatch.job.pure.parts import is_split
@@ -43,6 +44,10 @@ class SinglePass:
     actor: Actor
     publisher: Publisher
     objects: Objects
+
+    def __post_init__(self) -> None:
+        """Make what knows when lists may be read."""
+        self.turns = Turns(self.actor.finder.looks, self.actor.lost_uploads)
 
     async def run(self, seen: Seen) -> Ending:
         """Decide on a job that was observed, act, and publish; answers how the pass ends."""
@@ -99,7 +104,7 @@ class SinglePass:
     async def _has_changed(self, seen: Seen, decision: Decision) -> bool:
         """Tell whether something can't be done since the object is not what it was seen as."""
         effect = decision.effect
-        if effect is None or not _is_final(seen, effect) or self.actor.turns.put_off(seen, effect) is not None:
+        if effect is None or not _is_final(seen, effect) or self.turns.put_off(seen, effect) is not None:
             return False
         return not await self.objects.is_as_seen(seen.key, seen.raw)
 
@@ -107,7 +112,7 @@ class SinglePass:
         """Do what was decided; what takes its time is told of meanwhile. Answers the job as it is stored then."""
         if decision.effect is None:
             return seen, Outcome(seen.observation.status)
-        if (waits := self.actor.turns.put_off(seen, decision.effect)) is not None:
+        if (waits := self.turns.put_off(seen, decision.effect)) is not None:
             return seen, waits
         acting = asyncio.create_task(self.actor.act(seen, decision.effect))
         try:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.listing import Looks
 from llmbatch.batch.edge.lost_uploads import LostUploads
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Effect, FindDuplicates, Finish, RemoveFinalizer
 from llmbatch.batch.pure.stage import Stage
-from llmbatch.transfer.pure.report import Problem
+from llmbatch.job.edge.cleanup import before_letting_go
 
 
 @dataclass
@@ -36,9 +35,3 @@ class Turns:
                 wait = self.lost_uploads.due_in(seen)
                 return before_letting_go(seen, wait) if wait > 0 else None
         return None
-
-
-def before_letting_go(seen: Seen, wait: float) -> Outcome:
-    """Say what the finalizer of a deleted job waits for."""
-    told = "the gateway's list of files is read, for uploads whose answer was lost."
-    return Outcome(seen.stored, Problem(reason=Reason.CLEANING_UP, message=told), after=wait)
