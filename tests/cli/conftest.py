@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli import app
+from tests.cluster.paths import REPOSITORY
 from tests.controller.conftest import FIVE, api, emulator, jsonl, kong, operator
 from tests.emulator.client import Instance
 from tests.support import build
@@ -27,6 +29,13 @@ __all__ = ["FIVE", "api", "emulator", "jsonl", "kong", "operator"]
 
 AT_A_TERMINAL = ("env", "--default-signal=INT,HUP", sys.executable, "-m", "llmbatch.cli.entry")
 """The program as a person starts it: what a test run in the background ignores, it would else ignore too."""
+
+
+async def begun(config: str, *arguments: str, **given: Any) -> asyncio.subprocess.Process:
+    """Begin a command in a process of its own; `given` as to asyncio.create_subprocess_exec, `env` for what is to be set besides."""
+    environment = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": config, **given.pop("env", {})}
+    command = [*AT_A_TERMINAL, *arguments, "-n", "team-a"]
+    return await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, env=environment, **given)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import AT_A_TERMINAL, FIVE, Node, Plugin, jsonl
-from tests.cluster.paths import REPOSITORY
+from tests.cli.conftest import FIVE, Node, Plugin, begun, jsonl
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import kubeconfig
@@ -110,9 +109,7 @@ async def test_an_interrupted_copy_ends_its_command_before_it_deletes_the_pod(
     file = tmp_path / "large.jsonl"
     file.write_bytes(jsonl(*map(str, range(30)), prompt="x" * 1_000_000))
     held = node.api.fault("hold", "delete", "pods")
-    command = [*AT_A_TERMINAL, "submit", str(file), *COPY, "-n", "team-a"]
-    environment = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": kubeconfig(node.api, tmp_path)}
-    process = await asyncio.create_subprocess_exec(*command, env=environment, cwd=REPOSITORY)
+    process = await begun(kubeconfig(node.api, tmp_path), "submit", str(file), *COPY)
     folder = node.volume / "in"
     while not list(folder.glob(".llmbatch-*.part")):  # noqa: ASYNC110 - another process' doing
         await asyncio.sleep(0.01)

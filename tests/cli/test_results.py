@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import AT_A_TERMINAL, FIVE, MIXED, PLACES, Life, Node, Plugin, deployment
-from tests.cluster.paths import REPOSITORY
+from tests.cli.conftest import FIVE, MIXED, PLACES, Life, Node, Plugin, begun, deployment
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
@@ -156,19 +155,17 @@ async def test_results_that_somebody_changed_are_told_of(life: Life) -> None:
     assert "configmap/results key r.jsonl has 3 bytes" in ran.err
 
 
-async def begun(node: Node, folder: Path, *, stdout: int) -> asyncio.subprocess.Process:
+async def fetching(node: Node, folder: Path, *, stdout: int) -> asyncio.subprocess.Process:
     """Fetch results in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": kubeconfig(node.api, folder)}
-    command = [*AT_A_TERMINAL, "results", "job", "-n", "team-a", "--image", "any:1"]
-    piped = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(*command, env=environment, cwd=REPOSITORY, stdout=stdout, stderr=piped)
+    config, piped = kubeconfig(node.api, folder), asyncio.subprocess.PIPE
+    return await begun(config, "results", "job", "--image", "any:1", stdout=stdout, stderr=piped)
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 async def test_a_command_that_is_told_to_stop_deletes_its_pod(node: Node, tmp_path: Path, told: signal.Signals) -> None:
     node.stored(b"{}\n")
     node.execs.image_problem = "it takes for ever"
-    process = await begun(node, tmp_path, stdout=asyncio.subprocess.DEVNULL)
+    process = await fetching(node, tmp_path, stdout=asyncio.subprocess.DEVNULL)
     while not node.pods():  # noqa: ASYNC110 - the pod is another process' doing
         await asyncio.sleep(0.01)
     process.send_signal(told)
@@ -181,7 +178,7 @@ async def test_results_for_which_there_is_no_room_are_told_of_and_the_pod_is_del
 ) -> None:
     node.stored(b"{}\n" * 1_000_000)
     full = os.open("/dev/full", os.O_WRONLY)
-    process = await begun(node, tmp_path, stdout=full)
+    process = await fetching(node, tmp_path, stdout=full)
     os.close(full)
     _, told = await process.communicate()
     assert process.returncode == 2
@@ -192,7 +189,7 @@ async def test_results_for_which_there_is_no_room_are_told_of_and_the_pod_is_del
 async def test_a_command_whose_reader_has_had_enough_deletes_its_pod(node: Node, tmp_path: Path) -> None:
     node.stored(b"{}\n" * 1_000_000)
     reading, writing = os.pipe()
-    process = await begun(node, tmp_path, stdout=writing)
+    process = await fetching(node, tmp_path, stdout=writing)
     os.close(writing)
     assert await asyncio.to_thread(os.read, reading, 3) == b"{}\n"
     os.close(reading)

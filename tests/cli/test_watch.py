@@ -4,7 +4,6 @@ import asyncio
 import io
 import os
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from rich.console import Console
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.cli.watch import MOST_BARS, Lines, bars, is_held_up, rows
-from tests.cli.conftest import MIXED, Life, Plugin, jsonl
-from tests.cluster.paths import REPOSITORY
+from tests.cli.conftest import MIXED, Life, Plugin, begun, jsonl
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import apply_all, config_map, kubeconfig
@@ -145,10 +143,8 @@ def test_what_holds_a_job_up_before_it_begins_is_told(status: BatchJobStatus, *,
 
 async def drawn(config: str, *, on_terminal: bool, **environment: str) -> bytes:
     """Follow a job that has ended, in a process of its own."""
-    command = [sys.executable, "-m", "llmbatch.cli.entry", "watch", "job", "-n", "team-a"]
-    env = {**os.environ, "PYTHONPATH": "operator", "KUBECONFIG": config, "TERM": "xterm", **environment}
     reading, writing = os.openpty() if on_terminal else os.pipe()
-    process = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, env=env, stdout=writing)
+    process = await begun(config, "watch", "job", env={"TERM": "xterm", **environment}, stdout=writing)
     os.close(writing)
     assert await process.wait() == 0
     with os.fdopen(reading, "rb") as written:

@@ -9,29 +9,28 @@ import yaml
 from kubernetes.aio import client as kubernetes_client
 
 from llmbatch.kube.client import Cluster as Adapter
-from llmbatch.kube.permissions import DISPENSABLE, OWN_PERMISSIONS, PERMISSIONS
+from llmbatch.kube.permissions import DISPENSABLE, OWN_PERMISSIONS, PERMISSIONS, Permissions
 from llmbatch.process.preflight import check
 from tests.e2e.release import Release
 
-VERBS = list(
-    dict.fromkeys(
+
+def _verbs(*permissions: Permissions) -> list[tuple[str, str, str]]:
+    """Give each once: what it is about, its group, the verb."""
+    found = (
         (f"{resource.plural}/{subresource}" if subresource else resource.plural, resource.group, verb)
-        for needed in (PERMISSIONS, OWN_PERMISSIONS)
+        for needed in permissions
         for (resource, subresource), verbs in needed.items()
         for verb in sorted(verbs)
     )
-)
+    return list(dict.fromkeys(found))
+
+
+VERBS = _verbs(PERMISSIONS, OWN_PERMISSIONS)
+NEEDED = [known for known in VERBS if known not in _verbs(DISPENSABLE)]
 
 
 def test_the_role_of_the_chart_is_what_the_operator_checks_for(release: Release) -> None:
     assert _rules(release) == {(group, name, verb) for name, group, verb in VERBS}
-
-
-NEEDED = [
-    (name, group, verb)
-    for name, group, verb in VERBS
-    if verb not in {verb for (resource, _), verbs in DISPENSABLE.items() if resource.plural == name for verb in verbs}
-]
 
 
 @pytest.mark.parametrize(("name", "group", "verb"), NEEDED, ids=[f"{verb} {name}" for name, _, verb in NEEDED])

@@ -3,14 +3,17 @@
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from llmbatch.kube.client import Cluster
 from tests.edges.collecting import FIVE, Done
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import cluster_of
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +26,19 @@ def emulator() -> Iterator[EmulatorServer]:
 def kong(emulator: EmulatorServer) -> Instance:
     """Azure behind Kong."""
     return emulator.instance()
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with ApiServer().serve() as server:
+        yield server
+
+
+@pytest.fixture
+async def cluster(api: ApiServer) -> AsyncIterator[Cluster]:
+    made = cluster_of(api)
+    yield made
+    await made.close()
 
 
 @pytest.fixture

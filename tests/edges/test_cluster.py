@@ -1,7 +1,5 @@
 """The Kubernetes API as the operator uses it: over a wire, with the API server's own rules."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from llmbatch.kube.client import Cluster, ClusterError, proxy_for
@@ -11,22 +9,9 @@ from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.objects import settle_ownership, store
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import cluster_of, config_map, secret
+from tests.support.inprocess import config_map, secret
 
 OWNER = Owner("team-a", "job", build.UID)
-
-
-@pytest.fixture
-async def api() -> AsyncIterator[ApiServer]:
-    async with ApiServer().serve() as server:
-        yield server
-
-
-@pytest.fixture
-async def cluster(api: ApiServer) -> AsyncIterator[Cluster]:
-    made = cluster_of(api)
-    yield made
-    await made.close()
 
 
 async def test_what_does_not_exist_is_none(cluster: Cluster) -> None:

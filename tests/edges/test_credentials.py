@@ -1,7 +1,6 @@
 """What a BatchGateway refers to, read from the cluster."""
 
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +9,19 @@ import pytest
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.reasons import Reason
 from llmbatch.gateway.credentials import Access, Credentials
+from llmbatch.kube.client import Cluster
 from llmbatch.kube.values import value_of
 from llmbatch.transfer.pure.report import Problem
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import cluster_of, config_map, secret
+from tests.support.inprocess import config_map, secret
 
 KEY = {"name": "apikey", "valueFrom": {"secretKeyRef": {"name": "consumer", "key": "k"}}}
 TLS = {"caBundle": {"configMapKeyRef": {"name": "ca", "key": "ca.crt"}}, "clientCertificate": {"secretName": "mtls"}}
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[ApiServer]:
-    async with ApiServer().serve() as server:
-        yield server
-
-
-@pytest.fixture
-async def credentials(api: ApiServer, tmp_path: Path) -> AsyncIterator[Credentials]:
-    cluster = cluster_of(api)
-    yield Credentials(cluster, tmp_path)
-    await cluster.close()
+def credentials(cluster: Cluster, tmp_path: Path) -> Credentials:
+    return Credentials(cluster, tmp_path)
 
 
 def spec(**given: Any) -> BatchGatewaySpec:

@@ -5,14 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-import pytest
-
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.following import Following
 from llmbatch.kube.permissions import KUBERNETES_JOBS
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
-from tests.support.inprocess import cluster_of
 
 
 @dataclass
@@ -41,19 +38,6 @@ class Listener:
         self.follows_now = now
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[ApiServer]:
-    async with ApiServer().serve() as server:
-        yield server
-
-
-@pytest.fixture
-async def cluster(api: ApiServer) -> AsyncIterator[Cluster]:
-    made = cluster_of(api)
-    yield made
-    await made.close()
-
-
 @contextlib.asynccontextmanager
 async def following(cluster: Cluster) -> AsyncIterator[Listener]:
     listener = Listener()
@@ -75,6 +59,15 @@ async def until(done: Callable[[], object]) -> None:
 def put(api: ApiServer, name: str, **given: str) -> None:
     labels = {"of": "us", "too": "", **given}
     api.put("jobs", {"metadata": {"name": name, "namespace": "team-a", "labels": labels}})
+
+
+async def interrupted(api: ApiServer, listener: Listener) -> None:
+    """Have a watch end that has told of one object."""
+    await until(lambda: listener.follows_now)
+    put(api, "a")
+    await until(lambda: "a" in listener.names)
+    api.end_watches()
+    await until(lambda: not listener.follows_now)
 
 
 def count(api: ApiServer, verb: str) -> int:
@@ -99,11 +92,7 @@ async def test_what_is_there_and_what_comes_is_told_once_and_what_others_own_is_
 
 async def test_a_watch_that_ends_goes_on_from_there_without_a_list(api: ApiServer, cluster: Cluster) -> None:
     async with following(cluster) as listener:
-        await until(lambda: listener.follows_now)
-        put(api, "a")
-        await until(lambda: "a" in listener.names)
-        api.end_watches()
-        await until(lambda: not listener.follows_now)
+        await interrupted(api, listener)
         put(api, "b")
         await until(lambda: "b" in listener.names)
     assert listener.kinds.count("ADDED") == 2
@@ -112,11 +101,7 @@ async def test_a_watch_that_ends_goes_on_from_there_without_a_list(api: ApiServe
 
 async def test_what_the_api_server_has_forgotten_is_listed_anew(api: ApiServer, cluster: Cluster) -> None:
     async with following(cluster) as listener:
-        await until(lambda: listener.follows_now)
-        put(api, "a")
-        await until(lambda: "a" in listener.names)
-        api.end_watches()
-        await until(lambda: not listener.follows_now)
+        await interrupted(api, listener)
         put(api, "b")
         api.forget()
         await until(lambda: "b" in listener.names and listener.follows_now)

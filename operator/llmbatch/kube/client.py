@@ -19,6 +19,8 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 FIELD_MANAGER = "llmbatch"
+PAGE = 500
+"""Objects of a list that are read at one time, at most."""
 
 
 class StatusRefusedError(ClusterError):
@@ -76,21 +78,26 @@ class Cluster:
         *,
         selector: str = "",
         fields: str = "",
-        limit: int = 500,
+        limit: int = PAGE,
         after: str = "",
     ) -> tuple[list[Json], str]:
         """List a page of objects; answers them and where the next page begins ("" at the end)."""
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(limit), "continue": after}
         found = await self.transport.call("list", resource, namespace, query=query)
-        return found.get("items", []), found.get("metadata", {}).get("continue", "") or ""
+        return found.get("items", []), _next(found)
 
     async def each(self, resource: Resource, namespace: str | None, *, selector: str = "") -> AsyncIterator[Json]:
         """Give all objects, read page by page."""
-        after, more = "", True
-        while more:
-            items, after = await self.page(resource, namespace, selector=selector, after=after)
-            for item in items:
+        async for page in self.pages(resource, namespace, selector=selector):
+            for item in page.get("items", []):
                 yield item
+
+    async def pages(self, resource: Resource, namespace: str | None, *, selector: str = "") -> AsyncIterator[Json]:
+        """Give all pages of a list, each with the resourceVersion that it is of."""
+        query, more = {"labelSelector": selector, "limit": str(PAGE)}, True
+        while more:
+            yield (found := await self.transport.call("list", resource, namespace, query=query))
+            query["continue"] = after = _next(found)
             more = bool(after)
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
@@ -182,3 +189,8 @@ def proxy_for(url: str) -> str | None:
     if proxy_bypass(address.netloc) or proxy_bypass(address.hostname or ""):
         return None
     return getproxies().get(address.scheme)
+
+
+def _next(listed: Json) -> str:
+    """Say where the page after one begins; "": it is the last."""
+    return str((listed.get("metadata") or {}).get("continue") or "")

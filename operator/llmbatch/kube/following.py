@@ -23,7 +23,6 @@ LONGEST_SECONDS = 60.0
 STEADY_SECONDS = 10.0
 FORBIDDEN_SECONDS = 300.0
 """A permission that is missing may be given meanwhile."""
-PAGE = "500"
 
 
 class Follower(Protocol):
@@ -89,20 +88,15 @@ class Following:
 
     async def _list(self) -> None:
         uids: set[str] = set()
-        version = after = ""
-        while True:
-            query = {"labelSelector": self.selector, "limit": PAGE, "continue": after}
-            page = await self.cluster.transport.call("list", self.resource, self.namespace, query=query)
-            metadata = page.get("metadata") or {}
-            version, after = str(metadata.get("resourceVersion") or ""), metadata.get("continue") or ""
+        version = ""
+        async for page in self.cluster.pages(self.resource, self.namespace, selector=self.selector):
+            version = str((page.get("metadata") or {}).get("resourceVersion") or "")
             if _number(version) < self._highest:
                 self.follower.went_back(self.namespace)
                 self._highest = 0
             for item in page.get("items") or []:
                 uids.add(item["metadata"]["uid"])
                 await self.follower.told("LISTED", item)
-            if not after:
-                break
         await self.follower.listed(self.namespace, version, uids)
         self._version, self._highest = version, _number(version)
 

@@ -38,3 +38,9 @@ class Outcome:
     """The object's resourceVersion after what the effect itself has written."""
     raw: Json | None = field(default=None, repr=False)
     """The object after that, if nothing but our own writes has changed it: what is in it need not be written again."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing but its status: nothing in the way, to be told or waited for, and the object is as it was."""
+        changed = self.moved or self.stale or self.gone
+        return not changed and self.problem is None and self.after is None and not self.notes and not self.duplicates

@@ -14,6 +14,7 @@ from llmbatch.batch.pure.decision import (
     Submit,
     Upload,
     Wait,
+    waits_for,
 )
 from llmbatch.batch.pure.observation import FileState, Observation
 from llmbatch.batch.pure.stage import Queued, Stage
@@ -68,14 +69,7 @@ def transfer_is_at_work(seen: Observation) -> Decision | None:
     """Wait for the transfer Job."""
     if seen.transferring is None:
         return None
-    return Decision(
-        Wait(
-            seen.transferring.reason,
-            seen.transferring.message,
-            after=seen.transferring.retry_after_seconds or 1.0,
-            aspect="InputReady",
-        )
-    )
+    return Decision(waits_for(seen.transferring, "InputReady"))
 
 
 def file_is_uploaded(seen: Observation) -> Decision | None:

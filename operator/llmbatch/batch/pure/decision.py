@@ -157,6 +157,11 @@ class Stalled:
 Ending = Done | Wait | Stalled
 
 
+def waits_for(transfer: Problem, aspect: str) -> Wait:
+    """Wait for a transfer Job that is at work; `aspect` as in Wait."""
+    return Wait(transfer.reason, transfer.message, after=transfer.retry_after_seconds or 1.0, aspect=aspect)
+
+
 @dataclass(frozen=True)
 class Decision:
     """At most one effect, and the ending that holds if the effect has nothing to add."""

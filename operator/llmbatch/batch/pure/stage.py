@@ -55,6 +55,11 @@ def stage_of_batch(batch: Batch) -> Stage:
     return Stage.INPUT if batch.input_file_id is None else Stage.FILE
 
 
+def is_full(status: BatchJobStatus, parallelism: int) -> bool:
+    """Tell whether as many batches are stored to be at work as the job lets be (spec.parallelism; 0: any number)."""
+    return 0 < parallelism <= sum(stage_of_batch(batch) in AT_WORK for batch in status.batches)
+
+
 def _of_parts(status: BatchJobStatus) -> Stage:
     """Tell what a job with several batches owes next, as far as it matters for the job."""
     if any(batch.id is not None or batch.submission is not None for batch in status.batches):

@@ -61,13 +61,8 @@ class Mover:
                 seen.owner, observation.spec, client.spec, seen.plan, beside=seen.beside
             )
             return Outcome(observation.status, problem, after=0.5)
-        source = None
-        if observation.spec.input.persistent_volume_claim is None:
-            # It need not be downloaded to know the order of its requests.
-            source = self.transfers.inputs.take(seen.owner.uid)
-            if source is None:
-                found = await self.transfers.read_input(seen.key.namespace, observation.spec)
-                source = found if isinstance(found, bytes) else None
+        # It need not be downloaded to know the order of its requests.
+        source = await self.input(seen)
         batches = [(observation.status, Look.of(observation))]
         collected = await self.transfers.here.collect(
             seen.owner, observation.spec, batches, client.access, client.key, source=source
@@ -82,6 +77,13 @@ class Mover:
             now=observation.now,
         )
         return Outcome(status, after=0.0, moved=True)
+
+    async def input(self, seen: Seen) -> bytes | None:
+        """Give the input again, where it is in the cluster; None: in a volume, or not there any more."""
+        found = self.transfers.inputs.take(seen.owner.uid) or await self.transfers.read_input(
+            seen.key.namespace, seen.observation.spec
+        )
+        return found if isinstance(found, bytes) else None
 
     async def not_collected(self, seen: Seen, problem: Problem | None) -> Outcome:
         """Say what keeps a batch's results from being stored."""

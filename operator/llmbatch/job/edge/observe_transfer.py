@@ -8,6 +8,7 @@ from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
 from llmbatch.batch.pure import facts, late, part_view
 from llmbatch.batch.pure.part_view import PartView
+from llmbatch.batch.pure.stage import is_full
 from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.pure import parts, retries
@@ -43,7 +44,7 @@ class TransferObserver:
         if rests is not None and spec.output.persistent_volume_claim is None:
             # It takes downloads to find out what is to be sent.
             wait = self._held(seen, client) or self.tries.reading_held(seen)
-            if wait is not None or retries.is_full(seen.whole, spec):
+            if wait is not None or is_full(seen.whole, spec.parallelism):
                 return seen if wait is None else seen.troubled(wait)
         if rests is None:
             found = await self.transfers.read_input(seen.key.namespace, spec)

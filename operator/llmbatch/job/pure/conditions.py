@@ -20,7 +20,7 @@ from llmbatch.api.conditions import (
 )
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Done, Ending, Finish, Stalled, Wait
-from llmbatch.batch.pure.stage import AT_WORK, stage_of_batch
+from llmbatch.batch.pure.stage import is_full
 from llmbatch.common.text import cut
 from llmbatch.job.pure import parts, steady
 
@@ -129,20 +129,23 @@ def _kept(before: BatchJobStatus, kinds: Iterable[str]) -> dict[str, Stated]:
 def _made(status: BatchJobStatus) -> str | None:
     """Say which batches there are; None while one is still to be made."""
     if parts.is_split(status):
-        # What is sent again comes later, and takes nothing of that back.
-        first = [batch for batch in status.batches if not batch.parts]
-        whole = all(batch.id is not None or parts.has_ended(batch) for batch in first)
-        if len(first) != 1:
-            return f"The batches of {status.parts} parts were made." if whole else None
+        count, wanted = _count_made(status)
+        if wanted != 1:
+            return f"The batches of {status.parts} parts were made." if count == wanted else None
     batch = next(iter(status.batches), Batch())
     return None if batch.id is None else f"The batch is {batch.id}."
 
 
 def _made_so_far(status: BatchJobStatus) -> str | None:
     """Say how many batches there are, where some of several are still to be made; None otherwise."""
+    count, wanted = _count_made(status)
+    return f"{count} of {wanted} batches were made." if 0 < count < wanted else None
+
+
+def _count_made(status: BatchJobStatus) -> tuple[int, int]:
+    """Count the batches that were made, and those that are to be; what is sent again comes later, and takes nothing of that back."""
     first = [batch for batch in status.batches if not batch.parts]
-    count = sum(batch.id is not None or parts.has_ended(batch) for batch in first)
-    return f"{count} of {len(first)} batches were made." if 0 < count < len(first) else None
+    return sum(batch.id is not None or parts.has_ended(batch) for batch in first), len(first)
 
 
 def is_ready_early(before: BatchJobStatus, after: BatchJobStatus, spec: BatchJobSpec) -> bool:
@@ -159,9 +162,8 @@ def is_ready_early(before: BatchJobStatus, after: BatchJobStatus, spec: BatchJob
     rest = [batch for batch in after.batches if batch.id is None and not parts.has_ended(batch)]
     begun = [batch for batch in rest if batch.input_file_id or batch.submission or batch.state is not None]
     held_back = [batch for batch in rest if batch.state is not None and batch.state.reason in HELD_BACK]
-    at_work = sum(stage_of_batch(batch) in AT_WORK for batch in after.batches)
-    is_full = held_back != [] or after.queue is not None or 0 < spec.parallelism <= at_work
-    return is_full and all(batch in held_back for batch in begun)
+    has_no_room = held_back != [] or after.queue is not None or is_full(after, spec.parallelism)
+    return has_no_room and all(batch in held_back for batch in begun)
 
 
 def _condition(before: BatchJobStatus, kind: str, said: Stated, generation: int, now: datetime) -> Condition:

@@ -5,7 +5,7 @@ import math
 from llmbatch.api.batchjob_status import OutputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import late
-from llmbatch.batch.pure.decision import Collect, Decision, Done, Finish, Stalled, SubmitAgain, Wait
+from llmbatch.batch.pure.decision import Collect, Decision, Done, Finish, Stalled, SubmitAgain, Wait, waits_for
 from llmbatch.batch.pure.observation import Observation
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.job.pure.success import shortfall
@@ -153,13 +153,6 @@ def batch_has_ended(seen: Observation) -> Decision | None:
     if seen.stage is not Stage.RESULTS:
         return None
     if seen.transferring is not None:
-        return Decision(
-            Wait(
-                seen.transferring.reason,
-                seen.transferring.message,
-                after=seen.transferring.retry_after_seconds or 1.0,
-                aspect="ResultsStored",
-            )
-        )
+        return Decision(waits_for(seen.transferring, "ResultsStored"))
     message = "The results are being downloaded, joined and written."
     return Decision(Wait(Reason.COLLECTING, message, aspect="ResultsStored"), Collect())

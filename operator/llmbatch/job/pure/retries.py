@@ -15,7 +15,6 @@ from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Wait
-from llmbatch.batch.pure.stage import AT_WORK, stage_of_batch
 from llmbatch.job.pure.parts import follower, has_ended
 from llmbatch.transfer.pure.plan import Rests, StoredRest, part_name, parts_folder, rest_path
 
@@ -88,11 +87,6 @@ def rests(status: BatchJobStatus, batch: Batch, uid: str) -> Rests | None:
         if item.unfinished is not None and item.unfinished.requests
     ]
     return Rests(folder=parts_folder(uid), files=files)
-
-
-def is_full(status: BatchJobStatus, spec: BatchJobSpec) -> bool:
-    """Tell whether as many batches are stored to be at work as the job lets be (spec.parallelism)."""
-    return 0 < spec.parallelism <= sum(stage_of_batch(batch) in AT_WORK for batch in status.batches)
 
 
 def owing(status: BatchJobStatus, most_attempts: int) -> list[Batch]:

@@ -93,6 +93,8 @@ class PartsCollector:
         ]
         await client.budget.take("collect", sum(calls_of(status) for status, _ in batches))
         several = Together(_as_seen(job.stored, found), observation.spec, observation.status_uid, observation.now)
+        unsent = any(is_unsent(status.batches[0]) for status, _ in batches)
+        source = await self.actor.mover.input(job) if unsent else None
         collected = await self.actor.transfers.here.collect(
             job.owner,
             observation.spec,
@@ -100,7 +102,7 @@ class PartsCollector:
             client.access,
             client.key,
             several=several,
-            source=await self._input(job) if any(is_unsent(status.batches[0]) for status, _ in batches) else None,
+            source=source,
         )
         where, problem = collected.destination, collected.report.problem
         if problem is not None or where is None:
@@ -113,11 +115,6 @@ class PartsCollector:
             now=observation.now,
         )
         return Outcome(parts.collected(status)), CLEANING
-
-    async def _input(self, job: Seen) -> bytes | None:
-        """Read the input; what isn't there any more names no requests."""
-        found = await self.actor.transfers.read_input(job.key.namespace, job.observation.spec)
-        return found if isinstance(found, bytes) else None
 
     async def _not_collected(
         self, job: Seen, found: list[Part], report: CollectReport, at: PartView

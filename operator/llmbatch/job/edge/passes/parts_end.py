@@ -7,7 +7,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts
-from llmbatch.batch.pure.decision import Done, Ending, RemoveFinalizer, Wait
+from llmbatch.batch.pure.decision import Done, Ending, RemoveFinalizer, Wait, waits_for
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.passes.ending import ending_of_pass
 from llmbatch.job.pure import parts
@@ -74,11 +74,7 @@ class PartsEnd:
                 outcome = replace(outcome, problem=problem)
                 return None, outcome, at_work if problem is None else ending_of(problem, observation, costly=True)
             case Working(told):
-                return (
-                    None,
-                    outcome,
-                    Wait(told.reason, told.message, after=told.retry_after_seconds or 1.0, aspect="ResultsStored"),
-                )
+                return None, outcome, waits_for(told, "ResultsStored")
             case Blocked(problem):
                 return None, outcome, ending_of(problem, observation)
             case Ended(MergeReport(problem=None) as report):

@@ -178,5 +178,4 @@ def _found_none(part: Part, outcome: Outcome) -> bool:
     seen = part.seen.observation
     if not isinstance(part.effect, FindDuplicates) or seen.stage is not Stage.CLEANUP or seen.deleted_at is not None:
         return False
-    is_nothing = not (outcome.notes or outcome.duplicates or outcome.moved or outcome.stale or outcome.gone)
-    return is_nothing and outcome.after is None and outcome.problem is None
+    return outcome.is_plain

@@ -152,8 +152,8 @@ class SinglePass:
                     # Where they are to go may be another place by now.
                     return further if collects and await self.objects.is_as_seen(seen.key, seen.raw) else None
             case FindDuplicates() if seen.observation.stage is Stage.CLEANUP:
-                looked = outcome.after is None and not outcome.notes and not outcome.duplicates and not outcome.moved
-                return replace(seen, observation=replace(seen.observation, status=outcome.status)) if looked else None
+                further = replace(seen, observation=replace(seen.observation, status=outcome.status))
+                return further if outcome.is_plain else None
         return None
 
     def _has_results(self, seen: Seen) -> bool:
