@@ -26,6 +26,9 @@ demo-down: venv  ## Remove what the demo made, without a trace
 test: check  ## Run all checks and tests, those on a real cluster included (KEEP_CLUSTER=1 leaves it up)
 	@$(PY) -m pytest -p tests.suite.plugin --durations=15
 
+test-oldest: venv  ## Run the tests on the cluster on the oldest Kubernetes that is supported (builds it once, some 10 minutes)
+	@KUBERNETES=v1.29.15 $(PY) -m pytest -p tests.suite.plugin -m 'cluster and not gitops' $(or $(TESTS),tests/cluster tests/e2e)
+
 check: venv  ## Style, types, layers, generated files, the chart
 	@$(PY) -m tests.checks
 
@@ -100,4 +103,4 @@ bench-quota: venv  ## Measure many jobs of several namespaces that share one tok
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz
 
-.PHONY: help venv demo demo-down test test-gitops check cluster-up cluster-down image release crds docs docs-picture docs-site chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota
+.PHONY: help venv demo demo-down test test-gitops test-oldest check cluster-up cluster-down image release crds docs docs-picture docs-site chaos chaos-large fuzz bench-single bench-failover bench-memory bench-upload bench-large bench-parts bench-tenants bench-scale bench-quota

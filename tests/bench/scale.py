@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import httpx
 
 import tests.cluster
 from tests.bench import picture
+from tests.bench.figures import API_CALLS, CPU_MS, GATEWAY_CALLS, Figures, charts, told
 from tests.bench.parts import verdict
 from tests.bench.peers import SCRIPT, Peak, peer
 from tests.bench.single import LABEL, cpu_seconds, peak_rss, requests_of
@@ -36,42 +37,8 @@ AT_ONCE = 8
 ACTIVE = 500
 REST_SECONDS = 60
 PATIENCE_SECONDS = 3600
-POLLS = ("batches.get", "batches.list")
 FASTER, MEMORY = 6.0, 1 / 15
-CPU_MS, GATEWAY_CALLS, API_CALLS = 35.0, 8.0, 14.0
 RSS_MIB, REST_MS, ROUND_CALLS, TAKEOVER_SECONDS, REST_SHARE = 256, 0.5, 10, 20.0, 0.01
-
-
-@dataclass
-class Figures:
-    """What so many jobs came to, start to end."""
-
-    jobs: int
-    seconds: float
-    cpu: float
-    rss: int
-    api: Counter[str]
-    gateway: Counter[str]
-
-    @property
-    def cpu_ms(self) -> float:
-        """Processor time of the operator for each job."""
-        return 1000 * self.cpu / self.jobs
-
-    @property
-    def api_calls(self) -> float:
-        """Calls to the API server for each job; the one that makes it is not the operator's."""
-        return self.api.total() / self.jobs
-
-    @property
-    def gateway_calls(self) -> float:
-        """Calls to the gateway for each job, apart from polls."""
-        return sum(count for name, count in self.gateway.items() if name not in POLLS) / self.jobs
-
-    @property
-    def polls(self) -> float:
-        """Polls for each job."""
-        return sum(self.gateway[name] for name in POLLS) / self.jobs
 
 
 class Bench:
@@ -95,7 +62,7 @@ class Bench:
         cpu, api = cpu_seconds(self.release) - busy, self._calls() - before
         api["POST batchjobs"] -= count
         gateway = Counter(call["operation"] for call in tenant.kong.calls())
-        found = Figures(count, seconds, cpu, peak_rss(self.release), +api, gateway)
+        found = Figures(count, seconds, cpu, peak_rss(self.release), +api, gateway, self._events(tenant))
         self._away(tenant)
         return found
 
@@ -128,13 +95,19 @@ class Bench:
         print(f"  made and uploaded in {time.monotonic() - began:.0f} s, {1000 * cpu / count:.1f} ms of CPU a job")
         self._at_rest(tenant)
         print(f"  leader's peak RSS {told(peak_rss(self.release), RSS_MIB, 'MiB')}")
-        began = time.monotonic()
+        began, moment = time.monotonic(), time.time()
         self.release.kill_operator()
         name = "after"
         self._post(self._path(tenant), [_job(name)])
         # The API server itself gives a new object a status, by default.
         self._until(lambda: "phase" in self._api.request("GET", f"{self._path(tenant)}/{name}")[1]["status"])
-        print(f"  a new leader works after {told(time.monotonic() - began, TAKEOVER_SECONDS, 's')}", flush=True)
+        # Until the lease of the one that was killed is over nobody may work, however many objects there are.
+        waited = max(0.0, self._led_since() - moment)
+        print(
+            f"  a new leader works {told(time.monotonic() - began - waited, TAKEOVER_SECONDS, 's')} after it leads;",
+            end="",
+        )
+        print(f" it waited {waited:.0f} s for the lease of the one that was killed", flush=True)
         self._calm()
         made = len(tenant.kong.batches())
         print(f"  batches made: {made} ({verdict(made == min(count, ACTIVE))})")
@@ -207,6 +180,16 @@ class Bench:
         found = re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.MULTILINE)
         return sum(float(value) for given, value in found if dict(LABEL.findall(given)).items() >= labels.items())
 
+    def _led_since(self) -> float:
+        """Give the moment at which the one that leads has taken the Lease."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.release.namespace}/leases/{self.release.name}"
+        return datetime.fromisoformat(self._api.request("GET", path)[1]["spec"]["acquireTime"]).timestamp()
+
+    def _events(self, tenant: Tenant) -> Counter[str]:
+        """Count what was told, by reason."""
+        found = self._api.request("GET", f"/api/v1/namespaces/{tenant.kube.namespace}/events")[1]["items"]
+        return Counter(item["reason"] for item in found if item["involvedObject"]["kind"] == "BatchJob")
+
     def _ended(self) -> float:
         return self._metric("llmbatch_jobs_finished_total")
 
@@ -226,27 +209,6 @@ class Bench:
 
 def _job(name: str) -> dict[str, Any]:
     return objects.job(name, objects.in_config_map("prompts"), objects.in_secret(f"out-{name}", "results"))
-
-
-def told(value: float, bound: float, unit: str, *, least: bool = False, digits: int = 2) -> str:
-    """Tell a figure beside its bound."""
-    holds = value >= bound if least else value <= bound
-    sign = "at least" if least else "at most"
-    return f"{value:.{digits}f} {unit} ({sign} {bound:g}; {verdict(holds)})"
-
-
-def charts(lasted: Mapping[int, Figures]) -> list[picture.Chart]:
-    """Tell what a job costs by how many there are."""
-    return [
-        picture.Chart("CPU of the operator, a job", "ms", CPU_MS, {size: one.cpu_ms for size, one in lasted.items()}),
-        picture.Chart("API server calls, a job", "", API_CALLS, {size: one.api_calls for size, one in lasted.items()}),
-        picture.Chart(
-            "Gateway calls but polls, a job",
-            "",
-            GATEWAY_CALLS,
-            {size: one.gateway_calls for size, one in lasted.items()},
-        ),
-    ]
 
 
 def main() -> int:
@@ -270,7 +232,7 @@ def main() -> int:
             print(f"  CPU of the operator a job {told(found.cpu_ms, CPU_MS, 'ms')}; peak RSS {found.rss} MiB")
             print(f"  calls to the API server a job {told(found.api_calls, API_CALLS, '')}")
             shown = ", ".join(f"{name} {count / size:.2f}" for name, count in found.api.most_common())
-            print(f"    {shown}")
+            print(f"    {shown}; events {dict(found.events)}")
             print(
                 f"  calls to the gateway a job, apart from polls {told(found.gateway_calls, GATEWAY_CALLS, '')};"
                 f" polls {found.polls:.2f}   {dict(found.gateway)}",

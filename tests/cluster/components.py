@@ -9,6 +9,7 @@ from tests.cluster import network
 from tests.cluster.network import ADDRESS, API_SERVICE, POD_NETWORK, SERVICE_NETWORK
 from tests.cluster.paths import STATE
 from tests.cluster.pki import Authority, Pair
+from tests.cluster.shell import ClusterError
 
 NODE = "llmbatch-node"
 API_SERVER = f"https://{ADDRESS}:6443"
@@ -19,6 +20,9 @@ POD_LOGS = STATE / "pod-logs"
 VOLUMES = STATE / "volumes"
 PAUSE_IMAGE = "localhost/pause:1"
 PROVISIONER = "llmbatch.example/folder"
+
+UNMOVABLE_POD_LOGS = Path("/var/log/pods")
+"""Where the kubelet of the oldest Kubernetes writes them, whatever its settings: a link to ours."""
 
 # Not etcd's usual ports: a developer's own etcd may have those.
 ETCD_PORT = 12379
@@ -32,8 +36,8 @@ class Component:
     argv: list[str | Path]
 
 
-def configure() -> None:
-    """Write keys and settings files."""
+def configure(*, newest: bool = True) -> None:
+    """Write keys and settings files, for servers of the newest Kubernetes or of the oldest that is supported."""
     SETTINGS.mkdir(parents=True, exist_ok=True)
     for folder in (POD_LOGS, VOLUMES):
         folder.mkdir(exist_ok=True)
@@ -48,16 +52,24 @@ def configure() -> None:
     keys.kubeconfig(_kubeconfig("kubelet"), API_SERVER, _pair("kubelet"))
     admin = keys.issue("admin", common_name="llmbatch-admin", organization="system:masters")
     _write("containerd.toml", _containerd_settings())
-    _write("kubelet.yaml", yaml.safe_dump(_kubelet_settings()))
-    _write("kube-proxy.yaml", yaml.safe_dump(_proxy_settings()))
+    _write("kubelet.yaml", yaml.safe_dump(_kubelet_settings() | (_newer_kubelet_settings() if newest else {})))
+    gates = {} if newest else {"featureGates": {"NFTablesProxyMode": True}}
+    _write("kube-proxy.yaml", yaml.safe_dump(_proxy_settings() | gates))
     _write("Corefile", _corefile())
     _write("resolv.conf", "")
+    if not newest:
+        _link_pod_logs()
     # Last: it being there says that everything else is.
     keys.kubeconfig(KUBECONFIG, API_SERVER, admin)
 
 
-def components(programs: Path) -> list[Component]:
-    """List all processes in the order in which they start."""
+def components(programs: Path, servers: Path) -> list[Component]:
+    """List all processes in the order in which they start.
+
+    Args:
+        programs: The folder of the toolchain's programs.
+        servers: The folder of Kubernetes' own servers.
+    """
     pki, ca = STATE / "pki", STATE / "pki" / "ca.crt"
     server, kubelet_client, service_account = _pair("kube-apiserver"), _pair("kubelet-client"), _pair("service-account")
     arguments: dict[str, list[str | Path]] = {
@@ -73,7 +85,7 @@ def components(programs: Path) -> list[Component]:
             f"--initial-cluster=default={_ETCD_PEER}",
         ],
         "kube-apiserver": [
-            programs / "kube-apiserver",
+            servers / "kube-apiserver",
             f"--bind-address={ADDRESS}",
             f"--advertise-address={ADDRESS}",
             "--secure-port=6443",
@@ -95,7 +107,7 @@ def components(programs: Path) -> list[Component]:
             f"--service-account-signing-key-file={service_account.key}",
         ],
         "kubelet": [
-            programs / "kubelet",
+            servers / "kubelet",
             f"--config={SETTINGS / 'kubelet.yaml'}",
             f"--kubeconfig={_kubeconfig('kubelet')}",
             f"--root-dir={STATE / 'kubelet'}",
@@ -103,7 +115,7 @@ def components(programs: Path) -> list[Component]:
             f"--node-ip={ADDRESS}",
         ],
         "kube-controller-manager": [
-            programs / "kube-controller-manager",
+            servers / "kube-controller-manager",
             f"--kubeconfig={_kubeconfig('kube-controller-manager')}",
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
@@ -118,12 +130,12 @@ def components(programs: Path) -> list[Component]:
             f"--flex-volume-plugin-dir={STATE / 'volume-plugins'}",  # else it makes one in /usr
         ],
         "kube-scheduler": [
-            programs / "kube-scheduler",
+            servers / "kube-scheduler",
             f"--kubeconfig={_kubeconfig('kube-scheduler')}",
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
         ],
-        "kube-proxy": [programs / "kube-proxy", f"--config={SETTINGS / 'kube-proxy.yaml'}"],
+        "kube-proxy": [servers / "kube-proxy", f"--config={SETTINGS / 'kube-proxy.yaml'}"],
         "coredns": [programs / "coredns", "-conf", SETTINGS / "Corefile"],
         "provisioner": [
             programs / "kube",
@@ -186,18 +198,13 @@ def _kubelet_settings() -> dict[str, object]:
         "clusterDomain": "cluster.local",
         # An empty one: pods are to behave alike on every machine, whatever its search domains.
         "resolvConf": str(SETTINGS / "resolv.conf"),
-        "podLogsDir": str(POD_LOGS),
         "volumePluginDir": str(STATE / "volume-plugins"),
         "cgroupDriver": "cgroupfs",
-        "failCgroupV1": False,
         "failSwapOn": False,
         "localStorageCapacityIsolation": False,
         "makeIPTablesUtilChains": False,
         "oomScoreAdj": 0,
         "maxPods": 200,
-        # Tests kill containers again and again, and need not wait ten seconds, then twenty, … for each to come back.
-        "featureGates": {"KubeletCrashLoopBackOffMax": True},
-        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
         # A developer's disk may well be 90 % full; that's no reason to evict pods, nor to drop images nobody can pull.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {
@@ -208,6 +215,25 @@ def _kubelet_settings() -> dict[str, object]:
             "imagefs.inodesFree": "1%",
         },
     }
+
+
+def _newer_kubelet_settings() -> dict[str, object]:
+    return {
+        "podLogsDir": str(POD_LOGS),
+        "failCgroupV1": False,
+        # Tests kill containers again and again, and need not wait ten seconds, then twenty, … for each to come back.
+        "featureGates": {"KubeletCrashLoopBackOffMax": True},
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
+    }
+
+
+def _link_pod_logs() -> None:
+    if UNMOVABLE_POD_LOGS.exists():
+        raise ClusterError(
+            f"{UNMOVABLE_POD_LOGS} is there: another kubelet's, which this one would share, and not leave as it was"
+        )
+    UNMOVABLE_POD_LOGS.unlink(missing_ok=True)
+    UNMOVABLE_POD_LOGS.symlink_to(POD_LOGS)
 
 
 def _proxy_settings() -> dict[str, object]:

@@ -48,7 +48,7 @@ def is_up() -> bool:
     if not KUBECONFIG.exists() or not _made_by_this_version():
         return False
     running = processes.recorded()
-    expected = {component.name for component in components(Path())}
+    expected = {component.name for component in components(Path(), Path())}
     if not all(name in running and running[name].alive for name in expected):
         return False
     api = KubeApi(KUBECONFIG)
@@ -63,7 +63,7 @@ def up(*, fresh: bool = False) -> None:
         say(f"  It is up already: {API_SERVER}")
         return
     debian.install(debian.CLUSTER)
-    programs = tools.toolchain()
+    programs, servers = tools.toolchain(), tools.servers()
     if STATE.exists() and not _made_by_this_version():
         say("  The cluster found here was made by another version of this code: starting anew")
         down()
@@ -75,10 +75,10 @@ def up(*, fresh: bool = False) -> None:
         )
     network.up()
     if not KUBECONFIG.exists():
-        configure()
+        configure(newest=tools.kubernetes() == tools.KUBERNETES_VERSION)
     recovering = (STATE / "etcd").exists()
     beginning = datetime.datetime.now(datetime.UTC)
-    by_name = {component.name: component for component in components(programs)}
+    by_name = {component.name: component for component in components(programs, servers)}
     with step("Container runtime, etcd, API server: starting", about="8 s"):
         started = [name for name in ("containerd", "etcd", "kube-apiserver", "kubelet") if _start(by_name[name])]
         _load_pause_image()
@@ -187,7 +187,7 @@ def _wait_for_api() -> None:
 def _version() -> str:
     """Name what a cluster is made by: its programs, and the code that gives them keys and arguments."""
     code = [Path(__file__).with_name(name) for name in ("components.py", "network.py", "pki.py")]
-    return f"{tools.folder_of_toolchain().name} {content_hash(code)}"
+    return f"{tools.folder_of_toolchain().name} {tools.kubernetes()} {content_hash(code)}"
 
 
 def _made_by_this_version() -> bool:

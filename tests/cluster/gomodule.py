@@ -21,12 +21,13 @@ class Module:
     minutes: int = 4
     source: Path = field(kw_only=True, repr=False)  # not in the key, which has each file by its name in the repository
     links: tuple[str, ...] = field(default=(), kw_only=True, repr=False)  # further names of the program `cmd`
+    ldflags: str = field(default="", kw_only=True, repr=False)  # beside those of every program
 
     @property
     def folder(self) -> Path:
         """Where what these sources make is, or would be."""
         inputs = [path for path in self.source.rglob("*") if path.is_file()]
-        return CACHE / f"{self.name}-{content_hash(inputs, salt=repr(self))}"
+        return CACHE / f"{self.name}-{content_hash(inputs, salt=repr(self) + self.ldflags)}"
 
     def program(self, name: str) -> Path:
         """Give a program by its name."""
@@ -49,7 +50,7 @@ class Module:
             programs = unfinished / "bin"
             programs.mkdir()
             with step(f"{self.name}: building it from its Go module", about=f"{self.minutes} minutes"):
-                build(self.source, self.packages, programs, title=self.name)
+                build(self.source, self.packages, programs, title=self.name, ldflags=f"-s -w {self.ldflags}".strip())
             if self.definitions:
                 shutil.copytree(module_folder(self.source, self.upstream) / self.definitions, unfinished / "crds")
             for name in self.links:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Set
 from pathlib import Path
 
 from tests.cluster import network
-from tests.cluster.components import components
+from tests.cluster.components import POD_LOGS, UNMOVABLE_POD_LOGS, components
 from tests.cluster.paths import CACHE, STATE
 from tests.cluster.shell import ClusterError, run, succeeds
 
@@ -20,7 +20,7 @@ _SHIM_SOCKETS = Path("/run/containerd")  # containerd's, likewise
 _DEVICE_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")  # the kubelet's, whatever its root folder
 _BUILDER = CACHE / "buildah"
 _SHIM = "containerd-shim-runc-v2"
-_PROGRAMS = {_SHIM, "kube", *(component.name for component in components(Path()))}
+_PROGRAMS = {_SHIM, "kube", *(component.name for component in components(Path(), Path()))}
 
 
 def end_pods() -> None:
@@ -45,7 +45,7 @@ def unmount() -> None:
 
 def remove_files() -> None:
     """Remove links and sockets outside the state folder."""
-    for link in _log_links():
+    for link in (*_log_links(), *_pod_logs_links()):
         link.unlink()
     _DEVICE_SOCKET.unlink(missing_ok=True)
     for socket in _dead_shim_sockets():
@@ -61,7 +61,7 @@ def traces() -> list[str]:
     found = [f"process {pid}: {_command(pid)[:120]}" for pid in {*_pids_of(_PROGRAMS), *_pids_in_pods()}]
     found += [f"mount {mount}" for mount in _mounts()]
     found += [f"control group {group}" for group in _pod_groups()]
-    found += [f"log link {link}" for link in _log_links()]
+    found += [f"log link {link}" for link in (*_log_links(), *_pod_logs_links())]
     found += [f"socket {_DEVICE_SOCKET}"] if _DEVICE_SOCKET.exists() else []
     if shutil.which("nft"):
         found += network.traces()
@@ -160,4 +160,12 @@ def _dead_shim_sockets() -> list[Path]:
 def _log_links() -> list[Path]:
     if not _CONTAINER_LOG_LINKS.is_dir():
         return []
-    return [path for path in _CONTAINER_LOG_LINKS.iterdir() if path.is_symlink() and str(STATE) in str(path.readlink())]
+    ours = tuple(f"{folder}/" for folder in (STATE, *_pod_logs_links()))
+    return [
+        path for path in _CONTAINER_LOG_LINKS.iterdir() if path.is_symlink() and str(path.readlink()).startswith(ours)
+    ]
+
+
+def _pod_logs_links() -> list[Path]:
+    link = UNMOVABLE_POD_LOGS
+    return [link] if link.is_symlink() and link.readlink() == POD_LOGS else []

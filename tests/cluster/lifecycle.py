@@ -48,7 +48,7 @@ def up(*, fresh: bool = False) -> Cluster:
             say("Cluster: kind, in Docker")
             kind.up(fresh=fresh)
         else:
-            say(f"Cluster: embedded Kubernetes {tools.KUBERNETES_VERSION} (no KUBECONFIG, no Docker with kind)")
+            say(f"Cluster: embedded Kubernetes {tools.kubernetes()} (no KUBECONFIG, no Docker with kind)")
             embedded.up(fresh=fresh)
         return _cluster(chosen)
 
@@ -59,7 +59,7 @@ def down() -> None:
     with _one_at_a_time():
         if chosen != "embedded":
             # What tests have started beside it; the embedded cluster may be up as well.
-            processes.end_others({component.name for component in components.components(Path())})
+            processes.end_others({component.name for component in components.components(Path(), Path())})
         if chosen == "existing":
             say("Cluster: the one that KUBECONFIG names is not ours to take down")
         elif chosen == "kind":

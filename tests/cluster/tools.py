@@ -1,5 +1,6 @@
 """The programs of the toolchain: built once from pinned Go modules, kept in the cache, shared by every clone."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,15 +9,31 @@ from tests.cluster.gobuild import build, need_go
 from tests.cluster.gomodule import Module
 from tests.cluster.model import Tools
 from tests.cluster.paths import CACHE, HERE, alone, content_hash, made_whole
-from tests.cluster.shell import step
+from tests.cluster.shell import ClusterError, step
 
 KUBERNETES_VERSION = "v1.34.4"
+OLDEST_VERSION = "v1.29.15"
+"""Of what is supported; the cluster's servers are of it where the environment has KUBERNETES=v1.29.15."""
 SOURCE = HERE / "toolchain"
 BY_NAME = ("kubectl", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 
 _VERSION_VARIABLES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-LDFLAGS = " ".join(["-s", "-w", *(f"-X {package}.gitVersion={KUBERNETES_VERSION}" for package in _VERSION_VARIABLES)])
+
+
+def _named(version: str) -> str:
+    return " ".join(f"-X {package}.gitVersion={version}" for package in _VERSION_VARIABLES)
+
+
+LDFLAGS = f"-s -w {_named(KUBERNETES_VERSION)}"
 HELM_4 = Module("helm4", ("tool",), minutes=3, source=HERE / "helm4")
+OLDEST = Module(
+    "kubernetes-oldest",
+    ("./cmd",),
+    minutes=8,
+    source=HERE / "oldest",
+    links=("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"),
+    ldflags=_named(OLDEST_VERSION),
+)
 
 
 def folder_of_toolchain() -> Path:
@@ -47,6 +64,28 @@ def _make(folder: Path) -> None:
             build(SOURCE, ("./kube", "tool"), programs, title="Toolchain", ldflags=LDFLAGS)
         for name in BY_NAME:
             (programs / name).symlink_to("kube")
+
+
+def kubernetes() -> str:
+    """Return the version of the embedded cluster's servers: the newest, unless the environment says KUBERNETES=….
+
+    Raises:
+        ClusterError: Servers of the version that it says are not to be had.
+    """
+    named = os.environ.get("KUBERNETES") or KUBERNETES_VERSION
+    if named not in (KUBERNETES_VERSION, OLDEST_VERSION):
+        raise ClusterError(
+            f"KUBERNETES={named}: there are servers of {OLDEST_VERSION} and {KUBERNETES_VERSION}; leave it out for the latter."
+        )
+    return named
+
+
+def servers() -> Path:
+    """Return the folder of the cluster's servers; build them if no clone on this machine has."""
+    if kubernetes() == KUBERNETES_VERSION:
+        return toolchain()
+    OLDEST.ensure()
+    return OLDEST.folder / "bin"
 
 
 def ensure_tools(*, own: bool = False) -> Tools:

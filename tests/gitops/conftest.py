@@ -11,6 +11,7 @@ from tests.e2e.release import Release
 from tests.gitops import controllers
 from tests.gitops.flux import Flux
 from tests.gitops.git import GitServer, Repository
+from tests.release.served import Registry
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,13 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
     """A Git server."""
     with GitServer(tmp_path_factory.mktemp("git")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry, for sources that are artifacts."""
+    with Registry(tmp_path_factory.mktemp("registry")) as served:
+        yield served
 
 
 @pytest.fixture

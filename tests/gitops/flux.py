@@ -10,31 +10,36 @@ from tests.gitops import controllers
 from tests.gitops.git import Repository
 
 SOURCE = "gitrepositories.source.toolkit.fluxcd.io"
+OCI_SOURCE = "ocirepositories.source.toolkit.fluxcd.io"
 KUSTOMIZATION = "kustomizations.kustomize.toolkit.fluxcd.io"
 
 
 @dataclass
 class Flux:
-    """A GitRepository and a Kustomization `app` that applies it, in the namespace of a test."""
+    """A source (a GitRepository, unless told otherwise) and a Kustomization `app` that applies it, in the namespace of a test."""
 
     kube: Kube
     repository: Repository
 
     def apply(self, **spec: Any) -> None:
         """Have Flux apply what is in the repository, and wait for it to be healthy."""
+        self.apply_from("GitRepository", {"url": self.repository.url, "ref": {"branch": "main"}}, **spec)
+
+    def apply_from(self, kind: str, place_of_it: Json, **spec: Any) -> None:
+        """Have Flux apply what is in a source of a kind, and wait for it to be healthy."""
         place = {"namespace": self.kube.namespace}
         source = {
             "apiVersion": "source.toolkit.fluxcd.io/v1",
-            "kind": "GitRepository",
+            "kind": kind,
             "metadata": {"name": "app", **place},
-            "spec": {"url": self.repository.url, "ref": {"branch": "main"}, "interval": "1h"},
+            "spec": {**place_of_it, "interval": "1h"},
         }
         kustomization = {
             "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
             "kind": "Kustomization",
             "metadata": {"name": "app", **place},
             "spec": {
-                "sourceRef": {"kind": "GitRepository", "name": "app"},
+                "sourceRef": {"kind": kind, "name": "app"},
                 "targetNamespace": self.kube.namespace,
                 "interval": "1h",
                 "retryInterval": "2s",
@@ -46,9 +51,9 @@ class Flux:
         }
         self.kube.apply(source, kustomization)
 
-    def reconcile(self) -> None:
+    def reconcile(self, source: str = SOURCE) -> None:
         """Ask for a reconciliation of both now, as `flux reconcile --with-source` does, and wait until it was begun."""
-        for kind in (SOURCE, KUSTOMIZATION):
+        for kind in (source, KUSTOMIZATION):
             token = str(time.time_ns())
             self.kube.run("annotate", "--overwrite", kind, "app", f"reconcile.fluxcd.io/requestedAt={token}")
             self.until(

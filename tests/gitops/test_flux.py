@@ -8,9 +8,11 @@ from tests.cluster.paths import REPOSITORY
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant
 from tests.e2e.kube import Json, condition
-from tests.gitops.flux import KUSTOMIZATION, Flux
+from tests.gitops import oci
+from tests.gitops.flux import KUSTOMIZATION, OCI_SOURCE, Flux
 from tests.gitops.git import Repository
 from tests.gitops.wanted import JOB, PROMPTS, file, until_job
+from tests.release.served import Registry
 
 pytestmark = [pytest.mark.cluster, pytest.mark.gitops]
 
@@ -100,6 +102,26 @@ def test_with_force_such_a_change_makes_the_job_anew_and_the_first_batch_is_canc
     assert tenant.kube.get("batchjob", "job")["metadata"]["uid"] != first
     states = sorted(batch["object"]["status"] for batch in tenant.kong.batches())
     assert states == ["cancelled", "in_progress"]
+
+
+def test_what_a_registry_has_as_an_artifact_is_applied_and_pruned_as_what_is_in_git(
+    tenant: Tenant, app: Flux, registry: Registry
+) -> None:
+    name = f"batches/{tenant.kube.namespace}"
+    tenant.kong.configure(in_progress_seconds=600)
+    first = oci.push(registry, name, "latest", file(PROMPTS, job(readyWhen="Submitted")))
+    app.apply_from(
+        "OCIRepository", {"url": f"oci://{registry.host}/{name}", "ref": {"tag": "latest"}, "insecure": True}
+    )
+    app.until_ready(revision=first)
+    (batch,) = tenant.kong.batches()
+    assert batch["object"]["status"] == "in_progress"
+    second = oci.push(registry, name, "latest", file(PROMPTS))
+    app.reconcile(OCI_SOURCE)
+    app.until_ready(revision=second)
+    tenant.kube.run("wait", "--for=delete", "batchjob/job", "--timeout=60s")
+    (batch,) = tenant.kong.batches()
+    assert batch["object"]["status"] == "cancelled"
 
 
 def test_the_example_applies_the_gateway_first_and_then_the_batch(tenant: Tenant, app: Flux) -> None:
