@@ -6,6 +6,7 @@ file for what it says; answered with its pid, and, when it has ended, with its e
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import importlib
 import json
@@ -109,7 +110,7 @@ def main(path: str) -> None:
 
 
 def _keep(connection: socket.socket) -> None:
-    """Fork the process, and tell of its end; ends this one."""
+    """Fork the process, and tell of its end, or end it with whoever asked for it; ends this one."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection.makefile("rw", encoding="utf-8") as stream:
         wanted: dict[str, Any] = json.loads(stream.readline())
@@ -119,8 +120,14 @@ def _keep(connection: socket.socket) -> None:
             _become(wanted)
         stream.write(f"{pid}\n")
         stream.flush()
+        ended = os.pidfd_open(pid)
+        if ended not in select.select([ended, connection.fileno()], [], [])[0]:
+            # Whoever asked for it is gone, killed perhaps, and nobody would ever end it.
+            os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-        stream.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stream.write(f"{os.waitstatus_to_exitcode(status)}\n")
+            stream.flush()
     os._exit(0)
 
 

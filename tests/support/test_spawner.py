@@ -1,0 +1,55 @@
+"""What the spawner promises to tests that run operators as processes."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ASKS = """
+import asyncio, os, sys, time
+from pathlib import Path
+from tests.support import spawner
+
+async def main():
+    made = await spawner.llmbatch("operator", env={**os.environ, "KUBECONFIG": sys.argv[1]}, log=Path(sys.argv[2]))
+    print(made.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def _runs(pid: int) -> bool:
+    try:
+        # One that has ended and that nobody has asked about has no command line.
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
+def test_a_process_ends_with_whoever_asked_for_it_even_if_that_is_killed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # It takes connections and never answers, so that the operator goes on asking.
+        cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{silent.getsockname()[1]}"}}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [cluster],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+            "users": [{"name": "c", "user": {"token": "t"}}],
+            "current-context": "c",
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(config))
+        arguments = (tmp_path / "kubeconfig", tmp_path / "log")
+        with subprocess.Popen([sys.executable, "-c", ASKS, *arguments], stdout=subprocess.PIPE, text=True) as asking:
+            assert asking.stdout is not None
+            pid = int(asking.stdout.readline())
+            time.sleep(2)
+            assert _runs(pid), (tmp_path / "log").read_text()
+            asking.kill()
+        deadline = time.monotonic() + 60
+        while _runs(pid):
+            assert time.monotonic() < deadline, "it goes on"
+            time.sleep(0.1)
