@@ -3,18 +3,22 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Name that objects of this release begin with; leaves room for the longest suffix within 63 characters. */}}
+{{/* Name that objects of this release begin with; leaves room for the longest suffix within 63 characters. A release's name
+may have dots and begin with a digit, a Service's may not. */}}
 {{- define "llmbatch.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}
-{{- else }}
 {{- $name := include "llmbatch.name" . }}
-{{- if contains $name .Release.Name }}
-{{- .Release.Name | trunc 53 | trimSuffix "-" }}
+{{- if .Values.fullnameOverride }}
+{{- $name = .Values.fullnameOverride }}
+{{- else if contains $name .Release.Name }}
+{{- $name = .Release.Name }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" }}
+{{- $name = printf "%s-%s" .Release.Name $name }}
 {{- end }}
+{{- $name = $name | replace "." "-" }}
+{{- if regexMatch "^[0-9]" $name }}
+{{- $name = printf "llmbatch-%s" $name }}
 {{- end }}
+{{- $name | trunc 53 | trimSuffix "-" }}
 {{- end }}
 
 {{/* Labels that select pods: they never change during a release's life. Takes a dict of root and component. */}}
