@@ -66,6 +66,9 @@ class Kubelet:
         env = {**os.environ, **self._environment, **self._env(spec, container), REPORT_VARIABLE: str(report)}
         process = await spawner.llmbatch(*container["args"], env=env, log=self._folder / f"{metadata['name']}.log")
         self._running[metadata["uid"]] = process
+        if self._api.get("jobs", metadata["name"], metadata["namespace"]) is None:
+            # It was deleted while its pod was being started.
+            process.send_signal(signal.SIGTERM)
         code = await process.wait()
         self._running.pop(metadata["uid"], None)
         self.exit_codes.append(code)

@@ -13,6 +13,7 @@ from llmbatch.batch.directory.readings import Reading, Readings
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.uploads import Uploads
+from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import horizon
 from llmbatch.gateway.pace import Operation
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
@@ -72,18 +73,25 @@ class LostUploads:
     def left(self, seen: Seen) -> str:
         """Say what may be left of a job that is let go since its time is over; "": nothing, as far as this process knows."""
         uid = seen.observation.uid
-        may_be = seen.observation.out_of_time and _are_ours(seen) and self.uploads.is_unanswered(uid)
+        may_be = seen.observation.out_of_time and _are_ours(seen) and self._may_be_there(seen)
         return f"perhaps a file whose name begins with {uid}" if may_be else ""
 
     def _unasked(self, seen: Seen) -> Problem | None:
         """Say of a deleted job that its gateway can't be asked for what an upload may have left there."""
         observation = seen.observation
-        if observation.deleted_at is None or not self.uploads.is_unanswered(observation.uid):
+        if observation.deleted_at is None or not self._may_be_there(seen):
             return None
         why = observation.trouble.message if observation.trouble is not None else "The gateway can't be reached."
         told = f"It can't be looked for the file of an upload whose answer was lost: {why}"
         wait = min(5.0, observation.limits.recheck_seconds)
         return Problem(reason=Reason.CLEANING_UP, message=told, retry_after_seconds=wait)
+
+    def _may_be_there(self, seen: Seen) -> bool:
+        """Tell whether an upload may leave a file that nobody knows; of what an earlier process has begun, only its end is known."""
+        observation = seen.observation
+        files = [batch.input_file_id for batch in observation.status.batches]
+        has_all = observation.stage is Stage.ENDED or (bool(files) and None not in files)
+        return self.uploads.is_unanswered(observation.uid) or (not has_all and self.uploads.lost(observation.uid))
 
     def forget(self, uid: str) -> None:
         """Forget a job that is gone or has ended."""

@@ -128,6 +128,9 @@ class Actor:
     async def _remove_finalizer(self, seen: Seen, effect: RemoveFinalizer) -> Outcome:
         observation = seen.observation
         if observation.deleted_at is not None:
+            if seen.client is None and not observation.out_of_time and observation.spec.uses_volume:
+                # Without its gateway nobody can tell what they are at work on, nor delete what they upload.
+                await self.transfers.jobs.remove_others(seen.owner)
             # Where something else is left behind, what can be found goes all the same, and is not waited for. Where that was
             # asked for, the gateway need not be there: it may hang.
             problem = None if effect.as_asked else await self.lost_uploads.delete(seen)
@@ -139,10 +142,9 @@ class Actor:
                 left = effect.left_behind, self.lost_uploads.left(seen)
                 effect = replace(effect, left_behind=", ".join(filter(None, left)))
             await self.discards.end(seen)
-            subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
             # Before it is gone: if this process died in between, nobody would know what was left.
             for note in (*retained.notes(observation, effect), *retained.of_the_original(observation)):
-                await self.recorder.tell(subject, *note)
+                await self.recorder.tell(_subject(seen), *note)
         if await self.finalizers.remove(seen.key, seen.raw) is None:
             return Outcome(seen.stored, stale=True)
         self._forget(seen)
@@ -156,8 +158,7 @@ class Actor:
         known = seen.observation.status.input
         told = destination.too_small(seen.observation.spec, known.requests if known is not None else 0)
         if told is not None:
-            subject = Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
-            await self.recorder.tell(subject, "Warning", Reason.OUTPUT_TOO_LARGE, told)
+            await self.recorder.tell(_subject(seen), "Warning", Reason.OUTPUT_TOO_LARGE, told)
 
     def _forget(self, seen: Seen) -> None:
         self.observer.forget(seen)
@@ -196,3 +197,7 @@ class Actor:
                 return Outcome(facts.with_batch(status, gone), after=0.0)
             case _:
                 return Outcome(status, await self.observer.polls.problem(client, answer, Operation.CLEANUP), after=5.0)
+
+
+def _subject(seen: Seen) -> Subject:
+    return Subject(BATCHJOB, seen.key.namespace, seen.key.name, seen.owner.uid)
