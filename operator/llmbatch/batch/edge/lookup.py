@@ -81,8 +81,9 @@ class Finder:
         kept, *others = by_use(ours, recorded=None, unknown=submission.intent_time)
         # A copy has no say about the original's batches.
         cancelled = await self.duplicates.cancel(seen, client, kept, [] if observation.restored else others)
-        if cancelled.failed is not None:
-            # The intent stays, so that the next pass finds them all again.
+        if cancelled.failed is not None and cancelled.passes:
+            # The intent stays, so that the next pass finds them all again. One that can't be cancelled is tried again when others
+            # are looked for.
             problem = await self.polls.problem(client, cancelled.failed, Operation.CLEANUP)
             return Outcome(seen.stored, problem, notes=cancelled.notes)
         now = self.writer.cluster.now()
@@ -131,7 +132,7 @@ class Finder:
         cancelled = await self.duplicates.cancel(seen, client, kept, [batch for batch in ours if batch is not kept])
         outcome = replace(outcome, notes=(*outcome.notes, *cancelled.notes))
         if cancelled.failed is not None:
-            return await self._later(seen, client, outcome, cancelled.failed)
+            return await self._later(seen, client, outcome, cancelled.failed, of_list=False)
         if found.failed is not None:
             return await self._later(seen, client, outcome, found.failed)
         if observation.stage is Stage.RESULTS and observation.unrecorded and observation.deleted_at is None:
@@ -157,9 +158,11 @@ class Finder:
         status = facts.checked(outcome.status, moment)
         return replace(outcome, status=status, notes=tuple(notes), duplicates=len(cancelled.ended))
 
-    async def _later(self, seen: Seen, client: Client, outcome: Outcome, failure: Failure) -> Outcome:
+    async def _later(
+        self, seen: Seen, client: Client, outcome: Outcome, failure: Failure, *, of_list: bool = True
+    ) -> Outcome:
         """Leave the search for duplicates to a later pass; results never wait for it."""
-        problem = await self._unlisted(client, failure)
+        problem = await (self._unlisted(client, failure) if of_list else self.polls.problem(client, failure))
         observation = seen.observation
         if observation.deleted_at is not None:
             return replace(outcome, problem=problem, after=min(5.0, observation.limits.recheck_seconds))
@@ -170,7 +173,7 @@ class Finder:
         return replace(outcome, problem=problem)
 
     async def _unlisted(self, client: Client, failure: Failure) -> Problem:
-        """Translate a list or cancel call that failed."""
+        """Translate a call for the list that failed."""
         if isinstance(failure, NotFound) or (isinstance(failure, Refused) and failure.status in (405, 501)):
             await self.gateways.suspect(client.key)
             return Problem(
