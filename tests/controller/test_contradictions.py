@@ -70,6 +70,7 @@ async def test_a_duplicate_that_runs_on_is_cancelled_again_and_not_told_to_be_ca
     await operator.until(lambda: among.checked(operator))
     assert (among.batch(operator).id, cancels(kong)) == (own, [other])
     assert counted(operator, "duplicate_batches") == 1
+    await operator.until(lambda: messages(operator, Reason.DUPLICATE_CANCELLED), None)
     (told,) = messages(operator, Reason.DUPLICATE_CANCELLED)
     assert told.endswith("it is cancelled.")
 
@@ -89,6 +90,7 @@ async def test_a_duplicate_that_is_cancelled_a_little_later_is_told_of_then(
     await operator.until(lambda: among.checked(operator))
     assert cancels(kong) == [other]
     assert counted(operator, "duplicate_batches") == 1
+    await operator.until(lambda: messages(operator, Reason.DUPLICATE_CANCELLED), None)
     assert len(messages(operator, Reason.DUPLICATE_CANCELLED)) == 1
 
 
