@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from llmbatch.api.reasons import Reason
-from tests.controller.conftest import FIVE
+from tests.controller.conftest import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import NAMESPACE, Operator, apply_all
+from tests.support.kubelet import Kubelet
 
 IN = {"persistentVolumeClaim": {"claimName": "data", "path": "in.jsonl"}}
 OUT = {"persistentVolumeClaim": {"claimName": "data", "path": "out/r.jsonl"}}
@@ -55,6 +56,23 @@ def container(job: Json) -> Json:
 
 
 # --- sidecars --------------------------------------------------------------------------------------------------------
+
+
+async def test_of_a_pod_with_many_containers_what_was_stored_is_known_though_its_report_is_cut(
+    operator: Operator, api: ApiServer, kong: Instance, kubelet: Kubelet
+) -> None:
+    kubelet.beside = 7
+    (kubelet.volume("data") / "in.jsonl").write_bytes(jsonl("a", *(f"{n}{'x' * 120}--status-400" for n in range(12))))
+    apply_all(api, kong, FIVE, build.batchjob(input=IN, output=OUT))
+    await operator.until(lambda: operator.status().summary.submission_time)
+    kong.advance(3600)
+    status = await operator.until_ended()
+    assert operator.reason() == Reason.COMPLETED_WITH_FAILURES
+    assert status.request_counts is not None
+    assert (status.request_counts.completed, status.request_counts.failed) == (1, 12)
+    assert 0 < len(status.failures) < 10, "as many examples as there was room for"
+    assert [job for job in api.stored if job["_plural"] == "jobs" and "-collect-" in job["metadata"]["name"]]
+    assert len({job["metadata"]["uid"] for job in api.stored if job["_plural"] == "jobs"}) == 2
 
 
 async def test_a_sidecar_hides_no_report_and_keeps_no_job(operator: Operator, api: ApiServer, kong: Instance) -> None:

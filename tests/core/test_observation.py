@@ -40,3 +40,9 @@ def test_files_are_named_once_and_input_first() -> None:
 def test_the_next_attempt_is_one_more() -> None:
     assert build.observation().next_attempt == 1
     assert build.observation(build.owed(attempt=4)).next_attempt == 5
+
+
+def test_an_end_that_the_provider_dates_in_the_future_makes_no_clean_up_endless() -> None:
+    failed = build.submitted("failed", {"completedAt": "9999-01-01T00:00:00Z"})
+    young, old = (build.observation(failed, over_seconds=seconds) for seconds in (1.0, 100_000.0))
+    assert (young.cleanup_overdue, old.cleanup_overdue) == (False, True)

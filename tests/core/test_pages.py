@@ -9,7 +9,7 @@ import pytest
 
 from llmbatch.batch.pure.submission import horizon, is_unclear
 from llmbatch.provider.pure.lenient import WireError
-from llmbatch.provider.pure.pages import Following
+from llmbatch.provider.pure.pages import MOST_BYTES, MOST_ENTRIES, Following
 from llmbatch.provider.pure.wire import Page, read_files, read_page
 from tests.support import build
 
@@ -189,3 +189,18 @@ def test_a_file_without_a_name_may_be_anybodys() -> None:
     following = Following(datetime.fromtimestamp(9, build.NOW.tzinfo), 50)
     assert not following.take(read_files(page({"id": "file-1"}, has_more=False)))
     assert not following.whole
+
+
+def test_a_list_is_followed_no_further_than_it_may_take_memory() -> None:
+    following, body = Following(OLDEST, 500), page(A, has_more=True, padding="x" * (MOST_BYTES // 4))
+    asked = 1
+    while following.take(read_page(body.replace(b'"a"', b'"%d"' % asked))):
+        asked += 1
+    assert (asked, following.whole) == (4, False)
+
+
+@pytest.mark.parametrize("read", [read_page, read_files])
+def test_a_page_of_too_many_entries_is_not_read(read: Callable[[bytes], Any]) -> None:
+    for entry_of_it in (b"{}", b"1", b'{"id":"a"}'):
+        with pytest.raises(WireError, match="entries"):
+            read(b'{"data":[' + b",".join([entry_of_it] * (MOST_ENTRIES + 1)) + b"]}")

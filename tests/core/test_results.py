@@ -82,7 +82,20 @@ def test_judgement(given: bytes, expected: ResultLine) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [b"", b"{", b"[]", b"null", b'{"custom_id": 3}', b'{"custom_id": ""}', b"\xff", b"[" * 100_000, b"9" * 10_000],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"custom_id": 3}',
+        b'{"custom_id": ""}',
+        b'{"custom_id": "a"}',
+        b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": []}}',
+        b'{"custom_id": "a", "result": {"type": "succeeded", "message": {}}}',
+        b"\xff",
+        b"[" * 100_000,
+        b"9" * 10_000,
+    ],
 )
 def test_a_line_that_cant_be_read_is_nobodys(given: bytes) -> None:
     judged = judge(given)

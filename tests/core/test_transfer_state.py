@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from llmbatch.api.batchjob_status import Failure
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.pure.report import CollectReport, UploadReport
+from llmbatch.transfer.edge.main import fitted
+from llmbatch.transfer.pure.report import CollectReport, Report, UploadReport
 from llmbatch.transfer.pure.state import LOST, Blocked, Ended, Working, read
 from tests.support import build, canary
 
@@ -187,3 +189,36 @@ def test_what_the_kubelet_says_of_a_container_that_did_not_start_is_shown() -> N
     assert isinstance(state, Ended)
     assert state.problem is not None
     assert "exec: no such file" in state.problem.message
+
+
+# --- pods with many containers, of whose messages the kubelet keeps 12 KiB together ----------------------------------------
+
+FAILURES = [Failure(custom_id='"failures":[{' * 3, code="c" * 64, message="m" * 200) for _ in range(10)]
+
+
+def cut_to(size: int, report: Report, containers: int) -> Json:
+    """Make a pod of so many containers whose message was cut."""
+    made = terminated(0, fitted(report).decode()[:size], "Completed")
+    return {**made, "spec": {"containers": [{"name": "transfer"}, *({"name": "mesh"} for _ in range(containers - 1))]}}
+
+
+@pytest.mark.parametrize("containers", range(1, 9))
+def test_a_report_that_was_cut_among_its_examples_is_read(containers: int) -> None:
+    whole = build.collect_report(total=20, completed=0, failures=FAILURES, missing=7, foreignRequests=3)
+    size = min(4096, 12 * 1024 // containers)
+    state = read(job("collect"), [cut_to(size, whole, containers)], [], NOW)
+    assert isinstance(state, Ended)
+    assert isinstance(state.report, CollectReport)
+    assert state.report.failures == whole.failures[: len(state.report.failures)]
+    assert (len(state.report.failures) == 10) == (containers <= 3)
+    assert state.report.model_copy(update={"failures": []}) == whole.model_copy(update={"failures": []})
+
+
+def test_a_report_that_was_cut_before_its_examples_is_none_and_says_why() -> None:
+    whole = build.collect_report(total=20, completed=0, failures=FAILURES)
+    for size in range(0, 100, 7):
+        state = read(job("collect"), [cut_to(size, whole, 20)], [], NOW)
+        assert isinstance(state, Ended)
+        assert state.report is None
+        assert state.problem is not None
+        assert ("20 containers" in state.problem.message) == (size > 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmbatch.kube.client import Cluster, ClusterError, proxy_for
+from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, PODS, SECRETS, Resource
 from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.report import Problem
@@ -185,24 +185,3 @@ async def test_results_of_another_job_are_named_as_such(api: ApiServer, cluster:
     assert "has the results of another BatchJob (uid earlier)" in problem.message
     assert "or delete it, and the job goes on" in problem.message
     assert api.data("secrets", "results", "r") == b"x"
-
-
-@pytest.mark.parametrize(
-    ("url", "bypass", "proxy"),
-    [
-        pytest.param("https://10.96.0.1:443", "10.96.0.1", None, id="named"),
-        pytest.param("https://10.96.0.1:443", "10.96.0.1:443", None, id="named with its port"),
-        pytest.param("https://[fd00:10:96::1]:443", "fd00:10:96::1", None, id="by IPv6"),
-        pytest.param("https://kubernetes.default.svc", ".svc", None, id="by its domain"),
-        pytest.param("https://api.example.com:6443", ".svc", "http://proxy:3128", id="not named"),
-        pytest.param("http://api.example.com", "", None, id="a scheme that has no proxy"),
-    ],
-)
-def test_the_api_server_is_reached_through_the_environments_proxy(
-    monkeypatch: pytest.MonkeyPatch, url: str, bypass: str, proxy: str | None
-) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    monkeypatch.setenv("NO_PROXY", bypass)
-    assert proxy_for(url) == proxy

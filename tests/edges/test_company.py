@@ -137,3 +137,30 @@ def test_a_pod_finds_its_way_as_the_operator_does() -> None:
     assert {name: value for name, value in made.items() if name != PLAN_VARIABLE} == proxies
     assert set(env(manifest(OWNER, spec, None, DISCARD, Settings(), proxies=proxies))) == {PLAN_VARIABLE}
     assert isinstance(UPLOAD, UploadPlan)
+
+
+async def test_a_network_of_ipv6_that_needs_no_proxy_stands_in_nobodys_way(
+    authorities: support.Authorities, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost,fd00::/8,[::1]:443,fe80::/10")
+    with serving(authorities) as server, tunnelling() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert await asked(server.url, authorities.material()) == WELL
+        assert proxy.tunnels
+        proxy.tunnels.clear()
+        monkeypatch.setenv("NO_PROXY", "fd00::/8,127.0.0.0/8")
+        assert await asked(server.url, authorities.material()) == WELL
+        assert not proxy.tunnels
+
+
+@pytest.mark.parametrize(
+    "address", ["socks5://s3cret@proxy:1080", "ftp://s3cret", "http://s3cret@proxy:x", "http://", "http://:s3cret@"]
+)
+async def test_a_proxy_that_can_not_be_one_is_told_of_without_its_password(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(ConnectionInvalidError, match="HTTPS_PROXY") as raised:
+        await asked("https://127.0.0.1:1")
+    assert raised.value.reason is Reason.GATEWAY_INVALID
+    assert "s3cret" not in str(raised.value)

@@ -116,12 +116,35 @@ async def test_a_list_is_an_answer(server: Server, route: str, answer: Answer) -
         pytest.param(error_of(404, "Not found", code="notFound"), id="404"),
         pytest.param(error_of(405, "Method not allowed", type="invalid_request_error", param=None), id="405"),
         pytest.param(error_of(400, "Unknown parameter: 'limit'.", code="unknown_parameter"), id="400"),
+        pytest.param(error_of(501, "Listing is not implemented.", type="not_implemented"), id="501"),
     ],
 )
 async def test_a_refusal_in_the_apis_own_form_is_an_answer(server: Server, route: str, answer: Answer) -> None:
     server.answers[f"/{route}"] = answer
     probed = await probe(server)
     assert getattr(probed, route).state == "unsupported"
+
+
+NOT_IMPLEMENTED = [
+    pytest.param((501, {}, ""), id="nothing"),
+    pytest.param((501, {"Content-Type": "text/html"}, "<h1>501 Not Implemented</h1>"), id="a page"),
+    pytest.param(json_of({"detail": "Not Implemented"}, 501), id="other JSON"),
+    pytest.param(json_of({"message": "Not Implemented"}, 501), id="Kong's"),
+]
+
+
+@pytest.mark.parametrize("route", ["files", "batches"])
+@pytest.mark.parametrize("answer", NOT_IMPLEMENTED)
+async def test_not_implemented_is_no_list_where_the_other_route_is_an_apis(
+    server: Server, route: str, answer: Answer
+) -> None:
+    server.answers[f"/{route}"] = answer
+    probed = await probe(server)
+    states = {"files": probed.files.state, "batches": probed.batches.state}
+    assert states == {"files": "ok", "batches": "ok", route: "unsupported"}
+    server.answers.update({"/files": answer, "/batches": answer})
+    probed = await probe(server)
+    assert (probed.files.state, probed.batches.state) == ("mismatch", "mismatch")
 
 
 NO_API = [

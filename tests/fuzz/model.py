@@ -239,7 +239,7 @@ def result_of(line: bytes) -> Result | None:
     except ValueError:
         return None
     custom_id = data.get("custom_id") if isinstance(data, dict) else None
-    if not isinstance(custom_id, str) or not custom_id:
+    if not isinstance(custom_id, str) or not custom_id or not {"response", "error"} & data.keys():
         return None
     response = data.get("response")
     response = response if isinstance(response, dict) else {}

@@ -39,6 +39,8 @@ class Exchange:
 
 
 Rule = Callable[[Exchange], None]
+Refusal = Callable[[Exchange], bool]
+"""Answers a call by itself, or says that it doesn't: told of it with status 0."""
 
 
 class Between:
@@ -49,6 +51,8 @@ class Between:
         self._target = url
         self.url = ""
         self.rules: list[Rule] = []
+        self.instead: list[Refusal] = []
+        """What answers in place of the gateway; a call is then not passed on."""
         self.spoilt = 0
         """Answers that a rule has changed."""
         self.held: asyncio.Event | None = None
@@ -82,6 +86,10 @@ class Between:
             else:
                 self.waiting += 1
                 await self.held.wait()
+        told = Exchange(request.method, request.path, dict(request.query), 0, b"")
+        if any(refusal(told) for refusal in self.instead):
+            self.spoilt += 1
+            return web.Response(body=told.body, status=told.status, headers={"Content-Type": "application/json"})
         headers = {name: request.headers[name] for name in ("Content-Type", "Accept") if name in request.headers}
         try:
             answer = await self._client.request(

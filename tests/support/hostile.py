@@ -57,6 +57,8 @@ class HostileGateway:
         """Calls that are not answered yet."""
         self.most: Counter[str] = Counter()
         self.url = ""
+        self.heads: list[str] = []
+        """Of the calls, request lines included."""
         self._made = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -80,6 +82,7 @@ class HostileGateway:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while True:
                     head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                    self.heads.append(head)
                     await self._call(head, reader, writer)
         finally:
             self._tasks.discard(task)

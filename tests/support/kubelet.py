@@ -19,6 +19,9 @@ from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.spawner import Spawned
 
+MESSAGE_BYTES = 12 * 1024
+"""What the kubelet keeps of the messages of all containers of a pod."""
+
 
 class Kubelet:
     """Runs every Job that is made."""
@@ -29,6 +32,8 @@ class Kubelet:
         self._running: dict[str, Spawned] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.exit_codes: list[int] = []
+        self.beside = 0
+        """Containers that are put beside the transfer's: each has its part of the room for messages."""
         api.on_change.append(self._changed)
 
     def volume(self, claim: str) -> Path:
@@ -74,7 +79,9 @@ class Kubelet:
         self.exit_codes.append(code)
         said = {"exitCode": code, "reason": "Completed" if code == 0 else "Error"}
         if report.exists():
-            said["message"] = report.read_text()
+            # As the kubelet does (normalizeStatus of its status manager).
+            room = MESSAGE_BYTES // (1 + self.beside)
+            said["message"] = report.read_bytes()[: min(room, 4096)].decode("utf-8", "ignore")
         if self._api.get("jobs", metadata["name"], metadata["namespace"]) is not None:
             self._tell(job, {"phase": "Succeeded" if code == 0 else "Failed"}, {"terminated": said})
             ended = {"type": "Complete" if code == 0 else "Failed", "status": "True"}
@@ -89,6 +96,7 @@ class Kubelet:
                 "labels": {**template["labels"], "batch.kubernetes.io/controller-uid": metadata["uid"]},
                 "ownerReferences": [{"uid": metadata["uid"]}],
             },
+            "spec": {"containers": [{"name": "transfer"}], "initContainers": [{"name": "mesh"}] * self.beside},
             "status": {**status, "containerStatuses": [{"name": "transfer", "state": state}]},
         }
         self._api.put("pods", pod)

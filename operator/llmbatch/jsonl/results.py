@@ -63,6 +63,9 @@ def judge(line: bytes | bytearray, *, long: int = LONG_LINE) -> ResultLine:
     custom_id = data.get("custom_id")
     if not isinstance(custom_id, str) or not custom_id:
         return UNREADABLE
+    if "response" not in data and "error" not in data:
+        # The request itself, say, when the wrong file is named or served: it says nothing of what became of it.
+        return UNREADABLE
     response = data.get("response")
     response = response if isinstance(response, dict) else {}
     body = packed.unpacked(response.get("body"))

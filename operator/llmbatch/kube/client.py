@@ -1,14 +1,14 @@
 """The Kubernetes API: the one place that touches the kubernetes package. JSON in, JSON out."""
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
+from llmbatch.common.proxies import proxy_for
 from llmbatch.kube.clock import Clock
 from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Permissions, Resource
 from llmbatch.kube.transport import ClusterError, Json, Transport
@@ -55,7 +55,7 @@ class Cluster:
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # the package is untyped
         except kubernetes_config.ConfigException:
             await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
-        configuration.proxy = configuration.proxy or proxy_for(configuration.host)
+        configuration.proxy = configuration.proxy or proxy_for(configuration.host, os.environ)
         return cls(kubernetes_client.ApiClient(configuration), declared)
 
     async def close(self) -> None:
@@ -181,14 +181,6 @@ class Cluster:
                 return False
             raise
         return any(item.get("name") == resource.plural for item in found.get("resources", []))
-
-
-def proxy_for(url: str) -> str | None:
-    """Say by the environment (HTTPS_PROXY, NO_PROXY) through which proxy a host is reached; None: through none."""
-    address = urlsplit(url)
-    if proxy_bypass(address.netloc) or proxy_bypass(address.hostname or ""):
-        return None
-    return getproxies().get(address.scheme)
 
 
 def _next(listed: Json) -> str:

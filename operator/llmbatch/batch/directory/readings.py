@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from llmbatch.gateway.clients import Client
+from llmbatch.provider.edge.bodies import BodyError, Room
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Answered, Failure
 from llmbatch.provider.pure.pages import Listed
@@ -22,6 +24,10 @@ SHARE = 10.0
 """A gateway is left in peace for so many times as long as the last reading of its list has taken."""
 PAGE_SECONDS = 0.5
 """And for so long at least for each page but the first."""
+KEPT_SECONDS = 60.0
+"""So long pages are kept for others who ask; then they are read again, should anybody still be at it."""
+SHARED_BYTES, SHARE_BYTES = 64 * 1024 * 1024, 16 * 1024 * 1024
+"""Size of the pages that are kept in all, and of those of one namespace."""
 
 
 @dataclass(eq=False)
@@ -30,6 +36,9 @@ class Reading(Generic[P]):
 
     gateway: Gateway
     read: Read[P]
+    room: Room = field(default_factory=lambda: Room(SHARED_BYTES, SHARE_BYTES))
+    holder: str = ""
+    """Whose part of the room it takes."""
     began: float = field(default_factory=time.monotonic)
     """No page was asked for before that, by the monotonic clock: what was made by then is in the list, if it doesn't lag."""
     failed: bool = False
@@ -37,6 +46,10 @@ class Reading(Generic[P]):
     _since: float | None = None
     """Since when a page is being read."""
     _pages: dict[str | None, asyncio.Task[Answered[P] | Failure]] = field(default_factory=dict)
+    _asked: int = 0
+    _taken: int = 0
+    """Of the room."""
+    _dropped: bool = False
 
     @property
     def age(self) -> float:
@@ -51,21 +64,45 @@ class Reading(Generic[P]):
     @property
     def pages(self) -> int:
         """Give how many pages were asked for."""
-        return len(self._pages)
+        return self._asked
 
     async def page(self, after: str | None) -> Answered[P] | Failure:
         """Give the page after an entry; None: the first."""
-        if after not in self._pages:
-            self._pages[after] = asyncio.create_task(self._take(after))
+        page = self._pages.get(after)
+        if page is None:
+            self._asked += 1
+            page = self._pages[after] = asyncio.create_task(self._take(after))
         # Whoever is cancelled while waiting doesn't take the page from the others.
-        return await asyncio.shield(self._pages[after])
+        return await asyncio.shield(page)
+
+    def drop(self) -> None:
+        """Keep no page any more."""
+        self._dropped = True
+        self._pages.clear()
+        if self._taken:
+            self.room.give(self.holder, self._taken)
+        self._taken = 0
 
     async def _take(self, after: str | None) -> Answered[P] | Failure:
         self._since = self._since or time.monotonic()
         answer = await self.read(self.gateway, after)
         self._seconds, self._since = self.seconds, None
         self.failed = self.failed or not isinstance(answer, Answered)
+        if isinstance(answer, Answered) and not self._keeps(answer.value.size):
+            # Who waits for it has it; the next one reads it again.
+            self._pages.pop(after, None)
         return answer
+
+    def _keeps(self, size: int) -> bool:
+        """Take room for a page; answers whether there was some."""
+        if self._dropped:
+            return False
+        try:
+            self.room.take(self.holder, size)
+        except BodyError:
+            return False
+        self._taken += size
+        return True
 
 
 @dataclass
@@ -79,6 +116,10 @@ class Readings(Generic[P]):
     _last: dict[Key, Reading[P]] = field(default_factory=dict)
     _asked: dict[Hashable, tuple[Hashable, float]] = field(default_factory=dict)
     """By who asks: what about, and since when, by the monotonic clock."""
+    _kept: deque[Reading[P]] = field(default_factory=deque)
+    """Those whose pages are kept, the oldest first."""
+    room: Room = field(default_factory=lambda: Room(SHARED_BYTES, SHARE_BYTES))
+    """Memory for pages, of which a list that has no end takes no more than a part."""
 
     def ask(self, client: Client, asker: Hashable, question: Hashable = None) -> Reading[P] | float:
         """Give a reading that began after this was asked first, or the seconds until there may be one.
@@ -108,7 +149,10 @@ class Readings(Generic[P]):
                 return 0.0
             if (wait := self._apart(client, last) - last.age) > 0:
                 return wait
-        self._last[client.key] = Reading(client.gateway, self.read)
+        while self._kept and self._kept[0].age > KEPT_SECONDS:
+            self._kept.popleft().drop()
+        begun = self._last[client.key] = Reading(client.gateway, self.read, self.room, client.key.namespace)
+        self._kept.append(begun)
         return 0.0
 
     async def wait(self, client: Client) -> Reading[P]:

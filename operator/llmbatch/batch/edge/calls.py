@@ -2,7 +2,7 @@
 
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.gateway.clients import Client
-from llmbatch.provider.edge.outcome import Answered, Failure, mixed_up
+from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, mixed_up, not_cancelled
 from llmbatch.provider.pure import about
 from llmbatch.provider.pure.wire import RemoteBatch
 
@@ -13,8 +13,18 @@ async def get_batch(seen: Seen, client: Client, batch_id: str) -> Answered[Remot
 
 
 async def cancel_batch(seen: Seen, client: Client, batch_id: str) -> Answered[RemoteBatch] | Failure:
-    """Ask for a batch of the job to be cancelled; Refused with 409 when it has ended already."""
-    return ours(seen, await client.gateway.cancel_batch(batch_id))
+    """Ask for a batch of the job to be cancelled; answers what it is then, which may well be that it runs on.
+
+    Who refuses may mean that it has ended, or that this batch can't be cancelled; who knows of nothing, that there is no such
+    batch or no such call. A look tells.
+    """
+    answer = ours(seen, await client.gateway.cancel_batch(batch_id))
+    if not isinstance(answer, NotFound) and not (isinstance(answer, Refused) and answer.status in (400, 409)):
+        return answer
+    looked = await get_batch(seen, client, batch_id)
+    if isinstance(answer, NotFound) and isinstance(looked, Answered) and not looked.value.is_stopping:
+        return not_cancelled(answer, batch_id)
+    return looked
 
 
 def ours(seen: Seen, answer: Answered[RemoteBatch] | Failure) -> Answered[RemoteBatch] | Failure:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pydantic import ValidationError
@@ -13,13 +13,14 @@ from llmbatch.batch.edge import calls
 from llmbatch.batch.edge.outcome import Note
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts
+from llmbatch.batch.pure.submission import is_over
 from llmbatch.common.backoff import next_delay
 from llmbatch.common.patch import merge_patch
 from llmbatch.gateway.clients import Client
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import JOBS
-from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused
+from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, unheeded
 from llmbatch.provider.pure.wire import RemoteBatch
 from llmbatch.runtime.metrics import Metrics
 
@@ -37,6 +38,8 @@ class Cancelled:
     ended: tuple[RemoteBatch, ...] = ()
     """Those that had ended before: there was nothing to cancel."""
     failed: Failure | None = None
+    passes: bool = True
+    """False: the gateway has answered, and the batch runs on. It is tried again, but nothing else is to wait for that."""
 
 
 @dataclass
@@ -44,31 +47,50 @@ class Duplicates:
     """Cancels batches of a job, and counts them."""
 
     metrics: Metrics
+    _unheeded: set[str] = field(default_factory=set)
+    """Batches that ran on after they were cancelled."""
 
     async def cancel(self, seen: Seen, client: Client, kept: RemoteBatch, others: list[RemoteBatch]) -> Cancelled:
         """Cancel batches beside the one that is kept, each once: what is cancelled already was told of and counted then."""
         notes: list[Note] = []
         ended: list[RemoteBatch] = []
+        failed: Failure | None = None
         for other in others:
-            if other.status in ("cancelling", "cancelled"):
+            if is_over(other) and other.id not in self._unheeded:
                 continue
-            if other.is_terminal:
+            if other.is_terminal and not is_over(other):
+                self._unheeded.discard(other.id)
                 ended.append(other)
                 continue
-            answer = await calls.cancel_batch(seen, client, other.id)
+            answer = Answered(other) if is_over(other) else await self._cancelled(seen, client, other.id)
             match answer:
-                case Answered():
+                case Answered(batch) if is_over(batch):
                     # The provider keeps the fact: on a repeat the batch is seen as cancelled.
+                    self._unheeded.discard(other.id)
                     self.metrics.duplicates.inc()
                     told = f"Batch {other.id} was a duplicate of {kept.id}; it is cancelled."
                     notes.append(("Warning", Reason.DUPLICATE_CANCELLED, told))
-                case Refused(status=400 | 409):
-                    ended.append(replace(other, status="ended"))
+                case Answered(batch) if batch.is_terminal:
+                    ended.append(replace(other, status=batch.status))
+                case Answered():
+                    # It is tried again; to tell that it is cancelled would be to pay for both.
+                    self._unheeded.add(other.id)
+                    failed = unheeded(other.id)
                 case NotFound():
                     pass
+                case Refused():
+                    failed = answer
                 case _:
                     return Cancelled(tuple(notes), tuple(ended), answer)
-        return Cancelled(tuple(notes), tuple(ended))
+        return Cancelled(tuple(notes), tuple(ended), failed, passes=failed is None)
+
+    @staticmethod
+    async def _cancelled(seen: Seen, client: Client, batch_id: str) -> Answered[RemoteBatch] | Failure:
+        """Cancel a batch; one that is told to run on is looked at once more, since the answer may be of the moment before."""
+        answer = await calls.cancel_batch(seen, client, batch_id)
+        if isinstance(answer, Answered) and not answer.value.is_stopping:
+            return await calls.get_batch(seen, client, batch_id)
+        return answer
 
     async def fresh(
         self, seen: Seen, client: Client, batches: tuple[RemoteBatch, ...]
@@ -135,9 +157,11 @@ class LateBatches:
         """Cancel a batch; answers in words what became of it, or nothing if it could not be cancelled."""
         for tries in range(CANCEL_TRIES):
             match await calls.cancel_batch(seen, client, batch.id):
-                case Answered():
+                case Answered(told) if is_over(told):
                     return "it is cancelled"
-                case Refused(status=400 | 409) | NotFound():
+                case Answered(told) if told.is_terminal:
+                    return "it has ended"
+                case NotFound():
                     return "it has ended"
             await self.pause(next_delay(tries + 1, 0.5, first=0.2, longest=LONGEST_SECONDS))
         return ""

@@ -81,8 +81,9 @@ class Finder:
         kept, *others = by_use(ours, recorded=None, unknown=submission.intent_time)
         # A copy has no say about the original's batches.
         cancelled = await self.duplicates.cancel(seen, client, kept, [] if observation.restored else others)
-        if cancelled.failed is not None:
-            # The intent stays, so that the next pass finds them all again.
+        if cancelled.failed is not None and cancelled.passes:
+            # The intent stays, so that the next pass finds them all again. One that can't be cancelled is tried again when others
+            # are looked for.
             problem = await self.polls.problem(client, cancelled.failed, Operation.CLEANUP)
             return Outcome(seen.stored, problem, notes=cancelled.notes)
         now = self.writer.cluster.now()
@@ -108,13 +109,13 @@ class Finder:
         status, now = observation.status, observation.now
         found = await list_ours(reading, seen, horizon(status.start_time or now))
         if not isinstance(found, Found):
-            return await self._later(seen, client, Outcome(status), found)
+            return _later(seen, Outcome(status), await self._unlisted(client, found))
         own = _as_listed(observation.batch)
         others = await self.duplicates.fresh(
             seen, client, tuple(batch for batch in found.batches if batch.id != own.id)
         )
         if not isinstance(others, tuple):
-            return await self._later(seen, client, Outcome(status), others)
+            return _later(seen, Outcome(status), await self.polls.problem(client, others))
         ours = by_use([own, *others], recorded=own.id, unknown=now)
         # What is stored or about to be is not given up for another batch, nor is anything begun in a deletion.
         settled = status.output is not None or own.status == "completed" or observation.deleted_at is not None
@@ -131,9 +132,9 @@ class Finder:
         cancelled = await self.duplicates.cancel(seen, client, kept, [batch for batch in ours if batch is not kept])
         outcome = replace(outcome, notes=(*outcome.notes, *cancelled.notes))
         if cancelled.failed is not None:
-            return await self._later(seen, client, outcome, cancelled.failed)
+            return _later(seen, outcome, await self.polls.problem(client, cancelled.failed))
         if found.failed is not None:
-            return await self._later(seen, client, outcome, found.failed)
+            return _later(seen, outcome, await self._unlisted(client, found.failed))
         if observation.stage is Stage.RESULTS and observation.unrecorded and observation.deleted_at is None:
             # Looked for before its time, since the batch is of no use; once more when the list had time to settle.
             return outcome
@@ -157,26 +158,26 @@ class Finder:
         status = facts.checked(outcome.status, moment)
         return replace(outcome, status=status, notes=tuple(notes), duplicates=len(cancelled.ended))
 
-    async def _later(self, seen: Seen, client: Client, outcome: Outcome, failure: Failure) -> Outcome:
-        """Leave the search for duplicates to a later pass; results never wait for it."""
-        problem = await self._unlisted(client, failure)
-        observation = seen.observation
-        if observation.deleted_at is not None:
-            return replace(outcome, problem=problem, after=min(5.0, observation.limits.recheck_seconds))
-        if outcome.moved or observation.unrecorded or observation.stage is Stage.BATCH:
-            return outcome
-        told = f"Other batches of this job can't be looked for yet: {problem.message}"
-        problem = problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
-        return replace(outcome, problem=problem)
-
     async def _unlisted(self, client: Client, failure: Failure) -> Problem:
-        """Translate a list or cancel call that failed."""
+        """Translate a call for the list that failed."""
         if isinstance(failure, NotFound) or (isinstance(failure, Refused) and failure.status in (405, 501)):
             await self.gateways.suspect(client.key)
             return Problem(
                 reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
             )
         return await self.polls.problem(client, failure)
+
+
+def _later(seen: Seen, outcome: Outcome, problem: Problem) -> Outcome:
+    """Leave the search for duplicates to a later pass; results never wait for it."""
+    observation = seen.observation
+    if observation.deleted_at is not None:
+        return replace(outcome, problem=problem, after=min(5.0, observation.limits.recheck_seconds))
+    if outcome.moved or observation.unrecorded or observation.stage is Stage.BATCH:
+        return outcome
+    told = f"Other batches of this job can't be looked for yet: {problem.message}"
+    problem = problem.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
+    return replace(outcome, problem=problem)
 
 
 def _as_listed(batch: Batch) -> RemoteBatch:

@@ -221,7 +221,8 @@ class Observation(Reading):
         """
         stored = self.status.output
         moment = stored.stored_time if stored is not None else self.batch.completed_at
-        overdue = moment is not None and self.older_than(moment, self.cleanup_seconds)
+        # A moment that has not come yet is of the provider's clock, or of none.
+        overdue = moment is not None and (self.older_than(moment, self.cleanup_seconds) or moment > self.now)
         return overdue and self.over_seconds > self.cleanup_seconds
 
     @property

@@ -37,7 +37,7 @@ from llmbatch.job.edge.move import Mover
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.pure import retained
 from llmbatch.kube.events import Recorder, Subject
-from llmbatch.provider.edge.outcome import Answered, NotFound, Refused
+from llmbatch.provider.edge.outcome import Answered, NotFound
 from llmbatch.runtime.cache import BATCHJOB
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import Key
@@ -183,15 +183,12 @@ class Actor:
     async def _cancel(self, seen: Seen, batch_id: str) -> Outcome:
         status, client = seen.observation.status, seen.the_client
         answer = await calls.cancel_batch(seen, client, batch_id)
-        if isinstance(answer, Refused) and answer.status in (400, 409):
-            # It has ended in the meantime: a look tells how.
-            answer = await calls.get_batch(seen, client, batch_id)
         match answer:
             case Answered(batch):
                 self.observer.polls.polled(seen.observation.memory, min(client.spec.poll_interval_seconds, 5))
                 # A provider that takes no notice of the call is not asked again at once.
-                heard = batch.is_terminal or batch.status == "cancelling"
-                return Outcome(facts.with_remote(status, batch, seen.observation.now), after=0.0 if heard else 5.0)
+                after = 0.0 if batch.is_stopping else 5.0
+                return Outcome(facts.with_remote(status, batch, seen.observation.now), after=after)
             case NotFound():
                 gone = status.batches[0].model_copy(update={"status": "cancelled"})
                 return Outcome(facts.with_batch(status, gone), after=0.0)

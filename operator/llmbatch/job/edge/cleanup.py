@@ -1,5 +1,6 @@
 """The end of a job: its remote files deleted as far as patience goes, what is left behind told, our finalizer taken off."""
 
+import time
 from dataclasses import dataclass
 
 from llmbatch import crash
@@ -25,6 +26,11 @@ from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.transfers import Transfers
 
+HANGS_SECONDS = 2.0
+"""A call that failed after so long is not made for one more file in the same pass."""
+MOST_FAILURES = 3
+"""Of such calls in a pass."""
+
 
 @dataclass
 class Cleanup:
@@ -38,8 +44,9 @@ class Cleanup:
         self, seen: Seen, client: Client, file_ids: tuple[str, ...]
     ) -> tuple[BatchJobStatus, Problem | None]:
         """Delete remote files; answers the status without those that are gone, and what kept the others."""
-        status, problem = seen.observation.status, None
+        status, problem, failures = seen.observation.status, None, 0
         for file_id in file_ids:
+            began = time.monotonic()
             answer = await client.gateway.delete_file(file_id)
             if isinstance(answer, Answered | NotFound):
                 status = facts.without_files(status, (file_id,))
@@ -47,8 +54,11 @@ class Cleanup:
                 failed = await self.polls.problem(client, answer, Operation.CLEANUP)
                 told = f"Remote file {file_id} can't be deleted yet: {failed.message}"
                 problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
-                if failed.reason is Reason.GATEWAY_UNREACHABLE:
-                    # One that hangs would hang for each file, and a deletion that comes meanwhile waits for this pass.
+                failures += failed.reason is Reason.GATEWAY_UNREACHABLE
+                # One that hangs would hang for each file, and a deletion that comes meanwhile waits for this pass. But what is
+                # wrong with one file keeps no others there.
+                hangs = failed.reason is Reason.GATEWAY_UNREACHABLE and time.monotonic() - began > HANGS_SECONDS
+                if hangs or failures >= MOST_FAILURES:
                     break
         return status, problem
 

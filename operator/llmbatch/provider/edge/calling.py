@@ -10,7 +10,7 @@ import httpx
 
 from llmbatch.provider.edge import bodies, outcome, pace, trace
 from llmbatch.provider.edge.outcome import Answered, Failure
-from llmbatch.provider.edge.route import Route
+from llmbatch.provider.edge.route import Route, put_aside_here
 from llmbatch.provider.pure.lenient import WireError
 from llmbatch.provider.pure.wire import UnusableIdError
 
@@ -42,7 +42,7 @@ class Caller:
         self._route = route
         self._tenant = tenant
         self._observe = observe or (lambda *_: None)
-        options = route.options(silence_seconds=route.request_seconds)
+        options = route.options(silence_seconds=route.request_seconds) | {"event_hooks": {"response": [put_aside_here]}}
         self._client = httpx.AsyncClient(**options)
         # A kept connection may have been closed by the other side just now, and a create call that runs into that has
         # an unknown outcome. A fresh one fails while connecting, which is known to be harmless.
@@ -100,8 +100,7 @@ class Caller:
                 code, headers = str(response.status_code), response.headers
                 if not response.is_success:
                     said = self._route.without_secrets(await bodies.beginning_of(response, MAX_REFUSAL_BYTES))
-                    if "location" in headers:
-                        headers["location"] = self._route.without_secrets(headers["location"].encode()).decode()
+                    headers = self._route.headers_of(response)
                     return outcome.from_response(response.status_code, headers, said, operation, host)
                 async with bodies.reading(response, MAX_BODY_BYTES, ROOM, self._tenant) as body:
                     return Answered(read(body))

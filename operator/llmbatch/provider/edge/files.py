@@ -12,7 +12,7 @@ from llmbatch import crash
 from llmbatch.provider.edge import bodies, outcome, pace, trace
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound
 from llmbatch.provider.edge.pace import Bounds, Pace
-from llmbatch.provider.edge.route import Route
+from llmbatch.provider.edge.route import Route, put_aside
 from llmbatch.provider.pure import wire
 from llmbatch.provider.pure.ids import is_safe_id, path_segment
 from llmbatch.provider.pure.lenient import WireError
@@ -48,7 +48,8 @@ class Files:
         """Prepare for calls; nothing is connected yet, but the time for the whole begins."""
         self._route = route
         bounds = bounds or Bounds()
-        self._client = httpx.Client(**route.options(silence_seconds=route.transfer_seconds))
+        options = route.options(silence_seconds=route.transfer_seconds)
+        self._client = httpx.Client(**options, event_hooks={"response": [put_aside]})
         pace.keep(self._client, Pace(route.transfer_seconds, bounds.whole_seconds), bounds.tenant)
 
     def __enter__(self) -> Self:
@@ -88,8 +89,7 @@ class Files:
             ):
                 code, answered = str(response.status_code), response.headers
                 if not response.is_success:
-                    said = self._route.without_secrets(bodies.beginning(response, _ERROR_BYTES))
-                    return outcome.from_response(response.status_code, response.headers, said, operation, host)
+                    return self._refusal(response, operation)
                 return Answered(wire.read_file(bodies.read(response, _ANSWER_BYTES)))
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, host)
@@ -113,11 +113,8 @@ class Files:
                 crash.around(crash.Effect.LIST_FILES),
                 self._client.stream("GET", route.files_url, params=query, timeout=timeout) as response,
             ):
-                if response.status_code == 501:
-                    return NotFound(f"{operation}: {route.host} answered 501: it lists no files")
                 if not response.is_success:
-                    said = route.without_secrets(bodies.beginning(response, _ERROR_BYTES))
-                    return outcome.from_response(response.status_code, response.headers, said, operation, route.host)
+                    return self._refusal(response, operation)
                 return Answered(wire.read_files(bodies.read(response, _LIST_BYTES)))
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, route.host)
@@ -135,10 +132,9 @@ class Files:
             ):
                 if response.is_success:
                     return wire.read_file(bodies.read(response, _ANSWER_BYTES)).status in GONE
-                said = bodies.beginning(response, _ERROR_BYTES)
+                failure = self._refusal(response, "get file")
         except (httpx.TransportError, bodies.BodyError, WireError):
             return False
-        failure = outcome.from_response(response.status_code, response.headers, said, "get file", route.host)
         return isinstance(failure, NotFound) or response.status_code == 410
 
     def download(
@@ -159,8 +155,7 @@ class Files:
             url = f"{self._route.files_url}/{path_segment(file_id)}/content"
             with self._client.stream("GET", url, headers={"Accept": "*/*"}) as response:
                 if not response.is_success:
-                    body = self._route.without_secrets(bodies.beginning(response, _ERROR_BYTES))
-                    return outcome.from_response(response.status_code, response.headers, body, operation, host)
+                    return self._refusal(response, operation)
                 if response.status_code != 200:
                     return outcome.unreadable(operation, host, f"its status is {response.status_code}, not 200")
                 size = _announced(response)
@@ -187,6 +182,11 @@ class Files:
                 operation, host, f"the connection ended in the middle of a line, after {done} bytes"
             )
         return Answered(done)
+
+    def _refusal(self, response: httpx.Response, operation: str) -> Failure:
+        route = self._route
+        said = route.without_secrets(bodies.beginning(response, _ERROR_BYTES))
+        return outcome.from_response(response.status_code, route.headers_of(response), said, operation, route.host)
 
 
 def _announced(response: httpx.Response) -> int | None:

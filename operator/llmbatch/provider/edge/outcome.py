@@ -85,6 +85,11 @@ TRANSLATED: dict[type[httpx.TransportError], tuple[bool, str]] = {
 }
 
 
+NOT_IMPLEMENTED = 501
+"""Says, unlike all else from 500 on, that there is no such call, and never will be."""
+_UNANSWERED = frozenset({408, 460, 499})
+"""Somebody on the way has not waited for the answer: by HTTP, AWS' load balancer, nginx and Google's proxies."""
+
 _NAME_THE_AUTHORITY = "name its authority in spec.tls.caBundle of the BatchGateway"
 _OTHER_NAME = "give spec.url of the BatchGateway the name that is in the certificate, or spec.tls.serverName"
 # By OpenSSL's X509_V_ERR_…; no authority in caBundle helps against these.
@@ -130,7 +135,7 @@ def from_response(status: int, headers: httpx.Headers, body: bytes, operation: s
         return NotFound(said, error.shaped, error)
     reason, remedy = _judge(status, error)
     message = f"{said}; {remedy}" if remedy else said
-    if status >= 500 or status == 408:
+    if status in _UNANSWERED or (status >= 500 and status != NOT_IMPLEMENTED):
         return Unreachable(True, reason, message, wait)
     if 300 <= status < 400 and "location" in headers:
         message = f"{said}; it redirects, which is not followed: give spec.url of the BatchGateway the final address"
@@ -153,6 +158,21 @@ def mixed_up(batch_id: str) -> Unreachable:
         Reason.GATEWAY_UNREACHABLE,
         f"The answer about batch {batch_id} tells of a batch of another file or job, and is not believed. Does a cache on the way mix answers up?",
     )
+
+
+def not_cancelled(answer: NotFound, batch_id: str) -> Refused:
+    """Say of a batch that is there that the call which cancels it is not."""
+    told = (
+        f"{answer.message}, but batch {batch_id} is there and runs on; check that the gateway's route takes POST"
+        " <batchesPath>/<id>/cancel, or cancel it at the provider"
+    )
+    return Refused(404, ErrorBody(source="unknown", code=None, message=""), Reason.ROUTE_NOT_FOUND, told)
+
+
+def unheeded(batch_id: str) -> Unreachable:
+    """Say that a batch runs on after it was cancelled."""
+    told = f"The cancellation of batch {batch_id} was answered with success, but it runs on; cancel it at the provider."
+    return Unreachable(True, Reason.GATEWAY_UNREACHABLE, told)
 
 
 def unsafe_id(operation: str) -> UnusableId:
@@ -196,7 +216,7 @@ def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
         return Reason.FILE_PENDING, "it is tried again when the provider has processed the file"
     if status == 429:
         return Reason.RATE_LIMITED, "it is tried again later"
-    if status >= 500 or status == 408:
+    if status in _UNANSWERED or (status >= 500 and status != NOT_IMPLEMENTED):
         return Reason.GATEWAY_UNREACHABLE, "it is tried again; the logs of the gateway tell more"
     if status == 413:
         return (

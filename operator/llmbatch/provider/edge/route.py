@@ -11,6 +11,7 @@ import ssl
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from llmbatch.api.reasons import Reason
+from llmbatch.common.proxies import proxy_for
 from llmbatch.provider.edge import tls
 from llmbatch.provider.pure.connection import Connection, Setting
 
@@ -33,6 +35,8 @@ except metadata.PackageNotFoundError:  # run from a checkout
     _VERSION = "dev"
 
 
+ELSEWHERE = "llmbatch.location"
+"""Extension of a response: where it redirects to."""
 SHORTEST_SECRET = 8
 """What is shorter than that can't be told from an ordinary word."""
 
@@ -65,6 +69,7 @@ class Route:
     headers: httpx.Headers = field(repr=False)
     query: httpx.QueryParams = field(repr=False)
     verify: ssl.SSLContext = field(repr=False)
+    proxy: httpx.Proxy | None = field(repr=False)
     connect_seconds: float
     request_seconds: float
     transfer_seconds: float
@@ -85,11 +90,39 @@ class Route:
             "params": self.query,
             "verify": self.verify,
             "timeout": httpx.Timeout(silence_seconds, connect=self.connect_seconds, pool=self.connect_seconds),
-            # For HTTPS_PROXY and NO_PROXY. httpx takes no credentials from .netrc unless told to.
-            "trust_env": True,
+            "proxy": self.proxy,
+            # httpx raises over a NO_PROXY with networks of IPv6 in it, whatever the host; and knows no networks of IPv4.
+            "trust_env": False,
             # A redirect would carry the credentials to wherever it points.
             "follow_redirects": False,
+            "cookies": _NoCookies(),
         }
+
+    def headers_of(self, response: httpx.Response) -> httpx.Headers:
+        """Give a refusal's headers, with the address that was put aside, as it may be looked at."""
+        headers = response.headers
+        if (location := response.extensions.get(ELSEWHERE)) is not None:
+            headers["Location"] = self.without_secrets(location.encode()).decode()
+        return headers
+
+
+class _NoCookies(CookieJar):
+    """Takes none: a gateway could fill every further request with them, and the memory."""
+
+    def extract_cookies(self, *_: object) -> None:
+        """Leave them."""
+
+
+def put_aside(response: httpx.Response) -> None:
+    """Take its address out of a redirect: httpx makes a request of it though none is followed, and raises anything over an odd one."""
+    if (location := response.headers.get("Location")) is not None:
+        response.extensions[ELSEWHERE] = location
+        del response.headers["Location"]
+
+
+async def put_aside_here(response: httpx.Response) -> None:
+    """Do the same for an asynchronous client, which waits for its hooks."""
+    put_aside(response)
 
 
 def resolve(connection: Connection, environ: Mapping[str, str], material: Material | None = None) -> Route:
@@ -115,6 +148,7 @@ def resolve(connection: Connection, environ: Mapping[str, str], material: Materi
         headers=headers,
         query=query,
         verify=_tls(connection, material or Material()),
+        proxy=_proxy(base),
         connect_seconds=connection.connect_seconds,
         request_seconds=connection.request_seconds,
         transfer_seconds=connection.transfer_seconds,
@@ -142,6 +176,25 @@ def _check_address(url: str) -> None:
         host = ""
     if not 0 < len(host) <= 253 or any(len(label) > 63 for label in host.split(".")):
         raise ConnectionInvalidError(Reason.GATEWAY_INVALID, "spec.url of the BatchGateway is not a usable URL")
+
+
+def _proxy(url: str) -> httpx.Proxy | None:
+    address = proxy_for(url, os.environ)
+    if address is None:
+        return None
+    try:
+        proxy = httpx.Proxy(address)
+        usable = proxy.url.scheme in ("http", "https") and proxy.url.host != ""
+    except (httpx.InvalidURL, ValueError):
+        usable = False
+    if not usable:
+        # It may hold a password, and is not shown.
+        told = "the proxy that the environment names for it (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) is not the URL of an HTTP proxy"
+        raise ConnectionInvalidError(
+            Reason.GATEWAY_INVALID,
+            f"{told}, as http://proxy.example.com:3128: correct the chart's values proxy or extraEnv",
+        )
+    return proxy
 
 
 def _value(kind: str, setting: Setting, environ: Mapping[str, str]) -> str:

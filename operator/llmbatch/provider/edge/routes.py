@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from llmbatch.api.reasons import Reason
-from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
+from llmbatch.provider.edge.outcome import NOT_IMPLEMENTED, Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.provider.pure import lenient
 from llmbatch.provider.pure.lenient import WireError
 
@@ -25,7 +25,7 @@ _MEMBERS = {
 }
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _WANTS_TLS = ("plain http request", "http request to an https server", "use https")
-_REFUSES_LIST = frozenset({400, 404, 405, 422})
+_REFUSES_LIST = frozenset({400, 404, 405, 422, NOT_IMPLEMENTED})
 _UPGRADE = 426
 
 
@@ -37,6 +37,8 @@ class RouteProbe:
     reason: Reason | None = None
     message: str = ""
     retry_after: float | None = None  # seconds
+    says_so: bool = False
+    """A mismatch that says, though not in the API's form, that there is no such call."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,14 @@ def judged(kind: Kind, result: Answered[Listed] | Failure, url: str) -> RoutePro
 
 
 def judged_together(files: RouteProbe, batches: RouteProbe) -> Probe:
-    """Judge both routes: what one of them answers to an unknown path may, alone, also mean that it has no list."""
+    """Judge both routes: what one of them answers to an unknown path may, alone, also mean that it has no list.
+
+    Where the other one is an API's, "not implemented" is about the list too, in whatever form.
+    """
+    if files.says_so and batches.state == "ok":
+        files = replace(files, state="unsupported")
+    elif batches.says_so and files.state == "ok":
+        batches = replace(batches, state="unsupported")
     if files.reason is Reason.ROUTE_NOT_FOUND and batches.reason is Reason.ROUTE_NOT_FOUND:
         files, batches = (
             replace(probe, state="no_route") if probe.state == "unsupported" and _is_unknown_path(probe) else probe
@@ -134,7 +143,8 @@ def _refused(kind: Kind, result: Refused, url: str) -> RouteProbe:
     if result.reason is Reason.ROUTE_NOT_FOUND:
         return RouteProbe("no_route", result.reason, _with_path(result.message, kind))
     said = f"{result.message.rstrip('.')}; {PATHS[kind]} does not answer as a {kind} API does"
-    return _mismatch(f"{said}: check spec.url and spec.{PATHS[kind]} of the BatchGateway")
+    found = _mismatch(f"{said}: check spec.url and spec.{PATHS[kind]} of the BatchGateway")
+    return replace(found, says_so=result.status == NOT_IMPLEMENTED)
 
 
 def _is_unknown_path(probe: RouteProbe) -> bool:

@@ -27,15 +27,21 @@ def this(asked: str, read: Callable[[bytes], Named]) -> Callable[[bytes], Named]
 
 
 def deletion_of(file_id: str) -> Callable[[bytes], None]:
-    """Give a reader for a deletion's answer, whose HTTP status says it all unless the body names another file."""
+    """Give a reader for a deletion's answer, whose HTTP status says it all unless the body contradicts it."""
 
     def check(body: bytes) -> None:
+        if body.lstrip()[:1] == b"<":
+            raise lenient.WireError("it is a web page (of a login, perhaps)")
         try:
-            named = lenient.text(lenient.mapping(lenient.unwrapped(body)).get("id"))
+            data = lenient.mapping(lenient.unwrapped(body))
         except lenient.WireError:
             return
-        if named not in (None, file_id):
+        if lenient.text(data.get("id")) not in (None, file_id):
             raise lenient.WireError(MIXED_UP.format("file"))
+        if data.get("error"):
+            raise lenient.WireError("it tells of an error")
+        if data.get("deleted") in (False, "false"):
+            raise lenient.WireError("it says that the file is not deleted")
 
     return check
 

@@ -14,6 +14,12 @@ from llmbatch.provider.pure import lenient
 
 ORDERED = 10
 """So many entries in a row, each older than the one before, are no coincidence."""
+MOST_ENTRIES = 20_000
+"""Of a page: some services list all that they have, however many were asked for."""
+ENTRY_BYTES = 1024
+"""What an entry takes in memory besides its text, however short that is."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Size of a list up to which it is followed: some 35,000 batches."""
 NEXT_LINKS = ("nextLink", "@nextLink", "@odata.nextLink", "next_link", "next_page", "next_cursor", "next")
 """Members by which other services say that there is another page; Azure's own lists among them."""
 
@@ -31,6 +37,8 @@ class Listed:
     """When each entry was made, as they are listed."""
     unreadable: int = 0
     """Entries that can't be read: each may be what is looked for."""
+    size: int = 0
+    """Bytes that it takes in memory, roughly."""
 
     @property
     def has_more(self) -> bool:
@@ -53,7 +61,9 @@ class Following:
     """The id after which the next page begins."""
     _pages: int = 0
     _unclear: int = 0
-    _ids: set[str] = field(default_factory=set)
+    _bytes: int = 0
+    _ids: set[int] = field(default_factory=set)
+    """Hashes of them, which take less."""
     _cursors: set[str] = field(default_factory=set)
     _moments: list[datetime | None] = field(default_factory=list)
 
@@ -66,8 +76,10 @@ class Following:
         """
         self._pages += 1
         # A cursor that is ignored brings the same page for ever, and whatever that page says of the end is not about ours.
-        repeats = self._pages > 1 and page.ids != () and self._ids.issuperset(page.ids)
-        self._ids.update(page.ids)
+        ids = {hash(own_id) for own_id in page.ids}
+        repeats = self._pages > 1 and bool(ids) and self._ids.issuperset(ids)
+        self._ids |= ids
+        self._bytes += page.size
         self._moments += page.moments
         self._unclear += page.unreadable + unclear
         if repeats:
@@ -76,6 +88,8 @@ class Following:
             self.whole = self._unclear == 0
             return False
         if page.last_id is None or page.last_id in self._cursors or self._pages >= self.most_pages:
+            return False
+        if self._bytes >= MOST_BYTES:
             return False
         self._cursors.add(page.last_id)
         self.after = page.last_id
@@ -109,6 +123,8 @@ def entries_of(body: bytes) -> tuple[dict[str, Any], list[Any]]:
     entries = data.get("data") or data.get("value") or data.get("data")  # very old previews of Azure said "value"
     if not isinstance(entries, list):
         raise lenient.WireError("the body has no list in 'data'")
+    if len(entries) > MOST_ENTRIES:
+        raise lenient.WireError(f"the list has more than {MOST_ENTRIES} entries on a page")
     return data, entries
 
 

@@ -70,6 +70,11 @@ class RemoteBatch:
         return self.status in TERMINAL
 
     @property
+    def is_stopping(self) -> bool:
+        """It has ended, or is being cancelled: there is nothing more to be cancelled."""
+        return self.is_terminal or self.status == "cancelling"
+
+    @property
     def ended_at(self) -> datetime | None:
         """When the batch ended, in whatever way; None: it has not, or nobody said when.
 
@@ -156,7 +161,8 @@ def read_files(body: bytes) -> FilePage:
     # One without a name can't be recognised.
     unreadable = len(entries) - sum(file.filename is not None for file in files) - len(unusable)
     common = _page(data, files, unreadable, [file.created_at for file in files])
-    return FilePage(files=tuple(files), unusable=tuple(unusable), **common)
+    size = len(body) + pages.ENTRY_BYTES * len(entries)
+    return FilePage(files=tuple(files), unusable=tuple(unusable), size=size, **common)
 
 
 def _file(value: object) -> RemoteFile:
@@ -188,7 +194,9 @@ def read_page(body: bytes) -> Page:
             unusable.append(_batch(entry, ""))
         moments.append(lenient.moment(entry.get("created_at")))
     unreadable = len(entries) - len(moments)
-    return Page(batches=tuple(batches), unusable=tuple(unusable), **_page(data, batches, unreadable, moments))
+    size = len(body) + pages.ENTRY_BYTES * len(entries)
+    common = _page(data, batches, unreadable, moments)
+    return Page(batches=tuple(batches), unusable=tuple(unusable), size=size, **common)
 
 
 def _page(

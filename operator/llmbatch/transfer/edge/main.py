@@ -18,7 +18,7 @@ from llmbatch.transfer.edge.discard import discard
 from llmbatch.transfer.edge.merge import merge
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, MergePlan, UploadPlan
-from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, REPORT_PATH, Report
+from llmbatch.transfer.pure.report import EXAMPLES, HEAD_BYTES, REPORT_LIMIT_BYTES, REPORT_PATH, Report, encoded
 
 REPORT_VARIABLE = "LLMBATCH_REPORT"
 _EVERY_SECONDS = 5.0
@@ -87,12 +87,13 @@ def fitted(report: Report) -> bytes:
     """Write a report as JSON of at most REPORT_LIMIT_BYTES bytes: the least important of it goes first."""
     for limit in (1024, 512, 256, 128, 64):
         data = _shortened(report.dump(), limit)
-        for examples in ("lineErrors", "failures"):
-            while len(_encoded(data)) > REPORT_LIMIT_BYTES and len(data.get(examples, ())) > 1:
+        for examples in EXAMPLES:
+            while len(encoded(data)) > REPORT_LIMIT_BYTES and len(data.get(examples, ())) > 1:
                 data[examples].pop()
-        if len(_encoded(data)) <= REPORT_LIMIT_BYTES:
+        head = {name: value for name, value in data.items() if name not in EXAMPLES}
+        if len(encoded(data)) <= REPORT_LIMIT_BYTES and len(encoded(head)) <= HEAD_BYTES:
             break
-    return _encoded(data)
+    return encoded(data)
 
 
 def _shortened(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
@@ -102,10 +103,6 @@ def _shortened(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON has no nar
     if isinstance(value, list):
         return [_shortened(item, limit) for item in value]
     return one_line(value, limit) if isinstance(value, str) and len(value) > 256 else value
-
-
-def _encoded(data: dict[str, Any]) -> bytes:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -149,8 +149,9 @@ def _may_be_stored(failure: Failure) -> bool:
         case Unreachable():
             return failure.sent
         case Refused():
-            # A conflict may be with the very file that a proxy on the way has stored by sending the request twice.
-            return failure.status == 409 and failure.reason is Reason.REQUEST_REFUSED
+            # A conflict may be with the very file that a proxy on the way has stored by sending the request twice; and "See
+            # other" is how some say that what was made is to be found elsewhere.
+            return failure.status in (303, 409) and failure.reason is Reason.REQUEST_REFUSED
         case _:
             return False
 

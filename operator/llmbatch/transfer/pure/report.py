@@ -1,6 +1,13 @@
-"""What a transfer answers: the termination message of its container, of at most REPORT_LIMIT_BYTES bytes."""
+"""What a transfer answers: the termination message of its container, of at most REPORT_LIMIT_BYTES bytes.
 
-from typing import Literal
+Of a pod with more than three containers, whoever put them there, the kubelet cuts each message to its part of 12 KiB. So what
+matters comes first, in as few bytes as may be, and the examples last: a report that is cut off among them can be read.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +19,13 @@ from llmbatch.jsonl.lines import LineError
 
 REPORT_LIMIT_BYTES = 4096
 REPORT_PATH = "/dev/termination-log"
+HEAD_BYTES = 1536
+"""Size of what matters, where it can be made so short: a pod may then have eight containers."""
+EXAMPLES = ("lineErrors", "failures")
+_END = "examplesFollow"
+"""A member that says so: all that matters is before it."""
+_FIRST_EXAMPLE = re.compile(rf',"{_END}":true,"({"|".join(EXAMPLES)})":\[')
+"""As it is written: within a text the quotation marks would be escaped."""
 
 
 class Problem(Model):
@@ -112,3 +126,38 @@ class DiscardReport(Model):
 
 
 Report = UploadReport | CollectReport | MergeReport | DiscardReport
+
+
+def encoded(data: dict[str, Any]) -> bytes:
+    """Write a report's data, the examples last."""
+    ordered = {name: value for name, value in data.items() if name not in EXAMPLES}
+    if examples := {name: value for name, value in data.items() if name in EXAMPLES}:
+        ordered |= {_END: True, **examples}
+    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decoded(text: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Read what `encoded` has written, if need be without examples that were cut off.
+
+    Raises:
+        ValueError: It is no JSON, or more than examples is missing.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        found = _FIRST_EXAMPLE.search(text)
+        if found is None:
+            raise
+        return {**json.loads(f"{text[: found.start()]}}}"), found[1]: list(_entries(text, found.end()))}
+
+
+def _entries(text: str, at: int) -> Iterator[Any]:
+    """Give the entries of a list that are there as a whole."""
+    decoder = json.JSONDecoder()
+    while True:
+        try:
+            entry, at = decoder.raw_decode(text, at)
+        except ValueError:
+            return
+        yield entry
+        at += 1

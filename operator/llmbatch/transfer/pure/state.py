@@ -4,7 +4,6 @@ A pod may have more containers than ours: what a mesh, an agent or a person with
 known by its name, and what it says is all that counts; the others are told of only when they keep it from starting.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +13,15 @@ from pydantic import ValidationError
 
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.pure import naming, suspension
-from llmbatch.transfer.pure.report import CollectReport, DiscardReport, MergeReport, Problem, Report, UploadReport
+from llmbatch.transfer.pure.report import (
+    CollectReport,
+    DiscardReport,
+    MergeReport,
+    Problem,
+    Report,
+    UploadReport,
+    decoded,
+)
 
 Json = dict[str, Any]
 REPORTS: dict[str, type[Report]] = {
@@ -65,6 +72,9 @@ class Ended:
     """Another container keeps the pod alive: the Job will not end by itself."""
 
 
+CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+UNCUT = 3
+"""Of so many containers each has its whole message; of more, each its part of the same 12 KiB."""
 _LOG = "; the pod's log tells more"
 
 TransferState = Working | Blocked | Ended
@@ -111,7 +121,7 @@ def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> Tran
         # Its pods are being ended, which is no failure of theirs: they are made anew when the Job goes on.
         return suspended
     if (terminated := _terminated(ours)) is not None:
-        return Ended(None, _unreported(terminated), lingers=lingers)
+        return Ended(None, _unreported(terminated, pod), lingers=lingers)
     if over:
         why = status.get("message") or _failed_beside(status) or status.get("reason") or "no reason given"
         return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer pod was ended: {why}"[:1000]))
@@ -147,7 +157,7 @@ def _outlived(status: Json) -> bool:
 def _report(kind: str, container: Json) -> Report | None:
     for terminated in _states(container):
         try:
-            return REPORTS[kind].parse(json.loads(terminated.get("message", "")))
+            return REPORTS[kind].parse(decoded(terminated.get("message", "")))
         except (ValueError, TypeError, AttributeError, ValidationError):
             continue
     return None
@@ -162,9 +172,15 @@ def _terminated(container: Json) -> Json | None:
     return found
 
 
-def _unreported(terminated: Json) -> Problem:
+def _unreported(terminated: Json, pod: Json) -> Problem:
+    containers = sum(len(pod.get("spec", {}).get(name) or []) for name in CONTAINERS)
     if terminated.get("reason") == "OOMKilled":
         message = "The transfer pod ran out of memory; raise spec.transfer.resources.limits.memory."
+    elif terminated.get("exitCode") == 0 and containers > UNCUT and (terminated.get("message") or "").startswith("{"):
+        message = (
+            f"The report of the transfer pod was cut off by Kubernetes, since the pod has {containers} containers; keep others"
+            " from being put into it (by an annotation or a label in spec.transfer, as whoever puts them in asks for)."
+        )
     else:
         why = _why(terminated)
         message = f"The transfer pod ended with exit code {terminated.get('exitCode')} and no report: {why}"
