@@ -44,7 +44,7 @@ async def the_rest(operator: Operator, kong: Instance) -> None:
 
 
 @pytest.mark.parametrize("output", [SECRET, ELSEWHERE], ids=["into a Secret", "into another folder"])
-async def test_answers_that_are_stored_already_are_not_counted_as_missing(
+async def test_once_results_of_a_part_are_stored_the_job_says_where_and_goes_on_when_the_place_is_put_back(
     operator: Operator, api: ApiServer, kong: Instance, volume: Path, output: Json
 ) -> None:
     await with_one_stored(operator, api, kong)

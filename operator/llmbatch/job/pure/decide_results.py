@@ -24,7 +24,7 @@ CLEANING = Wait(
 def results_of_parts_are_elsewhere(seen: Observation) -> Decision | None:
     """Have a person put spec.output back, once results of some batches are where it no longer says.
 
-    Their files at the provider may be deleted: gone on with, the job would count their requests as missing.
+    Their files at the provider are deleted: nothing else is left of what was paid for.
     """
     status, volume = seen.status, seen.spec.output.persistent_volume_claim
     count = sum(batch.results is not None for batch in status.batches)
