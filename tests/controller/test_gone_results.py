@@ -1,6 +1,7 @@
 """Results that can't be had: an empty file is an answer, one that is gone needs a person, and nothing is read for ever."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,12 +23,14 @@ from tests.controller.test_late_results import (
     submitted,
 )
 from tests.controller.test_lost_node import put_pod, uids
+from tests.controller.test_split import begun, made, split_job
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import Operator, apply_all, config_map
 
 MIXED = jsonl("one", "two--status-400", "three")
+NEVER = {"rules": [{"action": "Fail", "onErrorCodes": {"operator": "In", "values": ["missing_result"]}}]}
 VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "out/r.jsonl"}}
 
 
@@ -46,9 +49,12 @@ def plan_of(job: dict[str, Any]) -> dict[str, Any]:
 
 def ended(among: Among) -> dict[str, Any]:
     """Give the batch as the provider shows it at its end."""
-    batch_id = next(iter(among.states()))
-    shown: dict[str, Any] = httpx.get(f"{among.kong.url}/batches/{batch_id}").raise_for_status().json()
-    return shown
+    return shown(among.kong, next(iter(among.states())))
+
+
+def shown(kong: Instance, batch_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{kong.url}/batches/{batch_id}").raise_for_status().json()
+    return found
 
 
 def remove(kong: Instance, file_id: str) -> None:
@@ -177,6 +183,54 @@ async def test_an_error_file_that_is_gone_is_told_of_and_not_needed_for_the_answ
     api.edit("batchjobs", "job", {"metadata": {"annotations": {ACCEPT_MISSING_ANNOTATION: batch_id}}})
     await among.ended(operator, seconds=0)
     assert (among.reason(operator), among.own(api)) == (Reason.COMPLETED_WITH_FAILURES, ["one", "three"])
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"backoffLimitPerRequest": 1, "requestFailurePolicy": NEVER}], ids=["", "judged"]
+)
+async def test_a_person_may_say_so_of_several_batches_of_a_job_one_after_the_other(
+    operator: Operator, api: ApiServer, kong: Instance, given: dict[str, Any]
+) -> None:
+    await begun(operator, api, kong, **given)
+    kong.advance(3600)
+    gone = {name: shown(kong, name)["output_file_id"] for name in made(operator)[:2]}
+    for file_id in gone.values():
+        remove(kong, file_id)
+    said: list[str] = []
+
+    def asked() -> list[str]:
+        return [name for name in gone if name not in said and name in stalled(operator)]
+
+    while len(said) < len(gone):
+        await operator.until(asked)
+        assert "added to other ids with a comma" in stalled(operator)
+        said += asked()
+        api.edit("batchjobs", "job", {"metadata": {"annotations": {ACCEPT_MISSING_ANNOTATION: ",".join(said)}}})
+    status = await operator.until_ended()
+    assert operator.reason() == Reason.COMPLETED_WITH_FAILURES
+    assert status.request_counts is not None
+    assert (status.request_counts.completed, status.request_counts.failed) == (1, 4)
+    assert len(kong.batches()) == 3
+
+
+async def test_a_person_is_asked_about_requests_of_which_nobody_can_tell_any_more_whether_to_send_them_again(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    async with Operator(api, tmp_path, request_retry_seconds=3).running() as operator:
+        names = ["one", "two--status-429-times-1", "three"]
+        apply_all(api, kong, jsonl(*names), split_job(backoffLimitPerRequest=1))
+        await operator.until(lambda: made(operator))
+        kong.advance(3600)
+        await operator.until_reason(Reason.WAITING_TO_RETRY)
+        (batch_id,) = made(operator)
+        remove(kong, shown(kong, batch_id)["output_file_id"])
+        await operator.until(lambda: f"{ACCEPT_MISSING_ANNOTATION}={batch_id}" in stalled(operator))
+        api.edit("batchjobs", "job", {"metadata": {"annotations": {ACCEPT_MISSING_ANNOTATION: batch_id}}})
+        status = await operator.until_ended()
+        assert status.request_counts is not None
+        assert (status.request_counts.completed, status.request_counts.failed) == (0, 3)
+        assert status.request_counts.retried is None
+        assert len(kong.batches()) == 1, "nothing is paid for twice"
 
 
 @pytest.mark.parametrize("reason", [Reason.RESULTS_UNREADABLE, Reason.RESULTS_PENDING])

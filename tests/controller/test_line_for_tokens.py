@@ -8,7 +8,7 @@ import pytest
 from llmbatch.api.batchgateway import BatchGatewayStatus
 from llmbatch.api.batchjob_status import Queue
 from llmbatch.api.reasons import Reason
-from tests.controller.conftest import FIVE
+from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_slots import finish
 from tests.emulator.client import Instance
 from tests.support import build
@@ -188,6 +188,21 @@ async def test_a_part_that_no_longer_fits_since_the_limit_was_lowered_is_told_an
     await operator.until_reason(Reason.QUOTA_IMPOSSIBLE, waits)
     assert running(operator, "a", "b") == runs
     assert kong.calls("batches.cancel") == []
+
+
+async def test_requests_of_several_parts_that_are_sent_again_fit_the_limit_as_their_parts_did(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    names = [f"{name}--status-429-times-1" for name in "abcd"]
+    given: Json = {"backoffLimitPerRequest": 1, "splitPolicy": "Auto"}
+    apply_all(api, kong, jsonl(*names), job("a", **given), limits={"maxEnqueuedTokens": 2 * ONE})
+    for count in range(1, 5):
+        await operator.until(lambda count=count: len(kong.batches()) >= count, None)  # type: ignore[misc]
+        await operator.until(lambda: operator.reason("a") == Reason.VALIDATING, None)
+        kong.advance(3600)
+    await operator.until_ended("a")
+    assert operator.reason("a") == Reason.SUCCEEDED
+    assert [batch.parts for batch in operator.status("a").batches] == [[], [], [0], [1]]
 
 
 async def test_an_input_above_its_ceiling_is_refused_before_anything_is_sent(

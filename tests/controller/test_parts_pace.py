@@ -10,6 +10,7 @@ from llmbatch.batch.pure.stage import memory_of
 from tests.bench.life import passes
 from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_duplicates import cancels
+from tests.controller.test_line_for_tokens import ONE
 from tests.controller.test_retries_faults import NAMES
 from tests.controller.test_shortage import QUOTA
 from tests.controller.test_split import SMALL, made, second_is_cancelled, split_job
@@ -165,17 +166,15 @@ async def test_a_batch_that_was_made_is_not_said_to_wait_for_a_place(
     assert (submitted.status, submitted.message) == ("False", "1 of 3 batches were made.")
 
 
-async def test_requests_to_be_sent_again_are_not_read_as_long_as_the_job_lets_no_batch_begin(
-    operator: Operator, api: ApiServer, kong: Instance
+@pytest.mark.parametrize(
+    ("limits", "parallelism"),
+    [(SMALL["limits"], 1), ({"maxEnqueuedTokens": 2 * ONE}, 0)],
+    ids=["parallelism", "tokens"],
+)
+async def test_requests_to_be_sent_again_are_not_read_as_long_as_no_batch_of_them_may_begin(
+    operator: Operator, api: ApiServer, kong: Instance, limits: Json, parallelism: int
 ) -> None:
-    names = ["one--status-429-times-1", "two--status-429-times-1", "three"]
-    apply_all(api, kong, jsonl(*names), split_job(backoffLimitPerRequest=1, parallelism=1), **SMALL)
-    await operator.until(lambda: len(made(operator)) == 1)
-    kong.advance(3600)
-    # The second part goes first; what is to be sent again waits for it.
-    await operator.until(lambda: len(made(operator)) == 2 and len(operator.status().batches) == 3)
-    await operator.quiet()
-    kong.clear_calls()
+    await with_one_that_waits(operator, api, kong, limits, parallelism=parallelism)
     for _ in range(10):
         await operator.look()
         await operator.quiet()
@@ -185,3 +184,29 @@ async def test_requests_to_be_sent_again_are_not_read_as_long_as_the_job_lets_no
     kong.advance(3600)
     await operator.until_ended()
     assert operator.reason() == Reason.SUCCEEDED
+
+
+async def test_requests_to_be_sent_again_are_not_read_for_a_job_that_is_deleted(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    await with_one_that_waits(operator, api, kong, SMALL["limits"], parallelism=1)
+    api.edit("batchjobs", "job", {"spec": {"parallelism": 0}})
+    api.remove("batchjobs", "job")
+    await operator.until(lambda: cancels(kong))
+    kong.advance(60)
+    await operator.until_gone()
+    assert kong.calls("files.content") == []
+
+
+async def with_one_that_waits(
+    operator: Operator, api: ApiServer, kong: Instance, limits: Json, *, parallelism: int
+) -> None:
+    """Have the second part go before what is to be sent again of the first one."""
+    names = ["one--status-429-times-1", "two--status-429-times-1", "three"]
+    job = split_job(backoffLimitPerRequest=1, parallelism=parallelism)
+    apply_all(api, kong, jsonl(*names), job, limits=limits)
+    await operator.until(lambda: len(made(operator)) == 1)
+    kong.advance(3600)
+    await operator.until(lambda: len(made(operator)) == 2 and len(operator.status().batches) == 3)
+    await operator.quiet()
+    kong.clear_calls()

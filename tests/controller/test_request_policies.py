@@ -239,3 +239,20 @@ async def test_a_job_whose_batch_expired_is_complete_when_enough_requests_have_s
     await operator.until_ended()
     assert states(kong) == {made(operator)[0]: "expired"}
     assert operator.reason() == Reason.COMPLETED_WITH_FAILURES
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+async def test_a_job_all_of_whose_requests_have_succeeded_is_complete_though_a_batch_was_cancelled_then(
+    operator: Operator, api: ApiServer, kong: Instance, parts: int
+) -> None:
+    apply_all(api, kong, jsonl(*"abc"), split_job(successPolicy={"minSucceeded": "100%"}), **(TWO if parts > 1 else {}))
+    await operator.until(lambda: len(made(operator)) == parts)
+    kong.advance(60 + 600 + 1)
+    async with httpx.AsyncClient() as person:
+        (await person.post(f"{kong.url}/batches/{made(operator)[0]}/cancel")).raise_for_status()
+    kong.advance(3600)
+    status = await operator.until_ended()
+    assert "cancelled" in states(kong).values()
+    assert status.output is not None
+    assert status.output.requests == 3
+    assert (operator.reason(), status.holds("Complete")) == (Reason.SUCCEEDED, True)

@@ -172,6 +172,21 @@ async def test_when_its_create_call_is_refused_its_requests_are_among_the_failed
     assert "attempt 2: RequestRefused" in ready.message
 
 
+async def test_when_it_is_refused_a_line_that_was_not_read_stays_at_the_provider(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, jsonl("one", "two--missing", "three"), split_job(backoffLimitPerRequest=1))
+    await operator.until(lambda: len(made(operator)) == 1)
+    kong.fault("status", "batches.create", status=400, message="Not this one.")
+    kong.advance(3600)
+    status = await operator.until_ended()
+    assert (operator.reason(), stored(api)) == (Reason.COMPLETED_WITH_FAILURES, ["one", "three"])
+    assert status.output is not None
+    assert status.output.missing_requests == 1
+    assert status.batches[0].output_file_id in {file["id"] for file in kong.files() if not file["deleted"]}
+    assert ("Warning", "RemoteFilesRetained") in operator.events()
+
+
 async def test_when_the_provider_fails_it_its_requests_are_among_the_failed(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:

@@ -211,7 +211,7 @@ async def test_the_deletion_of_a_job_under_way_says_where_the_results_of_its_par
     assert sorted(states(kong).values()) == ["cancelled", "completed"]
     assert left(kong) == []
     (told,) = [event["message"] for event in api.objects("events") if event["reason"] == Reason.OUTPUT_RETAINED]
-    assert f"folder .llmbatch-{files(volume)[0].removeprefix('.llmbatch-')}" in told
+    assert f"persistentvolumeclaim/data folder out/{files(volume)[0]}: the results of 1 parts" in told
 
 
 async def test_results_go_with_a_job_that_says_so(

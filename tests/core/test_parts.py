@@ -9,11 +9,13 @@ from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import COMPLETE
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure import part_view
 from llmbatch.batch.pure.decision import Done, Finish, Stalled, Wait
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.job.pure import next_status, parts
 from llmbatch.jsonl.cut import MOST_PARTS, Cut
+from llmbatch.transfer.pure.report import CollectReport
 from tests.support import build
 from tests.support.apistore import Json
 
@@ -151,6 +153,22 @@ def test_the_next_part_begins_only_when_the_one_before_it_has_its_batch() -> Non
     assert [view.index for view in parts.to_look_at(whole)] == [0, 1]
     whole = entry(whole, 0, state=Batch.parse({"state": state("Complete", "Succeeded", "True")}).state)
     assert [view.index for view in parts.to_look_at(whole)] == [1]
+
+
+def test_what_is_sent_again_is_what_was_stored_though_it_was_looked_at_before_when_results_were_to_go_elsewhere() -> (
+    None
+):
+    def report(unfinished: int, crc32: int) -> CollectReport:
+        told = {"unfinished": unfinished, "unfinished_bytes": 10 * unfinished, "unfinished_crc32": crc32}
+        return build.collect_report(2, 0).model_copy(update=told)
+
+    alone = parts.views(cut())[0].of(cut())
+    judged = part_view.with_judgement(alone, report(2, 5), build.ago(60), may_retry=True)
+    stored = part_view.with_part_results(judged, report(1, 7), build.NOW, may_retry=True, where="there")
+    (before,), (after,) = judged.batches, stored.batches
+    assert before.unfinished is not None
+    assert after.unfinished == before.unfinished.model_copy(update={"requests": 1, "bytes": 10, "crc32": "00000007"})
+    assert parts.views(cut())[0].put(cut(), stored).parts_location == "there"
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,28 @@ def test_as_many_go_together_as_a_file_takes_by_requests_and_by_bytes() -> None:
     assert followers(job(*big)) == [(2, [0, 1], 2), (2, [2], 1)]
 
 
+def test_no_more_go_together_than_the_tokens_of_a_gateway_let_a_batch_have() -> None:
+    spec = build.spec(backoffLimitPerRequest=2)
+    terms = Terms.of(spec, GatewayLimits.parse({"maxEnqueuedTokens": 1000}), 60)
+    status = job(*(entry(part, estimated_tokens=900, **rest(5)) for part in range(3)))
+    assert followers(status, terms=terms) == [(2, [0, 1], 10), (2, [2], 5)], "of each half of its 900"
+    running = entry(2, status="in_progress")
+    full = job(entry(0, estimated_tokens=900, **rest(10)), entry(1, estimated_tokens=900, **rest(1)), running)
+    assert followers(full, terms=terms) == [(2, [0, 1], 11)], "a file that is full by its tokens waits for no other"
+    assert Terms.of(spec, GatewayLimits(), 60).most_tokens == 0
+
+
+def test_no_more_go_together_than_the_operator_sends_from_its_own_memory() -> None:
+    volume = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}
+    here, far = build.spec(backoffLimitPerRequest=2), build.spec(backoffLimitPerRequest=2, output=volume)
+    size = retries.MOST_HERE_BYTES // 2
+    status = job(*(entry(part, **rest(1, size)) for part in range(3)))
+    assert followers(status, terms=Terms.of(here, GatewayLimits(), 60)) == [(2, [0, 1], 2), (2, [2], 1)]
+    assert followers(status, terms=Terms.of(far, GatewayLimits(), 60)) == [(2, [0, 1, 2], 3)]
+    assert retries.too_much(status, entry(0, 2, [0, 1])) is None
+    assert retries.too_much(status, entry(0, 2, [0, 1, 2])) is not None
+
+
 def test_a_longer_model_is_counted_with_every_line() -> None:
     terms = Terms(3, 60, most_requests=10, most_bytes=1000, extra_bytes=110)
     assert followers(job(*(entry(part, **rest(3)) for part in range(3))), terms=terms) == [(2, [0, 1], 6), (2, [2], 3)]
@@ -175,3 +197,8 @@ def test_requests_that_are_sent_again_have_not_failed_until_they_are_answered_an
     refused = Batch.parse({"refusal": {"reason": "RequestRefused", "message": "No."}}).refusal
     told = parts.counts(job(first, again.model_copy(update={"refusal": refused})))
     assert (told.total, told.completed, told.failed, told.retried) == (10, 6, 4, 3)
+    counted = again.model_copy(update={"refusal": refused, "request_counts": counts(0, 3)})
+    told = parts.counts(job(first, counted))
+    assert (told.total, told.completed, told.failed) == (10, 6, 4), "whatever the provider counts of it"
+    told = parts.counts(job(first, again.model_copy(update={"refusal": refused, "id": None})))
+    assert (told.failed, told.retried) == (4, None), "it was never sent"

@@ -7,7 +7,7 @@ import pytest
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Stalled, Wait
 from llmbatch.batch.pure.stage import Stage
-from llmbatch.job.pure.trouble import ASPECTS, FAR_END, LASTING, MAY_PASS, PASSING, POD_SECONDS, ending_for
+from llmbatch.job.pure.trouble import ASPECTS, FAR_END, LASTING, MAY_PASS, PASSING, POD_SECONDS, ending_for, may_pass
 from llmbatch.transfer.pure.report import Problem
 from tests.support.build import LIMITS
 
@@ -35,7 +35,7 @@ NEEDS_A_HAND = {
 @pytest.mark.parametrize("stage", Stage)
 def test_every_reason_has_an_ending_that_is_looked_at_again(reason: Reason, stage: Stage) -> None:
     ending = ending_for(Problem(reason=reason, message="told"), stage, LIMITS)
-    assert isinstance(ending, Wait if reason in PASSING | FAR_END else Stalled)
+    assert isinstance(ending, Stalled if may_pass(reason, stage) or reason not in PASSING | FAR_END else Wait)
     assert (ending.reason, ending.message, ending.aspect) == (reason, "told", ASPECTS.get(stage, ""))
     assert ending.after in (None, POD_SECONDS, LIMITS.recheck_seconds)
 

@@ -174,7 +174,8 @@ class BatchJobSpec(Model):
         json_schema_extra=IMMUTABLE,
     )
     output: Output = Field(
-        description="Where the results are stored. Exactly one place. May be changed until they are, for example when they turn out too large."
+        description="Where the results are stored. Exactly one place. May be changed until they are, for example when they turn out too large;"
+        " once those of a part are stored in a volume (status.partsLocation), only the file's name in the same folder."
     )
     split_policy: Literal["Auto", "Never"] = Field(
         "Auto",

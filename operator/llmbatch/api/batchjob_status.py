@@ -142,6 +142,10 @@ class BatchJobStatus(Model):
         max_length=1024,
         description="The provider's batches: one per part of the input, then those that send unfinished requests again.",
     )
+    parts_location: str | None = Field(
+        None,
+        description="Where the results of single batches are until those of all are put together; absent before there are any, and afterwards.",
+    )
     stopped: Stopped | None = Field(
         None, description="Present once a request failed in a way for which spec.requestFailurePolicy says FailJob."
     )

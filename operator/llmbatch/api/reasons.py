@@ -41,7 +41,8 @@ class Reason(StrEnum):
     UPLOAD_UNANSWERED = "UploadUnanswered"
     """The input was sent several times and no answer says that it was stored; each time may have left a copy. Tried again
     with growing delays, at once when the BatchJob or the BatchGateway is changed."""
-    INPUT_CHANGED = "InputChanged"  # The input was changed while it was read; it is read again.
+    INPUT_CHANGED = "InputChanged"
+    """The input was changed while it was read, and is read again; or after it was cut into parts: put it back as it was."""
 
     # --- gateway ---------------------------------------------------------------------------------------------------
     GATEWAY_READY = "GatewayReady"  # Both routes answer as a Files and a Batches API and accept the credentials.

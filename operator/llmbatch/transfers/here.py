@@ -12,6 +12,7 @@ from llmbatch import crash
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure import late
 from llmbatch.gateway.credentials import Access
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.permissions import CONFIGMAPS, SECRETS
@@ -179,13 +180,13 @@ class Here:
                 plan = collect_plan(job, status, access.connection, look, root=folder)
                 report = await self._fetch(plan, access, gateway, most=MOST_BYTES)
                 if report.problem is not None:
-                    return report.problem
+                    return _told(report.problem, status)
                 if known is None or (report.unfinished or 0) > known.requests:
                     # To send by it would be to pay again for what was answered.
                     message = f"fewer requests of batch {status.batches[0].id} have an answer than before; it is looked at again"
                     fewer = Problem(reason=Reason.RESULTS_UNREADABLE, message=message)
                     self._failures.here("collect", fewer)
-                    return fewer
+                    return _told(fewer, status)
                 if report.unfinished:
                     lines.append(await asyncio.to_thread(Path(folder, rest_path(plan.output_path)).read_bytes))
         return b"".join(lines)
@@ -202,6 +203,13 @@ class Here:
     def close(self) -> None:
         """Let the threads end."""
         self._lanes.close()
+
+
+def _told(problem: Problem, status: BatchJobStatus) -> Problem:
+    """Say what a person may do where results can't be read."""
+    if problem.reason is not Reason.RESULTS_UNREADABLE:
+        return problem
+    return problem.model_copy(update={"message": late.with_remedy(problem.message, status.batches[0])})
 
 
 def goes_with_job(job: BatchJobSpec) -> bool:

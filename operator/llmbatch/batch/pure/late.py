@@ -120,19 +120,26 @@ def ending(problem: Problem, status: BatchJobStatus, limits: Limits) -> Wait | S
     after = max(0.05, after)
     if problem.reason is Reason.RESULTS_PENDING or _waited(batch) < limits.late_seconds:
         return Wait(problem.reason, problem.message, after=after, aspect="ResultsStored")
-    message, remedy = problem.message, _remedy(batch)
-    if ACCEPT_MISSING_ANNOTATION not in message:
-        # Of one of several batches little is said; what is to be done must not be what is cut off.
-        said = cut(message, max(LEAST_SAID, MOST_SAID - len(remedy) - 2)) if batch.is_one_of_several else message
-        message = f"{said}. {remedy}"
-    return Stalled(problem.reason, message, after=after, aspect="ResultsStored")
+    return Stalled(problem.reason, with_remedy(problem.message, batch), after=after, aspect="ResultsStored")
+
+
+def with_remedy(message: str, batch: Batch) -> str:
+    """Say of results that can't be read what a person may do about them."""
+    if ACCEPT_MISSING_ANNOTATION in message:
+        return message
+    # Of one of several batches little is said; what is to be done must not be what is cut off.
+    remedy = _remedy(batch)
+    said = cut(message, max(LEAST_SAID, MOST_SAID - len(remedy) - 2)) if batch.is_one_of_several else message
+    return f"{said}. {remedy}"
 
 
 def _remedy(batch: Batch) -> str:
+    # All results of a job may be stored together, so that what was said of one batch must go on being said.
+    among = ", added to other ids with a comma," if batch.is_one_of_several else ","
     return (
         "It is looked at again, ever more rarely. Bring the file back, or mend what stands in front of it; or set the"
-        f" annotation {ACCEPT_MISSING_ANNOTATION}={batch.id} on this BatchJob, and what can be read is stored, the rest"
-        " counted as missing; or delete the BatchJob and apply it again, which pays for every request anew."
+        f" annotation {ACCEPT_MISSING_ANNOTATION}={batch.id} on this BatchJob{among} and what can be read is stored, the"
+        " rest counted as missing; or delete the BatchJob and apply it again, which pays for every request anew."
     )
 
 

@@ -44,6 +44,7 @@ class PartView:
             failures=whole.failures,
             stopped=whole.stopped,
             trouble=whole.trouble,
+            parts_location=whole.parts_location,
             input=InputStatus(bytes=batch.bytes or 0, requests=batch.requests or 0, sha256=batch.sha256 or "")
             if known
             else None,
@@ -67,7 +68,9 @@ class PartView:
         batches = [*whole.batches[: self.index], batch, *whole.batches[self.index + 1 :]]
         failures = [*whole.failures, *(item for item in seen.failures if item not in whole.failures)][:MAX_FAILURES]
         stopped = whole.stopped or seen.stopped
-        return whole.model_copy(update={"batches": batches, "failures": failures, "stopped": stopped})
+        where = whole.parts_location or seen.parts_location
+        update = {"batches": batches, "failures": failures, "stopped": stopped, "parts_location": where}
+        return whole.model_copy(update=update)
 
 
 def _thinned(batch: Batch) -> Batch:
@@ -154,14 +157,31 @@ def with_refusal(status: BatchJobStatus, reason: str, message: str) -> BatchJobS
 
 
 def with_part_results(
-    status: BatchJobStatus, report: CollectReport, now: datetime, *, may_retry: bool = False
+    status: BatchJobStatus,
+    report: CollectReport,
+    now: datetime,
+    *,
+    may_retry: bool = False,
+    where: str | None = None,
 ) -> BatchJobStatus:
-    """Record that the results of one of several parts are stored, by themselves."""
+    """Record that the results of one of several parts are stored, by themselves.
+
+    Args:
+        status: That of a job with this batch alone.
+        report: What was found in its files.
+        now: The moment.
+        may_retry: There may be another attempt.
+        where: The folder in a volume in which they stay until all are put together; None: that is done at once.
+    """
     results = PartResults(usage=report.usage, **facts.stored(report, now))
     judged = with_judgement(status, report, now, may_retry=may_retry)
     waited = {"late_since": None, "looked_at": None}
     stored = batch_of(judged).model_copy(update={"results": results, **waited})
-    return with_batch(judged, stored).model_copy(update={"output": _of_part(status, stored)})
+    if where is not None and stored.unfinished is not None and report.unfinished is not None:
+        # It may have been looked at before, when its results were to go elsewhere: what is sent again is what was stored now.
+        stored = stored.model_copy(update={"unfinished": stored.unfinished.model_copy(update=_rest(report))})
+    update = {"output": _of_part(status, stored), "parts_location": where or status.parts_location}
+    return with_batch(judged, stored).model_copy(update=update)
 
 
 def with_judgement(status: BatchJobStatus, report: CollectReport, now: datetime, *, may_retry: bool) -> BatchJobStatus:
@@ -186,15 +206,18 @@ def with_judgement(status: BatchJobStatus, report: CollectReport, now: datetime,
 def _judged(batch: Batch, report: CollectReport, now: datetime, *, may_retry: bool) -> Batch:
     if report.unfinished is None or batch.unfinished is not None:
         return batch
-    rest = Unfinished(
-        requests=report.unfinished,
-        missing=report.unfinished_missing,
-        bytes=report.unfinished_bytes or 0,
-        crc32=f"{report.unfinished_crc32 or 0:08x}",
-        again=(may_retry and report.unfinished > 0) or None,
-        since_time=now,
-    )
-    return batch.model_copy(update={"unfinished": rest})
+    again = (may_retry and report.unfinished > 0) or None
+    return batch.model_copy(update={"unfinished": Unfinished(**_rest(report), again=again, since_time=now)})
+
+
+def _rest(report: CollectReport) -> dict[str, Any]:
+    """Give what a report says of the requests that failed in a way that may pass."""
+    return {
+        "requests": report.unfinished or 0,
+        "missing": report.unfinished_missing,
+        "bytes": report.unfinished_bytes or 0,
+        "crc32": f"{report.unfinished_crc32 or 0:08x}",
+    }
 
 
 def with_part_counts(batch: Batch, report: CollectReport) -> Batch:

@@ -1,5 +1,6 @@
 """Reads everything that concerns a BatchJob once, for `decide` to look at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -22,8 +23,8 @@ from llmbatch.job.edge.admission import Admission
 from llmbatch.job.edge.first_seen import Known
 from llmbatch.job.edge.observe_file import FileObserver
 from llmbatch.job.edge.observe_results import ResultsObserver
-from llmbatch.job.edge.observe_transfer import TransferObserver
-from llmbatch.job.pure import parts
+from llmbatch.job.edge.observe_transfer import InputObserver, TransferObserver
+from llmbatch.job.pure import parts, retries
 from llmbatch.kube.once import Once
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
 from llmbatch.runtime.queue import Key
@@ -65,6 +66,7 @@ class Observer:
         self._destinations = Destinations(self.cache, self.transfers)
         self._files = FileObserver(self.polls, self.slots, self.tries, self.uploads, self.admission, self._destinations)
         self._results = ResultsObserver(self.polls, self.tries, self._transfers)
+        self._inputs = InputObserver(self._transfers, self.admission)
 
     async def observe(self, key: Key, raw: Json) -> Seen:
         """Observe a job; of one with several batches, what is true of the job (see `part`).
@@ -78,8 +80,8 @@ class Observer:
 
     async def part(self, job: Seen, view: PartView, once: Once) -> Seen:
         """Observe one of a job's several batches; `once` is the same for all that are looked at in a pass."""
-        whole = job.stored
-        seen = self._seen(job.key, job.raw, job.observation.spec, view.of(whole))
+        whole, spec = job.stored, job.observation.spec
+        seen = self._seen(job.key, job.raw, spec, view.of(whole), *retries.followed(whole, whole.batches[view.index]))
         seen = await self._look(replace(seen, view=view, whole=whole, once=once))
         if seen.observation.stage is Stage.INPUT:
             # Whatever the trouble is: that of its gateway, say, which others of the quota's group don't have.
@@ -102,7 +104,7 @@ class Observer:
         client = await self.gateways.use(seen.key.namespace, name, None, last_known=True)
         return seen.troubled(client) if isinstance(client, Problem) else replace(seen, client=client)
 
-    def _seen(self, key: Key, raw: Json, spec: BatchJobSpec, stored: BatchJobStatus) -> Seen:
+    def _seen(self, key: Key, raw: Json, spec: BatchJobSpec, stored: BatchJobStatus, *followed: Batch) -> Seen:
         metadata = raw["metadata"]
         annotations = metadata.get("annotations") or {}
         deleted, now = metadata.get("deletionTimestamp"), self.gateways.cluster.now()
@@ -123,7 +125,7 @@ class Observer:
             acknowledged=stored.observed_generation == metadata["generation"] and not lost,
             unrecorded=lost,
             looked_seconds=self.known.looked(memory, batch),
-            accepts_missing=_accepts_missing(batch, annotations),
+            accepts_missing=_accepts_missing(batch, followed, annotations),
             owed_seconds=self.known.owed(memory, batch),
             deleted_seconds=self.known.deleted(metadata),
             over_seconds=self.known.over(memory, stored),
@@ -168,7 +170,7 @@ class Observer:
                 asks = seen.observation.deleted_at is None and seen.view is None
                 if asks and (problem := await self._destinations.problem(seen)) is not None:
                     return seen.troubled(problem)
-                return self.admission.uploads(await self._transfers.input(seen), gateway)
+                return await self._inputs.observe(seen, gateway)
             case Stage.FILE:
                 return await self._files.observe(seen, gateway)
             case Stage.ANSWER:
@@ -195,9 +197,14 @@ class Observer:
         return self._transfers.absorb(seen, report)
 
 
-def _accepts_missing(batch: Batch, annotations: dict[str, str]) -> bool:
-    """By the batch's id, so that one that was left over from another batch says nothing."""
-    return batch.id is not None and annotations.get(ACCEPT_MISSING_ANNOTATION) == batch.id
+def _accepts_missing(batch: Batch, followed: Sequence[Batch], annotations: dict[str, str]) -> bool:
+    """By the batch's id, so that one that was left over from another batch says nothing; of several, it names each.
+
+    What is to be sent again is found out from what others have left.
+    """
+    named = [item.strip() for item in annotations.get(ACCEPT_MISSING_ANNOTATION, "").split(",")]
+    asked = (batch,) if batch.id is not None else followed
+    return any(item.id in named for item in asked if item.id)
 
 
 def _is_lost(stored: BatchJobStatus, *, finalizer: bool) -> bool:

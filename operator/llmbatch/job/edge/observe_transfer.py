@@ -11,11 +11,13 @@ from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import is_full
 from llmbatch.gateway.clients import Client
 from llmbatch.gateway.pace import Operation
+from llmbatch.job.edge.admission import Admission
 from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.trouble import placed
 from llmbatch.jsonl.cut import unpacked
+from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure import manifest
-from llmbatch.transfer.pure.plan import CollectPlan, Rests, UploadPlan
+from llmbatch.transfer.pure.plan import CollectPlan, Rests, UploadPlan, parts_location
 from llmbatch.transfer.pure.report import CollectReport, Problem, Report, UploadReport
 from llmbatch.transfer.pure.state import Blocked, Ended, TransferState, Working
 from llmbatch.transfers.plans import upload_plan, volume_destination
@@ -27,6 +29,45 @@ def rests_of(seen: Seen) -> Rests | None:
     return retries.rests(seen.whole, seen.observation.batch, seen.observation.status_uid)
 
 
+def held_back(tries: Tries, seen: Seen, client: Client) -> Problem | None:
+    """Give what failed before, while it is too early to send again."""
+    return tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
+
+
+@dataclass
+class RestReader:
+    """Reads back what a later attempt sends, where the results go into a Secret or ConfigMap."""
+
+    transfers: Transfers
+    tries: Tries
+
+    def are_far(self, seen: Seen) -> bool:
+        """Tell whether it takes downloads to find out what is to be sent."""
+        return bool(seen.observation.batch.parts) and seen.observation.spec.output.persistent_volume_claim is None
+
+    def held(self, seen: Seen) -> Problem | None:
+        """Give what keeps that from being read just now."""
+        held = held_back(self.tries, seen, seen.client) if seen.client is not None else None
+        return held or self.tries.reading_held(seen) or retries.too_much(seen.whole, seen.observation.batch)
+
+    async def read(self, seen: Seen, client: Client) -> bytes | Problem | None:
+        """Read it; None when it is in a volume."""
+        if not self.are_far(seen):
+            return None
+        whole, sent = seen.whole, seen.observation.batch
+        views = [PartView(whole.batches.index(batch)) for batch in retries.followed(whole, sent)]
+        statuses = [view.of(whole) for view in views]
+        found = await self.transfers.here.rest(seen.observation.spec, statuses, client.access, client.key)
+        if isinstance(found, Problem):
+            if found.reason is Reason.RESULTS_UNREADABLE and seen.observation.accepts_missing:
+                # Nobody can tell any more which they are.
+                message = "the answers to the attempt before can't be read, so that it can't be told what to send again"
+                return found.model_copy(update={"final": True, "message": message})
+            return self.tries.reading_failed(seen, found, in_pod=False)
+        self.tries.was_read(seen)
+        return found
+
+
 @dataclass
 class TransferObserver:
     """Observes inputs, and transfer Jobs."""
@@ -35,25 +76,26 @@ class TransferObserver:
     uploads: Uploads
     tries: Tries
 
+    def __post_init__(self) -> None:
+        """Make what reads back what is sent again."""
+        self.rests = RestReader(self.transfers, self.tries)
+
     async def input(self, seen: Seen) -> Seen:
         """Read the input of a job, or look at the transfer Job that does."""
         client, spec = seen.client, seen.observation.spec
         if client is None:
             return seen
         rests = rests_of(seen)
-        if rests is not None and spec.output.persistent_volume_claim is None:
-            # It takes downloads to find out what is to be sent.
-            wait = self._held(seen, client) or self.tries.reading_held(seen)
-            if wait is not None or is_full(seen.whole, spec.parallelism):
-                return seen if wait is None else seen.troubled(wait)
+        if self.rests.are_far(seen) and is_full(seen.whole, spec.parallelism):
+            return seen
         if rests is None:
             found = await self.transfers.read_input(seen.key.namespace, spec)
         else:
-            found = await self._rest(seen, client)
+            found = await self.rests.read(seen, client)
         if isinstance(found, Problem):
             return seen.troubled(found)
         seen = replace(seen, data=found)
-        held = self._held(seen, client)
+        held = held_back(self.tries, seen, client)
         if held is not None and found is not None:
             return seen.troubled(held)
         pods = manifest.pod_connection(client.spec, client.access.authorities)
@@ -74,23 +116,6 @@ class TransferObserver:
         looked = await self.job(seen)
         # A Job that is there is heard first.
         return seen.troubled(held) if held is not None and looked is seen else looked
-
-    def _held(self, seen: Seen, client: Client) -> Problem | None:
-        """Give what failed before, while it is too early to send again."""
-        return self.tries.upload_held(seen) or client.pace.held(Operation.UPLOAD, seen.observation.now)
-
-    async def _rest(self, seen: Seen, client: Client) -> bytes | Problem | None:
-        """Read what a later attempt sends; None when it is in a volume."""
-        spec = seen.observation.spec
-        if spec.output.persistent_volume_claim is not None:
-            return None
-        whole, sent = seen.whole, seen.observation.batch
-        views = [PartView(whole.batches.index(batch)) for batch in retries.followed(whole, sent)]
-        found = await self.transfers.here.rest(spec, [view.of(whole) for view in views], client.access, client.key)
-        if isinstance(found, Problem):
-            return self.tries.reading_failed(seen, found, in_pod=False)
-        self.tries.was_read(seen)
-        return found
 
     async def job(self, seen: Seen) -> Seen:
         """Look at the transfer Job, and take its report into the status."""
@@ -177,4 +202,27 @@ class TransferObserver:
             return seen.found(status=facts.with_results(seen.stored, report, where, now=now))
         self.tries.was_read(seen)
         may_retry = retries.is_open(seen.whole, seen.observation.batch, seen.observation.spec)
-        return seen.found(status=part_view.with_part_results(seen.stored, report, now, may_retry=may_retry))
+        folder = parts_location(volume.claim_name, volume.path, seen.observation.status_uid)
+        return seen.found(
+            status=part_view.with_part_results(seen.stored, report, now, may_retry=may_retry, where=folder)
+        )
+
+
+@dataclass
+class InputObserver:
+    """Observes inputs, and whether it is their turn to be uploaded."""
+
+    transfers: TransferObserver
+    admission: Admission
+
+    async def observe(self, seen: Seen, gateway: Key) -> Seen:
+        """Read what is to be sent, or look at the transfer Job that sends it."""
+        if self.transfers.rests.are_far(seen):
+            # What waits, or is never to be sent, costs no download.
+            if seen.observation.deleted_at is not None or seen.observation.status.stopped is not None:
+                return seen
+            held = self.transfers.rests.held(seen)
+            seen = seen.troubled(held) if held is not None else self.admission.uploads(seen, gateway)
+            if seen.observation.trouble is not None or seen.observation.queued is not None:
+                return seen
+        return self.admission.uploads(await self.transfers.input(seen), gateway)

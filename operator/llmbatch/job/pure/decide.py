@@ -31,6 +31,7 @@ from llmbatch.job.pure.decide_results import (
     part_came_to_nothing,
     results_are_late,
     results_are_stored,
+    results_of_parts_are_elsewhere,
 )
 from llmbatch.job.pure.trouble import ending_of
 
@@ -74,7 +75,13 @@ def decide_whole(seen: Observation) -> Decision | None:
     """Decide for a job with several batches what is true of the job alone; None: its batches are next."""
     if seen.deleted_at is not None:
         return object_is_being_deleted(seen) if not seen.finalizer else None
-    for rule in (job_has_ended, copy_is_at_its_beginning, finalizer_was_taken_away, generation_is_new):
+    for rule in (
+        job_has_ended,
+        copy_is_at_its_beginning,
+        finalizer_was_taken_away,
+        generation_is_new,
+        results_of_parts_are_elsewhere,  # before anything is read, sent or put together by where they are not
+    ):
         if (decision := rule(seen)) is not None:
             return decision
     return None

@@ -9,6 +9,7 @@ from llmbatch.batch.pure.decision import Collect, Decision, Done, Finish, Stalle
 from llmbatch.batch.pure.observation import Observation
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.job.pure.success import shortfall
+from llmbatch.transfer.pure.plan import parts_location
 from llmbatch.transfer.pure.report import Problem
 
 NEVER_TAKES_THEM = frozenset({Reason.OUTPUT_TOO_LARGE, Reason.OUTPUT_UNSUPPORTED})
@@ -18,6 +19,26 @@ CLEANING = Wait(
     Reason.CLEANING_UP, "The results are stored; what the job has left over at the provider is looked for and removed."
 )
 """One sentence for all steps of it: most last a moment, and each other sentence would be a write."""
+
+
+def results_of_parts_are_elsewhere(seen: Observation) -> Decision | None:
+    """Have a person put spec.output back, once results of some batches are where it no longer says.
+
+    Their files at the provider are deleted: nothing else is left of what was paid for.
+    """
+    status, volume = seen.status, seen.spec.output.persistent_volume_claim
+    count = sum(batch.results is not None for batch in status.batches)
+    if status.output is not None or not count:
+        return None
+    there = status.parts_location
+    if volume is not None and there in (None, parts_location(volume.claim_name, volume.path, seen.status_uid)):
+        return None
+    message = (
+        f"spec.output was changed when the results of {count} batches were stored already, in"
+        f" {there or 'the volume that it named'}, where those of all are put together. Put its claim and folder back as they"
+        " were (the file may get another name), and the job goes on."
+    )
+    return Decision(Stalled(Reason.OUTPUT_INVALID, message, after=math.inf, aspect="ResultsStored"))
 
 
 def output_is_known_to_be_of_no_use(seen: Observation) -> Decision | None:
@@ -107,8 +128,8 @@ def verdict(seen: Observation) -> tuple[Reason, str]:
         if (short := shortfall(seen.spec, counts)) is not None:
             ended = "" if seen.batch.status == "completed" else f"; the provider ended the batch as {seen.batch.status}"
             return Reason.SUCCESS_POLICY_NOT_MET, f"{short}: {told}{ended}."
-        if completed < total:
-            return Reason.COMPLETED_WITH_FAILURES, f"{told}."
+        # However the batch has ended: what was asked for is there.
+        return (Reason.COMPLETED_WITH_FAILURES if completed < total else Reason.SUCCEEDED), f"{told}."
     if seen.batch.status == "expired":
         return Reason.BATCH_EXPIRED, f"The batch was not done within its completion window: {told}."
     if seen.batch.status == "cancelled":

@@ -114,7 +114,8 @@ def with_reports(status: BatchJobStatus, reports: list[CollectReport], now: date
     made = status
     told = [view for view in views(status) if not is_void(status.batches[view.index])]
     for view, report in zip(told, reports, strict=True):
-        again = follower(status, status.batches[view.index]) is not None
+        later = follower(status, status.batches[view.index])
+        again = later is not None and not is_void(later)
         found = part_view.with_part_results(view.of(made), report, now, may_retry=again)
         made = view.put(made, found)
     return made
@@ -206,17 +207,16 @@ def is_void(batch: Batch) -> bool:
 
 def counts(status: BatchJobStatus) -> RequestCounts:
     """Add the requests of all parts up. One that is sent again has not failed for as long as it isn't answered anew."""
-    told = [batch.request_counts for batch in status.batches]
-    failed = sum(item.failed for item in told if item is not None)
+    told = [batch.request_counts for batch in status.batches if batch.request_counts and not is_void(batch)]
     again = [batch for batch in status.batches if batch.parts]
-    # Those of a batch that came to nothing stay failed.
-    failed -= sum(batch.requests or 0 for batch in again if not is_void(batch))
+    second = [batch for batch in again if batch.attempt == SECOND and (batch.id is not None or not is_void(batch))]
+    failed = sum(item.failed for item in told) - sum(batch.requests or 0 for batch in again if not is_void(batch))
     failed -= sum(_waiting(status, batch) for batch in status.batches)
     return RequestCounts(
         total=sum(batch.requests or 0 for batch in status.batches if not batch.parts),
-        completed=sum(item.completed for item in told if item is not None),
+        completed=sum(item.completed for item in told),
         failed=max(0, failed),
-        retried=sum(batch.requests or 0 for batch in again if batch.attempt == SECOND) or None,
+        retried=sum(batch.requests or 0 for batch in second) or None,
     )
 
 

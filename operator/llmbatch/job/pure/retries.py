@@ -17,10 +17,13 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Wait
 from llmbatch.job.pure.parts import follower, has_ended
 from llmbatch.transfer.pure.plan import Rests, StoredRest, part_name, parts_folder, rest_path
+from llmbatch.transfer.pure.report import Problem
 
 LONGEST_SECONDS = 3600.0
 FULL = 0.9
 """A rest that takes this share of what a file may hold doesn't wait for others."""
+MOST_HERE_BYTES = 16 * 1024 * 1024
+"""So much is sent again from the operator's own memory, where the results go into a Secret or ConfigMap: it serves all jobs."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,20 @@ class Terms:
     most_bytes: int
     extra_bytes: int
     """What a line may grow by when it is sent, since spec.model replaces the one it names."""
+    most_tokens: int = 0
+    """Of one batch, estimated, as when an input is cut; 0: there is no limit."""
 
     @classmethod
     def of(cls, spec: BatchJobSpec, limits: GatewayLimits, delay_seconds: float) -> "Terms":
         """Read them from a job's spec and its gateway's limits."""
+        is_far = spec.output.persistent_volume_claim is not None
         return cls(
             most_attempts=1 + spec.backoff_limit_per_request,
             delay_seconds=delay_seconds,
             most_requests=limits.max_requests_per_file,
-            most_bytes=limits.max_file_bytes,
+            most_bytes=limits.max_file_bytes if is_far else min(limits.max_file_bytes, MOST_HERE_BYTES),
             extra_bytes=0 if spec.model is None else 6 * len(spec.model) + 16,
+            most_tokens=limits.max_enqueued_tokens,
         )
 
     def size(self, batch: Batch) -> int:
@@ -87,6 +94,18 @@ def rests(status: BatchJobStatus, batch: Batch, uid: str) -> Rests | None:
         if item.unfinished is not None and item.unfinished.requests
     ]
     return Rests(folder=parts_folder(uid), files=files)
+
+
+def too_much(status: BatchJobStatus, batch: Batch) -> Problem | None:
+    """Say why the operator can't itself send what a later attempt sends; None: it can."""
+    size = sum(item.unfinished.bytes for item in followed(status, batch) if item.unfinished is not None)
+    if size <= MOST_HERE_BYTES:
+        return None
+    message = (
+        f"the requests that are to be sent again have {size} bytes, more than the {MOST_HERE_BYTES} that the operator sends"
+        " itself; name a PersistentVolumeClaim in spec.output, and they are sent by a pod"
+    )
+    return Problem(reason=Reason.OUTPUT_TOO_LARGE, message=message)
 
 
 def owing(status: BatchJobStatus, most_attempts: int) -> list[Batch]:
@@ -151,12 +170,17 @@ def _groups(batches: list[Batch], terms: Terms) -> Iterator[list[Batch]]:
 
 
 def _fits(group: list[Batch], terms: Terms) -> bool:
-    return _requests(group) <= terms.most_requests and sum(map(terms.size, group)) <= terms.most_bytes
+    return _share(group, terms) <= 1
 
 
 def _is_full(group: list[Batch], terms: Terms) -> bool:
-    size = sum(map(terms.size, group))
-    return _requests(group) >= FULL * terms.most_requests or size >= FULL * terms.most_bytes
+    return _share(group, terms) >= FULL
+
+
+def _share(group: list[Batch], terms: Terms) -> float:
+    """Give how much of what a batch may hold these rests take, by what they take the most of."""
+    tokens = sum(map(_tokens, group)) / terms.most_tokens if terms.most_tokens else 0.0
+    return max(_requests(group) / terms.most_requests, sum(map(terms.size, group)) / terms.most_bytes, tokens)
 
 
 def _requests(group: list[Batch]) -> int:

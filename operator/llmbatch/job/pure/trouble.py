@@ -19,6 +19,7 @@ PASSING = frozenset({
 # Often goes away by itself, or with what is applied next (another controller brings the Secret, an autoscaler the node):
 # under way for stall_after_seconds, and then a person's.
 MAY_PASS = frozenset({
+    Reason.INPUT_CHANGED,
     Reason.INPUT_NOT_FOUND,
     Reason.GATEWAY_NOT_FOUND,
     Reason.CREDENTIALS_NOT_FOUND,
@@ -34,7 +35,6 @@ FAR_END = frozenset({
     Reason.GATEWAY_UNREACHABLE,
     Reason.RATE_LIMITED,
     Reason.QUOTA_EXCEEDED,
-    Reason.INPUT_CHANGED,
     Reason.RESULTS_PENDING,
     Reason.RESULTS_UNREADABLE,
     Reason.TRANSFER_FAILED,
@@ -64,6 +64,14 @@ ASPECTS = {
 }
 
 
+def may_pass(reason: Reason, stage: Stage) -> bool:
+    """Tell whether what is in the way is a person's if it lasts.
+
+    Of results that can't be read, and tell which requests are to be sent again, nothing else says for how long.
+    """
+    return reason in MAY_PASS or (reason is Reason.RESULTS_UNREADABLE and stage is Stage.INPUT)
+
+
 def passes(reason: Reason) -> bool:
     """Tell whether what is in the way goes away by itself, or with what is applied next, without a person."""
     return reason in FAR_END | PASSING
@@ -71,7 +79,7 @@ def passes(reason: Reason) -> bool:
 
 def ending_of(problem: Problem, seen: Observation, *, costly: bool = False) -> Wait | Stalled:
     """Say how a pass ends that met a problem, by how long that has been in the way."""
-    if problem.reason not in MAY_PASS:
+    if not may_pass(problem.reason, seen.stage):
         return ending_for(problem, seen.stage, seen.limits, costly=costly)
     known = seen.status.trouble
     since = known.since_time if known is not None and known.reason == problem.reason else seen.now
@@ -98,11 +106,12 @@ def ending_for(
     if problem.retry_after_seconds is not None:
         # "Retry-After: 0" is no leave to ask twenty times a second.
         after = max(1.0, problem.retry_after_seconds)
-    left = limits.stall_after_seconds - lasted if problem.reason in MAY_PASS else 0.0
+    lasting = may_pass(problem.reason, stage)
+    left = limits.stall_after_seconds - lasted if lasting else 0.0
     if left > 0 and after is not None:
         # Times in status are whole seconds.
         after = min(after, left + 1.0)
-    if passes(problem.reason) or left > 0:
+    if left > 0 or (passes(problem.reason) and not lasting):
         return Wait(problem.reason, problem.message, after=after, aspect=aspect)
     return Stalled(problem.reason, problem.message, after=after, aspect=aspect)
 

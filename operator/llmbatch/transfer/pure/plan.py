@@ -195,6 +195,12 @@ def parts_folder(uid: str) -> str:
     return f".llmbatch-{uid}"
 
 
+def parts_location(claim: str, path: str, uid: str) -> str:
+    """Say where that folder is: in the volume of a claim, beside the results that go to a path in it."""
+    beside, _, _ = path.rpartition("/")
+    return f"persistentvolumeclaim/{claim} folder {'/'.join(filter(None, (beside, parts_folder(uid))))}"
+
+
 def part_path(path: str, uid: str, part: int, attempt: int | None = None) -> str:
     """Say where a part's results go, below the volume's root, until they are put together."""
     beside, _, _ = path.rpartition("/")

@@ -15,7 +15,7 @@ from llmbatch.job.pure.decide_deletion import kept_output
 from llmbatch.job.pure.decide_results import CLEANING
 from llmbatch.job.pure.trouble import ending_of, placed
 from llmbatch.transfer.pure.manifest import OUTPUT_ROOT
-from llmbatch.transfer.pure.plan import MergePlan, parts_folder
+from llmbatch.transfer.pure.plan import MergePlan, parts_location
 from llmbatch.transfer.pure.report import MergeReport, Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, Working
 from llmbatch.transfers.plans import volume_destination
@@ -62,7 +62,7 @@ class PartsEnd:
             where,
             now=job.observation.now,
         )
-        return Outcome(status), replace(CLEANING, after=0.0)
+        return Outcome(status.model_copy(update={"parts_location": None})), replace(CLEANING, after=0.0)
 
     async def _transfer(self, job: Seen, plan: MergePlan, at_work: Wait) -> tuple[MergeReport | None, Outcome, Ending]:
         """Start a transfer Job or look at it; answers its report once it has ended well."""
@@ -110,9 +110,7 @@ def _kept_parts(job: Seen) -> str:
     """Say where results of single parts are that were never put together."""
     volume, stored = job.observation.spec.output.persistent_volume_claim, job.stored
     count = sum(batch.results is not None for batch in stored.batches)
-    if volume is None or stored.output is not None or not count:
+    if stored.output is not None or not count:
         return ""
-    folder = parts_folder(stored.uid or job.owner.uid)
-    return (
-        f"persistentvolumeclaim/{volume.claim_name} folder {folder} beside {volume.path}: the results of {count} parts"
-    )
+    here = parts_location(volume.claim_name, volume.path, stored.uid or job.owner.uid) if volume is not None else ""
+    return f"{stored.parts_location or here or 'their volume'}: the results of {count} parts"
