@@ -72,6 +72,16 @@ def test_as_many_go_together_as_a_file_takes_by_requests_and_by_bytes() -> None:
     assert followers(job(*big)) == [(2, [0, 1], 2), (2, [2], 1)]
 
 
+def test_no_more_go_together_than_the_quota_could_ever_take() -> None:
+    terms = Terms(3, 60, most_requests=100_000, most_bytes=200_000_000, extra_bytes=0, most_tokens=100)
+    of_a_part = {"requests": 10, "estimated_tokens": 90}
+    found = [entry(part, **of_a_part, **rest(5)) for part in range(5)]
+    assert followers(job(*found), terms=terms) == [(2, [0, 1], 10), (2, [2, 3], 10), (2, [4], 5)]
+    # What fills the quota waits for no others.
+    assert followers(job(*found[:2], entry(2, status="in_progress")), terms=terms) == [(2, [0, 1], 10)]
+    assert Terms.of(build.spec(), GatewayLimits(max_enqueued_tokens=7), 60).most_tokens == 7
+
+
 def test_a_longer_model_is_counted_with_every_line() -> None:
     terms = Terms(3, 60, most_requests=10, most_bytes=1000, extra_bytes=110)
     assert followers(job(*(entry(part, **rest(3)) for part in range(3))), terms=terms) == [(2, [0, 1], 6), (2, [2], 3)]

@@ -34,6 +34,8 @@ class Terms:
     most_bytes: int
     extra_bytes: int
     """What a line may grow by when it is sent, since spec.model replaces the one it names."""
+    most_tokens: int = 0
+    """Estimated, of a batch that could be enqueued at all; 0: no limit."""
 
     @classmethod
     def of(cls, spec: BatchJobSpec, limits: GatewayLimits, delay_seconds: float) -> "Terms":
@@ -44,6 +46,7 @@ class Terms:
             most_requests=limits.max_requests_per_file,
             most_bytes=limits.max_file_bytes,
             extra_bytes=0 if spec.model is None else 6 * len(spec.model) + 16,
+            most_tokens=limits.max_enqueued_tokens,
         )
 
     def size(self, batch: Batch) -> int:
@@ -139,7 +142,7 @@ def _under_way(status: BatchJobStatus, attempt: int) -> bool:
 
 
 def _groups(batches: list[Batch], terms: Terms) -> Iterator[list[Batch]]:
-    """Put rests together, in their order, as far as one file takes them."""
+    """Put rests together, in their order, as far as one file takes them, and the gateway's quota."""
     group: list[Batch] = []
     for batch in batches:
         if group and not _fits([*group, batch], terms):
@@ -151,11 +154,15 @@ def _groups(batches: list[Batch], terms: Terms) -> Iterator[list[Batch]]:
 
 
 def _fits(group: list[Batch], terms: Terms) -> bool:
+    if terms.most_tokens and sum(map(_tokens, group)) > terms.most_tokens:
+        return False
     return _requests(group) <= terms.most_requests and sum(map(terms.size, group)) <= terms.most_bytes
 
 
 def _is_full(group: list[Batch], terms: Terms) -> bool:
     size = sum(map(terms.size, group))
+    if terms.most_tokens and sum(map(_tokens, group)) >= FULL * terms.most_tokens:
+        return True
     return _requests(group) >= FULL * terms.most_requests or size >= FULL * terms.most_bytes
 
 
