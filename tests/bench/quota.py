@@ -61,7 +61,7 @@ class Figures:
     """What the quota alone would have taken, were there nothing else."""
     creates: int = 0
     refused: int = 0
-    """Create calls that were refused after the first refusal, from which the gateways learnt."""
+    """Create calls that were refused after the first refusal of the same gateway, from which it has learnt."""
     failed: int = 0
     doubled: int = 0
     """Batches beyond one for each job."""
@@ -149,28 +149,44 @@ async def run(kong: Instance, folder: Path, wanted: Wanted) -> Figures:
         in_progress_seconds=batch_seconds,
         finalizing_seconds=0,
     )
+    ended: dict[str, str] = {}
+    namespaces: dict[str, str] = {}
+
+    def changed(_: str, found: dict[str, Any]) -> None:
+        if found["_plural"] == "batchjobs":
+            metadata = found["metadata"]
+            namespaces[metadata["uid"]] = metadata["namespace"]
+            if (found.get("status") or {}).get("completionTime"):
+                ended[metadata["uid"]] = found["status"]["phase"]
+
     async with ApiServer().serve() as api, operating(api, folder, wanted.kill_seconds, figures):
+        # To read all of them again and again would take more of this process' time than the operator does.
+        api.on_change.append(changed)
         for plural, item in objects(kong, wanted):
             api.put(plural, item)
         began = time.monotonic()
         while True:
-            found = api.objects("batchjobs")
-            ended = [job for job in found if (job.get("status") or {}).get("completionTime")]
             if not figures.halfway and 2 * len(ended) >= jobs:
-                figures.halfway = Counter(job["metadata"]["namespace"] for job in ended)
+                figures.halfway = Counter(map(namespaces.__getitem__, ended))
             if len(ended) == jobs:
                 break
             await asyncio.sleep(0.2)
         figures.seconds = time.monotonic() - began
-        figures.failed = sum(job["status"]["phase"] == "Failed" for job in found)
+        figures.failed = list(ended.values()).count("Failed")
     calls = await asyncio.to_thread(kong.calls, "batches.create")
-    refused = [call for call in calls if call["answer_id"] is None]
+    refused = [
+        (call["time"], namespaces[call["body"]["metadata"]["llmbatch_uid"]]) for call in calls if _is_refused(call)
+    ]
     figures.creates = len(calls)
     figures.doubled = len(await asyncio.to_thread(kong.batches)) - jobs
-    learnt = min((call["time"] for call in refused), default=0.0)
-    # Those that were under way when the first was refused could not know of it.
-    figures.refused = sum(call["time"] > learnt + 1.0 for call in refused)
+    # Each gateway learns by itself; and those that were under way when its first was refused could not know of it.
+    learnt = {name: min(moment for moment, of in refused if of == name) for _, name in refused}
+    figures.refused = sum(moment > learnt[name] + 1.0 for moment, name in refused)
     return figures
+
+
+def _is_refused(call: dict[str, Any]) -> bool:
+    return call["answer_id"] is None and call["status"] is not None
 
 
 def main() -> int:
