@@ -74,7 +74,7 @@ def test_as_many_go_together_as_a_file_takes_by_requests_and_by_bytes() -> None:
 
 def test_no_more_go_together_than_the_quota_could_ever_take() -> None:
     terms = Terms(3, 60, most_requests=100_000, most_bytes=200_000_000, extra_bytes=0, most_tokens=100)
-    of_a_part = {"requests": 10, "estimated_tokens": 90}
+    of_a_part: Json = {"requests": 10, "estimated_tokens": 90}
     found = [entry(part, **of_a_part, **rest(5)) for part in range(5)]
     assert followers(job(*found), terms=terms) == [(2, [0, 1], 10), (2, [2, 3], 10), (2, [4], 5)]
     # What fills the quota waits for no others.
