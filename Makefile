@@ -97,8 +97,8 @@ bench-tenants: venv  ## Measure what a tenant's jobs wait for beside another one
 bench-scale: venv  ## Measure a hundred, a thousand and ten thousand jobs beside Jobs that run a script
 	@$(PY) -m tests.bench.scale 100,1000 100 10000 docs/scale.svg
 
-bench-quota: venv  ## Measure many jobs of several namespaces that share one token quota
-	@$(PY) -m tests.bench.quota
+bench-quota: venv  ## Measure many jobs of several namespaces that share one token quota (KILL=60: the leader dies each minute; SAID=1: nothing has to be learnt)
+	@$(PY) -m tests.bench.quota 200 40 20 $(or $(KILL),0) $(or $(SAID),4)
 
 fuzz: venv  ## Try a million inputs and answers that nobody would write (CASES= for more or fewer)
 	@$(PY) -m tests.fuzz

@@ -263,8 +263,10 @@ def test_a_head_that_waits_for_what_was_learnt_is_looked_at_when_that_has_risen(
     world.job("running", batch(50, id="batch-1"))
     refused = world.job("refused", batch(20, inputFileID="file-1"))
     world.quota.refused(refused, 0, 20, KONG)  # learnt: 63
-    assert world.quota.rises_in(KONG, 5) == pytest.approx(12 / 5 * 3600)
-    assert world.quota.rises_in(KONG, 50) is None  # never fits beside the others
+    head, after = world.job("head", batch(5)), world.job("after", batch(5))
+    assert world.quota.rises_in(head, 5, KONG) == pytest.approx(12 / 5 * 3600)
+    assert world.quota.rises_in(head, 50, KONG) is None  # never fits beside the others
+    assert world.quota.rises_in(after, 5, KONG) is None
 
 
 def test_the_gateways_status_tells_what_is_reserved_and_who_waits(world: World) -> None:

@@ -220,7 +220,8 @@ class BatchGatewayStatus(Model):
     active_batches: int | None = Field(None, description="Batches of this gateway's jobs that have not ended.")
     enqueued_tokens: int | None = Field(
         None,
-        description="Tokens that the gateway's quota group has reserved, estimated; present with limits.maxEnqueuedTokens.",
+        description="Tokens of the gateway's quota group that are at the provider or about to be, estimated; present with"
+        " limits.maxEnqueuedTokens.",
     )
     queued_batches: int | None = Field(
         None, description="Batches of this gateway's jobs that wait for tokens; present with limits.maxEnqueuedTokens."
@@ -228,7 +229,7 @@ class BatchGatewayStatus(Model):
     learned_tokens: int | None = Field(
         None,
         description="What this gateway goes by in place of limits.maxEnqueuedTokens, since the provider has refused a batch for"
-        " want of quota; it rises by 5 % of the limit an hour, and is absent when it has reached it.",
+        " want of quota; it rises by 5 % of the limit an hour, and is absent when it has reached it, or when the limit was raised.",
     )
     learned_time: Time | None = Field(None, description="When learnedTokens was true.")
     conditions: Conditions = Field(

@@ -48,7 +48,9 @@ class InputStatus(Model):
 class Queue(Model):
     """Where the job's next batch stands among those that wait for tokens of the gateway's quota."""
 
-    position: int = Field(description="Its place in line when it was last told, from 1; told anew when it has halved.")
+    position: int = Field(
+        description="Its place in line when it was last told, from 1; told anew when it has halved, or more than doubled."
+    )
     ahead_tokens: int = Field(description="Tokens of those before it, estimated.")
     reason: Literal["EnqueuedTokensExceeded", "QuotaExceeded"] = Field(
         description="EnqueuedTokensExceeded: the tokens reserved by the quota group and those of the batch are more than"

@@ -1,5 +1,6 @@
 """What a stored BatchJob has of its gateway's quota: what is reserved for it, and which of its batches waits in line."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from llmbatch.api.batch_status import entries
@@ -11,6 +12,17 @@ from llmbatch.runtime.queue import Key
 
 IN_LINE = frozenset({Reason.ACCEPTED, Reason.UPLOADING, Reason.QUOTA_EXCEEDED, Reason.SUBMITTING})
 """Reasons of a batch that lacks nothing but its turn. What waits for anything else holds nobody up."""
+
+ABOUT_TO_GO = frozenset({Reason.ACCEPTED, Reason.UPLOADING, Reason.SUBMITTING, Reason.FILE_PENDING})
+"""Reasons of a batch whose file is uploaded and whose order is next. For one that waits for anything else no tokens are
+reserved: all of the group would wait for what nobody uses."""
+NEXT_OF_ITS_GATEWAY = frozenset({
+    Reason.BILLING_LIMIT,
+    Reason.QUOTA_EXCEEDED,
+    Reason.RATE_LIMITED,
+    Reason.WAITING_FOR_SLOT,
+})  # fmt: skip
+"""Reasons of one that waits for what its own gateway lacks, which uploads no further file in its place."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,13 @@ class Account:
     gateway: Key
     uid: str
     reserved: dict[int, int] = field(default_factory=dict)
-    """Tokens of each batch that is at the provider or about to be, by its place in the job."""
+    """Tokens of each batch that is at the provider or has its file there, by its place in the job."""
+    idle: dict[int, int] = field(default_factory=dict)
+    """Of these, what has its file there and isn't about to be ordered."""
+    held: dict[int, int] = field(default_factory=dict)
+    """Of those, what goes before further ones of its gateway."""
+    behind: dict[int, int] = field(default_factory=dict)
+    """Of those, what waits for tokens."""
     enqueued: dict[int, int] = field(default_factory=dict)
     """Of these, what the provider has, or may have by now."""
     ids: dict[int, str] = field(default_factory=dict)
@@ -40,8 +58,8 @@ class Account:
 
     @property
     def tokens(self) -> int:
-        """All that is reserved."""
-        return sum(self.reserved.values())
+        """What is reserved of the group's quota."""
+        return sum(self.reserved.values()) - sum(self.idle.values())
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,8 @@ class Share:
     gateway: Key
     tokens: int
     enqueued: int
+    held: int
+    behind: dict[int, int]
     waiting: Waiting | None
 
 
@@ -62,6 +82,12 @@ class Tally:
     """Reserved, with what is claimed."""
     enqueued: int = 0
     """Of these, what the provider has, or is about to be given."""
+    held: int = 0
+    """Not reserved: of uploaded files that go before further ones of this gateway."""
+    behind: dict[Key, dict[int, int]] = field(default_factory=dict)
+    """By job: the tokens of batches that wait for some though their file is uploaded, by their place in the job."""
+    behind_count: int = 0
+    behind_tokens: int = 0
     waiting: dict[Key, Waiting] = field(default_factory=dict)
     """By job: its batch in line."""
 
@@ -69,6 +95,11 @@ class Tally:
         """Add what a job has."""
         self.tokens += share.tokens
         self.enqueued += share.enqueued
+        self.held += share.held
+        self.behind_count += len(share.behind)
+        self.behind_tokens += sum(share.behind.values())
+        if share.behind:
+            self.behind[job] = share.behind
         if share.waiting is not None:
             self.waiting[job] = share.waiting
 
@@ -76,7 +107,54 @@ class Tally:
         """Take away what a job had."""
         self.tokens -= share.tokens
         self.enqueued -= share.enqueued
+        self.held -= share.held
+        self.behind_count -= len(share.behind)
+        self.behind_tokens -= sum(share.behind.values())
+        self.behind.pop(job, None)
         self.waiting.pop(job, None)
+
+
+@dataclass
+class Tallies:
+    """Those of all gateways."""
+
+    _tallies: dict[Key, Tally] = field(default_factory=dict)
+    _shares: dict[Key, Share] = field(default_factory=dict)
+    """By job: what it has in its gateway's tally."""
+
+    def of(self, gateway: Key) -> Tally:
+        """Give a gateway's."""
+        return self._tallies.get(gateway) or Tally()
+
+    def behind(self, gateways: Iterable[Key]) -> tuple[int, int]:
+        """Count the batches of some gateways that wait for tokens though their file is uploaded; answers their tokens too."""
+        found = [self.of(gateway) for gateway in gateways]
+        return sum(tally.behind_count for tally in found), sum(tally.behind_tokens for tally in found)
+
+    def put(self, job: Key, share: Share | None) -> None:
+        """Have a job in its gateway's tally as it is now; None: it has nothing any more."""
+        if (before := self._shares.pop(job, None)) is not None:
+            self._tallies[before.gateway].drop(job, before)
+        if share is not None:
+            self._tallies.setdefault(share.gateway, Tally()).take(job, share)
+            self._shares[job] = share
+
+
+def share_of(account: Account, claims: Mapping[int, int], going: Mapping[int, int]) -> Share:
+    """Give what a job adds to its gateway's tally.
+
+    Args:
+        account: What its status tells.
+        claims: Tokens of batches whose upload may begin, of which no status tells yet, by their place in the job.
+        going: Those of batches that are about to be ordered.
+    """
+    held, behind = (
+        {place: tokens for place, tokens in of.items() if place not in going} for of in (account.held, account.behind)
+    )
+    tokens = account.tokens + sum(claims.values()) + sum(account.idle.get(place, 0) for place in going)
+    enqueued = sum({**going, **account.enqueued}.values())
+    waiting = None if claims else account.waiting
+    return Share(account.gateway, tokens, enqueued, sum(held.values()), behind, waiting)
 
 
 def group_of(gateway: Json) -> Group:
@@ -106,6 +184,13 @@ def account_of(key: Key, gateway: Key, found: Json) -> Account | None:
             account.enqueued[place] = account.reserved[place] = tokens
         elif not made and batch.get("inputFileID") and not _is_over(batch) and not leaving:
             account.reserved[place] = tokens
+            why = (batch.get("state") or {}).get("reason", Reason.ACCEPTED)
+            if why not in ABOUT_TO_GO:
+                account.idle[place] = tokens
+            if why in NEXT_OF_ITS_GATEWAY:
+                account.held[place] = tokens
+            if why == Reason.QUOTA_EXCEEDED:
+                account.behind[place] = tokens
     first = next((place for place, batch in enumerate(batches) if _has_not_begun(batch)), None)
     if first is not None and status.get("parts") and not leaving and _lacks_tokens_alone(found, account, first):
         tokens = int(batches[first].get("estimatedTokens") or 0)

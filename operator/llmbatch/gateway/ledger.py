@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from llmbatch.gateway.accounts import Account, Group, Share, Tally, account_of, group_of
+from llmbatch.gateway.accounts import Account, Group, Tallies, Tally, account_of, group_of, share_of
 from llmbatch.gateway.line import Waiting
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, Json
 from llmbatch.runtime.queue import Key
@@ -23,10 +23,7 @@ class Ledger:
     """By job; of those that have not ended."""
     moved: set[str] = field(default_factory=set)
     """Groups in which something has changed since somebody has looked."""
-    _tallies: dict[Key, Tally] = field(default_factory=dict)
-    """By gateway."""
-    _shares: dict[Key, Share] = field(default_factory=dict)
-    """By job: what it has in its gateway's tally."""
+    tallies: Tallies = field(default_factory=Tallies)
     _claims: dict[Key, dict[int, int]] = field(default_factory=dict)
     """By job: the tokens of batches, by their place in the job."""
     _going: dict[Key, dict[int, int]] = field(default_factory=dict)
@@ -44,7 +41,7 @@ class Ledger:
 
     def members(self, group: str) -> list[Key]:
         """Name the gateways of a group."""
-        return [gateway for gateway, found in self.groups.items() if found.name == group]
+        return [gateway for gateway, found in list(self.groups.items()) if found.name == group]
 
     def by_namespace(self, group: str) -> dict[str, int]:
         """Give the tokens that each namespace has reserved of a group's quota."""
@@ -62,8 +59,7 @@ class Ledger:
         found: dict[str, int] = {}
         with self._lock:
             for gateway in self.members(group):
-                tally = self._tallies.get(gateway, Tally())
-                found[gateway.namespace] = found.get(gateway.namespace, 0) + of(tally)
+                found[gateway.namespace] = found.get(gateway.namespace, 0) + of(self.tallies.of(gateway))
         return found
 
     def goes(self, job: Key, place: int) -> bool:
@@ -77,10 +73,14 @@ class Ledger:
             self._count(job)
 
     def stay(self, job: Key, place: int) -> None:
-        """Take that back: it was refused."""
+        """Take that back: it was refused, or lacks something else."""
+        if not self.goes(job, place):
+            return
         with self._lock:
-            self._going.get(job, {}).pop(place, None)
+            del self._going[job][place]
             self._count(job)
+        if (account := self.accounts.get(job)) is not None:
+            self.moved.add(self.group(account.gateway).name)
 
     def waiting(self, gateways: Iterable[Key]) -> list[Waiting]:
         """Give who waits, of the jobs of some gateways: of each job the next batch. What can never fit waits for a person."""
@@ -88,8 +88,7 @@ class Ledger:
             return [
                 item
                 for gateway in gateways
-                if gateway in self._tallies
-                for item in self._tallies[gateway].waiting.values()
+                for item in self.tallies.of(gateway).waiting.values()
                 if item.tokens <= self.group(gateway).limit
             ]
 
@@ -153,13 +152,6 @@ class Ledger:
 
     def _count(self, job: Key) -> None:
         """Have a job in its gateway's tally as it is now."""
-        if (before := self._shares.pop(job, None)) is not None:
-            self._tallies[before.gateway].drop(job, before)
-        if (account := self.accounts.get(job)) is None:
-            return
-        claims = self._claims.get(job, {})
-        enqueued = sum({**self._going.get(job, {}), **account.enqueued}.values())
-        waiting = None if claims else account.waiting
-        share = Share(account.gateway, account.tokens + sum(claims.values()), enqueued, waiting)
-        self._tallies.setdefault(account.gateway, Tally()).take(job, share)
-        self._shares[job] = share
+        account = self.accounts.get(job)
+        share = share_of(account, self._claims.get(job, {}), self._going.get(job, {})) if account is not None else None
+        self.tallies.put(job, share)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from llmbatch.api.batchgateway import BatchGatewayStatus
-from llmbatch.runtime.cache import Cache
+from llmbatch.gateway.accounts import Group, group_of
+from llmbatch.runtime.cache import BATCHGATEWAY, Cache, Json
 from llmbatch.runtime.queue import Key
 
 LEARNED = 0.9
@@ -29,8 +30,14 @@ class Lessons:
 
     cache: Cache
     now: Callable[[], datetime]
-    _learned: dict[Key, Learned] = field(default_factory=dict)
-    """By gateway."""
+    _learned: dict[Key, Learned | None] = field(default_factory=dict)
+    """By gateway; None: nothing, whatever its status still says."""
+    _taught: dict[Key, tuple[object, Group]] = field(default_factory=dict)
+    """By gateway: its uid and the quota that it learns about."""
+
+    def __post_init__(self) -> None:
+        """Follow the cache: what was learnt is about one gateway and one quota."""
+        self.cache.listen(self._changed)
 
     def learned(self, gateway: Key) -> Learned | None:
         """Give what a gateway has learnt last."""
@@ -40,6 +47,24 @@ class Lessons:
             if status.learned_tokens is not None and status.learned_time is not None:
                 self._learned[gateway] = Learned(status.learned_tokens, status.learned_time)
         return self._learned.get(gateway)
+
+    def _changed(self, key: Key, found: Json | None) -> None:
+        if key.kind != BATCHGATEWAY:
+            return
+        before = self._taught.pop(key, None)
+        if found is None:
+            self._learned.pop(key, None)
+            return
+        uid, group = (found.get("metadata") or {}).get("uid"), group_of(found)
+        self._taught[key] = uid, group
+        if before is None:
+            return
+        if before[0] != uid:
+            # It was made anew, and its own status tells.
+            self._learned.pop(key, None)
+        elif before[1].name != group.name or before[1].limit < group.limit:
+            # It is another quota, or a larger one, as a person says.
+            self._learned[key] = None
 
     def learn(self, gateway: Key, most: int, reserved: int) -> None:
         """Take note of a refusal, when so many tokens were reserved; `most` is the gateway's limit."""

@@ -60,7 +60,13 @@ def in_order(waiting: Iterable[Waiting], reserved: Mapping[str, int]) -> Iterato
                 heapq.heappush(heap, (taken[name], _age(lines[name][0]), name))
 
 
-def admitted(ordered: Iterable[Waiting], reserved: int, limit_of: Callable[[Key], int], highest: int) -> list[Waiting]:
+def admitted(
+    ordered: Iterable[Waiting],
+    reserved: int,
+    limit_of: Callable[[Key], int],
+    highest: int,
+    held_by: Callable[[Key], int] = lambda _: 0,
+) -> list[Waiting]:
     """Give the batches that may go now.
 
     Args:
@@ -68,18 +74,19 @@ def admitted(ordered: Iterable[Waiting], reserved: int, limit_of: Callable[[Key]
         reserved: Tokens that the whole group has reserved.
         limit_of: What a gateway goes by, in tokens; 0: none of its batches may go.
         highest: The highest of these limits.
+        held_by: Tokens that a gateway keeps for others of its batches, which go first; they hold back no other gateway's.
     """
     found: list[Waiting] = []
     blocked = 0
     for item in ordered:
-        limit = limit_of(item.gateway)
-        if limit <= blocked:
+        limit, held = limit_of(item.gateway), held_by(item.gateway)
+        if limit - held <= blocked:
             continue
-        if fits(reserved, item.tokens, limit):
+        if fits(reserved + held, item.tokens, limit):
             found.append(item)
             reserved += item.tokens
         else:
-            blocked = limit
+            blocked = limit - held
         if blocked >= highest:
             break
     return found
@@ -92,9 +99,14 @@ def fits(reserved: int, tokens: int, limit: int) -> bool:
 
 def place_among(asking: Waiting, waiting: Iterable[Waiting]) -> Place:
     """Give a batch's place by priority and age, as if all namespaces had reserved the same; without putting them in order."""
-    rank = (-asking.priority, _age(asking))
-    before = [item.tokens for item in waiting if (-item.priority, _age(item)) < rank]
+    own = rank(asking)
+    before = [item.tokens for item in waiting if rank(item) < own]
     return Place(len(before) + 1, sum(before))
+
+
+def rank(item: Waiting) -> tuple[int, tuple[str, Key, int]]:
+    """Give the order among those of one namespace."""
+    return -item.priority, _age(item)
 
 
 def _age(item: Waiting) -> tuple[str, Key, int]:

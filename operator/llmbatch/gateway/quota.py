@@ -4,7 +4,7 @@ All but the claims of uploads that have just begun and the batch that tries firs
 new leader agrees. Asking costs no call, and who waits costs no pass until it is its turn.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 from llmbatch.gateway.accounts import waiting_of
 from llmbatch.gateway.ledger import Ledger
 from llmbatch.gateway.lessons import Lessons
-from llmbatch.gateway.line import Place, Waiting, admitted, fits, in_order, place_among
-from llmbatch.gateway.orders import Orders
+from llmbatch.gateway.line import Place, Waiting, admitted, fits, in_order, place_among, rank
+from llmbatch.gateway.orders import Orders, Places, place_of
 from llmbatch.runtime.cache import Cache
 from llmbatch.runtime.queue import Key
 
@@ -33,6 +33,7 @@ class Quota:
         self.ledger = Ledger(self.cache)
         self.lessons = Lessons(self.cache, self.now)
         self.orders = Orders(self.ledger, self.lessons)
+        self.places = Places(self.orders)
         self._told: dict[str, int] = {}
         """By group: how many waited when they were put in order last."""
 
@@ -58,18 +59,27 @@ class Quota:
         asking = waiting_of(job, place, tokens, gateway, self.cache.get(job) or {})
         waiting = [item for item in self._waiting(group) if item.job != job]
         reserved = self.ledger.by_namespace(group)
-        if len(waiting) >= MANY and not fits(sum(reserved.values()), tokens, self.limit(gateway)):
-            return place_among(asking, waiting)
+        taken = sum(reserved.values()) + self.orders.held(gateway)
+        if len(waiting) >= MANY and not fits(taken, tokens, self.limit(gateway)):
+            return self.places.after_those_behind(group, place_among(asking, waiting))
         waiting.append(asking)
         ordered = list(in_order(waiting, reserved))
         if asking in self._admitted(ordered, reserved):
             self.ledger.claim(job, place, tokens)
             return None
-        return _place(asking, ordered)
+        return self.places.after_those_behind(group, place_of(job, ordered))
 
-    def rises_in(self, gateway: Key, tokens: int) -> float | None:
-        """Give the seconds until what was learnt has risen so far that so many tokens fit; None: it takes something else."""
-        return self.lessons.rises_in(gateway, self.ledger.group(gateway).limit, self.reserved(gateway) + tokens)
+    def rises_in(self, job: Key, tokens: int, gateway: Key) -> float | None:
+        """Give the seconds until what was learnt has risen so far that so many tokens fit.
+
+        None: it takes something else, or another job of the gateway is before it, which is looked at then.
+        """
+        wanted = self.reserved(gateway) + self.orders.held(gateway) + tokens
+        seconds = self.lessons.rises_in(gateway, self.ledger.group(gateway).limit, wanted)
+        if seconds is None:
+            return None
+        head = min(self.ledger.waiting([gateway]), key=rank, default=None)
+        return seconds if head is None or head.job == job else None
 
     def groups(self) -> dict[str, tuple[int, int, int]]:
         """Give of each group in which tokens are limited: the highest limit, what is reserved, how many batches wait."""
@@ -77,7 +87,8 @@ class Quota:
         for gateway, group in list(self.ledger.groups.items()):
             if group.limit and group.name not in found:
                 limit = max(map(self.limit, self.ledger.members(group.name)))
-                found[group.name] = limit, self.reserved(gateway), len(self._waiting(group.name))
+                waiting = sum(map(self._queued, self.ledger.members(group.name)))
+                found[group.name] = limit, self.reserved(gateway), waiting
         return found
 
     def status(self, gateway: Key) -> dict[str, Any]:
@@ -86,7 +97,7 @@ class Quota:
         if not most:
             return {}
         told: dict[str, Any] = {"enqueued_tokens": self.reserved(gateway)}
-        told["queued_batches"] = len(self.ledger.waiting([gateway]))
+        told["queued_batches"] = self._queued(gateway)
         learned = self.lessons.learned(gateway)
         if learned is not None and self.limit(gateway) < most:
             told |= {"learned_tokens": learned.tokens, "learned_time": learned.time}
@@ -110,44 +121,40 @@ class Quota:
     def called(self, gateway: Key) -> list[Key]:
         """Name the jobs of a gateway's group that are to be looked at: whose turn it is, and whose place is to be told anew."""
         group = self.ledger.group(gateway).name
-        found = self.orders.let_go(gateway)
-        if group not in self.ledger.moved:
-            return found
+        found = self.orders.let_go(group)
+        # A gateway that has gone, or shares another quota now, leaves room in the one it had, whose own jobs may be at rest.
+        for moved in self.ledger.moved - {group}:
+            found += self.orders.let_go(moved) + self._called_of(moved)
+        if group in self.ledger.moved:
+            found += self._called_of(group)
+        return list(dict.fromkeys(found))
+
+    def _called_of(self, group: str) -> list[Key]:
         self.ledger.moved.discard(group)
         if not any(map(self.limits, self.ledger.members(group))):
             # Nobody waits for tokens, and to find that out by going through all jobs would be work for each pass.
-            return found
+            return []
         reserved, waiting = self.ledger.by_namespace(group), self._waiting(group)
         least = min((item.tokens for item in waiting), default=0)
         highest = max(map(self.limit, self.ledger.members(group)))
         moved = abs(len(waiting) - self._told.get(group, 0))
         if len(waiting) >= MANY and moved < len(waiting) // 16 and not fits(sum(reserved.values()), least, highest):
             # To put thousands in order, each time that one of them has changed, would be most of the work for all of them.
-            return found
+            return []
         self._told[group] = len(waiting)
         ordered = list(in_order(waiting, reserved))
-        found += [item.job for item in self._admitted(ordered, reserved)]
-        # Told anew when it has halved: a write for each step of each would be one for each pair of them.
-        for position, item in enumerate(ordered, 1):
-            if 2 * position <= self.ledger.accounts[item.job].told:
-                found.append(item.job)
-        return list(dict.fromkeys(found))
-
-    # --- adding up ---------------------------------------------------------------------------------------------------
+        found = [item.job for item in self._admitted(ordered, reserved)]
+        return found + self.places.untrue(group, ordered, many=len(waiting) >= MANY)
 
     def _waiting(self, group: str) -> list[Waiting]:
         return self.ledger.waiting(self.ledger.members(group))
 
     def _admitted(self, ordered: list[Waiting], reserved: dict[str, int]) -> list[Waiting]:
-        gateways = {item.gateway for item in ordered}
-        limits = {gateway: 0 if self.orders.tries_first(gateway) else self.limit(gateway) for gateway in gateways}
-        return admitted(ordered, sum(reserved.values()), limits.__getitem__, max(limits.values(), default=0))
+        limits = {gateway: self.limit(gateway) for gateway in {item.gateway for item in ordered}}
+        if any(map(self.orders.tries_first, limits)):
+            ordered = [item for item in ordered if not self.orders.is_behind(item.gateway, item.tokens)]
+        highest = max(limits.values(), default=0)
+        return admitted(ordered, sum(reserved.values()), limits.__getitem__, highest, self.orders.held)
 
-
-def _place(asking: Waiting, ordered: Iterable[Waiting]) -> Place:
-    ahead = 0
-    for position, item in enumerate(ordered, 1):
-        if item == asking:
-            return Place(position, ahead)
-        ahead += item.tokens
-    return Place(1, ahead)
+    def _queued(self, gateway: Key) -> int:
+        return len(self.ledger.waiting([gateway])) + self.ledger.tallies.behind([gateway])[0]

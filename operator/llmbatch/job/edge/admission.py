@@ -45,8 +45,8 @@ class Admission:
         place = self.quota.claim(seen.key, view.index, tokens, gateway)
         if place is None:
             return seen
-        rises = self.quota.rises_in(gateway, tokens) if place.position == 1 else None
-        behind = self.quota.orders.tries_first(gateway) is not None
+        rises = self.quota.rises_in(seen.key, tokens, gateway)
+        behind = self.quota.orders.is_behind(gateway, tokens)
         return seen.found(queued=_queued(seen, place, behind=behind, rises=rises))
 
     def give_back(self, seen: Seen, problem: Problem | None) -> None:
@@ -63,7 +63,17 @@ class Admission:
         if ahead is None:
             return None
         rises = self.quota.orders.rises_in(gateway, own) if not ahead else None
-        return _queued(seen, Place(1, ahead), behind=True, rises=rises)
+        place = self.quota.places.behind(seen.key, index, own, gateway)
+        return _queued(seen, place, behind=self.quota.orders.is_behind(gateway, own), rises=rises)
+
+    def may_try(self, seen: Seen, held: Problem, gateway: Key) -> bool:
+        """Tell whether a create call that was refused for want of quota may be made again before its time."""
+        index = seen.view.index if seen.view is not None else 0
+        return held.reason is Reason.QUOTA_EXCEEDED and self.quota.orders.may_try(seen.key, index, gateway)
+
+    def stays(self, seen: Seen) -> None:
+        """Give the tokens back of a batch that was about to be ordered and isn't, for whatever reason."""
+        self.quota.ledger.stay(seen.key, seen.view.index if seen.view is not None else 0)
 
     def _is_held_back(self, seen: Seen, place: int) -> bool:
         """Tell whether the job itself lets no further batch begin (spec.parallelism)."""

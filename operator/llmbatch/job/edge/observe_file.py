@@ -36,13 +36,19 @@ class FileObserver:
 
     async def observe(self, seen: Seen, gateway: Key) -> Seen:
         """Look at the uploaded file of a job that has no batch yet, and at the place for its results."""
-        return await self._before_the_order(await self._file(seen, gateway))
+        seen = await self._before_the_order(await self._file(seen, gateway))
+        found = seen.observation
+        if found.trouble is not None or found.file_state is not FileState.USABLE or not found.slot_free:
+            self.admission.stays(seen)
+        return seen
 
     async def _file(self, seen: Seen, gateway: Key) -> Seen:
         client, file_id = seen.client, seen.observation.batch.input_file_id
         if client is None or file_id is None:
             return seen
-        held = client.pace.held(Operation.CREATE, seen.observation.now) or self.tries.create_held(seen)
+        held = client.pace.held(Operation.CREATE, seen.observation.now)
+        if held is None and (before := self.tries.create_held(seen)) is not None:
+            held = None if self.admission.may_try(seen, before, gateway) else before
         if held is not None and seen.observation.deleted_at is None:
             return seen.troubled(held)
         wait = self.polls.due_in(seen.observation.memory)

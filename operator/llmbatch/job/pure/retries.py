@@ -158,7 +158,7 @@ def _under_way(status: BatchJobStatus, attempt: int) -> bool:
 
 
 def _groups(batches: list[Batch], terms: Terms) -> Iterator[list[Batch]]:
-    """Put rests together, in their order, as far as one file takes them."""
+    """Put rests together, in their order, as far as one file takes them, and the gateway's quota."""
     group: list[Batch] = []
     for batch in batches:
         if group and not _fits([*group, batch], terms):
