@@ -1,5 +1,6 @@
 """The transfer Job's process, as the operator starts it."""
 
+import hashlib
 import json
 import os
 import signal
@@ -19,8 +20,8 @@ from llmbatch.api.batchjob_status import Failure, InputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl.lines import LineError
 from llmbatch.transfer.edge.main import fitted
-from llmbatch.transfer.pure.plan import CollectPlan
-from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, CollectReport, Problem, UploadReport
+from llmbatch.transfer.pure.plan import CollectPlan, MergePlan, StoredPart, written
+from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, CollectReport, MergeReport, Problem, UploadReport
 from tests.edges.plans import CHAT, connection_to, jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
 
@@ -41,7 +42,7 @@ sys.exit(code)
 def started(kind: str, plan: Any, report: Path, **environ: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "LLMBATCH_REPORT": str(report), **environ}
     if plan is not None:
-        environment["LLMBATCH_PLAN"] = json.dumps(plan.dump())
+        environment["LLMBATCH_PLAN"] = written(plan)
     command = [sys.executable, "-c", PROGRAM, kind]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -79,6 +80,40 @@ def test_a_problem_is_a_report_too(kong: Instance, tmp_path: Path) -> None:
     assert report.problem is not None
     assert report.problem.reason is Reason.INPUT_NOT_FOUND
     assert json.loads(out.splitlines()[-1])["reason"] == "InputNotFound"
+
+
+def test_the_most_that_there_can_be_to_put_together_fits_into_a_variable(tmp_path: Path) -> None:
+    parts = [several(part, attempt) for part in range(100) for attempt in range(1, 7)]
+    plan = MergePlan(root=str(tmp_path), path="r.jsonl", folder=".parts", parts=parts, judged=True)
+    assert len(plan.model_dump_json(by_alias=True, exclude_none=True)) > 128 * 1024, "no program starts with that"
+    code, out, _ = run("merge", plan, tmp_path / "report")
+    assert code == 0, out
+    report = MergeReport.model_validate_json((tmp_path / "report").read_bytes())
+    assert report.problem is not None
+    assert ".parts: No such file" in report.problem.message, "it has looked for what it is to put together"
+
+
+def several(part: int, attempt: int) -> StoredPart:
+    digests = [hashlib.sha256(f"{kind} {part} {attempt}".encode()).hexdigest() for kind in ("good", "bad", "foreign")]
+    return StoredPart(
+        part=part,
+        attempt=attempt,
+        parts=[part],
+        rest=True,
+        bytes=200_000_000,
+        sha256=digests[0],
+        errors_bytes=200_000_000,
+        errors_sha256=digests[1],
+        foreign_bytes=200_000_000,
+        foreign_sha256=digests[2],
+    )
+
+
+@pytest.mark.parametrize("value", ["", "{}", "zlib:", "zlib:!", "zlib:AAAA", "zlib:eJw=", "zlib:\u00e9"])
+def test_what_is_no_plan_is_told_of(tmp_path: Path, value: str) -> None:
+    code, out, _ = run("merge", None, tmp_path / "report", LLMBATCH_PLAN=value)
+    assert code == 1
+    assert "LLMBATCH_PLAN can't be read" in out
 
 
 def test_without_a_plan_there_is_no_report(tmp_path: Path) -> None:

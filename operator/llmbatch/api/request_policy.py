@@ -80,6 +80,14 @@ class Rule(Model):
 class RequestFailurePolicy(Model):
     """What is done about failed requests, by their HTTP status or error code."""
 
+    # A transfer pod is told the policy in an environment variable, which holds 128 KiB.
+    rules = (
+        (
+            "self.rules.map(rule, has(rule.onErrorCodes) ? rule.onErrorCodes.values.size() : 0).sum() <= 500",
+            "onErrorCodes of all rules together may name at most 500 codes",
+        ),
+    )
+
     policy_rules: list[Rule] = Field(
         alias="rules",
         min_length=1,

@@ -12,7 +12,7 @@ from llmbatch.kube.once import Once
 from llmbatch.kube.permissions import EVENTS, KUBERNETES_JOBS, PODS, Resource
 from llmbatch.transfer.pure import naming, state, told
 from llmbatch.transfer.pure.manifest import Owner
-from llmbatch.transfer.pure.plan import PLAN_VARIABLE, Plan, UploadPlan
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE, Plan, UploadPlan, read
 from llmbatch.transfer.pure.state import Ended, TransferState, Working
 from llmbatch.transfers.followed import Followed
 
@@ -154,7 +154,7 @@ def _plan_of(job: Json, kind: type[Plan]) -> Plan | None:
     ours: Json = next((item for item in containers if item.get("name") == naming.CONTAINER), {})
     told = next((item.get("value") for item in ours.get("env") or [] if item.get("name") == PLAN_VARIABLE), None)
     try:
-        return kind.model_validate_json(told or "")
+        return kind.model_validate_json(read(told or ""))
     except ValidationError:
         return None
 

@@ -17,7 +17,7 @@ from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.discard import discard
 from llmbatch.transfer.edge.merge import merge
 from llmbatch.transfer.edge.upload import upload
-from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, MergePlan, UploadPlan
+from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, MergePlan, UploadPlan, read
 from llmbatch.transfer.pure.report import EXAMPLES, HEAD_BYTES, REPORT_LIMIT_BYTES, REPORT_PATH, Report, encoded
 
 REPORT_VARIABLE = "LLMBATCH_REPORT"
@@ -58,6 +58,7 @@ def run_transfer(kind: Literal["upload", "collect", "merge", "discard"]) -> int:
         log("failed", message=f"{PLAN_VARIABLE} is not set; this command is run by the operator's transfer Job")
         return 1
     report: Report
+    text = read(text)
     try:
         if kind == "upload":
             report = upload(UploadPlan.model_validate_json(text), None, os.environ, progress=ProgressLog())

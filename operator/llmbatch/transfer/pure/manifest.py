@@ -13,7 +13,7 @@ from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.provider.pure.connection import Connection, Setting
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure import naming, pod_template
-from llmbatch.transfer.pure.plan import OBJECTS_FILE, PLAN_VARIABLE, CollectPlan, DiscardPlan, Plan, UploadPlan
+from llmbatch.transfer.pure.plan import OBJECTS_FILE, PLAN_VARIABLE, CollectPlan, DiscardPlan, Plan, UploadPlan, written
 
 Json = dict[str, Any]
 
@@ -143,7 +143,7 @@ def manifest(
         "imagePullPolicy": settings.image_pull_policy,
         "args": [plan.kind],
         "env": [
-            {"name": PLAN_VARIABLE, "value": plan.model_dump_json(by_alias=True, exclude_none=True)},
+            {"name": PLAN_VARIABLE, "value": written(plan)},
             *(_secrets(gateway) if gateway is not None else ()),
             *({"name": name, "value": value} for name, value in (proxies or {}).items() if gateway is not None),
         ],

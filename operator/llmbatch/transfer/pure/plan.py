@@ -4,6 +4,8 @@ The plan goes into the transfer Job's pod as the environment variable PLAN_VARIA
 container's termination message, which holds at most REPORT_LIMIT_BYTES bytes. Neither ever holds a credential.
 """
 
+import base64
+import zlib
 from typing import Literal
 
 from llmbatch.api.base import Model
@@ -12,6 +14,11 @@ from llmbatch.api.request_policy import RequestFailurePolicy
 from llmbatch.provider.pure.connection import Connection
 
 PLAN_VARIABLE = "LLMBATCH_PLAN"
+VARIABLE_BYTES = 128 * 1024 - len(f"{PLAN_VARIABLE}=\0")
+"""Linux starts no program with a longer value among its variables (MAX_ARG_STRLEN)."""
+PLAIN_BYTES = 32 * 1024
+"""A longer plan is written compressed: those of many parts repeat themselves."""
+_COMPRESSED = "zlib:"
 OBJECTS_FILE = "input.jsonl"
 """Name of the file with what a ConfigMap or Secret holds, where one is mounted."""
 
@@ -183,6 +190,24 @@ class DiscardPlan(Model):
 
 
 Plan = UploadPlan | CollectPlan | MergePlan | DiscardPlan
+
+
+def written(plan: Plan) -> str:
+    """Write a plan as the value of PLAN_VARIABLE."""
+    text = plan.model_dump_json(by_alias=True, exclude_none=True)
+    if len(text.encode()) <= PLAIN_BYTES:
+        return text
+    return _COMPRESSED + base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+def read(value: str) -> str:
+    """Read what `written` has written; answers the plan's JSON, or what is none."""
+    if not value.startswith(_COMPRESSED):
+        return value
+    try:
+        return zlib.decompress(base64.b64decode(value.removeprefix(_COMPRESSED), validate=True)).decode()
+    except (ValueError, zlib.error):
+        return ""
 
 
 def part_name(part: int, attempt: int | None = None) -> str:
