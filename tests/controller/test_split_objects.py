@@ -45,6 +45,7 @@ async def test_an_input_that_changes_after_it_was_cut_is_not_mixed_with_what_was
     ready = operator.status().condition("Ready")
     assert ready is not None
     assert "put it back as it was" in ready.message
+    assert operator.status().holds("Stalled"), "it is a person's"
     assert len(kong.batches()) == 1
     api.edit("configmaps", "prompts", {"data": {"batch.jsonl": FIVE.decode()}})
     await operator.until(lambda: len(made(operator)) == 2)

@@ -41,7 +41,8 @@ class Reason(StrEnum):
     UPLOAD_UNANSWERED = "UploadUnanswered"
     """The input was sent several times and no answer says that it was stored; each time may have left a copy. Tried again
     with growing delays, at once when the BatchJob or the BatchGateway is changed."""
-    INPUT_CHANGED = "InputChanged"  # The input was changed while it was read; it is read again.
+    INPUT_CHANGED = "InputChanged"
+    """The input was changed while it was read, and is read again; or after it was cut into parts: put it back as it was."""
 
     # --- gateway ---------------------------------------------------------------------------------------------------
     GATEWAY_READY = "GatewayReady"  # Both routes answer as a Files and a Batches API and accept the credentials.
@@ -72,7 +73,7 @@ class Reason(StrEnum):
 
     # --- submission ------------------------------------------------------------------------------------------------
     SUBMISSION_UNKNOWN = "SubmissionUnknown"
-    """It can't be found out whether the batch was made (the gateway has no list); a person must decide."""
+    """It can't be found out whether the batch was made (the gateway has no list, or none to rely on); a person must decide."""
     REMOTE_BATCH_NOT_FOUND = "RemoteBatchNotFound"
     """The batch whose id is recorded is not found at the provider, or the gateway leads elsewhere; looked for now and then."""
     UNUSABLE_ID = "UnusableID"

@@ -72,7 +72,11 @@ def passes(reason: Reason) -> bool:
 def ending_of(problem: Problem, seen: Observation, *, costly: bool = False) -> Wait | Stalled:
     """Say how a pass ends that met a problem, by how long that has been in the way."""
     if problem.reason not in MAY_PASS:
-        return ending_for(problem, seen.stage, seen.limits, costly=costly)
+        ending = ending_for(problem, seen.stage, seen.limits, costly=costly)
+        if problem.reason is Reason.INPUT_CHANGED and seen.batch.source is not None:
+            # What was cut is not cut anew: it doesn't pass until a person puts the input back.
+            return Stalled(ending.reason, ending.message, after=ending.after, aspect=ending.aspect)
+        return ending
     known = seen.status.trouble
     since = known.since_time if known is not None and known.reason == problem.reason else seen.now
     lasted = max(0.0, (seen.now - since).total_seconds())
