@@ -79,7 +79,7 @@ class Input(Model):
     config_map: KeyInObject | None = Field(None, description="A key of a ConfigMap (up to 1 MiB).")
     secret: KeyInObject | None = Field(None, description="A key of a Secret (up to 1 MiB).")
     persistent_volume_claim: PathInVolume | None = Field(
-        None, description="A file in a volume (up to the gateway's maxFileBytes)."
+        None, description="A file in a volume (up to the gateway's maxFileBytes; with splitPolicy Auto, 100 times that)."
     )
 
 
@@ -174,7 +174,7 @@ class BatchJobSpec(Model):
         json_schema_extra=IMMUTABLE,
     )
     output: Output = Field(
-        description="Where the results are stored. Exactly one place. May be changed until they are, for example when they turn out too large."
+        description="Where the results are stored. Exactly one place. May be changed until they are (in a volume: those of the first part), for example when they turn out too large."
     )
     split_policy: Literal["Auto", "Never"] = Field(
         "Auto",
@@ -222,7 +222,8 @@ class BatchJobSpec(Model):
     )
     success_policy: SuccessPolicy | None = Field(
         None,
-        description="How many requests must succeed; absent: one. Immutable.",
+        description="How many requests must succeed; absent: one, and a batch that was alone must have run to its end, or the job"
+        " is Failed (BatchExpired, BatchCancelled, BatchFailed). Immutable.",
     )
     remote_files: Literal["Delete", "Retain"] = Field(
         "Delete", description="What becomes of the provider's files (input, output, error) once the results are stored."
