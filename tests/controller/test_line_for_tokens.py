@@ -168,9 +168,10 @@ async def test_a_batch_that_does_not_run_to_its_end_ends_its_job_as_it_does_with
     made = job("a")
     made["spec"]["metadata"] = {"emulate": "expires"} if reason is Reason.BATCH_EXPIRED else {}
     apply_all(api, kong, FIVE, made, limits={"maxEnqueuedTokens": ALL})
-    await operator.until(lambda: kong.batches(), "a")
+    await operator.until(lambda: running(operator, "a") == ["a"], "a")
     if reason is Reason.BATCH_CANCELLED:
-        httpx.post(f"{kong.url}/batches/{kong.batches()[0]['id']}/cancel").raise_for_status()
+        async with httpx.AsyncClient() as client:
+            (await client.post(f"{kong.url}/batches/{kong.batches()[0]['id']}/cancel")).raise_for_status()
     kong.advance(90000)
     assert (await operator.until_ended("a")).holds("Failed")
     assert operator.reason("a") == reason

@@ -95,9 +95,14 @@ class TLS(Model):
 class Timeouts(Model):
     """How long a call may take."""
 
-    connect_seconds: int = Field(10, ge=1, le=300, description="Until a connection is made; by a create call, 15 at the most.")
+    connect_seconds: int = Field(
+        10, ge=1, le=300, description="Until a connection is made; by a create call, 15 at the most."
+    )
     request_seconds: int = Field(
-        60, ge=1, le=600, description="Until a small call (create, poll, list, cancel, delete) is answered; a create call, 30 at the most."
+        60,
+        ge=1,
+        le=600,
+        description="Until a small call (create, poll, list, cancel, delete) is answered; a create call, 30 at the most.",
     )
     transfer_seconds: int = Field(
         900,

@@ -79,7 +79,8 @@ class Input(Model):
     config_map: KeyInObject | None = Field(None, description="A key of a ConfigMap (up to 1 MiB).")
     secret: KeyInObject | None = Field(None, description="A key of a Secret (up to 1 MiB).")
     persistent_volume_claim: PathInVolume | None = Field(
-        None, description="A file in a volume (up to the gateway's maxFileBytes; with splitPolicy Auto, 100 times that)."
+        None,
+        description="A file in a volume (up to the gateway's maxFileBytes; with splitPolicy Auto, 100 times that).",
     )
 
 

@@ -208,7 +208,9 @@ def _gateways(cluster: Cluster) -> Iterator[Line]:
     found = cluster.items(GATEWAYS)
     if not found:
         yield Line(
-            "problem", "BatchGateways", f"there is none in namespace {cluster.namespace}; apply one, see docs/batchgateway.md"
+            "problem",
+            "BatchGateways",
+            f"there is none in namespace {cluster.namespace}; apply one, see docs/batchgateway.md",
         )
     for item in found:
         what = f"BatchGateway {item['metadata']['name']}"
