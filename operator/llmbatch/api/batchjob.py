@@ -160,7 +160,7 @@ class BatchJobSpec(Model):
     metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] = Field(
         default={},
         max_length=12,
-        description="Passed on to the provider with the batch; keys that start with llmbatch_ are the operator's.",
+        description="Passed on to the provider with the batch: up to 12 keys; those that start with llmbatch_ are the operator's.",
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
