@@ -108,7 +108,8 @@ class Timeouts(Model):
         900,
         ge=10,
         le=86400,
-        description="Longest silence of the gateway during an upload or a download. What is slower than 1,024 bytes a second for as long is given up too.",
+        description="Longest silence of the gateway during an upload or a download. What is slower than 1,024 bytes a second for as"
+        " long is given up too. An upload from a ConfigMap or Secret has two minutes in all, and another for each MiB.",
     )
 
 
