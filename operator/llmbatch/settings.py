@@ -32,7 +32,7 @@ class Settings(BaseModel):
     metrics_address: str = ""
     """Address that port is bound to; empty: all."""
     metrics_of_gateways: bool = True
-    """Tell of each BatchGateway by namespace and name; without, no metric names anything of a user's."""
+    """Tell of each BatchGateway by namespace and name; without, no metric names a namespace or a BatchGateway."""
     log_level: str = "info"
     settle_seconds: float = Field(120, gt=0)
     recheck_seconds: float = Field(15, gt=0)

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 
 from llmbatch.api.batchgateway import BatchGatewayStatus
@@ -158,6 +159,22 @@ async def test_a_batch_larger_than_the_limit_is_cut_smaller(operator: Operator, 
         kong.advance(3600)
         await operator.until(lambda done=done: len(kong.batches()) > done or done == 3, "a")  # type: ignore[misc]
     assert (await operator.until_ended("a")).holds("Complete")
+
+
+@pytest.mark.parametrize("reason", [Reason.BATCH_EXPIRED, Reason.BATCH_CANCELLED])
+async def test_a_batch_that_does_not_run_to_its_end_ends_its_job_as_it_does_without_a_limit(
+    operator: Operator, api: ApiServer, kong: Instance, reason: Reason
+) -> None:
+    made = job("a")
+    made["spec"]["metadata"] = {"emulate": "expires"} if reason is Reason.BATCH_EXPIRED else {}
+    apply_all(api, kong, FIVE, made, limits={"maxEnqueuedTokens": ALL})
+    await operator.until(lambda: running(operator, "a") == ["a"], "a")
+    if reason is Reason.BATCH_CANCELLED:
+        async with httpx.AsyncClient() as client:
+            (await client.post(f"{kong.url}/batches/{kong.batches()[0]['id']}/cancel")).raise_for_status()
+    kong.advance(90000)
+    assert (await operator.until_ended("a")).holds("Failed")
+    assert operator.reason("a") == reason
 
 
 @pytest.mark.parametrize("limit", [ONE - 1, 1])

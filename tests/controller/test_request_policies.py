@@ -155,7 +155,7 @@ async def test_a_batch_that_a_person_cancelled_is_not_sent_again(
     kong.advance(600)
     await operator.until_ended()
     assert len(kong.batches()) == 1
-    assert operator.reason() == Reason.ALL_REQUESTS_FAILED
+    assert operator.reason() == Reason.BATCH_CANCELLED
 
 
 async def test_deletion_during_the_delay_begins_nothing_and_leaves_nothing(

@@ -184,6 +184,24 @@ def test_one_success_is_enough(completed: int, reason: Reason, complete: bool) -
     assert (finish.reason, finish.complete) == (reason, complete)
 
 
+@pytest.mark.parametrize(
+    ("batches", "policy", "reason"),
+    [
+        (1, None, Reason.BATCH_EXPIRED),
+        (1, {"minSucceeded": 1}, Reason.COMPLETED_WITH_FAILURES),
+        (2, None, Reason.COMPLETED_WITH_FAILURES),
+    ],
+)
+def test_one_batch_alone_that_expired_is_judged_as_without_parts(
+    batches: int, policy: dict[str, int] | None, reason: Reason
+) -> None:
+    whole = cut(batches).model_copy(update={"parts": batches, "output": build.stored().output})
+    whole = entry(whole, 0, state=Batch.parse({"state": state("Failed", "BatchExpired", "False")}).state)
+    counts = Batch.parse({"requestCounts": {"total": 4, "completed": 3, "failed": 1}}).request_counts
+    finish = parts.verdict(whole.model_copy(update={"request_counts": counts}), build.spec(successPolicy=policy))
+    assert (finish.reason, finish.complete) == (reason, reason is Reason.COMPLETED_WITH_FAILURES)
+
+
 def test_a_status_of_a_hundred_parts_stays_below_128_kib() -> None:
     whole = cut(MOST_PARTS)
     late = build.NOW + timedelta(days=1)

@@ -1,4 +1,4 @@
-"""The estimate of a request's tokens: bytes of its prompt, divided, and the longest answer that it asks for."""
+"""The estimate of a request's tokens: bytes of its prompt, divided, and the longest answers that it asks for."""
 
 from typing import Any
 
@@ -13,7 +13,17 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
     max_leaves=10,
 )
-NAMES = ("messages", "input", "prompt", "instructions", "max_tokens", "max_output_tokens", "max_completion_tokens")
+NAMES = (
+    "messages",
+    "input",
+    "prompt",
+    "instructions",
+    "max_tokens",
+    "max_output_tokens",
+    "max_completion_tokens",
+    "n",
+    "best_of",
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +39,12 @@ NAMES = ("messages", "input", "prompt", "instructions", "max_tokens", "max_outpu
         ({"messages": [{"role": "user", "content": "ä" * 4}], "max_tokens": 0}, 2),
         ({"messages": [{"content": [{"type": "text", "text": "x" * 8}]}], "max_tokens": 0}, 2),
         ({"messages": [{"content": [{"image_url": {"url": "data:" + "x" * 9000}}]}], "max_tokens": 0}, 0),
+        ({"prompt": "xxxx", "max_tokens": 7, "n": 3}, 22),
+        ({"prompt": "xxxx", "max_tokens": 7, "n": 3, "best_of": 5}, 36),
+        ({"prompt": "xxxx", "n": 2}, 1 + 2 * ANSWER_TOKENS),
+        ({"max_tokens": 7, "n": 10**9}, 7),
+        ({"max_tokens": 7, "n": 0}, 7),
+        ({"max_tokens": 7, "n": True, "best_of": "3"}, 7),
         ({"max_tokens": -1}, ANSWER_TOKENS),
         ({"max_tokens": True}, ANSWER_TOKENS),
         ({"max_tokens": "60"}, ANSWER_TOKENS),

@@ -1,5 +1,6 @@
 """Puts the reference of all fields into docs/batchjob.md and docs/batchgateway.md, from the models: python -m tests.support.reference."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ def _tables(definition: Schema) -> Iterator[str]:
     for part in ("spec", "status"):
         yield f"\n### {part}\n\n| Field | Type | Default | |\n|---|---|---|---|\n"
         for path, schema, required in _fields(root[part], ""):
-            default = "required" if required else (f"`{schema['default']}`" if "default" in schema else "")
+            default = "required" if required else (f"`{_value(schema['default'])}`" if "default" in schema else "")
             told = schema.get("description", "").replace("|", "\\|")
-            yield f"| `{path}` | {_type(schema)} | {default} | {told} |\n"
+            yield f"| `{path}` | {_type(schema)}{_range(schema)} | {default} | {told} |\n"
     yield "\n"
 
 
@@ -47,7 +48,7 @@ def _type(schema: Schema) -> str:
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("x-kubernetes-int-or-string"):
-        return "quantity"
+        return "integer or string"
     if schema.get("format") == "date-time":
         return "time"
     kind = str(schema.get("type", "object"))
@@ -56,6 +57,18 @@ def _type(schema: Schema) -> str:
     if kind == "object" and "additionalProperties" in schema:
         return "map"
     return kind
+
+
+def _range(schema: Schema) -> str:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if most is not None:
+        return f", {least} to {most}"
+    return "" if least is None else f", from {least}"
+
+
+def _value(given: object) -> str:
+    """Write a default as in YAML: `false`, and quotes only where there is nothing else."""
+    return given if isinstance(given, str) and given else json.dumps(given)
 
 
 def write() -> None:

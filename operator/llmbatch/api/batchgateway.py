@@ -95,15 +95,21 @@ class TLS(Model):
 class Timeouts(Model):
     """How long a call may take."""
 
-    connect_seconds: int = Field(10, ge=1, le=300, description="Until a connection is made.")
+    connect_seconds: int = Field(
+        10, ge=1, le=300, description="Until a connection is made; by a create call, 15 at the most."
+    )
     request_seconds: int = Field(
-        60, ge=1, le=600, description="Until a small call (create, poll, list, cancel, delete) is answered."
+        60,
+        ge=1,
+        le=600,
+        description="Until a small call (create, poll, list, cancel, delete) is answered; a create call, 30 at the most.",
     )
     transfer_seconds: int = Field(
         900,
         ge=10,
         le=86400,
-        description="Longest silence of the gateway during an upload or a download. What is slower than 1,024 bytes a second for as long is given up too.",
+        description="Longest silence of the gateway during an upload or a download. What is slower than 1,024 bytes a second for as"
+        " long is given up too. An upload from a ConfigMap or Secret has two minutes in all, and another for each MiB.",
     )
 
 

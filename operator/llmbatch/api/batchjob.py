@@ -79,7 +79,8 @@ class Input(Model):
     config_map: KeyInObject | None = Field(None, description="A key of a ConfigMap (up to 1 MiB).")
     secret: KeyInObject | None = Field(None, description="A key of a Secret (up to 1 MiB).")
     persistent_volume_claim: PathInVolume | None = Field(
-        None, description="A file in a volume (up to the gateway's maxFileBytes)."
+        None,
+        description="A file in a volume (up to the gateway's maxFileBytes; with splitPolicy Auto, 100 times that).",
     )
 
 
@@ -159,7 +160,7 @@ class BatchJobSpec(Model):
     metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] = Field(
         default={},
         max_length=12,
-        description="Passed on to the provider with the batch; keys that start with llmbatch_ are the operator's.",
+        description="Passed on to the provider with the batch: up to 12 keys; those that start with llmbatch_ are the operator's.",
         json_schema_extra={
             "x-kubernetes-validations": [
                 {
@@ -223,7 +224,8 @@ class BatchJobSpec(Model):
     )
     success_policy: SuccessPolicy | None = Field(
         None,
-        description="How many requests must succeed; absent: one. Immutable.",
+        description="How many requests must succeed; absent: one, and a batch that was alone must have run to its end, or the job"
+        " is Failed (BatchExpired, BatchCancelled, BatchFailed). Immutable.",
     )
     remote_files: Literal["Delete", "Retain"] = Field(
         "Delete", description="What becomes of the provider's files (input, output, error) once the results are stored."

@@ -41,7 +41,8 @@ class InputStatus(Model):
     estimated_tokens: int | None = Field(
         None,
         description="Tokens that the requests are estimated to take of the quota: for each the bytes of its prompt through"
-        " limits.bytesPerToken of the gateway, and its max_tokens, max_completion_tokens or max_output_tokens (256 without).",
+        " limits.bytesPerToken of the gateway, and its max_tokens, max_completion_tokens or max_output_tokens (256 without),"
+        " times n or best_of.",
     )
 
 

@@ -73,7 +73,7 @@ class Reason(StrEnum):
 
     # --- submission ------------------------------------------------------------------------------------------------
     SUBMISSION_UNKNOWN = "SubmissionUnknown"
-    """It can't be found out whether the batch was made (the gateway has no list); a person must decide."""
+    """It can't be found out whether the batch was made (the gateway has no list, or none to rely on); a person must decide."""
     REMOTE_BATCH_NOT_FOUND = "RemoteBatchNotFound"
     """The batch whose id is recorded is not found at the provider, or the gateway leads elsewhere; looked for now and then."""
     UNUSABLE_ID = "UnusableID"
@@ -117,7 +117,7 @@ class Reason(StrEnum):
     """A result file is gone, can't be downloaded whole, or holds no result line; tried again ever more rarely, deleted never."""
     RESULTS_STORED = "ResultsStored"  # The results are durably stored at status.output.location.
     REMOTE_FILES_RETAINED = "RemoteFilesRetained"
-    """Remote files were left behind: they could not be deleted in time, or there was no way to ask."""
+    """Remote files, or a batch, were left behind: they could not be deleted or cancelled in time, or there was no way to ask."""
     REMOTE_BATCH_RETAINED = "RemoteBatchRetained"
     """The remote batch was left at the provider on deletion, as spec.deletionPolicy.remoteBatch says."""
     OUTPUT_RETAINED = "OutputRetained"

@@ -115,7 +115,8 @@ class SuccessPolicy(Model):
 
     min_succeeded: Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^([1-9][0-9]?|100)%$")] = Field(
         description="Requests that must succeed for the job to be Complete, as a number from 1 or in percent from 1% to 100%,"
-        " rounded up. With fewer it is Failed (SuccessPolicyNotMet); what succeeded is stored in every case.",
+        " rounded up. With fewer it is Failed (SuccessPolicyNotMet); what succeeded is stored in every case. More than there are"
+        " requests is InvalidInput.",
         json_schema_extra={
             "maxLength": 8,
             "x-kubernetes-int-or-string": True,

@@ -70,7 +70,9 @@ class TransferSecurityContext(Model):
     fs_group: Id | None = Field(
         None, description="Group that owns the volume's files. The chart's when absent: 65532, or the namespace's."
     )
-    supplemental_groups: list[Id] = Field(default=[], max_length=16, description="Further groups.")
+    supplemental_groups: list[Id] = Field(
+        default=[], max_length=16, description="Further groups. The chart's when absent."
+    )
 
 
 class Transfer(Model):

@@ -108,7 +108,7 @@ def validate(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Check an input as the operator will, and say every fault with its line."""
+    """Check an input as the operator will. Every fault is told with its line."""
     from llmbatch.cli import verdict
 
     limits = verdict.UNKNOWN
@@ -164,7 +164,7 @@ def submit(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Check an input, and make a BatchJob of it; nothing is made when it is invalid."""
+    """Check an input, and make a BatchJob of it. Nothing is made when it is invalid."""
     from llmbatch.cli import pods
     from llmbatch.cli import submit as submitting
     from llmbatch.cli.cluster import Cluster, Target
@@ -197,7 +197,7 @@ def watch(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Follow a BatchJob until it ends: exit code 0 when it is Complete, 1 when it is Failed."""
+    """Follow a BatchJob until it ends. Exit code 0 when it is Complete, 1 when it is Failed."""
     from llmbatch.cli import watch as watching
     from llmbatch.cli.cluster import Cluster, Target
 
@@ -216,7 +216,7 @@ def results(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Fetch a BatchJob's results from wherever they are."""
+    """Fetch a BatchJob's results. From wherever they are, and held against the status."""
     from llmbatch.cli import pods
     from llmbatch.cli import results as stored
     from llmbatch.cli.cluster import Cluster, Target
@@ -238,7 +238,7 @@ def errors(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Fetch a BatchJob's failed requests from wherever they are."""
+    """Fetch a BatchJob's failed requests. From wherever they are, and held against the status."""
     from llmbatch.cli import pods
     from llmbatch.cli import results as stored
     from llmbatch.cli.cluster import Cluster, Target
@@ -260,7 +260,7 @@ def retry(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Make a BatchJob of the same requests, all of which are paid for again; the first one stays as it is."""
+    """Make a BatchJob of the same requests. All of them are paid for again; the first one stays as it is."""
     from llmbatch.cli import submit as submitting
     from llmbatch.cli.cluster import Cluster, Target
 
@@ -276,7 +276,7 @@ def doctor(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Look at what BatchJobs of a namespace need, and say what is missing and what to do."""
+    """Say what BatchJobs of a namespace lack. And what to do about it."""
     from llmbatch.cli import doctor as examination
     from llmbatch.cli.cluster import Cluster, Target
 

@@ -208,7 +208,9 @@ def _gateways(cluster: Cluster) -> Iterator[Line]:
     found = cluster.items(GATEWAYS)
     if not found:
         yield Line(
-            "problem", "BatchGateways", f"there is none in namespace {cluster.namespace}; apply one, see the README"
+            "problem",
+            "BatchGateways",
+            f"there is none in namespace {cluster.namespace}; apply one, see docs/batchgateway.md",
         )
     for item in found:
         what = f"BatchGateway {item['metadata']['name']}"
@@ -264,7 +266,10 @@ def _permissions(cluster: Cluster) -> Iterator[Line]:
     for verb, resource, subresource, use in denied:
         name = "/".join(part for part in (resource.plural, subresource) if part)
         of = f".{resource.group}" if resource.group else ""
-        remedy = f"needed for {use}; ask for it, the role edit in the namespace has it"
+        has_it = "the role edit in the namespace has it"
+        if resource.group:
+            has_it += ", or with watchNamespaces the chart's Role <release>-edit"
+        remedy = f"needed for {use}; ask for it, {has_it}"
         yield Line("problem", f"you may not {verb} {name}{of}", remedy)
     if not denied:
         yield Line("ok", "your permissions", f"all that the commands need in namespace {cluster.namespace}")

@@ -235,7 +235,7 @@ def _misdirected(request: dict[str, Any], endpoint: str) -> Iterator[tuple[str, 
     if not isinstance(url, str):
         yield "url", f'is missing or not a string; write "{endpoint}"'
     elif path_of(url) != path_of(endpoint):
-        yield "url", f'must be the endpoint of the job, "{endpoint}", on every line'
+        yield "url", f'must be the endpoint of the job (spec.endpoint), "{endpoint}", on every line'
 
 
 def _parsed(line: bytes) -> dict[str, Any] | str:

@@ -270,12 +270,11 @@ def _soonest(waits: Collection[float | None]) -> float | None:
 
 
 def verdict(status: BatchJobStatus, spec: BatchJobSpec) -> Finish:
-    """Judge a job all of whose batches have ended, and whose results are stored if there are any."""
+    """Judge a job whose batches have all ended, and whose results are stored if there are any; one alone as without parts."""
     total = status.request_counts if status.output is not None and status.request_counts is not None else counts(status)
     in_parts = f", in {status.parts} parts" if (status.parts or 0) > 1 else ""
-    told = f"{total.completed} of {total.total} requests succeeded{in_parts}"
-    if total.retried:
-        told += f"; {total.retried} were tried again"
+    again = f"; {total.retried} were tried again" if total.retried else ""
+    told = f"{total.completed} of {total.total} requests succeeded{in_parts}{again}"
     output = status.output
     if output is not None and output.errors_location is not None:
         told += f"; the failed ones are in {output.errors_location}"
@@ -290,11 +289,12 @@ def verdict(status: BatchJobStatus, spec: BatchJobSpec) -> Finish:
         return Finish(Reason.REQUEST_FAILURE_POLICY, f"Stopped, since {why}: {told}.", complete=False)
     if (short := shortfall(spec, total)) is not None:
         return Finish(Reason.SUCCESS_POLICY_NOT_MET, f"{short}: {told}.", complete=False)
+    if spec.success_policy is None and len(status.batches) == 1 and failed and failed[0].state is not None:
+        return Finish(Reason(failed[0].state.reason), f"{told}.", complete=False)
     if total.completed == 0:
         return Finish(Reason.ALL_REQUESTS_FAILED, f"No request succeeded: {told}.", complete=False)
     if total.completed < total.total:
         return Finish(Reason.COMPLETED_WITH_FAILURES, f"{told}.", complete=output is not None)
-    again = f"; {total.retried} were tried again" if total.retried else ""
     return Finish(
         Reason.SUCCEEDED, f"All {total.total} requests succeeded{in_parts}{again}.", complete=output is not None
     )

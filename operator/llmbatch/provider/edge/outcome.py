@@ -221,7 +221,8 @@ def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
     if status == 413:
         return (
             Reason.REQUEST_REFUSED,
-            "raise the gateway's size limit (plugin request-size-limiting, nginx_http_client_max_body_size) or split the input",
+            "raise the gateway's size limit (ai-proxy's max_request_body_size, plugin request-size-limiting,"
+            " nginx_http_client_max_body_size), or lower limits.maxFileBytes of the BatchGateway",
         )
     return Reason.REQUEST_REFUSED, ""
 

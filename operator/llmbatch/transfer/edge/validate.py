@@ -109,7 +109,10 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
         progress("validate", size, size)
     # Before its lines are judged: they are not those that were found valid.
     if plan.crc32 is not None and checksum != plan.crc32:
-        message = "the input was changed after it was cut into parts; put it back as it was, or apply the BatchJob anew"
+        message = (
+            "the input was changed after it was cut into parts; put it back as it was, or delete the BatchJob and apply it"
+            " again, which pays for every request anew"
+        )
         raise ProblemError(Reason.INPUT_CHANGED, message)
     if checker.error_count:
         raise _invalid(checker)
