@@ -27,7 +27,7 @@ from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.transfers import Transfers
 
 HANGS_SECONDS = 2.0
-"""A call that failed after so long is not made for one more file in the same pass."""
+"""A call that failed after so long, or after half the time that it may take, is not made for one more file in the same pass."""
 MOST_FAILURES = 3
 """Of such calls in a pass."""
 
@@ -57,7 +57,8 @@ class Cleanup:
                 failures += failed.reason is Reason.GATEWAY_UNREACHABLE
                 # One that hangs would hang for each file, and a deletion that comes meanwhile waits for this pass. But what is
                 # wrong with one file keeps no others there.
-                hangs = failed.reason is Reason.GATEWAY_UNREACHABLE and time.monotonic() - began > HANGS_SECONDS
+                longest = min(HANGS_SECONDS, client.spec.timeouts.request_seconds / 2)
+                hangs = failed.reason is Reason.GATEWAY_UNREACHABLE and time.monotonic() - began > longest
                 if hangs or failures >= MOST_FAILURES:
                     break
         return status, problem
