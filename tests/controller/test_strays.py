@@ -12,6 +12,7 @@ from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.inprocess import Json, Operator, apply_all
+from tests.support.kubelet import Kubelet
 
 
 def left(kong: Instance) -> list[str]:
@@ -162,3 +163,20 @@ async def test_one_that_is_let_go_before_its_file_could_be_looked_for_says_so(
     assert file in left(kong)
     (told,) = [event["message"] for event in api.objects("events") if event["reason"] == "RemoteFilesRetained"]
     assert file[:36] in told
+
+
+async def test_one_whose_upload_pod_has_died_is_waited_for_once_and_not_till_the_end_of_its_time(
+    api: ApiServer, kong: Instance, kubelet: Kubelet, tmp_path: Path
+) -> None:
+    (kubelet.volume("data") / "in.jsonl").write_bytes(FIVE)
+    source = {"persistentVolumeClaim": {"claimName": "data", "path": "in.jsonl"}}
+    async with Operator(api, tmp_path, settle_seconds=2, cleanup_timeout_seconds=600).running() as operator:
+        kong.fault("hang_after", "files.create", seconds=600)
+        apply_all(api, kong, FIVE, build.batchjob(input=source))
+        await operator.until(lambda: len(kong.files()) > 0)
+        # No report: whoever looks at the Job sees each time that it has failed.
+        api.remove("batchjobs", "job")
+        kubelet.kill()
+        await operator.until_gone()
+    assert left(kong) == []
+    assert "RemoteFilesRetained" not in [event["reason"] for event in api.objects("events")]

@@ -45,11 +45,15 @@ class Kubelet:
             self._api.put("persistentvolumeclaims", {"metadata": metadata, "status": {"phase": "Bound"}})
         return path
 
+    def kill(self) -> None:
+        """Kill what runs in pods, as a kernel that is out of memory does."""
+        for process in self._running.values():
+            process.send_signal(signal.SIGKILL)
+
     async def close(self) -> None:
         """End what still runs."""
         self._api.on_change.remove(self._changed)
-        for process in self._running.values():
-            process.send_signal(signal.SIGKILL)
+        self.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _changed(self, kind: str, found: Json) -> None:

@@ -21,6 +21,8 @@ class Uploads:
     """By uid: the batches (Observation.memory) with an upload under way."""
     _processed: dict[str, str] = field(default_factory=dict)
     """By batch (Observation.memory): the file that the provider was done with at once."""
+    _doubtful: dict[str, set[str]] = field(default_factory=dict)
+    """By uid: the batches whose last upload has ended without an answer, as was noted."""
     _until: dict[str, float] = field(default_factory=dict)
     """By uid: when the last doubtful upload must have shown, by the monotonic clock."""
 
@@ -31,6 +33,7 @@ class Uploads:
     def begun(self, uid: str, batch: str) -> None:
         """Note that the upload for a batch begins."""
         self._open.setdefault(uid, set()).add(batch)
+        self._doubtful.get(uid, set()).discard(batch)
         self._begun.add(uid)
 
     def may_be_there(self, uid: str) -> bool:
@@ -38,9 +41,15 @@ class Uploads:
         return uid in self._begun or uid not in self._own
 
     def ended(self, uid: str, batch: str, *, known: bool) -> None:
-        """Note that the upload for a batch has ended; with an answer, or without one."""
+        """Note that the upload for a batch has ended; with an answer, or without one.
+
+        Of a deleted job the same end is seen at each look: its file is waited for from the first one on.
+        """
+        was_open = batch in self._open.get(uid, set())
         self._open.get(uid, set()).discard(batch)
-        if not known:
+        doubtful = self._doubtful.setdefault(uid, set())
+        if not known and (was_open or batch not in doubtful):
+            doubtful.add(batch)
             self._until[uid] = time.monotonic() + self.settle_seconds
 
     def answered(self, batch: str, file_id: str | None) -> None:
@@ -82,4 +91,5 @@ class Uploads:
         self._begun.discard(uid)
         self._processed.pop(uid, None)
         self._open.pop(uid, None)
+        self._doubtful.pop(uid, None)
         self._until.pop(uid, None)
