@@ -27,7 +27,7 @@ test: check  ## Run all checks and tests, those on a real cluster included (KEEP
 	@$(PY) -m pytest -p tests.suite.plugin --durations=15
 
 test-oldest: venv  ## Run the tests on the cluster on the oldest Kubernetes that is supported (builds it once, some 10 minutes)
-	@KUBERNETES=v1.29.15 $(PY) -m pytest -p tests.suite.plugin -m 'cluster and not gitops' $(or $(TESTS),tests/cluster tests/e2e)
+	@KUBERNETES=oldest $(PY) -m pytest -p tests.suite.plugin -m 'cluster and not gitops' $(or $(TESTS),tests/cluster tests/e2e)
 
 check: venv  ## Style, types, layers, generated files, the chart
 	@$(PY) -m tests.checks

@@ -15,11 +15,11 @@ import yaml
 from tests.cluster.gobuild import module_folder
 from tests.cluster.paths import CACHE, REPOSITORY, alone, content_hash, made_whole
 from tests.cluster.shell import ClusterError
-from tests.cluster.tools import KUBERNETES_VERSION, SOURCE
+from tests.cluster.tools import KUBERNETES_VERSION, OLDEST_VERSION, SOURCE
 
 Schema = dict[str, Any]
 
-SUPPORTED = ("v1.29.15", "v1.30.14", "v1.31.14", "v1.32.13", "v1.33.13", KUBERNETES_VERSION)
+SUPPORTED = (OLDEST_VERSION, "v1.30.14", "v1.31.14", "v1.32.13", "v1.33.13", KUBERNETES_VERSION)
 """Of each minor version of Kubernetes that the chart says it is for, the last one."""
 
 CRDS = REPOSITORY / "crds"

@@ -13,7 +13,7 @@ from tests.cluster.shell import ClusterError, step
 
 KUBERNETES_VERSION = "v1.34.4"
 OLDEST_VERSION = "v1.29.15"
-"""Of what is supported; the cluster's servers are of it where the environment has KUBERNETES=v1.29.15."""
+"""Of what is supported; the cluster's servers are of it where the environment has KUBERNETES=oldest."""
 SOURCE = HERE / "toolchain"
 BY_NAME = ("kubectl", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 
@@ -67,17 +67,20 @@ def _make(folder: Path) -> None:
 
 
 def kubernetes() -> str:
-    """Return the version of the embedded cluster's servers: the newest, unless the environment says KUBERNETES=….
+    """Return the version of the embedded cluster's servers: the newest, unless the environment says KUBERNETES=oldest.
 
     Raises:
-        ClusterError: Servers of the version that it says are not to be had.
+        ClusterError: It says something else, of which there are no servers.
     """
-    named = os.environ.get("KUBERNETES") or KUBERNETES_VERSION
-    if named not in (KUBERNETES_VERSION, OLDEST_VERSION):
-        raise ClusterError(
-            f"KUBERNETES={named}: there are servers of {OLDEST_VERSION} and {KUBERNETES_VERSION}; leave it out for the latter."
-        )
-    return named
+    match os.environ.get("KUBERNETES", ""):
+        case "":
+            return KUBERNETES_VERSION
+        case "oldest":
+            return OLDEST_VERSION
+        case other:
+            raise ClusterError(
+                f'KUBERNETES={other}: "oldest" takes servers of {OLDEST_VERSION}; without it they are of {KUBERNETES_VERSION}.'
+            )
 
 
 def servers() -> Path:

@@ -43,6 +43,15 @@ async def the_rest(operator: Operator, kong: Instance) -> None:
     await operator.until_ended()
 
 
+async def ends_in(volume: Path, operator: Operator, kong: Instance, names: list[str]) -> None:
+    """Have the batches under way end, and see to it that all results are in the volume, and nothing at the provider."""
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert stored(volume) == names
+    assert left(kong) == []
+
+
 @pytest.mark.parametrize("output", [SECRET, ELSEWHERE], ids=["into a Secret", "into another folder"])
 async def test_once_results_of_a_part_are_stored_the_job_says_where_and_goes_on_when_the_place_is_put_back(
     operator: Operator, api: ApiServer, kong: Instance, volume: Path, output: Json
@@ -105,11 +114,7 @@ async def test_from_a_secret_into_a_volume_before_failed_requests_are_sent_again
         await operator.until(lambda: all(batch.unfinished for batch in operator.status().batches))
         move(api, OUT)
         await operator.until(lambda: len(made(operator)) == count + 1)
-        kong.advance(3600)
-        await operator.until_ended()
-        assert operator.reason() == Reason.SUCCEEDED
-    assert stored(volume) == names
-    assert left(kong) == []
+        await ends_in(volume, operator, kong, names)
 
 
 async def test_what_would_fill_the_operators_memory_is_sent_again_by_a_pod_once_the_results_go_into_a_volume(
@@ -131,11 +136,7 @@ async def test_what_would_fill_the_operators_memory_is_sent_again_by_a_pod_once_
     assert len(kong.calls("files.content")) == before, "none of it is read"
     move(api, OUT)
     await operator.until(lambda: len(made(operator)) == 2)
-    kong.advance(3600)
-    await operator.until_ended()
-    assert operator.reason() == Reason.SUCCEEDED
-    assert stored(volume) == names
-    assert left(kong) == []
+    await ends_in(volume, operator, kong, names)
 
 
 async def test_from_a_secret_into_a_volume_while_failed_requests_are_sent_again(
@@ -149,11 +150,7 @@ async def test_from_a_secret_into_a_volume_while_failed_requests_are_sent_again(
         if count == 1:
             kong.advance(3600)
     move(api, OUT)
-    kong.advance(3600)
-    await operator.until_ended()
-    assert operator.reason() == Reason.SUCCEEDED
-    assert stored(volume) == names
-    assert left(kong) == []
+    await ends_in(volume, operator, kong, names)
 
 
 @pytest.mark.usefixtures("volume")

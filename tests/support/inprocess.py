@@ -40,12 +40,17 @@ def cluster_of(api: ApiServer, *declared: Permissions) -> Cluster:
 
 def kubeconfig(api: ApiServer, folder: Path) -> str:
     """Write a kubeconfig of an API server in memory; answers its path."""
+    return kubeconfig_of(api.url, folder)
+
+
+def kubeconfig_of(url: str, folder: Path) -> str:
+    """Write a kubeconfig of whatever API server is there; answers its path."""
     named = {"name": "here"}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "here",
-        "clusters": [{**named, "cluster": {"server": api.url}}],
+        "clusters": [{**named, "cluster": {"server": url}}],
         "users": [{**named, "user": {"token": "t"}}],
         "contexts": [{**named, "context": {"cluster": "here", "user": "here"}}],
     }

@@ -1,11 +1,12 @@
 """What the spawner promises to tests that run operators as processes."""
 
-import json
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from tests.support.inprocess import kubeconfig_of
 
 ASKS = """
 import asyncio, os, sys, time
@@ -32,17 +33,7 @@ def _runs(pid: int) -> bool:
 def test_a_process_ends_with_whoever_asked_for_it_even_if_that_is_killed(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         # It takes connections and never answers, so that the operator goes on asking.
-        cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{silent.getsockname()[1]}"}}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [cluster],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-            "users": [{"name": "c", "user": {"token": "t"}}],
-            "current-context": "c",
-        }
-        (tmp_path / "kubeconfig").write_text(json.dumps(config))
-        arguments = (tmp_path / "kubeconfig", tmp_path / "log")
+        arguments = kubeconfig_of(f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path), tmp_path / "log"
         with subprocess.Popen([sys.executable, "-c", ASKS, *arguments], stdout=subprocess.PIPE, text=True) as asking:
             assert asking.stdout is not None
             pid = int(asking.stdout.readline())

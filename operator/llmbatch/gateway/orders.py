@@ -30,6 +30,10 @@ class First:
     alone: bool
     """It was refused when there were none: it may be too large for what there is."""
 
+    def holds_up(self, tokens: int) -> bool:
+        """Tell whether a batch of so many tokens waits for this one; not a smaller one, where this may never fit."""
+        return not (self.alone and tokens < self.tokens)
+
 
 @dataclass
 class Orders:
@@ -57,16 +61,16 @@ class Orders:
         return first if stays else None
 
     def is_behind(self, gateway: Key, tokens: int) -> bool:
-        """Tell whether a batch of so many tokens waits for one that tries first; not a smaller one, where that may never fit."""
+        """Tell whether a batch of so many tokens waits for one that tries first."""
         first = self.tries_first(gateway)
-        return first is not None and not (first.alone and tokens < first.tokens)
+        return first is not None and first.holds_up(tokens)
 
     def held(self, gateway: Key) -> int:
         """Give the tokens of a gateway's uploaded files that go before further ones; not of what may never fit."""
         first = self.tries_first(gateway)
         if first is None or not first.alone:
             return self.ledger.tallies.of(gateway).held
-        return sum(item.tokens for item in self._alive(gateway) if not self.is_behind(gateway, item.tokens))
+        return sum(item.tokens for item in self._alive(gateway) if not first.holds_up(item.tokens))
 
     def behind(self, job: Key, place: int, tokens: int, gateway: Key) -> int | None:
         """Tell whether a batch whose file is uploaded waits since the provider has refused one, and remember it.
@@ -81,7 +85,7 @@ class Orders:
         first = self.tries_first(gateway)
         if first is None or (first.job, first.place) != (job, place):
             self._behind.setdefault(gateway, {})[job] = asking
-            if first is not None and self.is_behind(gateway, tokens):
+            if first is not None and first.holds_up(tokens):
                 return self.ledger.tokens_of(first.job, first.place)
             if asking not in self._may_go(group.name):
                 return 0
@@ -98,7 +102,7 @@ class Orders:
         self.lessons.learn(gateway, group.limit, beside + (counted or tokens))
         first = self.tries_first(gateway)
         again = first is not None and (first.job, first.place) == (job, place)
-        if first is None or again or not self.is_behind(gateway, tokens):
+        if first is None or again or not first.holds_up(tokens):
             known = account.ids.get(place) if account is not None else None
             alone = beside == 0 or (again and first is not None and first.alone)
             self._first[gateway] = First(job, place, known, tokens, beside, alone)
@@ -140,18 +144,17 @@ class Orders:
 
         It is asked for no sooner than its time while all is enqueued that was when the provider refused it.
         """
-        first = self.tries_first(gateway)
-        others = [item for item in self._alive(gateway) if not self.is_behind(gateway, item.tokens)]
+        first, waiting = self.tries_first(gateway), self._alive(gateway)
         if first is None:
-            return others
+            return waiting
+        others = [item for item in waiting if not first.holds_up(item.tokens)]
         late = time.monotonic() - self._called.get(first.job, math.inf) > CALLED_SECONDS
-        item = self._first_of(gateway)
-        return [item, *others] if item is not None and enqueued < first.beside and not late else others
+        item = self._waiting_first(first, gateway) if enqueued < first.beside and not late else None
+        return [item, *others] if item is not None else others
 
-    def _first_of(self, gateway: Key) -> Waiting | None:
+    def _waiting_first(self, first: First, gateway: Key) -> Waiting | None:
         """Give the batch that tries first, if it waits for that."""
-        first = self.tries_first(gateway)
-        if first is None or self.ledger.goes(first.job, first.place):
+        if self.ledger.goes(first.job, first.place):
             return None
         account = self.ledger.accounts.get(first.job)
         if account is None or first.place not in account.behind:

@@ -86,9 +86,9 @@ class Quota:
         found: dict[str, tuple[int, int, int]] = {}
         for gateway, group in list(self.ledger.groups.items()):
             if group.limit and group.name not in found:
-                limit = max(map(self.limit, self.ledger.members(group.name)))
-                waiting = sum(map(self._queued, self.ledger.members(group.name)))
-                found[group.name] = limit, self.reserved(gateway), waiting
+                members = self.ledger.members(group.name)
+                waiting = sum(map(self._queued, members))
+                found[group.name] = max(map(self.limit, members)), self.reserved(gateway), waiting
         return found
 
     def status(self, gateway: Key) -> dict[str, Any]:
@@ -151,10 +151,14 @@ class Quota:
 
     def _admitted(self, ordered: list[Waiting], reserved: dict[str, int]) -> list[Waiting]:
         limits = {gateway: self.limit(gateway) for gateway in {item.gateway for item in ordered}}
-        if any(map(self.orders.tries_first, limits)):
-            ordered = [item for item in ordered if not self.orders.is_behind(item.gateway, item.tokens)]
+        first = {gateway: found for gateway in limits if (found := self.orders.tries_first(gateway)) is not None}
+        if first:
+            ordered = [
+                item for item in ordered if item.gateway not in first or not first[item.gateway].holds_up(item.tokens)
+            ]
+        held = {gateway: self.orders.held(gateway) for gateway in limits}
         highest = max(limits.values(), default=0)
-        return admitted(ordered, sum(reserved.values()), limits.__getitem__, highest, self.orders.held)
+        return admitted(ordered, sum(reserved.values()), limits.__getitem__, highest, held.__getitem__)
 
     def _queued(self, gateway: Key) -> int:
         return len(self.ledger.waiting([gateway])) + self.ledger.tallies.behind([gateway])[0]

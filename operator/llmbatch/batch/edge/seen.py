@@ -64,6 +64,11 @@ class Seen:
         return self.client
 
     @property
+    def index(self) -> int:
+        """The place of its batch among the job's."""
+        return self.view.index if self.view is not None else 0
+
+    @property
     def files_of_others(self) -> frozenset[str]:
         """The input files of the job's other batches: what was made of one of them is not this batch, whatever it says."""
         own = self.observation.batch.input_file_id

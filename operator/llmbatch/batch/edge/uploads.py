@@ -45,10 +45,9 @@ class Uploads:
 
         Of a deleted job the same end is seen at each look: its file is waited for from the first one on.
         """
-        was_open = batch in self._open.get(uid, set())
         self._open.get(uid, set()).discard(batch)
         doubtful = self._doubtful.setdefault(uid, set())
-        if not known and (was_open or batch not in doubtful):
+        if not known and batch not in doubtful:
             doubtful.add(batch)
             self._until[uid] = time.monotonic() + self.settle_seconds
 

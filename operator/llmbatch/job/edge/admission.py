@@ -57,23 +57,21 @@ class Admission:
 
     def behind(self, seen: Seen, gateway: Key) -> Queued | None:
         """Say whether a batch whose file is uploaded waits for what becomes of one that was refused."""
-        index = seen.view.index if seen.view is not None else 0
         own = seen.observation.batch.estimated_tokens or 0
-        ahead = self.quota.orders.behind(seen.key, index, own, gateway)
+        ahead = self.quota.orders.behind(seen.key, seen.index, own, gateway)
         if ahead is None:
             return None
         rises = self.quota.orders.rises_in(gateway, own) if not ahead else None
-        place = self.quota.places.behind(seen.key, index, own, gateway)
+        place = self.quota.places.behind(seen.key, seen.index, own, gateway)
         return _queued(seen, place, behind=self.quota.orders.is_behind(gateway, own), rises=rises)
 
     def may_try(self, seen: Seen, held: Problem, gateway: Key) -> bool:
         """Tell whether a create call that was refused for want of quota may be made again before its time."""
-        index = seen.view.index if seen.view is not None else 0
-        return held.reason is Reason.QUOTA_EXCEEDED and self.quota.orders.may_try(seen.key, index, gateway)
+        return held.reason is Reason.QUOTA_EXCEEDED and self.quota.orders.may_try(seen.key, seen.index, gateway)
 
     def stays(self, seen: Seen) -> None:
         """Give the tokens back of a batch that was about to be ordered and isn't, for whatever reason."""
-        self.quota.ledger.stay(seen.key, seen.view.index if seen.view is not None else 0)
+        self.quota.ledger.stay(seen.key, seen.index)
 
     def _is_held_back(self, seen: Seen, place: int) -> bool:
         """Tell whether the job itself lets no further batch begin (spec.parallelism)."""

@@ -54,11 +54,12 @@ class Cleanup:
                 failed = await self.polls.problem(client, answer, Operation.CLEANUP)
                 told = f"Remote file {file_id} can't be deleted yet: {failed.message}"
                 problem = failed.model_copy(update={"reason": Reason.CLEANING_UP, "message": told})
-                failures += failed.reason is Reason.GATEWAY_UNREACHABLE
+                unreachable = failed.reason is Reason.GATEWAY_UNREACHABLE
+                failures += unreachable
                 # One that hangs would hang for each file, and a deletion that comes meanwhile waits for this pass. But what is
                 # wrong with one file keeps no others there.
                 longest = min(HANGS_SECONDS, client.spec.timeouts.request_seconds / 2)
-                hangs = failed.reason is Reason.GATEWAY_UNREACHABLE and time.monotonic() - began > longest
+                hangs = unreachable and time.monotonic() - began > longest
                 if hangs or failures >= MOST_FAILURES:
                     break
         return status, problem

@@ -153,9 +153,10 @@ class Gateway:
             ):
                 return NotMade(Reason.FILE_PENDING, result.message, result.retry_after, lacks_file=True)
             case Refused():
-                # A conflict may be with the very batch that a proxy on the way made by sending the request twice; and "See
-                # other" is how some say that what was ordered is to be found elsewhere.
-                if result.status in (303, 409) and result.reason not in (Reason.QUOTA_EXCEEDED, Reason.BILLING_LIMIT):
+                if result.status in outcome.MAY_BE_DONE and result.reason not in (
+                    Reason.QUOTA_EXCEEDED,
+                    Reason.BILLING_LIMIT,
+                ):
                     return UnknownOutcome(result.message)
                 return NotMade(
                     result.reason,

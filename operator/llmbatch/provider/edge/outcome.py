@@ -87,6 +87,9 @@ TRANSLATED: dict[type[httpx.TransportError], tuple[bool, str]] = {
 
 NOT_IMPLEMENTED = 501
 """Says, unlike all else from 500 on, that there is no such call, and never will be."""
+MAY_BE_DONE = frozenset({303, 409})
+"""Refusals of a call that makes something, which may have been made: a conflict may be with the very thing, where a proxy on
+the way has sent the request twice; and "See other" is how some say that what was ordered is to be found elsewhere."""
 _UNANSWERED = frozenset({408, 460, 499})
 """Somebody on the way has not waited for the answer: by HTTP, AWS' load balancer, nginx and Google's proxies."""
 
@@ -135,7 +138,7 @@ def from_response(status: int, headers: httpx.Headers, body: bytes, operation: s
         return NotFound(said, error.shaped, error)
     reason, remedy = _judge(status, error)
     message = f"{said}; {remedy}" if remedy else said
-    if status in _UNANSWERED or (status >= 500 and status != NOT_IMPLEMENTED):
+    if _is_unanswered(status):
         return Unreachable(True, reason, message, wait)
     if 300 <= status < 400 and "location" in headers:
         message = f"{said}; it redirects, which is not followed: give spec.url of the BatchGateway the final address"
@@ -199,6 +202,11 @@ def _is_missing_object(error: ErrorBody) -> bool:
     return not (text.startswith("invalid url") or (error.code == "404" and text.startswith("resource not found")))
 
 
+def _is_unanswered(status: int) -> bool:
+    """Tell whether a status leaves open what became of the call."""
+    return status in _UNANSWERED or (status >= 500 and status != NOT_IMPLEMENTED)
+
+
 def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
     text = error.message.lower()
     short = shortage.of(error.code, error.message, status)
@@ -216,7 +224,7 @@ def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
         return Reason.FILE_PENDING, "it is tried again when the provider has processed the file"
     if status == 429:
         return Reason.RATE_LIMITED, "it is tried again later"
-    if status in _UNANSWERED or (status >= 500 and status != NOT_IMPLEMENTED):
+    if _is_unanswered(status):
         return Reason.GATEWAY_UNREACHABLE, "it is tried again; the logs of the gateway tell more"
     if status == 413:
         return (

@@ -128,6 +128,11 @@ def entries_of(body: bytes) -> tuple[dict[str, Any], list[Any]]:
     return data, entries
 
 
+def size_of(body: bytes, entries: Sequence[Any]) -> int:
+    """Give the bytes that a page takes in memory, roughly."""
+    return len(body) + ENTRY_BYTES * len(entries)
+
+
 def says_more(data: dict[str, Any]) -> bool | None:
     """Tell what a list says about another page; None: nothing that can be understood."""
     if any(data.get(name) for name in NEXT_LINKS):

@@ -160,8 +160,8 @@ def read_files(body: bytes) -> FilePage:
                 unusable.append(name)
     # One without a name can't be recognised.
     unreadable = len(entries) - sum(file.filename is not None for file in files) - len(unusable)
+    size = pages.size_of(body, entries)
     common = _page(data, files, unreadable, [file.created_at for file in files])
-    size = len(body) + pages.ENTRY_BYTES * len(entries)
     return FilePage(files=tuple(files), unusable=tuple(unusable), size=size, **common)
 
 
@@ -194,7 +194,7 @@ def read_page(body: bytes) -> Page:
             unusable.append(_batch(entry, ""))
         moments.append(lenient.moment(entry.get("created_at")))
     unreadable = len(entries) - len(moments)
-    size = len(body) + pages.ENTRY_BYTES * len(entries)
+    size = pages.size_of(body, entries)
     common = _page(data, batches, unreadable, moments)
     return Page(batches=tuple(batches), unusable=tuple(unusable), size=size, **common)
 

@@ -13,7 +13,7 @@ from llmbatch.jsonl import sending
 from llmbatch.jsonl.lines import LineChecker
 from llmbatch.jsonl.rewrite import Rewriter
 from llmbatch.provider.edge.files import Files, Progress
-from llmbatch.provider.edge.outcome import Answered, Failure, Refused, Unreachable
+from llmbatch.provider.edge.outcome import MAY_BE_DONE, Answered, Failure, Refused, Unreachable
 from llmbatch.provider.edge.pace import Bounds
 from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
 from llmbatch.provider.edge.uploaded import Search, search
@@ -149,9 +149,7 @@ def _may_be_stored(failure: Failure) -> bool:
         case Unreachable():
             return failure.sent
         case Refused():
-            # A conflict may be with the very file that a proxy on the way has stored by sending the request twice; and "See
-            # other" is how some say that what was made is to be found elsewhere.
-            return failure.status in (303, 409) and failure.reason is Reason.REQUEST_REFUSED
+            return failure.status in MAY_BE_DONE and failure.reason is Reason.REQUEST_REFUSED
         case _:
             return False
 

@@ -14,10 +14,8 @@ from llmbatch.api.request_policy import RequestFailurePolicy
 from llmbatch.provider.pure.connection import Connection
 
 PLAN_VARIABLE = "LLMBATCH_PLAN"
-VARIABLE_BYTES = 128 * 1024 - len(f"{PLAN_VARIABLE}=\0")
-"""Linux starts no program with a longer value among its variables (MAX_ARG_STRLEN)."""
 PLAIN_BYTES = 32 * 1024
-"""A longer plan is written compressed: those of many parts repeat themselves."""
+"""A longer plan is written compressed: Linux starts no program with a variable of more than 128 KiB (MAX_ARG_STRLEN)."""
 _COMPRESSED = "zlib:"
 OBJECTS_FILE = "input.jsonl"
 """Name of the file with what a ConfigMap or Secret holds, where one is mounted."""

@@ -46,7 +46,7 @@ class Part:
     @property
     def index(self) -> int:
         """Its place among the job's batches."""
-        return self.seen.view.index if self.seen.view is not None else 0
+        return self.seen.index
 
     @property
     def effect(self) -> Effect | None:
