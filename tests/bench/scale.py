@@ -221,7 +221,13 @@ def main() -> int:
     release = Release(cluster)
     release.install(
         **CHARTS_LEASE,
-        **{"operator.settleSeconds": "120", "operator.recheckSeconds": "15", "operator.stallAfterSeconds": "120"},
+        # The tests' are shorter.
+        **{
+            "operator.settleSeconds": "120",
+            "operator.recheckSeconds": "15",
+            "operator.stallAfterSeconds": "120",
+            "operator.cleanupTimeoutSeconds": "300",
+        },
     )
     try:
         bench = Bench(release)
