@@ -95,7 +95,7 @@ bench-tenants: venv  ## Measure what a tenant's jobs wait for beside another one
 	@$(PY) -m tests.bench.tenants
 
 bench-scale: venv  ## Measure a hundred, a thousand and ten thousand jobs beside Jobs that run a script
-	@$(PY) -m tests.bench.scale 100,1000 100 10000 docs/scale.svg
+	@$(PY) -m tests.bench.scale 100,1000 1000 10000 docs/scale.svg
 
 bench-quota: venv  ## Measure many jobs of several namespaces that share one token quota (KILL=60: the leader dies each minute; SAID=1: nothing has to be learnt)
 	@$(PY) -m tests.bench.quota 200 40 20 $(or $(KILL),0) $(or $(SAID),4)

@@ -1,6 +1,6 @@
 """`make bench-scale`: many BatchJobs at once, beside as many Jobs that run a script; many that wait; many that have ended.
 
-python -m tests.bench.scale [sizes, 100,1000 by default] [how many of the script's Jobs, 100 by default] [how many wait, 10000]
+python -m tests.bench.scale [sizes, 100,1000 by default] [how many of the script's Jobs, 1000 by default] [how many wait and end, 10000]
     [where to put a picture of what a job costs]
 
 On the real cluster. A batch takes 23 s, five lines, ConfigMap to Secret, polled every 10 s.
@@ -27,7 +27,7 @@ from tests.bench.single import LABEL, cpu_seconds, peak_rss, requests_of
 from tests.cluster.kubeapi import KubeApi
 from tests.e2e import objects
 from tests.e2e.conftest import Tenant, make_tenant
-from tests.e2e.release import CHARTS_LEASE, Release
+from tests.e2e.release import CHARTS_LEASE, CHARTS_TIMES, Release
 
 TAKES = {"validating_seconds": 2, "in_progress_seconds": 18, "finalizing_seconds": 3, "max_files": 100_000}
 POLL_SECONDS = 10
@@ -38,7 +38,7 @@ ACTIVE = 500
 REST_SECONDS = 60
 PATIENCE_SECONDS = 3600
 FASTER, MEMORY = 6.0, 1 / 15
-RSS_MIB, REST_MS, ROUND_CALLS, TAKEOVER_SECONDS, REST_SHARE = 256, 0.5, 10, 20.0, 0.01
+RSS_MIB, REST_MS, ROUND_CALLS, TAKEOVER_SECONDS, WAITING_SHARE, ENDED_SHARE = 256, 0.5, 10, 20.0, 0.01, 0.005
 
 
 class Bench:
@@ -111,21 +111,55 @@ class Bench:
         self._calm()
         made = len(tenant.kong.batches())
         print(f"  batches made: {made} ({verdict(made == min(count, ACTIVE))})")
+        tenant.kube.apply(tenant.gateway(pollIntervalSeconds=3600, limits={"maxActiveBatches": ACTIVE}))
+        time.sleep(2 * POLL_SECONDS)  # the rounds that were due
+        self._calm()
+        print(f"  {REST_SECONDS} s in which nothing is polled:")
+        cpu, api, gateway = self._rest(tenant)
+        print(f"    calls to the gateway {gateway.total()} ({verdict(not gateway)}); to the API server {dict(api)}")
+        print(f"    CPU, of a core {told(cpu / REST_SECONDS, WAITING_SHARE, '', digits=4)}", flush=True)
         tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
 
+    def ended(self, count: int) -> None:
+        """Have a new leader find so many BatchJobs that have ended, as it would after an upgrade."""
+        tenant = self._tenant(TAKES)
+        path, name = self._path(tenant), "job-0"
+        self._post(path, [_job(name)])
+        status: dict[str, Any] = {}
+        while status.get("phase") != "Complete":
+            time.sleep(2)
+            status = self._api.request("GET", f"{path}/{name}")[1].get("status", {})
+        kube, deployment = self.release.kube, f"deployment/{self.release.name}"
+        replicas = kube.get("deployment", self.release.name)["spec"]["replicas"]
+        kube.run("scale", deployment, "--replicas=0")
+        self._until(lambda: not kube.items("pods", "-l", "app.kubernetes.io/component=operator"))
+        self._post(path, [_job(f"job-{number}") for number in range(1, count)], status)
+        kube.run("scale", deployment, f"--replicas={replicas}")
+        kube.run("rollout", "status", deployment, "--timeout=120s", seconds=130)
+        self._until(lambda: self._metric("llmbatch_jobs", phase="Complete") >= count)
+        self._calm()
+        print(f"{count} BatchJobs that have ended, {REST_SECONDS} s:")
+        cpu, api, gateway = self._rest(tenant)
+        written = sum(calls for told_of, calls in api.items() if not told_of.startswith("GET"))
+        print(f"  writes {written} ({verdict(not written)}); calls to the gateway {gateway.total()}")
+        print(f"  CPU, of a core {told(cpu / REST_SECONDS, ENDED_SHARE, '', digits=4)}", flush=True)
+
     def _at_rest(self, tenant: Tenant) -> None:
+        cpu, api, gateway = self._rest(tenant)
+        rounds = REST_SECONDS / POLL_SECONDS
+        print(f"  at rest, {REST_SECONDS} s:")
+        print(f"    CPU a poll round, for each active job {told(1000 * cpu / rounds / ACTIVE, REST_MS, 'ms')}")
+        calls = gateway.total() / rounds
+        print(f"    calls to the gateway a round {told(calls, ROUND_CALLS, '')}   {dict(gateway)}")
+        print(f"    calls to the API server {dict(api)}")
+
+    def _rest(self, tenant: Tenant) -> tuple[float, Counter[str], Counter[str]]:
+        """Wait; answers the operator's seconds of CPU, and its calls to the API server and to the gateway."""
         tenant.kong.clear_calls()
         before, busy = self._calls(), cpu_seconds(self.release)
         time.sleep(REST_SECONDS)
-        rounds = REST_SECONDS / POLL_SECONDS
         cpu, api = cpu_seconds(self.release) - busy, self._calls() - before
-        gateway = Counter(call["operation"] for call in tenant.kong.calls())
-        print(f"  at rest, {REST_SECONDS} s:")
-        print(f"    CPU a poll round, for each active job {told(1000 * cpu / rounds / ACTIVE, REST_MS, 'ms')}")
-        print(f"    CPU, of a core {told(cpu / REST_SECONDS, REST_SHARE, '', digits=4)}")
-        calls = gateway.total() / rounds
-        print(f"    calls to the gateway a round {told(calls, ROUND_CALLS, '')}   {dict(gateway)}")
-        print(f"    calls to the API server {dict(+api)}")
+        return cpu, api, Counter(call["operation"] for call in tenant.kong.calls())
 
     # --- the cluster -------------------------------------------------------------------------------------------------
 
@@ -144,14 +178,20 @@ class Bench:
     def _make(self, tenant: Tenant, numbers: Iterable[int]) -> None:
         self._post(self._path(tenant), [_job(f"job-{number}") for number in numbers])
 
-    def _post(self, path: str, made: list[dict[str, Any]]) -> None:
+    def _post(self, path: str, made: list[dict[str, Any]], status: Mapping[str, Any] | None = None) -> None:
+        """Make objects, with a status that another one has come to."""
+
         def post(item: dict[str, Any]) -> None:
             for _ in range(5):
-                status, answer = self._api.request("POST", path, item)
-                if status in (201, 409):
+                code, answer = self._api.request("POST", path, item)
+                if code == 201 and status is not None:
+                    named = f"{path}/{item['metadata']['name']}/status"
+                    given = {**answer, "status": {**status, "uid": answer["metadata"]["uid"]}}
+                    code, answer = self._api.request("PUT", named, given)
+                if code in (200, 201, 409):
                     return
                 time.sleep(1)
-            raise AssertionError(f"{path}: {status} {answer}")
+            raise AssertionError(f"{path}: {code} {answer}")
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(post, made))
@@ -214,15 +254,12 @@ def _job(name: str) -> dict[str, Any]:
 def main() -> int:
     """Measure, and print."""
     sizes = [int(size) for size in (sys.argv[1] if len(sys.argv) > 1 else "100,1000").split(",") if size]
-    peers = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    peers = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     waiting = int(sys.argv[3]) if len(sys.argv) > 3 else 10_000
     cluster = tests.cluster.up()
     tests.cluster.build_images(cluster)
     release = Release(cluster)
-    release.install(
-        **CHARTS_LEASE,
-        **{"operator.settleSeconds": "120", "operator.recheckSeconds": "15", "operator.stallAfterSeconds": "120"},
-    )
+    release.install(**CHARTS_LEASE, **CHARTS_TIMES)
     try:
         bench = Bench(release)
         lasted: dict[int, Figures] = {}
@@ -248,6 +285,7 @@ def main() -> int:
                 print(f"  their memory beside that {told(ours.rss * 2**20 / memory, MEMORY, '', digits=3)}")
         if waiting:
             bench.waiting(waiting)
+            bench.ended(waiting)
     finally:
         release.close()
     return 0

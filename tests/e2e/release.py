@@ -28,6 +28,13 @@ CHARTS_LEASE = {
     "leaderElection.retrySeconds": "2",
 }
 """The chart's own, for what a failover takes in real life."""
+CHARTS_TIMES = {
+    "operator.settleSeconds": "120",
+    "operator.recheckSeconds": "15",
+    "operator.stallAfterSeconds": "120",
+    "operator.cleanupTimeoutSeconds": "300",
+}
+"""The chart's own, for what many jobs take in real life."""
 QUICK_LEASE = {
     "leaderElection.leaseSeconds": "6",
     "leaderElection.renewSeconds": "4",
