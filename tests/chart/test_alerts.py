@@ -23,7 +23,8 @@ WELL = {
     'llmbatch_leader{instance="b"}': "0x1000",
     "llmbatch_duplicate_batches_total": "0x1000",
     "llmbatch_left_behind_total": "3x1000",
-    'llmbatch_oldest_unfinished_job_seconds{phase="InProgress"}': "80000x1000",
+    'llmbatch_oldest_unfinished_job_seconds{phase="Uploading"}': "900000x1000",
+    'llmbatch_oldest_unfinished_batch_seconds{phase="InProgress"}': "80000x1000",
     'llmbatch_gateway_ready{namespace="team-a",gateway="kong"}': "1x1000",
     'llmbatch_gateway_request_duration_seconds_count{operation="get batch",code="2xx"}': "0+100x1000",
     'llmbatch_gateway_request_duration_seconds_count{operation="get batch",code="429"}': "0+5x1000",
@@ -36,11 +37,14 @@ WELL = {
     'workqueue_depth{name="batchjob",instance="a",job="m"}': "300x1000",
     'workqueue_depth{name="batchgateway",instance="a",job="m"}': "3x1000",
     'workqueue_depth{name="endpoint",instance="other",job="m"}': "9000x1000",
+    "llmbatch_failed_uploads_in_a_row": "0x890 1 2 3 4 5 6 0x100",
     "llmbatch_status_refusals_total": "0x1000",
     "llmbatch_event_loop_lag_seconds": "0.01x1000",
     'process_resident_memory_bytes{instance="a",job="m"}': "90000000x1000",
     'process_resident_memory_bytes{instance="other",job="m"}': "9000000000x1000",
     'llmbatch_build_info{instance="a",job="m",version="1"}': "1x1000",
+    'process_start_time_seconds{instance="a",job="m"}': "60x300 18000x700",
+    'process_start_time_seconds{instance="other",job="m"}': "0+30x1000",
 }
 """A day on which nothing is the matter, a sample a minute."""
 
@@ -63,7 +67,7 @@ TROUBLES = {
         {'llmbatch_jobs_stalled{reason="OutputExists"}': "2x1000"}, {"reason": "OutputExists"}
     ),
     "LlmbatchJobOverdue": Trouble(
-        {'llmbatch_oldest_unfinished_job_seconds{phase="InProgress"}': "100000x1000"}, {"phase": "InProgress"}
+        {'llmbatch_oldest_unfinished_batch_seconds{phase="InProgress"}': "100000x1000"}, {"phase": "InProgress"}
     ),
     "LlmbatchGatewayNotReady": Trouble(
         {'llmbatch_gateway_ready{namespace="team-a",gateway="kong"}': "0x1000"},
@@ -82,6 +86,9 @@ TROUBLES = {
     "LlmbatchStatusRefused": Trouble({"llmbatch_status_refusals_total": "0+1x1000"}, {}),
     "LlmbatchLoopLag": Trouble({"llmbatch_event_loop_lag_seconds": "3x1000"}, {}),
     "LlmbatchMemory": Trouble({'process_resident_memory_bytes{instance="a",job="m"}': "500000000x1000"}, {}),
+    "LlmbatchRestarts": Trouble(
+        {'process_start_time_seconds{instance="a",job="m"}': "60x880 52810x9 53410x9 54010x9 54610x9 55210x100"}, {}
+    ),
 }
 AT = 930
 """Minutes after which it is looked: well after the longest `for`, and within an hour of what happens once."""
@@ -252,12 +259,12 @@ def names_of(found: CollectorRegistry) -> set[str]:
 
 
 def test_thresholds_are_values_of_the_chart(chart: Chart) -> None:
-    after = {"stalled": "1h", "overdueHours": 48, "memoryMiB": 1000, "backlog": 7}
+    after = {"stalled": "1h", "overdueHours": 48, "memoryMiB": 300, "backlog": 7}
     given: Values = {"metrics": {"prometheusRule": {"enabled": True, "thresholds": after, "runbooks": "https://x/y"}}}
     found = {rule["alert"]: rule for rule in rules(rendered(chart, given))}
     assert found["LlmbatchJobsStalled"]["for"] == "1h"
     assert found["LlmbatchJobOverdue"]["expr"].endswith("> 172800")
-    assert found["LlmbatchMemory"]["expr"].endswith("> 1.048576e+09")
+    assert found["LlmbatchMemory"]["expr"].endswith("> 3.145728e+08")
     assert found["LlmbatchBacklog"]["expr"].endswith("> 7")
     assert found["LlmbatchBacklog"]["annotations"]["runbook_url"] == "https://x/y#llmbatchbacklog"
 

@@ -210,6 +210,19 @@ def test_key_authentication_is_on_both_services_and_reads_the_header_that_the_ga
     assert state["consumers"][0]["keyauth_credentials"] == [{"key": "value-of-DECK_LLMBATCH_API_KEY"}]
 
 
+def test_a_key_of_one_team_opens_no_route_of_the_other() -> None:
+    """Without the acl plugin, Kong takes the key of whichever consumer."""
+    first, second = deck("key-auth.yaml"), deck("second-team.yaml")
+    allowed = [
+        {plugin["service"]: set(plugin["config"]["allow"]) for plugin in state["plugins"] if plugin["name"] == "acl"}
+        for state in (first, second)
+    ]
+    assert allowed[0].keys() == {service["name"] for service in deck("azure.yaml")["services"]}
+    groups = [{item["group"] for item in state["consumers"][0]["acls"]} for state in (first, second)]
+    for mine, theirs, services in ((groups[0], groups[1], allowed[0]), (groups[1], groups[0], allowed[1])):
+        assert all(mine & may and not theirs & may for may in services.values())
+
+
 def test_every_variable_is_explained_where_it_is_used() -> None:
     for path in KONG:
         text = path.read_text(encoding="utf-8")

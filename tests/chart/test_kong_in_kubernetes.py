@@ -38,20 +38,22 @@ def test_it_fits_the_definitions_of_kong_and_of_the_gateway_api(chart: Chart) ->
 
 @pytest.mark.parametrize("path", ["/files", "/batches"])
 def test_each_path_has_the_plugins_that_decks_form_has(found: list[Manifest], path: str) -> None:
-    ai_proxy, key_auth = plugins_of(found, path)
+    ai_proxy, *guards = plugins_of(found, path)
     service = f"{path[1:]}-service"
     (of_deck,) = [item["config"] for item in deck("azure.yaml")["plugins"] if item["service"] == service]
     wanted = json.loads(json.dumps(of_deck).replace("value-of-DECK_AZURE_INSTANCE_NAME", "my-resource"))
     wanted["model"]["options"]["azure_deployment_id"] = "my-batch-deployment"
     del wanted["auth"]["header_value"]
     assert (ai_proxy["plugin"], ai_proxy["config"]) == ("ai-proxy", wanted)
-    (for_keys,) = [item["config"] for item in deck("key-auth.yaml")["plugins"] if item["service"] == service]
-    assert (key_auth["plugin"], key_auth["config"]) == ("key-auth", for_keys)
+    wanted_guards = [
+        (item["name"], item["config"]) for item in deck("key-auth.yaml")["plugins"] if item["service"] == service
+    ]
+    assert [(guard["plugin"], guard["config"]) for guard in guards] == wanted_guards
 
 
 @pytest.mark.parametrize("path", ["/files", "/batches"])
 def test_the_providers_key_comes_from_a_secret_as_json(found: list[Manifest], path: str) -> None:
-    ai_proxy, _ = plugins_of(found, path)
+    ai_proxy, *_ = plugins_of(found, path)
     (patch,) = ai_proxy["configPatches"]
     assert patch["path"] == "/auth/header_value"
     reference = patch["valueFrom"]["secretKeyRef"]
@@ -59,14 +61,15 @@ def test_the_providers_key_comes_from_a_secret_as_json(found: list[Manifest], pa
     assert json.loads(value).startswith("Bearer ")
 
 
-def test_the_consumer_has_the_key_of_a_secret_that_kong_takes_for_one(found: list[Manifest]) -> None:
+def test_the_consumer_has_key_and_group_of_secrets_that_kong_takes_for_such(found: list[Manifest]) -> None:
     (consumer,) = of_kind(found, "KongConsumer")
-    (name,) = consumer["credentials"]
-    secret = named(found, "Secret", name)
-    assert secret["metadata"]["labels"]["konghq.com/credential"] == "key-auth"
-    assert secret["stringData"].keys() == {"key"}
+    secrets = [named(found, "Secret", name) for name in consumer["credentials"]]
+    given = {item["metadata"]["labels"]["konghq.com/credential"]: item["stringData"] for item in secrets}
+    assert given.keys() == {"key-auth", "acl"}
+    assert given["key-auth"].keys() == {"key"}
+    _, key_auth, acl = plugins_of(found, "/files")
+    assert acl["config"]["allow"] == [given["acl"]["group"]]
     (gateway,) = of_kind(read(EXAMPLES / "gateway-key-auth.yaml"), "BatchGateway")
-    _, key_auth = plugins_of(found, "/files")
     assert key_auth["config"]["key_names"] == [header["name"] for header in gateway["spec"]["headers"]]
 
 

@@ -11,7 +11,7 @@ from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.events import Recorder
-from llmbatch.process.release import Release
+from llmbatch.process.release import InstalledError, Release
 from llmbatch.settings import Settings
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -40,9 +40,9 @@ def job(name: str, status: Json, *others: str, namespace: str = "team-a", **meta
     return {**made, "status": status}
 
 
-def operator_pod(api: ApiServer) -> None:
+def operator_pod(api: ApiServer, **metadata: Any) -> None:
     labels = dict([PODS.split("=")])
-    api.put("pods", {"metadata": {"name": "llmbatch-1", "namespace": OWN, "labels": labels}})
+    api.put("pods", {"metadata": {"name": "llmbatch-1", "namespace": OWN, "labels": labels, **metadata}})
 
 
 def finalizers(api: ApiServer, name: str, namespace: str = "team-a") -> list[str]:
@@ -103,10 +103,22 @@ async def test_nothing_is_done_while_a_pod_of_the_operator_is_left(api: ApiServe
 
 
 async def test_a_pod_that_never_ends_is_not_waited_for_for_ever(api: ApiServer, cluster: Cluster) -> None:
-    operator_pod(api)
+    operator_pod(api, deletionTimestamp=timestamp(build.NOW), finalizers=["example.com/node"])
     api.put("batchjobs", job("job", {}))
     assert await release(cluster).run(PODS, 0.05) == 0
     assert finalizers(api, "job") == []
+
+
+async def test_no_job_is_let_go_by_what_was_applied_beside_an_operator_that_stays(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    """`helm template | kubectl apply` applies what an uninstall is to make, too."""
+    operator_pod(api)
+    api.put("batchjobs", job("running", build.submitted().dump()))
+    with pytest.raises(InstalledError, match=r"nobody deletes its pods \(llmbatch-1\).* --no-hooks"):
+        await release(cluster).run(PODS, 0.05)
+    assert finalizers(api, "running") == [FINALIZER]
+    assert api.objects("events") == []
 
 
 async def test_a_job_that_changes_meanwhile_is_read_anew(api: ApiServer, cluster: Cluster) -> None:

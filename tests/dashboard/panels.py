@@ -46,6 +46,11 @@ def gateways(name: str) -> str:
     return f"max by (namespace, gateway) (llmbatch_gateway_{name}{{{GATEWAYS}}})"
 
 
+def of_releases(metric: str, label: str) -> str:
+    """Give a figure that of a release's operators one alone tells, over all releases."""
+    return f"sum by ({label}) (max by (namespace, job, {label}) ({metric}))"
+
+
 def spent(name: str, label: str) -> str:
     """Give what went through each chosen gateway within an hour."""
     return f"sum by (namespace, gateway, {label}) (increase(llmbatch_gateway_{name}_total{{{GATEWAYS}}}[1h]))"
@@ -67,16 +72,18 @@ def grown(name: str, window: str = WINDOW) -> str:
     return f"sum(increase({name}[{window}])) or vector(0)"
 
 
+UNFINISHED = 'llmbatch_jobs{phase!~"Complete|Failed"}'
+
 GLANCE = [
     Panel("Under way", "BatchJobs that have not ended.",
-          {"": 'sum(max by (phase) (llmbatch_jobs{phase!~"Complete|Failed"}))'}, kind="stat", wide=4),
+          {"": f"sum({of_releases(UNFINISHED, 'phase')})"}, kind="stat", wide=4),
     Panel("Waiting for a person", "BatchJobs that do not go on by themselves; kubectl describe bj says what to do.",
-          {"": "sum(max by (reason) (llmbatch_jobs_stalled)) or vector(0)"}, kind="stat", wide=4, red_from=1),
-    Panel("Oldest unfinished job", "The provider has 24 h for a batch.",
-          {"": "max(llmbatch_oldest_unfinished_job_seconds) or vector(0)"}, "s", "stat", wide=4, red_from=26 * 3600),
+          {"": f"sum({of_releases('llmbatch_jobs_stalled', 'reason')}) or vector(0)"}, kind="stat", wide=4, red_from=1),
+    Panel("Oldest unfinished batch", "The provider has 24 h for it; without jobs that stand in line or wait for a person.",
+          {"": "max(llmbatch_oldest_unfinished_batch_seconds) or vector(0)"}, "s", "stat", wide=4, red_from=26 * 3600),
     Panel("Gateways not ready", "Of the chosen ones; kubectl describe bgw says what answers instead.",
           {"": f"count({gateways('ready')} == 0) or vector(0)"}, kind="stat", wide=4, red_from=1),
-    Panel("Operators at work", "One works, the others stand by.",
+    Panel("Operators at work", "Of each release one works, the others stand by.",
           {"": "sum(llmbatch_leader)"}, kind="stat", wide=4),
     Panel("Duplicates, leftovers (24 h)", "Batches found beside the one of a job, and deletions that left something behind.",
           {"": f"round(({grown('llmbatch_duplicate_batches_total', DAY)}) + ({grown('llmbatch_left_behind_total', DAY)}))"},
@@ -84,17 +91,19 @@ GLANCE = [
 ]  # fmt: skip
 
 JOBS = [
-    Panel("Jobs by phase", "All BatchJobs there are.", {"{{phase}}": "max by (phase) (llmbatch_jobs)"}, kind="stacked"),
+    Panel("Jobs by phase", "All BatchJobs there are.", {"{{phase}}": of_releases("llmbatch_jobs", "phase")}, kind="stacked"),
     Panel("Jobs that wait for a person", "By reason; the page Reasons says what each means.",
-          {"{{reason}}": "max by (reason) (llmbatch_jobs_stalled)"}, kind="stacked"),
-    Panel("Oldest unfinished job", "Since it was made, by the phase it is in.",
-          {"{{phase}}": "max by (phase) (llmbatch_oldest_unfinished_job_seconds)"}, "s"),
+          {"{{reason}}": of_releases("llmbatch_jobs_stalled", "reason")}, kind="stacked"),
+    Panel("Oldest unfinished job", "Since it was made, by the phase it is in; and the oldest batch, which the provider has 24 h for.",
+          {"{{phase}}": "max by (phase) (llmbatch_oldest_unfinished_job_seconds)",
+           "{{phase}}, its batch": "max by (phase) (llmbatch_oldest_unfinished_batch_seconds)"}, "s"),
     Panel("Jobs that ended", "Within each hour, by result and reason.",
           {"{{result}}: {{reason}}": "sum by (result, reason) (increase(llmbatch_jobs_finished_total[1h])) > 0"}, kind="bars", wide=6),
     Panel("Duration of jobs", "From start to end, of those that ended within the day before.",
           quantiles("llmbatch_job_duration_seconds", "result", DAY, 0.5, 0.95), "s", wide=6),
     Panel("Transfers that failed", "Within each hour, by reason; in pods and in the operator. Most are tried again.",
-          {"{{transfer}}: {{reason}}": "sum by (transfer, reason) (increase(llmbatch_transfer_failures_total[1h])) > 0"},
+          {"{{transfer}}: {{reason}}": "sum by (transfer, reason) (increase(llmbatch_transfer_failures_total[1h])) > 0",
+           "uploads of one batch in a row": "max(llmbatch_failed_uploads_in_a_row)"},
           kind="bars", wide=6),
     Panel("Found after a lost answer", "Batches adopted, cancelled as duplicates, or left behind by a deletion.",
           {"adopted": grown("llmbatch_adoptions_total"), "duplicates": grown("llmbatch_duplicate_batches_total"),
@@ -113,10 +122,10 @@ TOKENS = [
     Panel("Requests by namespace and gateway", "Of ended batches, within each hour.",
           {"{{namespace}}/{{gateway}} {{result}}": spent("requests", "result")}, kind="bars", wide=12),
     Panel("Tokens of quota groups", "Reserved by estimate, beside the highest limit of the group's gateways.",
-          {"{{group}} enqueued": "max by (group) (llmbatch_quota_enqueued_tokens)",
+          {"{{group}} enqueued": of_releases("llmbatch_quota_enqueued_tokens", "group"),
            "{{group}} limit": "max by (group) (llmbatch_quota_limit_tokens)"}, wide=12),
     Panel("Batches that wait for tokens", "By quota group; status.queue of each BatchJob has its place in line.",
-          {"{{group}}": "max by (group) (llmbatch_quota_queued_batches)"}, wide=12),
+          {"{{group}}": of_releases("llmbatch_quota_queued_batches", "group")}, wide=12),
 ]  # fmt: skip
 
 MONEY = [

@@ -1,4 +1,4 @@
-"""Metrics, probes, logs, events and settings: what people and machines see of the operator."""
+"""Metrics, logs, events and settings: what people and machines see of the operator."""
 
 import asyncio
 import itertools
@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client import generate_latest
 from pydantic import ValidationError
@@ -20,7 +19,6 @@ from llmbatch.process import logs
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB
 from llmbatch.runtime.figures import Gateways, Jobs
 from llmbatch.runtime.metrics import Metrics
-from llmbatch.runtime.probes import ProbeServer
 from llmbatch.runtime.queue import Key
 from llmbatch.settings import Settings
 from tests.chart.metrics_table import OURS, registry
@@ -167,28 +165,6 @@ def test_every_metric_is_ours_or_has_its_usual_name_and_says_what_it_is() -> Non
         (name.startswith((*OURS, "process_")) and told.endswith(".")) or "must stay 0" in told
         for _, _, name, told in helps
     )
-
-
-# --- probes ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "body"),
-    [
-        pytest.param("/livez", 200, "ok", id="alive"),
-        pytest.param("/readyz", 503, "the watch has not begun yet", id="not ready, and why"),
-        pytest.param("/metrics", 200, "llmbatch_build_info", id="metrics"),
-        pytest.param("/", 404, "see /metrics", id="anything else"),
-    ],
-)
-def test_probes(path: str, status: int, body: str) -> None:
-    server = ProbeServer("127.0.0.1", 0, Metrics("1").registry, alive=str, ready=lambda: "the watch has not begun yet")
-    try:
-        answer = httpx.get(f"http://127.0.0.1:{server.port}{path}?verbose", trust_env=False)
-    finally:
-        server.close()
-    assert answer.status_code == status
-    assert body in answer.text
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def _setting(name: str, default: str | None) -> str | None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.emulator", description=__doc__)
-    parser.add_argument("--host", default=_setting("HOST", "127.0.0.1"), help="address to listen on")
+    parser.add_argument("--host", default=_setting("HOST", "127.0.0.1"), help="address to listen on; :: takes all")
     parser.add_argument("--port", type=int, default=_setting("PORT", "8000"), help="port to listen on; 0: any free one")
     parser.add_argument("--state-dir", default=_setting("STATE_DIR", None), help="where to keep files and batches")
     parser.add_argument("--config", default=_setting("CONFIG", None), help="of the default instance: JSON, or @FILE")
@@ -58,9 +58,10 @@ def main() -> None:
                 config=_config(options.config),
                 tls=serving.Tls(options.certfile, options.keyfile, options.client_ca),
             )
+            sockets = serving.listeners(options.host, options.port)
         except (ConfigError, json.JSONDecodeError, OSError) as problem:
             raise SystemExit(f"The emulator can't start: {problem}") from problem
-        server.run()
+        server.run(sockets=sockets)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,17 @@ class Tls:
 
 
 PLAIN = Tls()
+EVERY = "::"
+"""All addresses: of IPv6, and of IPv4 as well, which the event loop alone would leave out."""
+
+
+def listeners(host: str, port: int) -> list[socket.socket] | None:
+    """Open what takes calls by IPv6 and by IPv4, if that is what the host says; else the server opens its own."""
+    if host != EVERY:
+        return None
+    if not socket.has_dualstack_ipv6():
+        return [socket.create_server(("0.0.0.0", port))]
+    return [socket.create_server((EVERY, port), family=socket.AF_INET6, dualstack_ipv6=True)]
 
 
 def server(

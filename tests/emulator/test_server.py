@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import ssl
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 import trustme
 
+from tests.emulator import serving
 from tests.emulator.conftest import FIVE, Wire, jsonl, request_line, wait_for
 from tests.emulator.server import EmulatorProcess, EmulatorServer
 
@@ -134,3 +136,14 @@ def test_it_serves_tls_and_can_ask_for_a_clients_certificate(tmp_path: Path) -> 
         assert httpx.get(f"{emulator.instance().url}/files", verify=known).status_code == 200
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{emulator.url}/files", verify=trusting)
+
+
+def test_on_all_addresses_it_is_called_by_ipv4_and_by_ipv6() -> None:
+    """In a cluster of IPv6 alone its pod has no other address."""
+    opened = serving.listeners("::", 0)
+    assert opened is not None
+    with opened[0] as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=5).close()
+    assert serving.listeners("127.0.0.1", 0) is None, "the server opens its own"

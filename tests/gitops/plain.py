@@ -14,6 +14,7 @@ PAGE = REPOSITORY / "examples/install/install.yaml"
 _HEAD = """\
 # llmbatch as its chart installs it with default values. Made by `make docs`: change charts/llmbatch instead.
 """
+_WAVE = "argocd.argoproj.io/sync-wave"
 _OF_HELM = ("helm.sh/chart", "app.kubernetes.io/managed-by")
 """Labels that would tell Helm, and people, of a release that is not there."""
 
@@ -29,7 +30,13 @@ def manifest(rendered: Sequence[Manifest], head: str) -> str:
     for item in found:
         _without_helm(item)
     found.sort(key=lambda item: item["kind"] != "CustomResourceDefinition")
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    about: Manifest = {"name": NAMESPACE}
+    annotations: list[Manifest] = [item["metadata"].get("annotations") or {} for item in found]
+    waves = [int(given[_WAVE]) for given in annotations if _WAVE in given]
+    if waves:
+        # Argo CD goes by waves before it goes by kinds: the namespace has to be there for what is in it.
+        about["annotations"] = {_WAVE: str(min(waves))}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": about}
     return head + yaml.safe_dump_all([namespace, *found], sort_keys=False, width=1000)
 
 

@@ -45,3 +45,16 @@ def test_our_reading_of_kstatus_is_that_of_fluxs_library() -> None:
         if ours != theirs
     ]
     assert wrong == [], f"{len(wrong)} of {len(made)}, the first: {wrong[:1]}"
+
+
+@pytest.mark.parametrize("kind", ["BatchJob", "BatchGateway"])
+def test_argo_cds_health_of_whatever_says_whether_it_is_ready_is_what_kstatus_makes_of_it(kind: str) -> None:
+    made = [
+        {**obj, "kind": kind}
+        for obj in objects()
+        if any(item["type"] == "Ready" for item in obj["status"]["conditions"])
+    ]
+    means = [HEALTH[meaning] for meaning in map(kstatus.computed, made)]
+    said = [item["status"] for item in judge.health(kind, made)]
+    wrong = [found for found in zip(made, said, means, strict=True) if found[1] != found[2]]
+    assert wrong == [], f"{len(wrong)} of {len(made)}, the first: {wrong[:1]}"

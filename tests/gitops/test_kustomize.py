@@ -59,7 +59,12 @@ BATCHJOB: Json = {
         "gatewayRef": {"name": "kong"},
         "input": {"persistentVolumeClaim": {"claimName": "data", "path": "in.jsonl"}},
         "output": {"persistentVolumeClaim": {"claimName": "data", "path": "out.jsonl"}},
-        "transfer": {"serviceAccountName": "mover", "imagePullSecrets": [{"name": "pull"}, {"name": "elsewhere"}]},
+        "transfer": {
+            "serviceAccountName": "mover",
+            "imagePullSecrets": [{"name": "pull"}, {"name": "elsewhere"}],
+            "priorityClassName": "low",
+            "runtimeClassName": "gvisor",
+        },
     },
 }
 GATEWAY: Json = {
@@ -82,6 +87,8 @@ REFERRED: list[tuple[str, Json, str, tuple[str | int, ...]]] = [
     ("PersistentVolumeClaim", BATCHJOB, "data", ("output", "persistentVolumeClaim", "claimName")),
     ("ServiceAccount", BATCHJOB, "mover", ("transfer", "serviceAccountName")),
     ("Secret", BATCHJOB, "pull", ("transfer", "imagePullSecrets", 0, "name")),
+    ("PriorityClass", BATCHJOB, "low", ("transfer", "priorityClassName")),
+    ("RuntimeClass", BATCHJOB, "gvisor", ("transfer", "runtimeClassName")),
     ("Secret", GATEWAY, "key", ("headers", 0, "valueFrom", "secretKeyRef", "name")),
     ("Secret", GATEWAY, "key", ("query", 0, "valueFrom", "secretKeyRef", "name")),
     ("ConfigMap", GATEWAY, "ca", ("tls", "caBundle", "configMapKeyRef", "name")),
@@ -93,7 +100,12 @@ REFERRED: list[tuple[str, Json, str, tuple[str | int, ...]]] = [
 def test_a_prefix_reaches_every_reference(
     tmp_path: Path, kind: str, user: Json, name: str, path: tuple[str | int, ...]
 ) -> None:
-    version = user["apiVersion"] if kind == "BatchGateway" else "v1"
+    groups = {
+        "BatchGateway": "llmbatch.io/v1alpha1",
+        "PriorityClass": "scheduling.k8s.io/v1",
+        "RuntimeClass": "node.k8s.io/v1",
+    }
+    version = groups.get(kind, "v1")
     referred: Json = {"apiVersion": version, "kind": kind, "metadata": {"name": name}}
     (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([user, referred]))
     (tmp_path / "kustomizeconfig.yaml").write_text((FOLDER / "kustomizeconfig.yaml").read_text())
@@ -103,3 +115,57 @@ def test_a_prefix_reaches_every_reference(
     for step in path:
         value = value[step]
     assert value == f"a-{name}"
+
+
+# --- examples/install ------------------------------------------------------------------------------------------------
+
+INSTALL = REPOSITORY / "examples/install"
+
+
+def installed(folder: Path, **more: Any) -> list[Json]:
+    """Build the install example as a base of somebody's own."""
+    (folder / "base").mkdir()
+    for name in ("install.yaml", "kustomization.yaml"):
+        (folder / "base" / name).write_text((INSTALL / name).read_text())
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["base"], **more}))
+    return built(folder)
+
+
+@pytest.mark.parametrize("more", [
+    pytest.param({}, id="as it is"),
+    pytest.param({"namePrefix": "a-", "nameSuffix": "-z", "namespace": "batches"}, id="names and namespace"),
+    pytest.param({"commonLabels": {"team": "a"}}, id="labels in selectors"),
+    pytest.param({"labels": [{"pairs": {"team": "a"}, "includeSelectors": True}]}, id="labels in selectors, as said now"),
+    pytest.param({"labels": [{"pairs": {"team": "a"}, "includeTemplates": True}]}, id="labels of pods"),
+])  # fmt: skip
+def test_what_is_installed_belongs_together_whatever_kustomize_makes_of_its_names_and_labels(
+    tmp_path: Path, more: Json
+) -> None:
+    found = installed(tmp_path, **more)
+    deployment, (namespace,) = the(found, "Deployment"), named(found, "Namespace")
+    pod = deployment["spec"]["template"]
+    selectors = [
+        deployment["spec"]["selector"]["matchLabels"],
+        the(found, "Service")["spec"]["selector"],
+        the(found, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"],
+    ]
+    assert all(selector.items() <= pod["metadata"]["labels"].items() for selector in selectors)
+    assert [pod["spec"]["serviceAccountName"]] == named(found, "ServiceAccount")
+    for binding in (item for item in found if item["kind"].endswith("Binding")):
+        assert binding["roleRef"]["name"] in named(found, binding["roleRef"]["kind"])
+        (subject,) = binding["subjects"]
+        assert (subject["name"], subject["namespace"]) == (pod["spec"]["serviceAccountName"], namespace)
+    assert {item["metadata"].get("namespace", namespace) for item in found} == {namespace}
+    (container,) = pod["spec"]["containers"]
+    (told,) = [item["value"] for item in container["env"] if item["name"] == "LLMBATCH_IMAGE"]
+    assert told == container["image"] == "registry.example.com/llmbatch:0.1.0"
+
+
+def test_argo_cd_makes_the_namespace_no_later_than_what_is_in_it() -> None:
+    found = manifests((INSTALL / "install.yaml").read_text(encoding="utf-8"))
+    waves = {
+        item["kind"]: int((item["metadata"].get("annotations") or {}).get("argocd.argoproj.io/sync-wave", 0))
+        for item in found
+    }
+    assert waves["Namespace"] == min(waves.values())

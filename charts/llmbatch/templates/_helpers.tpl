@@ -131,6 +131,15 @@ imagePullSecrets:
 http://{{ include "llmbatch.fullname" . }}-emulator.{{ .Release.Namespace }}:{{ .Values.emulator.service.port }}
 {{- end }}
 
+{{/* Bytes of a quantity ("512Mi", 5e8, 536870912). */}}
+{{- define "llmbatch.bytes" -}}
+{{- $text := toString . }}
+{{- $unit := regexFind "([numkMGTPE]|[KMGTPE]i)$" $text }}
+{{- $bytes := dict "" 1.0 "n" 1e-9 "u" 1e-6 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18
+  "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 }}
+{{- mulf (trimSuffix $unit $text | float64) (get $bytes $unit) }}
+{{- end }}
+
 {{/* What the operator may do: the one list, for the ClusterRole and for the Roles; that of kube/permissions.py. */}}
 {{- define "llmbatch.rules" -}}
 - apiGroups: [llmbatch.io]

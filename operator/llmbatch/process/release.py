@@ -23,6 +23,17 @@ ROUNDS = 10
 PAUSE_SECONDS = 1.0
 
 
+class InstalledError(Exception):
+    """The operator is not being uninstalled: its pods stay."""
+
+    def __init__(self, pods: list[str]) -> None:
+        """Name them."""
+        super().__init__(
+            f"the operator is installed: nobody deletes its pods ({', '.join(pods)}). No BatchJob was let go, which is for"
+            " after an uninstall. Of what `helm template` writes apply nothing that is a hook: use --no-hooks."
+        )
+
+
 @dataclass
 class Release:
     """Lets BatchJobs go, once and for all of an operator's namespaces."""
@@ -34,7 +45,11 @@ class Release:
     released: int = 0
 
     async def run(self, selector: str, wait_seconds: float) -> int:
-        """Wait for the operator's pods to be gone, then let go of everything; answers how many are still held."""
+        """Wait for the operator's pods to be gone, then let go of everything; answers how many are still held.
+
+        Raises:
+            InstalledError: Pods of the operator are there that nobody is deleting.
+        """
         if selector:
             await self._wait_for_pods(selector, wait_seconds)
         return await self._rounds()
@@ -42,14 +57,19 @@ class Release:
     async def _wait_for_pods(self, selector: str, seconds: float) -> None:
         """Wait, since an operator that still drains would put the finalizers back."""
         deadline = time.monotonic() + seconds
+        staying: list[str] = []
         while time.monotonic() < deadline:
             try:
                 pods, _ = await self.cluster.page(PODS, self.settings.namespace, selector=selector)
                 if not pods:
                     return
+                staying = [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
             except ClusterError as error:
                 log.warning("the operator's pods can't be listed", extra={"detail": str(error)})
             await asyncio.sleep(self.pause_seconds)
+        if staying:
+            # What `helm template` writes has this hook in it, and `kubectl apply` doesn't know what a hook is.
+            raise InstalledError(staying)
         # Its node may be gone, and its pod with it.
         log.warning("pods of the operator are still there; going on", extra={"selector": selector})
 
@@ -106,6 +126,9 @@ async def release(settings: Settings, selector: str, wait_seconds: float) -> int
     try:
         work = Release(settings, cluster, Recorder(cluster, settings.namespace, settings.pod_name, settings.pod_uid))
         held = await work.run(selector, wait_seconds)
+    except InstalledError as error:
+        log.error(str(error))  # noqa: TRY400 - foreseen: its words are enough
+        return 1
     finally:
         await cluster.close()
     log.info("BatchJobs were let go", extra={"released": work.released, "held": held})

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.batch.pure import remote_state
+from llmbatch.job.pure.conditions import HELD_BACK
 from llmbatch.runtime.cache import max_active_batches
 from llmbatch.runtime.queue import BOUNDS, Durations, Key, Traffic
 
@@ -20,10 +21,12 @@ Objects = Callable[[], list[tuple[Key, Json]]]
 
 MOST = 200
 """Gateways, or quota groups, that are told of: users make them, and name them."""
+BEFORE_SUBMISSION = frozenset({Phase.PENDING, Phase.UPLOADING, Phase.SUBMITTING})
+"""Of a job that has a batch to be made yet."""
 
 
 class Jobs(Collector):
-    """Tells of BatchJobs: how many in which phase, who needs a person, and since when the oldest has not ended."""
+    """Tells of BatchJobs: how many in which phase, who needs a person, and since when nothing is new of the oldest."""
 
     def __init__(self, jobs: Objects, now: Callable[[], float] = time.time) -> None:
         """Take what gives all of them."""
@@ -34,16 +37,26 @@ class Jobs(Collector):
         phases: Tally[str] = Tally()
         stalled: Tally[str] = Tally()
         oldest: dict[str, str] = {}
-        for _, found in self._jobs():
+        quiet: dict[str, str] = {}
+        unfinished: list[tuple[tuple[str, str], str, Json]] = []
+        lines: set[tuple[str, str]] = set()
+        for key, found in self._jobs():
             phase = str((found.get("status") or {}).get("phase") or Phase.PENDING)
             phases[phase] += 1
             if remote_state.is_ended(found):
                 continue
-            made = str(found["metadata"].get("creationTimestamp") or "")
-            if made and (phase not in oldest or made < oldest[phase]):
-                oldest[phase] = made
+            _keep_oldest(oldest, phase, str(found["metadata"].get("creationTimestamp") or ""))
             if (reason := _reason(found, "Stalled")) is not None:
                 stalled[reason] += 1
+                continue
+            gateway = (key.namespace, str(((found.get("spec") or {}).get("gatewayRef") or {}).get("name") or ""))
+            if _is_in_line(found):
+                lines.add(gateway)
+            unfinished.append((gateway, phase, found))
+        uploads = 0
+        for gateway, phase, found in unfinished:
+            uploads = max(uploads, remote_state.failed_uploads(found))
+            _keep_oldest(quiet, phase, _last_news(found, in_line=phase in BEFORE_SUBMISSION and gateway in lines))
         yield _family("llmbatch_jobs", "BatchJobs by phase.", "phase", {phase: phases[phase] for phase in Phase})
         yield _family(
             "llmbatch_jobs_stalled",
@@ -51,9 +64,20 @@ class Jobs(Collector):
             "reason",
             stalled,
         )
-        ages = {phase: max(0.0, self._now() - _seconds(made)) for phase, made in oldest.items()}
-        yield _family(
-            "llmbatch_oldest_unfinished_job_seconds", "Age of the oldest BatchJob that has not ended.", "phase", ages
+        for name, help_text, times in (
+            ("llmbatch_oldest_unfinished_job_seconds", "Age of the oldest BatchJob that has not ended.", oldest),
+            (
+                "llmbatch_oldest_unfinished_batch_seconds",
+                "Age of the oldest batch that runs; or of a BatchJob without one that neither stands in line nor waits for a person.",
+                quiet,
+            ),
+        ):
+            ages = {phase: max(0.0, self._now() - _seconds(moment)) for phase, moment in times.items()}
+            yield _family(name, help_text, "phase", ages)
+        yield GaugeMetricFamily(
+            "llmbatch_failed_uploads_in_a_row",
+            "Most uploads of one batch that have failed in a row, of BatchJobs that go on by themselves.",
+            uploads,
         )
 
 
@@ -160,6 +184,35 @@ def _family(name: str, help_text: str, label: str, values: Mapping[Any, float]) 
     for key, value in values.items():
         family.add_metric([str(key)], value)
     return family
+
+
+def _keep_oldest(times: dict[str, str], phase: str, moment: str) -> None:
+    if moment and (phase not in times or moment < times[phase]):
+        times[phase] = moment
+
+
+def _is_in_line(found: Json) -> bool:
+    """Tell whether a job waits for tokens of its quota, or for a place among its gateway's batches: others go first."""
+    status = found.get("status") or {}
+    told = status.get("conditions") or []
+    return bool(status.get("queue")) or any(
+        item.get("reason") in HELD_BACK and item.get("status") != "True" for item in told
+    )
+
+
+def _last_news(found: Json, *, in_line: bool) -> str:
+    """Give since when a job has waited for its oldest batch that runs; without one, since when nothing was new.
+
+    Args:
+        found: A job. All moments of its own are RFC 3339 in UTC.
+        in_line: It has a batch to be made, and jobs of its gateway stand in line: it stands there too, or has just left.
+    """
+    running, newest = remote_state.submissions(found)
+    metadata = found["metadata"]
+    made, deleted = (str(metadata.get(name) or "") for name in ("creationTimestamp", "deletionTimestamp"))
+    if in_line and not running and not deleted:
+        return ""
+    return max(running or max(made, newest), deleted)
 
 
 def _reason(found: Json, kind: str) -> str | None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from llmbatch.api.batch_status import entries
+from llmbatch.batch.pure import lifecycle
 
 Json = dict[str, Any]
 
@@ -43,6 +44,25 @@ def discards_files(raw: Json) -> bool:
 def has_parts(raw: Json) -> bool:
     """Tell whether a stored object has several batches."""
     return bool((raw.get("status") or {}).get("parts"))
+
+
+def submissions(raw: Json) -> tuple[str, str]:
+    """Give when the oldest batch that runs, and the newest of all, were made for a stored object; "" without any."""
+    status = raw.get("status")
+    made = [
+        (str(batch["submissionTime"]), batch.get("status") in lifecycle.ENDED)
+        for batch in (entries(status) if isinstance(status, dict) else [])
+        if batch.get("submissionTime")
+    ]
+    return min((moment for moment, ended in made if not ended), default=""), max(made, default=("", False))[0]
+
+
+def failed_uploads(raw: Json) -> int:
+    """Give how many uploads of one batch of a stored object have failed in a row, the most."""
+    status = raw.get("status")
+    found = entries(status) if isinstance(status, dict) else []
+    told = ((batch.get("uploadTries") or {}).get("failures") for batch in found)
+    return max((number for number in told if isinstance(number, int)), default=0)
 
 
 def is_ended(raw: Json) -> bool:

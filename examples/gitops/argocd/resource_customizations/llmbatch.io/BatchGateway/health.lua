@@ -24,7 +24,7 @@ local ready = is["Ready"]
 if ready == nil then
   return health
 end
-health.message = ready.reason .. ": " .. ready.message
+health.message = ready.reason .. ": " .. (ready.message or "")
 if is["Reconciling"] ~= nil then
   health.status = "Progressing"
 elseif is["Stalled"] ~= nil then

@@ -25,7 +25,7 @@ local ready = is["Ready"]
 if ready == nil then
   return health
 end
-health.message = ready.reason .. ": " .. ready.message
+health.message = ready.reason .. ": " .. (ready.message or "")
 if obj.status.progress ~= nil and ready.status ~= "True" then
   health.message = health.message .. " (" .. obj.status.progress .. ")"
 end

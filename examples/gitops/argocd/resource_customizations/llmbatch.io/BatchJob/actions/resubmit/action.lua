@@ -26,11 +26,15 @@ end
 local tools = {
   ["app.kubernetes.io/instance"] = true,
   ["app.kubernetes.io/managed-by"] = true,
+  ["applyset.kubernetes.io/part-of"] = true,
   ["argocd.argoproj.io/instance"] = true,
   ["helm.toolkit.fluxcd.io/name"] = true,
   ["helm.toolkit.fluxcd.io/namespace"] = true,
+  ["kapp.k14s.io/app"] = true,
+  ["kapp.k14s.io/association"] = true,
   ["kustomize.toolkit.fluxcd.io/name"] = true,
   ["kustomize.toolkit.fluxcd.io/namespace"] = true,
+  ["objectset.rio.cattle.io/hash"] = true,
 }
 
 local job = {apiVersion = obj.apiVersion, kind = obj.kind, metadata = {}, spec = copy(obj.spec)}
