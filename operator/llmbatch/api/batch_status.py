@@ -72,6 +72,9 @@ class State(Model):
     reason: str = Field(description="Why, in one word.")
     message: str = Field("", max_length=512, description="Why, for a person, and what to do about it.")
     since_time: Time = Field(description="When the status last changed.")
+    observed_generation: int | None = Field(
+        None, description="Generation of the spec that it tells of; of what needs a person, who may have changed it since."
+    )
 
 
 class Usage(Model):
