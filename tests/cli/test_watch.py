@@ -87,15 +87,18 @@ def test_each_part_has_a_row() -> None:
         {"part": 0, "attempt": 1, "source": source, "requests": 4, "state": state,
          "requestCounts": {"total": 4, "completed": 2, "failed": 1}},
         {"part": 1, "attempt": 1, "source": source, "requests": 3},
+        # Of one that has ended, where it was in the input is not kept.
+        {"part": 2, "attempt": 1, "requests": 1, "state": {**state, "phase": "Complete"}},
         {"part": 0, "attempt": 2, "parts": [0], "requests": 1},
     ]  # fmt: skip
     status = build.status(
-        batches=parts, parts=2, phase="InProgress", requestCounts={"total": 7, "completed": 2, "failed": 1}
+        batches=parts, parts=3, phase="InProgress", requestCounts={"total": 8, "completed": 2, "failed": 1}
     )
     assert [row.told for row in rows("job", status)] == [
-        "job: InProgress 3/7, 1 failed",
+        "job: InProgress 3/8, 1 failed",
         "part 0: InProgress 3/4, 1 failed",
         "part 1: Pending 0/3",
+        "part 2: Complete 0/1",
         "part 0.2: Pending 0/1",
     ]
 
@@ -113,7 +116,7 @@ def test_on_a_terminal_there_is_a_bar_for_each_batch_that_has_not_ended_but_no_m
     source = {"offset": 0, "bytes": 10, "crc32": "0"}
     state = {"status": "True", "reason": "Succeeded", "sinceTime": "2026-03-01T12:00:00Z"}
     parts = [
-        {"part": n, "attempt": 1, "source": source, "requests": 4, "state": {**state, "phase": "Complete"}}
+        {"part": n, "attempt": 1, "requests": 4, "state": {**state, "phase": "Complete"}}
         if n < 50
         else {"part": n, "attempt": 1, "source": source, "requests": 4}
         for n in range(60)

@@ -13,7 +13,7 @@ from tests.controller.test_split_volumes import IN, OUT, begun, files, stored, v
 from tests.controller.test_strays import left
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
-from tests.support.apistore import Json
+from tests.support.apistore import Json, StatusError
 from tests.support.inprocess import Operator, apply_all
 
 __all__ = ["volume"]
@@ -36,6 +36,21 @@ async def with_one_stored(operator: Operator, api: ApiServer, kong: Instance, **
     await operator.until(lambda: not any("-0-" in name for name in left(kong)))
 
 
+async def with_one_stored_while_moved(operator: Operator, api: ApiServer, kong: Instance, output: Json) -> None:
+    """Have the place be changed at the very moment when the first results are stored, and not in status yet."""
+
+    def records_results(body: Json) -> bool:
+        return any(batch.get("results") for batch in (body.get("status") or {}).get("batches") or [])
+
+    late = api.fault("hold", "patch", "batchjobs", "status", where=records_results)
+    await begun(operator, api, kong, 1, parallelism=1)
+    kong.advance(3600)
+    await operator.until(lambda: late.times == 0, None)
+    move(api, output)
+    late.released.set()
+    await operator.until_reason(Reason.OUTPUT_INVALID)
+
+
 async def the_rest(operator: Operator, kong: Instance) -> None:
     for count in (2, 3):
         await operator.until(lambda count=count: len(made(operator)) == count)  # type: ignore[misc]
@@ -56,15 +71,17 @@ async def ends_in(volume: Path, operator: Operator, kong: Instance, names: list[
 async def test_once_results_of_a_part_are_stored_the_job_says_where_and_goes_on_when_the_place_is_put_back(
     operator: Operator, api: ApiServer, kong: Instance, volume: Path, output: Json
 ) -> None:
-    await with_one_stored(operator, api, kong)
-    assert operator.status().parts_location == f"persistentvolumeclaim/data folder out/{files(volume)[0]}"
-    move(api, output)
-    kong.advance(3600)
-    await operator.until_reason(Reason.OUTPUT_INVALID)
+    await with_one_stored_while_moved(operator, api, kong, output)
+    (folder,) = files(volume)
+    assert operator.status().parts_location == f"persistentvolumeclaim/data folder out/{folder}"
     told = operator.status().condition("Stalled")
     assert told is not None
-    assert f"in persistentvolumeclaim/data folder out/{files(volume)[0]}" in told.message
-    assert len(kong.batches()) == 2
+    assert f"in persistentvolumeclaim/data folder out/{folder}" in told.message
+    count = len(kong.batches())
+    kong.advance(3600)
+    await operator.look()
+    await operator.quiet()
+    assert len(kong.batches()) == count, "nothing more is ordered"
     move(api, OUT)
     await the_rest(operator, kong)
     assert operator.reason() == Reason.SUCCEEDED
@@ -76,9 +93,7 @@ async def test_once_results_of_a_part_are_stored_the_job_says_where_and_goes_on_
 async def test_a_deletion_says_where_they_are_though_the_spec_names_another_place(
     operator: Operator, api: ApiServer, kong: Instance, volume: Path
 ) -> None:
-    await with_one_stored(operator, api, kong)
-    move(api, SECRET)
-    await operator.until_reason(Reason.OUTPUT_INVALID)
+    await with_one_stored_while_moved(operator, api, kong, SECRET)
     api.remove("batchjobs", "job")
     await operator.until(lambda: kong.calls("batches.cancel"))
     kong.advance(60)
@@ -91,6 +106,9 @@ async def test_the_file_may_get_another_name_in_the_same_folder(
     operator: Operator, api: ApiServer, kong: Instance, volume: Path
 ) -> None:
     await with_one_stored(operator, api, kong)
+    for refused in (SECRET, ELSEWHERE, {**RENAMED, "order": "Completion"}):
+        with pytest.raises(StatusError, match=r"but for the file's name.*status\.partsLocation"):
+            move(api, refused)
     move(api, RENAMED)
     await the_rest(operator, kong)
     assert operator.reason() == Reason.SUCCEEDED
@@ -136,6 +154,27 @@ async def test_what_would_fill_the_operators_memory_is_sent_again_by_a_pod_once_
     assert len(kong.calls("files.content")) == before, "none of it is read"
     move(api, OUT)
     await operator.until(lambda: len(made(operator)) == 2)
+    await ends_in(volume, operator, kong, names)
+
+
+@pytest.mark.parametrize("given", [{}, {"backoffLimitPerRequest": 1}], ids=["", "judged one by one"])
+async def test_results_of_several_batches_that_no_secret_can_hold_are_stored_once_the_spec_names_a_volume(
+    operator: Operator, api: ApiServer, kong: Instance, volume: Path, given: Json
+) -> None:
+    names = [f"{name}--large-700000" for name in "abc"]
+    (volume / "in" / "batch.jsonl").write_bytes(jsonl(*names))
+    apply_all(api, kong, b"", split_job(input=IN, output=SECRET, **given), limits={"maxRequestsPerFile": 2})
+    await operator.until(lambda: len(made(operator)) == 2)
+    kong.advance(3600)
+    await operator.until_reason(Reason.OUTPUT_TOO_LARGE)
+    await operator.until(lambda: not given or operator.status().batches[1].unfinished)
+    await operator.quiet()
+    before = len(kong.calls("files.content"))
+    for _ in range(3):
+        await operator.look()
+        await operator.quiet()
+    assert len(kong.calls("files.content")) == before, "what is known not to fit is not downloaded again"
+    move(api, OUT)
     await ends_in(volume, operator, kong, names)
 
 

@@ -13,7 +13,7 @@ from tests.controller.test_duplicates import cancels
 from tests.controller.test_line_for_tokens import ONE
 from tests.controller.test_retries_faults import NAMES
 from tests.controller.test_shortage import QUOTA
-from tests.controller.test_split import SMALL, made, second_is_cancelled, split_job
+from tests.controller.test_split import SMALL, begun, made, second_is_cancelled, split_job
 from tests.controller.test_split_volumes import OUT
 from tests.emulator.client import Instance
 from tests.support import build
@@ -210,3 +210,18 @@ async def with_one_that_waits(
     await operator.until(lambda: len(made(operator)) == 2 and len(operator.status().batches) == 3)
     await operator.quiet()
     kong.clear_calls()
+
+
+async def test_a_deleted_job_that_waits_for_a_cancellation_is_looked_at_at_its_pace_though_a_part_has_nothing_left(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    await begun(operator, api, kong, batches=2, parallelism=2)
+    await operator.quiet()
+    api.remove("batchjobs", "job")
+    await operator.until(lambda: len(cancels(kong)) == 2, None)
+    await asyncio.sleep(0.2)
+    before = passes(operator)
+    await asyncio.sleep(2)
+    assert passes(operator) - before <= 10
+    kong.advance(60)
+    await operator.until_gone()

@@ -6,6 +6,7 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import jsonl
+from tests.controller.test_output_moved import move
 from tests.controller.test_split import made, split_job
 from tests.controller.test_split_volumes import IN, OUT, files, stored
 from tests.controller.test_strays import left
@@ -107,3 +108,20 @@ async def test_a_deletion_while_several_are_uploaded_leaves_no_file(
     api.remove("batchjobs", "job")
     await operator.until_gone()
     assert left(kong) == []
+
+
+async def test_they_are_collected_one_after_the_other_into_a_volume_that_is_not_for_many_though_it_was_named_later(
+    operator: Operator, api: ApiServer, kong: Instance, kubelet: Kubelet
+) -> None:
+    volume_of(kubelet, api, "ReadWriteMany")
+    at_work = AtWork(api)
+    kubelet.volume("once")
+    api.edit("persistentvolumeclaims", "once", {"spec": {"accessModes": ["ReadWriteOnce"]}})
+    kong.fault("hang_after", "files.content", seconds=1, times=-1)
+    apply_all(api, kong, b"", split_job(input=IN), **ONE)
+    await operator.until(lambda: len(made(operator)) == len(NAMES))
+    move(api, {"persistentVolumeClaim": {"claimName": "once", "path": "r.jsonl"}})
+    kong.advance(3600)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED
+    assert at_work.most["collect"] == 1

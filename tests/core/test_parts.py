@@ -9,6 +9,7 @@ from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.conditions import COMPLETE
 from llmbatch.api.reasons import Reason
+from llmbatch.api.request_policy import MOST_RETRIES
 from llmbatch.batch.pure import part_view
 from llmbatch.batch.pure.decision import Done, Finish, Stalled, Wait
 from llmbatch.batch.pure.part_view import PartView
@@ -16,7 +17,7 @@ from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.job.pure import next_status, parts
 from llmbatch.jsonl.cut import MOST_PARTS, Cut
 from llmbatch.transfer.pure.report import CollectReport
-from tests.support import build
+from tests.support import build, definitions
 from tests.support.apistore import Json
 
 
@@ -223,3 +224,40 @@ def test_a_status_of_a_hundred_parts_stays_below_128_kib() -> None:
         )  # fmt: skip
     assert len(json.dumps(whole.dump(), separators=(",", ":"))) < 128 * 1024
     assert not whole.holds(COMPLETE)
+
+
+def test_however_often_and_wordily_a_hundred_parts_fail_the_api_server_takes_the_status() -> None:
+    whole = cut(MOST_PARTS)
+    long, moment = "x" * 290, "2026-03-01T12:00:00Z"
+    files = {name: f"{name}-{long}" for name in ("inputFileID", "outputFileID", "errorFileID")}
+    told: Json = {
+        **files,
+        "id": long,
+        "requests": 10**5,
+        "bytes": 2 * 10**9,
+        "estimatedTokens": 10**10,
+        "status": "completed",
+        "requestCounts": {"total": 10**5, "completed": 0, "failed": 10**5},
+        "unfinished": {"requests": 10**5, "bytes": 2 * 10**9, "crc32": "0" * 8, "again": True, "sinceTime": moment},
+        "results": {"bytes": 10**9, "requests": 1, "sha256": "ab" * 32, "errorsBytes": 10**9, "errorsSHA256": "ab" * 32, "storedTime": moment},
+        "state": {**state("Failed", "AllRequestsFailed", "False"), "message": "\u00e4" * 512},
+        **dict.fromkeys(("createdAt", "completedAt", "submissionTime", "duplicatesCheckedTime"), moment),
+    }  # fmt: skip
+    entries = [
+        Batch.parse({**told, "part": part, "attempt": attempt, "parts": [part] if attempt > 1 else []})
+        for attempt in range(1, MOST_RETRIES + 2)
+        for part in range(MOST_PARTS)
+    ]
+    under_way = {"state": {**told["state"], "phase": "Submitting"}, "refusedIDs": ["y" * 300] * 13}
+    entries[-1] = Batch.parse({**entries[-1].dump(), **under_way})
+    whole = whole.model_copy(update={"batches": entries})
+    waits = Wait(Reason.QUOTA_EXCEEDED, "Wait for it.")
+    closed = next_status.close(
+        whole, whole, uid=build.UID, ending=waits, finish=None, generation=1, deleting=False, now=build.NOW
+    )
+    made = {**build.batchjob(), "status": closed.dump()}
+    assert list(definitions.refusals("batchjobs", None, made, status=True)) == []
+    kept = closed.batches[-1]
+    assert kept == entries[-1], "what is under way is told in full"
+    ended = closed.batches[0]
+    assert (ended.id, ended.input_file_id, ended.unfinished) == (long, files["inputFileID"], entries[0].unfinished)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from llmbatch.api.batch_status import MOST_REFUSED
-from llmbatch.batch.pure.submission import by_use, horizon, is_newest_first, matches, was_refused
+from llmbatch.api.batch_status import MOST_REFUSED, MOST_REFUSED_CHARACTERS
+from llmbatch.batch.pure.submission import by_use, horizon, is_newest_first, last_refused, matches, was_refused
 from llmbatch.provider.pure.about import is_anothers
 from llmbatch.provider.pure.wire import RemoteBatch
 from tests.support import build
@@ -136,3 +136,14 @@ def test_of_more_refused_batches_than_status_holds_those_that_failed_are_known()
     assert was_refused(remote(id="older", status="failed"), refused)
     assert not was_refused(remote(id="older", status="cancelled"), refused)
     assert not was_refused(remote(id="older", status="failed"), refused[1:])
+
+
+def test_of_long_ids_fewer_are_held_and_those_that_are_not_are_known_all_the_same() -> None:
+    made = [f"{number:02d}{'x' * 298}" for number in range(64)]
+    refused: list[str] = []
+    for number, batch_id in enumerate(made):
+        refused = last_refused([*refused, batch_id])
+        assert all(was_refused(remote(id=known, status="failed"), refused) for known in made[: number + 1])
+    assert sum(map(len, refused)) <= MOST_REFUSED_CHARACTERS
+    assert refused == made[-len(refused) :]
+    assert not was_refused(remote(id="another", status="failed"), made[:3])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from llmbatch.api.base import UNSEEN, timestamp, without_nulls
+from tests.support import definitions
 
 Json = dict[str, Any]
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "apply", "delete"]
@@ -116,6 +117,11 @@ class ObjectStore:
             kept = old if subresource == "status" else patched
             status = (patched if subresource == "status" else old).get("status")
             patched = {**kept, "metadata": kept["metadata"], **({"status": status} if status is not None else {})}
+            if why := list(definitions.refusals(plural, old, patched, status=subresource == "status")):
+                too_large = why[-1].startswith("etcdserver")
+                raise StatusError(
+                    500 if too_large else 422, "Invalid", f'{plural} "{name}" is invalid: {"; ".join(why)}'
+                )
             if patched.get("spec") != old.get("spec"):
                 patched["metadata"] = {**patched["metadata"], "generation": old["metadata"]["generation"] + 1}
         return self._store(plural, patched, old)

@@ -9,6 +9,8 @@ from llmbatch.api.base import Model, Time
 
 MOST_REFUSED = 64
 """Refused batches of a file that status holds."""
+MOST_REFUSED_CHARACTERS = 4096
+"""Of their ids together: a hundred parts may each have been refused that often, and an object has 1.5 MiB."""
 
 
 class RequestCounts(Model):
@@ -72,6 +74,10 @@ class State(Model):
     reason: str = Field(description="Why, in one word.")
     message: str = Field("", max_length=512, description="Why, for a person, and what to do about it.")
     since_time: Time = Field(description="When the status last changed.")
+    observed_generation: int | None = Field(
+        None,
+        description="Generation of the spec that it tells of; of what needs a person, who may have changed it since.",
+    )
 
 
 class Usage(Model):
@@ -182,7 +188,7 @@ class Batch(Model):
         default=[],
         max_length=MOST_REFUSED,
         alias="refusedIDs",
-        description="Earlier batches of the same file, which the provider failed for want of quota or because it did not know the file yet; the last 64.",
+        description="Earlier batches of the same file, which the provider failed for want of quota or because it did not know the file yet; the last 64, fewer where their ids are long.",
     )
     output_file_id: str | None = Field(None, alias="outputFileID", description="Id of the file with the answers.")
     error_file_id: str | None = Field(None, alias="errorFileID", description="Id of the file with the failed requests.")
@@ -206,7 +212,8 @@ class Batch(Model):
     @property
     def is_one_of_several(self) -> bool:
         """Tell whether its job has parts, though perhaps only one."""
-        return self.source is not None or (self.attempt or 1) > 1
+        # Of one that has ended, where it was in the input is not kept.
+        return self.source is not None or self.state is not None or (self.attempt or 1) > 1
 
 
 class Summary(Model):

@@ -147,6 +147,7 @@ class BatchJobStatus(Model):
     )
     parts_location: str | None = Field(
         None,
+        max_length=1536,
         description="Where the results of single batches are until those of all are put together; absent before there are any, and afterwards.",
     )
     stopped: Stopped | None = Field(

@@ -26,6 +26,13 @@ STORED = "has(oldSelf.status) && has(oldSelf.status.output)"
 PARTS_STORED = (
     "has(oldSelf.status) && has(oldSelf.status.batches) && oldSelf.status.batches.exists(batch, has(batch.results))"
 )
+# As transfer.pure.plan.parts_location says it, but for the uid at its end.
+_VOLUME = "self.spec.output.persistentVolumeClaim"
+BESIDE_PARTS = (
+    f"has({_VOLUME}) && has(oldSelf.status.partsLocation) && self.spec.output.order == oldSelf.spec.output.order &&"
+    f" oldSelf.status.partsLocation.startsWith('persistentvolumeclaim/' + {_VOLUME}.claimName + ' folder ' +"
+    f" {_VOLUME}.path.substring(0, {_VOLUME}.path.lastIndexOf('/') + 1) + '.llmbatch-')"
+)
 READY = '.status.conditions[?(@.type=="Ready")]'
 
 
@@ -185,8 +192,10 @@ def batchjob() -> Schema:
                 "message": "spec.output can't change any more: the results are stored at status.output.location",
             },
             {
-                "rule": f"!({PARTS_STORED}) || self.spec.output == oldSelf.spec.output",
-                "message": "spec.output can't change any more: results of some parts are stored beside it",
+                # A change that was made at the very moment when they were stored can be taken back.
+                "rule": f"!({PARTS_STORED}) || self.spec.output == oldSelf.spec.output || ({BESIDE_PARTS})",
+                "message": "spec.output can't change any more but for the file's name: results of some parts are stored beside it,"
+                " see status.partsLocation",
             },
             {
                 "rule": f"!({STORED}) || {_output_policy('self')} == {_output_policy('oldSelf')}",

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from llmbatch.api.batch_status import MOST_REFUSED, Batch, RequestCounts, Submission
+from llmbatch.api.batch_status import Batch, RequestCounts, Submission
 from llmbatch.api.batchjob_status import BatchJobStatus, OutputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import lifecycle
+from llmbatch.batch.pure.submission import last_refused
 from llmbatch.provider.pure import words
 from llmbatch.provider.pure.wire import RemoteBatch
 from llmbatch.transfer.pure.destination import Destination
@@ -155,7 +156,7 @@ def with_remote(status: BatchJobStatus, remote: RemoteBatch, now: datetime) -> B
 def without_refused_batch(status: BatchJobStatus) -> BatchJobStatus:
     """Record that the batch came to nothing for a reason that passes: the same file gets another one, by the same number."""
     old = status.batches[0]
-    refused = [*old.refused_ids, *([old.id] if old.id else [])][-MOST_REFUSED:]
+    refused = last_refused([*old.refused_ids, *([old.id] if old.id else [])])
     file = bare(
         old,
         create_calls=max(0, (old.create_calls or 0) - 1) or None,

@@ -49,7 +49,7 @@ class PartView:
             if known
             else None,
             batches=[batch],
-            conditions=_conditions(batch, whole.observed_generation),
+            conditions=_conditions(batch),
         )
 
     def others_are_as_in(self, found: dict[str, Any], whole: BatchJobStatus) -> bool:
@@ -111,10 +111,16 @@ def _state(seen: BatchJobStatus) -> State | None:
         reason=ready.reason,
         message=cut(ready.message, late.MOST_SAID),
         since_time=ready.last_transition_time,
+        # The job's own tells of each generation as soon as it is seen: what was said of a batch before isn't said of it.
+        observed_generation=ready.observed_generation if _needs_a_person(seen) else None,
     )
 
 
-def _conditions(batch: Batch, generation: int | None) -> list[Condition]:
+def _needs_a_person(seen: BatchJobStatus) -> bool:
+    return seen.holds(STALLED) and not seen.has_ended
+
+
+def _conditions(batch: Batch) -> list[Condition]:
     """Make the conditions again that the batch's state was made of."""
     state = batch.state
     if state is None:
@@ -125,7 +131,7 @@ def _conditions(batch: Batch, generation: int | None) -> list[Condition]:
             {
                 "type": kind,
                 "status": status,
-                "observedGeneration": generation,
+                "observedGeneration": state.observed_generation,
                 "lastTransitionTime": moment,
                 "reason": reason,
                 "message": message,

@@ -1,9 +1,10 @@
 """Recognising our own batches among all those that a gateway lists, and choosing the one to keep."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from llmbatch.api.batch_status import MOST_REFUSED
+from llmbatch.api.batch_status import MOST_REFUSED, MOST_REFUSED_CHARACTERS
+from llmbatch.provider.pure.ids import MAX_ID
 from llmbatch.provider.pure.pages import is_newest_first
 from llmbatch.provider.pure.wire import RemoteBatch
 
@@ -16,6 +17,7 @@ __all__ = [
     "is_of_several",
     "is_over",
     "is_unclear",
+    "last_refused",
     "matches",
     "was_refused",
 ]
@@ -68,7 +70,21 @@ def was_refused(batch: RemoteBatch, refused: Collection[str]) -> bool:
 
     When there were more of them than status holds, whichever has failed is taken for one: it cost nothing.
     """
-    return batch.id in refused or (len(refused) >= MOST_REFUSED and batch.status == "failed")
+    # Another one of any length would perhaps have taken the place of an earlier one.
+    may_lack = len(refused) >= MOST_REFUSED or sum(map(len, refused)) > MOST_REFUSED_CHARACTERS - MAX_ID
+    return batch.id in refused or (may_lack and batch.status == "failed")
+
+
+def last_refused(ids: Sequence[str]) -> list[str]:
+    """Give the last of them, as far as status holds them."""
+    kept: list[str] = []
+    room = MOST_REFUSED_CHARACTERS
+    for batch_id in reversed(ids[-MOST_REFUSED:]):
+        room -= len(batch_id)
+        if room < 0:
+            break
+        kept.insert(0, batch_id)
+    return kept
 
 
 def came_too_late(batch: RemoteBatch, attempt: int) -> bool:

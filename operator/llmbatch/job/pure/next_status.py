@@ -1,14 +1,22 @@
 """The status at the end of a pass: facts, phase, progress and conditions put together."""
 
+import json
 from datetime import datetime
 
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus, Trouble
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts, lifecycle
 from llmbatch.batch.pure.decision import Done, Ending, Finish, Wait
+from llmbatch.common.text import cut
 from llmbatch.job.pure import conditions, parts
 from llmbatch.job.pure import lifecycle as of_parts
+from llmbatch.jsonl.cut import MOST_PARTS
 
+MOST_BYTES = 1_000_000
+"""Of a status with more batches than an input can have parts: etcd takes no object of more than 1.5 MiB."""
+LEAST_SAID = 80
+"""Characters of what is said then of a batch that has ended."""
 AT_UPLOAD = frozenset({Reason.UPLOADING, Reason.TRANSFER_PENDING})
 
 
@@ -73,7 +81,22 @@ def close(
         of_parts.check_move(before.phase, phase)
     else:
         lifecycle.check_move(before.phase, phase)
-    return status.model_copy(update={"phase": phase})
+    return _fitted(status.model_copy(update={"phase": phase}))
+
+
+def _fitted(status: BatchJobStatus) -> BatchJobStatus:
+    """Leave out of a status that is too large what only people read of batches that have ended."""
+    if len(status.batches) <= MOST_PARTS or len(json.dumps(status.dump(), ensure_ascii=False)) <= MOST_BYTES:
+        return status
+    return status.model_copy(update={"batches": [_shortest(batch) for batch in status.batches]})
+
+
+def _shortest(batch: Batch) -> Batch:
+    state = batch.state
+    if state is None or not parts.has_ended(batch):
+        return batch
+    said = state.model_copy(update={"message": cut(state.message, LEAST_SAID)})
+    return batch.model_copy(update={"state": said, "output_file_id": None, "error_file_id": None})
 
 
 def _trouble(ending: Ending) -> Trouble | None:

@@ -8,7 +8,16 @@ from llmbatch.api.batchjob_status import BatchJobStatus, Queue
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Note, Outcome
 from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure.decision import Collect, Decision, Effect, Ending, Stalled, Upload, Wait
+from llmbatch.batch.pure.decision import (
+    Collect,
+    Decision,
+    Effect,
+    Ending,
+    RemoveFinalizer,
+    Stalled,
+    Upload,
+    Wait,
+)
 from llmbatch.batch.pure.stage import Queued
 from llmbatch.job.edge.admission import queue_of
 from llmbatch.job.edge.passes.ending import ending_of_pass
@@ -150,4 +159,6 @@ def _goes_on(found: list[Part]) -> bool:
     if any(outcome.problem is None and not outcome.after for outcome in done):
         return True
     idle = (part for part in found if part.outcome is None and not part.rests)
-    return any(part.effect is not None and part.ending not in HELD for part in idle)
+    # A deleted job is let go when nothing is left to do for any of them.
+    steps = (part for part in idle if part.effect is not None and not isinstance(part.effect, RemoveFinalizer))
+    return any(part.ending not in HELD for part in steps)

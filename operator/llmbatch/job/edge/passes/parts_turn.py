@@ -25,16 +25,20 @@ class PartsTurn:
     quota: Quota
     _last: dict[str, int] = field(default_factory=dict)
     """By uid: which batch was acted on last."""
-    _most: dict[str, int] = field(default_factory=dict)
-    """By uid: how many transfers may be at work at one time."""
+    _most: dict[str, tuple[set[str], int]] = field(default_factory=dict)
+    """By uid: how many transfers may be at work at one time, with which claims."""
     _failing: dict[str, set[int]] = field(default_factory=dict)
     """By uid: the batches whose last step has met a problem, or was in vain."""
 
     async def at_once(self, job: Seen) -> int:
-        """Say how many transfers of a job may be at work at one time; that never changes."""
-        if job.owner.uid not in self._most:
-            self._most[job.owner.uid] = await self.transfers.claims.at_once(job.key.namespace, job.observation.spec)
-        return self._most[job.owner.uid]
+        """Say how many transfers of a job may be at work at one time; with the same claims that never changes."""
+        uid, spec = job.owner.uid, job.observation.spec
+        volumes = (spec.input.persistent_volume_claim, spec.output.persistent_volume_claim)
+        named = {volume.claim_name for volume in volumes if volume is not None}
+        known = self._most.get(uid)
+        if known is None or known[0] != named:
+            known = self._most[uid] = named, await self.transfers.claims.at_once(job.key.namespace, spec)
+        return known[1]
 
     def choose(self, found: list[Part], at_once: int) -> Part | None:
         """Choose the batch that is acted on, and have those that must wait say for what.
