@@ -33,7 +33,7 @@ class Fault:
     """What befalls the calls that fit: `status` is answered, or the connection is cut before or after the work is done."""
 
     fits: Callable[[Call], bool]
-    kind: Literal["status", "cut before", "cut after", "hold"]
+    kind: Literal["status", "cut before", "cut after", "hold", "page"]
     status: int = 500
     times: int = 1  # -1: until taken away
     headers: dict[str, str] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class ApiServer(ObjectStore):
 
     def fault(
         self,
-        kind: Literal["status", "cut before", "cut after", "hold"],
+        kind: Literal["status", "cut before", "cut after", "hold", "page"],
         verb: Verb,
         plural: str,
         subresource: str = "",
@@ -174,6 +174,9 @@ class ApiServer(ObjectStore):
             if fault is not None and fault.kind == "status":
                 refusal = StatusError(fault.status, "MadeToFail", "made to fail").body
                 return web.json_response(refusal, status=fault.status, headers=fault.headers)
+            if fault is not None and fault.kind == "page":
+                # Of somebody on the way, who says that all is well.
+                return web.Response(text="<html>Sign in</html>", content_type="text/html")
             if fault is not None and fault.kind == "cut before":
                 return _cut(request)
             if call.verb == "watch":

@@ -1,9 +1,10 @@
 """What a stored BatchJob has of its gateway's quota: what is reserved for it, and which of its batches waits in line."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llmbatch.api.batch_status import entries
+from llmbatch.api.conditions import READY
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import lifecycle, remote_state
 from llmbatch.gateway.line import Waiting
@@ -60,6 +61,11 @@ class Account:
     def tokens(self) -> int:
         """What is reserved of the group's quota."""
         return sum(self.reserved.values()) - sum(self.idle.values())
+
+    def at_rest(self) -> "Account":
+        """Give it with nothing about to be ordered, and nothing kept from others for that."""
+        idle = {place: tokens for place, tokens in self.reserved.items() if place not in self.enqueued}
+        return replace(self, idle=idle, held={}, behind={}, waiting=None)
 
 
 @dataclass(frozen=True)
@@ -184,7 +190,7 @@ def account_of(key: Key, gateway: Key, found: Json) -> Account | None:
             account.enqueued[place] = account.reserved[place] = tokens
         elif not made and batch.get("inputFileID") and not _is_over(batch) and not leaving:
             account.reserved[place] = tokens
-            why = (batch.get("state") or {}).get("reason", Reason.ACCEPTED)
+            why = _reason(found, batch)
             if why not in ABOUT_TO_GO:
                 account.idle[place] = tokens
             if why in NEXT_OF_ITS_GATEWAY:
@@ -196,6 +202,15 @@ def account_of(key: Key, gateway: Key, found: Json) -> Account | None:
         tokens = int(batches[first].get("estimatedTokens") or 0)
         account.waiting = waiting_of(key, first, tokens, gateway, found)
     return account
+
+
+def _reason(found: Json, batch: Json) -> str:
+    """Say for what a batch waits; of a job with a single one, which has no words of its own, the job tells."""
+    told = batch.get("state")
+    if told is None and not remote_state.has_parts(found):
+        conditions = (found.get("status") or {}).get("conditions") or []
+        told = next((item for item in conditions if item.get("type") == READY), None)
+    return str((told or {}).get("reason") or Reason.ACCEPTED)
 
 
 def waiting_of(key: Key, place: int, tokens: int, gateway: Key, found: Json) -> Waiting:

@@ -68,6 +68,8 @@ class Gateways:
     _clients: dict[Key, Client] = field(default_factory=dict)
     _missing: dict[Key, float] = field(default_factory=dict)
     """Gateways that aren't there: since when that is known, by the monotonic clock."""
+    _unfit: dict[Key, tuple[Json, Problem, float]] = field(default_factory=dict)
+    """Gateways of which no client can be made: by which spec, why, and when that was found, by the monotonic clock."""
 
     async def use(
         self, namespace: str, name: str, operation: Operation | None, *, last_known: bool = False
@@ -120,6 +122,7 @@ class Gateways:
 
     async def forget(self, key: Key) -> None:
         """Let go of the client of a gateway that is gone."""
+        self._unfit.pop(key, None)
         if (gone := self._clients.pop(key, None)) is not None:
             await gone.gateway.close()
 
@@ -134,6 +137,10 @@ class Gateways:
         read = known.read_at if known is not None and known.read_spec == raw.get("spec") else -math.inf
         if known is not None and time.monotonic() - read < CREDENTIALS_SECONDS:
             return known
+        spec, problem, found = self._unfit.get(key, ({}, None, -math.inf))
+        if problem is not None and spec == raw.get("spec") and time.monotonic() - found < CREDENTIALS_SECONDS:
+            # Each of its jobs would read the same Secret, again and again.
+            return problem
         return await self.resolve(key)
 
     async def resolve(self, key: Key) -> Client | Problem:
@@ -142,6 +149,14 @@ class Gateways:
         if raw is None:
             message = f"BatchGateway {key.namespace}/{key.name} does not exist; create it, and the job goes on."
             return Problem(reason=Reason.GATEWAY_NOT_FOUND, message=message)
+        found = await self._resolve(key, raw)
+        if isinstance(found, Problem):
+            self._unfit[key] = raw.get("spec") or {}, found, time.monotonic()
+        else:
+            self._unfit.pop(key, None)
+        return found
+
+    async def _resolve(self, key: Key, raw: Json) -> Client | Problem:
         try:
             spec = BatchGatewaySpec.parse(raw.get("spec") or {})
         except ValidationError as error:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from llmbatch.gateway.accounts import Account, Group, Tallies, Tally, account_of, group_of, share_of
+from llmbatch.gateway.accounts import Account, Group, Share, Tallies, Tally, account_of, group_of, share_of
 from llmbatch.gateway.line import Waiting
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, Json
 from llmbatch.runtime.queue import Key
@@ -13,8 +13,45 @@ NOBODY = Group("")
 
 
 @dataclass
+class Steps:
+    """What jobs are about to do, of which no status tells yet."""
+
+    claims: dict[Key, dict[int, int]] = field(default_factory=dict)
+    """By job: the tokens of batches whose upload may begin, by their place in the job."""
+    going: dict[Key, dict[int, int]] = field(default_factory=dict)
+    """By job: the tokens of batches that are about to be ordered, by their place."""
+    stuck: dict[Key, Account] = field(default_factory=dict)
+    """Jobs that get nothing done, as they were then: nothing is reserved for what they would do next."""
+
+    def share(self, job: Key, account: Account | None) -> Share | None:
+        """Give what a job adds to its gateway's tally; None: nothing any more."""
+        if account is None:
+            return None
+        known = account.at_rest() if job in self.stuck else account
+        return share_of(known, self.claims.get(job, {}), self.going.get(job, {}))
+
+    def changed(self, job: Key, before: Account | None, account: Account | None) -> None:
+        """Take it that a job has something else by now; None: nothing."""
+        if account is None or (before is not None and before.uid != account.uid):
+            self.claims.pop(job, None)
+        for place in self.claims.get(job, {}).keys() & (account.reserved.keys() if account is not None else set()):
+            del self.claims[job][place]
+        if account is None or (before is not None and before != account):
+            # It is ordered by now, or has met something else.
+            self.going.pop(job, None)
+        if self.stuck.get(job) != account:
+            self.stuck.pop(job, None)
+
+    def give_up(self, job: Key, account: Account) -> bool:
+        """Drop what a job was about to do; answers whether that leaves anything to others."""
+        given = [self.claims.pop(job, None), self.going.pop(job, None), self.stuck.get(job) != account]
+        self.stuck[job] = account
+        return any(given)
+
+
+@dataclass
 class Ledger:
-    """Follows the cache. Claims come before it: of uploads that may begin, and of which no status tells yet."""
+    """Follows the cache. What jobs are about to do comes before it."""
 
     cache: Cache
     groups: dict[Key, Group] = field(default_factory=dict)
@@ -24,12 +61,8 @@ class Ledger:
     moved: set[str] = field(default_factory=set)
     """Groups in which something has changed since somebody has looked."""
     tallies: Tallies = field(default_factory=Tallies)
-    _claims: dict[Key, dict[int, int]] = field(default_factory=dict)
-    """By job: the tokens of batches, by their place in the job."""
-    _going: dict[Key, dict[int, int]] = field(default_factory=dict)
-    """By job: the tokens of batches that are about to be ordered, by their place."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    """A scrape reads from a thread of its own."""
+    _steps: Steps = field(default_factory=Steps)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # a scrape reads from a thread of its own
 
     def __post_init__(self) -> None:
         """Follow the cache."""
@@ -64,12 +97,12 @@ class Ledger:
 
     def goes(self, job: Key, place: int) -> bool:
         """Tell whether a batch is about to be ordered."""
-        return place in self._going.get(job, {})
+        return place in self._steps.going.get(job, {})
 
     def go(self, job: Key, place: int, tokens: int) -> None:
         """Count a batch as enqueued that is about to be ordered: the cache shows it only afterwards."""
         with self._lock:
-            self._going.setdefault(job, {})[place] = tokens
+            self._steps.going.setdefault(job, {})[place] = tokens
             self._count(job)
 
     def stay(self, job: Key, place: int) -> None:
@@ -77,7 +110,7 @@ class Ledger:
         if not self.goes(job, place):
             return
         with self._lock:
-            del self._going[job][place]
+            del self._steps.going[job][place]
             self._count(job)
         if (account := self.accounts.get(job)) is not None:
             self.moved.add(self.group(account.gateway).name)
@@ -101,26 +134,46 @@ class Ledger:
 
     def has_claimed(self, job: Key, place: int) -> bool:
         """Tell whether a batch's tokens are reserved already, though its status doesn't tell of it."""
-        return place in self._claims.get(job, {})
+        return place in self._steps.claims.get(job, {})
 
     def claim(self, job: Key, place: int, tokens: int) -> None:
-        """Reserve a batch's tokens."""
+        """Reserve a batch's tokens, unless its job has gone by now: whoever has its name later has claimed nothing."""
+        if job not in self.accounts:
+            return
         with self._lock:
-            self._claims.setdefault(job, {})[place] = tokens
+            self._steps.claims.setdefault(job, {})[place] = tokens
             self._count(job)
 
     def release(self, job: Key, place: int) -> None:
         """Give a claim back."""
         with self._lock:
-            given = self._claims.get(job, {}).pop(place, None)
+            given = self._steps.claims.get(job, {}).pop(place, None)
             self._count(job)
         account = self.accounts.get(job)
         if given is not None and account is not None:
             self.moved.add(self.group(account.gateway).name)
 
+    def give_up(self, job: Key) -> None:
+        """Give back all that is reserved for a job's next steps, which fail again and again; what is at the provider stays."""
+        account = self.accounts.get(job)
+        if account is None:
+            return
+        with self._lock:
+            given = self._steps.give_up(job, account)
+            self._count(job)
+        if given:
+            self.moved.add(self.group(account.gateway).name)
+
+    def goes_well(self, job: Key) -> None:
+        """Have a job stand in line as any other, whatever failed before."""
+        if (account := self._steps.stuck.pop(job, None)) is not None:
+            with self._lock:
+                self._count(job)
+            self.moved.add(self.group(account.gateway).name)
+
     # --- the cache ---------------------------------------------------------------------------------------------------
 
-    def _changed(self, key: Key, found: Json | None) -> None:
+    def _changed(self, key: Key, _: Json | None, found: Json | None) -> None:
         if key.kind == BATCHGATEWAY:
             before = self.group(key)
             with self._lock:
@@ -139,19 +192,11 @@ class Ledger:
         account = None if found is None else account_of(key, self.cache.gateway_of(key), found)
         if account is not None:
             self.accounts[key] = account
-        if account is None or (before is not None and before.uid != account.uid):
-            self._claims.pop(key, None)
-        for place in self._claims.get(key, {}).keys() & (account.reserved.keys() if account is not None else set()):
-            del self._claims[key][place]
-        if account is None or (before is not None and before != account):
-            # It is ordered by now, or has met something else.
-            self._going.pop(key, None)
+        self._steps.changed(key, before, account)
         self._count(key)
         if account != before:
             self.moved |= {self.group(item.gateway).name for item in (before, account) if item is not None}
 
     def _count(self, job: Key) -> None:
         """Have a job in its gateway's tally as it is now."""
-        account = self.accounts.get(job)
-        share = share_of(account, self._claims.get(job, {}), self._going.get(job, {})) if account is not None else None
-        self.tallies.put(job, share)
+        self.tallies.put(job, self._steps.share(job, self.accounts.get(job)))

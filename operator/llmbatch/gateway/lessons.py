@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from llmbatch.api.batchgateway import BatchGatewayStatus
 from llmbatch.gateway.accounts import Group, group_of
@@ -14,6 +14,8 @@ LEARNED = 0.9
 RISES_AN_HOUR = 0.05
 """Share of the limit by which that rises again."""
 HOUR_SECONDS = 3600.0
+AHEAD = timedelta(minutes=15)
+"""No more than that the clocks of several API servers are apart."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Lessons:
                 self._learned[gateway] = Learned(status.learned_tokens, status.learned_time)
         return self._learned.get(gateway)
 
-    def _changed(self, key: Key, found: Json | None) -> None:
+    def _changed(self, key: Key, _: Json | None, found: Json | None) -> None:
         if key.kind != BATCHGATEWAY:
             return
         before = self._taught.pop(key, None)
@@ -73,10 +75,13 @@ class Lessons:
 
     def limit(self, gateway: Key, most: int) -> int:
         """Give the tokens that a gateway of this limit goes by now."""
-        learned = self.learned(gateway)
+        learned, now = self.learned(gateway), self.now()
         if learned is None or not most:
             return most
-        hours = max(0.0, (self.now() - learned.time).total_seconds()) / HOUR_SECONDS
+        if learned.time > now + AHEAD:
+            # The clock was put back since then; what was learnt in a year to come would stay until that.
+            learned = self._learned[gateway] = Learned(learned.tokens, now)
+        hours = max(0.0, (now - learned.time).total_seconds()) / HOUR_SECONDS
         return min(most, int(learned.tokens + RISES_AN_HOUR * hours * most))
 
     def rises_in(self, gateway: Key, most: int, wanted: int) -> float | None:

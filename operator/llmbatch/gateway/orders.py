@@ -43,8 +43,8 @@ class Orders:
     lessons: Lessons
     _first: dict[Key, First] = field(default_factory=dict)
     """By gateway."""
-    _behind: dict[Key, dict[Key, Waiting]] = field(default_factory=dict)
-    """By gateway: the batch that waits, of each job."""
+    _behind: dict[Key, dict[tuple[Key, int], Waiting]] = field(default_factory=dict)
+    """By gateway: the batches that wait, by their job and their place in it."""
     _called: dict[Key, float] = field(default_factory=dict)
     """By job: when it was called, by the monotonic clock."""
 
@@ -84,12 +84,12 @@ class Orders:
         asking = waiting_of(job, place, tokens, gateway, self.ledger.cache.get(job) or {})
         first = self.tries_first(gateway)
         if first is None or (first.job, first.place) != (job, place):
-            self._behind.setdefault(gateway, {})[job] = asking
+            self._behind.setdefault(gateway, {})[job, place] = asking
             if first is not None and first.holds_up(tokens):
                 return self.ledger.tokens_of(first.job, first.place)
             if asking not in self._may_go(group.name):
                 return 0
-        self._behind.get(gateway, {}).pop(job, None)
+        self._behind.get(gateway, {}).pop((job, place), None)
         self.ledger.go(job, place, tokens)
         return None
 
@@ -166,11 +166,12 @@ class Orders:
     def _alive(self, gateway: Key) -> list[Waiting]:
         """Give those that wait; one that has been ordered, has gone or doesn't come when it is called is dropped."""
         behind, now = self._behind.get(gateway, {}), time.monotonic()
-        for job, item in list(behind.items()):
+        late = {job for job, _ in behind if now - self._called.get(job, now) > CALLED_SECONDS}
+        for job, place in list(behind):
             account = self.ledger.accounts.get(job)
-            waits = account is not None and item.batch in account.reserved and item.batch not in account.enqueued
-            if not waits or now - self._called.get(job, now) > CALLED_SECONDS:
-                del behind[job]
+            waits = account is not None and place in account.reserved and place not in account.enqueued
+            if not waits or job in late:
+                del behind[job, place]
                 self._called.pop(job, None)
         return list(behind.values())
 

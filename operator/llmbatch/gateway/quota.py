@@ -5,8 +5,8 @@ new leader agrees. Asking costs no call, and who waits costs no pass until it is
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from llmbatch.gateway.accounts import waiting_of
@@ -19,6 +19,65 @@ from llmbatch.runtime.queue import Key
 
 MANY = 500
 """From so many in line on, a place is told by priority and age alone, and all are put in order only when it matters."""
+SOONER = timedelta(seconds=10)
+"""What a batch may go earlier than was thought before it is looked at for that."""
+
+
+@dataclass
+class Heads:
+    """The first in line of each gateway that has learnt something: their turn may come by the passing of time alone."""
+
+    ledger: Ledger
+    lessons: Lessons
+    orders: Orders
+    now: Callable[[], datetime]
+    _known: dict[Key, tuple[Key, datetime]] = field(default_factory=dict)
+    """By gateway: the job that is looked at when what was learnt has risen, and when that is."""
+
+    def rises_in(self, job: Key, tokens: int, gateway: Key) -> float | None:
+        """Give the seconds until what was learnt has risen so far that so many tokens fit.
+
+        None: it takes something else, or another job of the gateway is before it, which is looked at then.
+        """
+        if (seconds := self._seconds(gateway, tokens)) is None:
+            return None
+        head = self._first(gateway)
+        if head is None or head.job == job:
+            self._known[gateway] = job, self.now() + timedelta(seconds=seconds)
+            return seconds
+        if gateway in self._known and self._known[gateway][0] == job:
+            # Its priority was lowered.
+            del self._known[gateway]
+            self.ledger.moved.add(self.ledger.group(gateway).name)
+        return None
+
+    def called(self, group: str) -> list[Key]:
+        """Name those who are the first by now, or may go sooner than was thought: nobody else calls them for that."""
+        found = []
+        for gateway in self.ledger.members(group):
+            if self.lessons.limit(gateway, most := self.ledger.group(gateway).limit) >= most:
+                self._known.pop(gateway, None)
+                continue
+            known, due = self._known.get(gateway, (None, None))
+            head = next((item for item in self.ledger.waiting([gateway]) if item.job == known), None)
+            if head is None:
+                head, due = self._first(gateway), None
+            if head is None or self.orders.is_behind(gateway, head.tokens):
+                continue
+            seconds = self._seconds(gateway, head.tokens)
+            moment = self.now() + timedelta(seconds=seconds or 0)
+            if seconds is not None and (due is None or moment < due - SOONER):
+                self._known[gateway] = head.job, moment
+                found.append(head.job)
+        return found
+
+    def _seconds(self, gateway: Key, tokens: int) -> float | None:
+        group = self.ledger.group(gateway)
+        reserved = sum(self.ledger.by_namespace(group.name).values())
+        return self.lessons.rises_in(gateway, group.limit, reserved + self.orders.held(gateway) + tokens)
+
+    def _first(self, gateway: Key) -> Waiting | None:
+        return min(self.ledger.waiting([gateway]), key=rank, default=None)
 
 
 @dataclass
@@ -36,6 +95,7 @@ class Quota:
         self.places = Places(self.orders)
         self._told: dict[str, int] = {}
         """By group: how many waited when they were put in order last."""
+        self.heads = Heads(self.ledger, self.lessons, self.orders, self.now)
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -70,16 +130,8 @@ class Quota:
         return self.places.after_those_behind(group, place_of(job, ordered))
 
     def rises_in(self, job: Key, tokens: int, gateway: Key) -> float | None:
-        """Give the seconds until what was learnt has risen so far that so many tokens fit.
-
-        None: it takes something else, or another job of the gateway is before it, which is looked at then.
-        """
-        wanted = self.reserved(gateway) + self.orders.held(gateway) + tokens
-        seconds = self.lessons.rises_in(gateway, self.ledger.group(gateway).limit, wanted)
-        if seconds is None:
-            return None
-        head = min(self.ledger.waiting([gateway]), key=rank, default=None)
-        return seconds if head is None or head.job == job else None
+        """Give the seconds until what was learnt has risen so far that so many tokens fit; see Heads."""
+        return self.heads.rises_in(job, tokens, gateway)
 
     def groups(self) -> dict[str, tuple[int, int, int]]:
         """Give of each group in which tokens are limited: the highest limit, what is reserved, how many batches wait."""
@@ -124,9 +176,9 @@ class Quota:
         found = self.orders.let_go(group)
         # A gateway that has gone, or shares another quota now, leaves room in the one it had, whose own jobs may be at rest.
         for moved in self.ledger.moved - {group}:
-            found += self.orders.let_go(moved) + self._called_of(moved)
+            found += self.orders.let_go(moved) + self._called_of(moved) + self.heads.called(moved)
         if group in self.ledger.moved:
-            found += self._called_of(group)
+            found += self._called_of(group) + self.heads.called(group)
         return list(dict.fromkeys(found))
 
     def _called_of(self, group: str) -> list[Key]:

@@ -97,7 +97,7 @@ class Slots:
         found = (self._waits.get(job) for job in self._claims)
         return sum(1 for waits in found if waits is not None and waits[0] == gateway and waits[1] < rank)
 
-    def _changed(self, key: Key, found: Json | None) -> None:
+    def _changed(self, key: Key, _: Json | None, found: Json | None) -> None:
         if key.kind != BATCHJOB:
             return
         before = self._waits.pop(key, None)

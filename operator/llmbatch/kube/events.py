@@ -105,6 +105,8 @@ class Recorder:
             namespace, body = await self._queue.get()
             try:
                 await self._send(namespace, body)
+            except Exception:  # whatever it is, the next one may go better
+                log.exception("an event could not be sent")
             finally:
                 self._queue.task_done()
 

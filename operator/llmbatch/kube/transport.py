@@ -152,7 +152,10 @@ class Transport:
             raise ClusterError(0, "NoAnswer", f"no answer from the API server to {method} {path}: {error!r}") from error
         if not 200 <= response.status <= 299:
             raise _refusal(response.status, response.headers, raw)
-        return _parsed(raw)
+        if (parsed := _object(raw)) is None:
+            # A page of something on the way, say: as an empty list it would be taken for the end of all objects.
+            raise ClusterError(0, "NoAnswer", f"the answer to {method} {path} is no JSON object: {_words(raw)}")
+        return parsed
 
 
 def _path(resource: Resource, namespace: str | None, name: str = "", subresource: str = "") -> str:
@@ -172,12 +175,21 @@ async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
                 yield _parsed(line)
 
 
-def _parsed(raw: bytes) -> Json:
+def _object(raw: bytes) -> Json | None:
     try:
         parsed = json.loads(raw)
     except ValueError:
-        parsed = {"message": raw[:200].decode(errors="replace")}
-    return parsed if isinstance(parsed, dict) else {"message": "the answer is no object"}
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _parsed(raw: bytes) -> Json:
+    parsed = _object(raw)
+    return {"message": _words(raw)} if parsed is None else parsed
+
+
+def _words(raw: bytes) -> str:
+    return raw[:200].decode(errors="replace")
 
 
 def _refusal(status: int, headers: Mapping[str, str], raw: bytes) -> ClusterError:

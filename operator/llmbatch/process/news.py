@@ -62,12 +62,15 @@ class News:
             return
         # What a watch tells late is no news; a list that is older than what is held means that history has gone back (a
         # restored etcd), or that it crossed a write of ours: the API server is asked.
-        older = self.cache.is_older(key, found)
+        older, another = self.cache.is_older(key, found), self.cache.is_another(key, found)
         look = not older and (needs_a_look(before, found) or _came_back(before, found) or _left_line(before, found))
-        if older and kind in ("LISTED", "RESYNC"):
+        # Of what a list tells that nobody has told of, the watch may have told the end while the list was on its way; and an
+        # object that was made anew may be told of before the one whose name it has.
+        if (older and (another or kind in ("LISTED", "RESYNC"))) or (before is None and kind == "RESYNC"):
             self.cache.doubt(key)
             look = True
-        self.cache.put(key, found)
+        if not (older and another):
+            self.cache.put(key, found)
         if look or (key.kind == BATCHGATEWAY and kind == "LISTED"):
             await self.queue.add(key)
         if key.kind == BATCHGATEWAY and look:
@@ -82,8 +85,9 @@ class News:
             try:
                 await self.resync()
                 wait = RESYNC_SECONDS
-            except ClusterError as error:
-                log.warning("the resync was given up", extra={"detail": str(error)})
+            except Exception as error:  # whatever it is, the next one may go better
+                unforeseen = not isinstance(error, ClusterError)
+                log.warning("the resync was given up", extra={"detail": str(error)}, exc_info=unforeseen)
 
     async def begin(self) -> None:
         """Take in a full list before anything is done: which places and tokens are taken shows in all jobs together.
@@ -110,12 +114,13 @@ class News:
         """Drop what is gone, and look at what changed unseen."""
         for kind, resource in ((BATCHJOB, JOBS), (BATCHGATEWAY, GATEWAYS)):
             alive: set[Key] = set()
-            known = set(self.cache.keys(kind))
+            known = {key: found["metadata"].get("uid") for key, found in self.cache.all_of(kind)}
             async for item in self._all(resource):
                 alive.add(_key(kind, item))
                 await self.changed("RESYNC", _key(kind, item), item)
-            for key in known - alive:
-                await self.changed("DELETED", key, {})
+            for key in known.keys() - alive:
+                # One that was made anew meanwhile may be missing in the list.
+                await self.changed("DELETED", key, {"metadata": {"uid": known[key]}})
         for gateway in self.cache.keys(BATCHGATEWAY):
             await self.call(gateway)
 

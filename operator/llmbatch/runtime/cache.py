@@ -5,7 +5,7 @@ Before anything is done on their ground that costs money or can't be taken back,
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from llmbatch.api import FINALIZER
 from llmbatch.api.batch_status import entries
@@ -15,6 +15,7 @@ from llmbatch.kube.clock import Mark, Stopwatch
 from llmbatch.runtime.queue import Key
 
 Json = dict[str, Any]
+N, V = TypeVar("N"), TypeVar("V")
 
 FRESH_SECONDS = 1.0
 """For so long an answer of the API server is what is true now, whatever clock is asked."""
@@ -23,8 +24,8 @@ BATCHGATEWAY = "BatchGateway"
 
 Place = tuple[str, str, str]
 """A namespace, what is in it, and its name."""
-Listener = Callable[[Key, Json | None], None]
-"""Told of every object that is held anew, and of every one that is held no more (None)."""
+Listener = Callable[[Key, Json | None, Json | None], None]
+"""Told of every object that is held anew, as it was held before (None: it wasn't), and of every one that is held no more (None)."""
 
 
 class Cache:
@@ -52,13 +53,18 @@ class Cache:
     def put(self, key: Key, found: Json) -> None:
         """Remember an object, without managedFields, which nobody reads; an older state than the one held is ignored."""
         # The watch tells of our own writes late: by then the answer to a later one may be here.
-        if not self.is_older(key, found):
+        if self.is_another(key, found) or not self.is_older(key, found):
             self._hold(key, found)
 
     def is_older(self, key: Key, found: Json) -> bool:
         """Tell whether an object's state has an earlier version than the one held."""
         held = self._objects.get(key)
-        return held is not None and _version(found) < _version(held) and _uid(found) == _uid(held)
+        return held is not None and _version(found) < _version(held)
+
+    def is_another(self, key: Key, found: Json) -> bool:
+        """Tell whether an object of the same name is held, made before or after this one."""
+        held = self._objects.get(key)
+        return held is not None and _uid(found) != _uid(held)
 
     def doubt(self, key: Key) -> None:
         """Note that the API server may have gone back (a restored etcd): its next direct answer counts, however old."""
@@ -123,15 +129,15 @@ class Cache:
             with self._lock:
                 self._index(key, before, found)
         for listener in self._listeners:
-            listener(key, found)
+            listener(key, before, found)
 
     def _index(self, key: Key, before: Json | None, found: Json | None) -> None:
         if before is not None:
             gateway = _gateway_of(key, before)
-            self._jobs.get(gateway, {}).pop(key, None)
-            self._active.get(gateway, {}).pop(key, None)
+            _take_out(self._jobs, gateway, key)
+            _take_out(self._active, gateway, key)
             for place in places_of(before):
-                self._places.get((key.namespace, *place), {}).pop(key, None)
+                _take_out(self._places, (key.namespace, *place), key)
         if found is not None:
             gateway = _gateway_of(key, found)
             self._jobs.setdefault(gateway, {})[key] = None
@@ -171,6 +177,14 @@ class Cache:
         """Count the batches at a gateway that are under way, or about to be, of each BatchJob that has any."""
         with self._lock:
             return dict(self._active.get(Key(BATCHGATEWAY, namespace, gateway), {}))
+
+
+def _take_out(index: dict[N, dict[Key, V]], name: N, key: Key) -> None:
+    """Take an object out of an index, and its entry with the last one: over days there are many."""
+    held = index.get(name, {})
+    held.pop(key, None)
+    if not held:
+        index.pop(name, None)
 
 
 def places_of(job: Json) -> set[tuple[str, str]]:

@@ -111,6 +111,10 @@ class WorkQueue:
         await self.add_after(key, delay)
         return delay
 
+    def failures(self, key: Key) -> int:
+        """Count the failures of a key in a row."""
+        return self._failures.get(key, 0)
+
     def forget(self, key: Key) -> None:
         """End a key's row of failures."""
         self._failures.pop(key, None)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from llmbatch.api.batch_status import Batch
+from llmbatch.api.reasons import Reason
 from llmbatch.batch.directory.readings import Reading, Readings
 from llmbatch.batch.directory.told import Told
 from llmbatch.batch.pure.submission import horizon
 from llmbatch.common import backoff
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
-from llmbatch.provider.edge.outcome import Answered
+from llmbatch.provider.edge.outcome import Answered, Failure, NotFound
 from llmbatch.provider.pure.pages import Following
 from llmbatch.provider.pure.wire import Page, RemoteBatch
 from llmbatch.runtime.queue import Key
@@ -33,7 +34,10 @@ JOIN_SECONDS = 0.5
 REST_SECONDS, LONGEST_REST_SECONDS = 600.0, 3600.0
 """So rarely, at least and at most, is a job looked at of whose batch there is no news; see rest_seconds."""
 DISTRUST_ROUNDS = 10
-"""For so many rounds a list isn't read that was found to show batches as they were before, or to show none of ours."""
+"""For so many rounds a list isn't read that was found to show batches as they were before, or to show none of ours; at most for
+so many one that can't be read: for none at the first time, and then for longer each time."""
+CALL_SECONDS = 10.0
+"""Within this time those are polled that the list tells nothing of: of their batches nobody knows since the round before."""
 CHECKED = 250
 """One batch a round, and one more for so many, is asked for itself, so that a list that stands still is found out."""
 
@@ -88,6 +92,8 @@ class _Lap:
     task: asyncio.Task[None] | None = None
     distrusted: int = 0
     """Rounds for which the list is not read."""
+    failures: int = 0
+    """Readings that failed, in a row."""
 
 
 @dataclass
@@ -157,40 +163,62 @@ class Rounds:
             try:
                 client = await self.gateways.use(gateway.namespace, gateway.name, Operation.READ, last_known=True)
                 if isinstance(client, Problem):
-                    # They meet it themselves, and tell of it.
-                    await self._call(lap, client.retry_after_seconds or wait)
+                    if client.reason is Reason.RATE_LIMITED:
+                        # The list is the cheapest question: it comes first when there may be one, and nobody's poll before it.
+                        wait = max(0.1, client.retry_after_seconds or wait)
+                    else:
+                        # They meet it themselves, and tell of it.
+                        await self._call(lap, wait)
                     continue
                 wait = backoff.poll_delay(client.spec.poll_interval_seconds, random.random())  # noqa: S311 - jitter, no secret
                 await self._round(client, lap)
+                if (held := client.pace.held(Operation.READ, self.gateways.cluster.now())) is not None:
+                    wait = min(wait, held.retry_after_seconds or wait)
             except Exception:  # whatever it is, the next round may go better
                 log.exception("a round failed", extra={"object": str(gateway)})
                 await self._call(lap, wait)
 
     async def _round(self, client: Client, lap: _Lap) -> None:
-        interval = float(client.spec.poll_interval_seconds)
+        within = min(CALL_SECONDS, client.spec.poll_interval_seconds)
         if lap.distrusted:
             lap.distrusted -= 1
         if not self._is_read(client.key, lap):
-            await self._call(lap, interval)
+            await self._call(lap, within)
             return
         wanted = list(lap.followed.values())
         reading = await self.readings.wait(client)
-        listed, pages = await self._listed(reading, wanted)
-        older = [batch for batch in wanted if self._compare(batch, listed.get(batch.batch_id), reading)]
+        listed, pages, failure = await _listed(reading, wanted)
+        held = None if failure is None else await self._failed(client, lap, failure)
+        if failure is None:
+            lap.failures = 0
+        if held is not None:
+            # What it has told counts; it is asked for the rest when it may be.
+            wanted = [batch for batch in wanted if batch.batch_id in listed]
+        older = [batch for batch in wanted if _compare(batch, listed.get(batch.batch_id), reading)]
         missing = [batch for batch in wanted if batch.batch_id not in listed]
-        if older or not listed or (missing and pages >= len(wanted)):
+        useless = failure is None and (not listed or (missing and pages >= len(wanted)))
+        if older or useless or (missing and not listed):
             if older:
                 log.warning(
                     "a list shows batches as they were before; they are polled", extra={"object": str(client.key)}
                 )
-            lap.distrusted = DISTRUST_ROUNDS
-            await self._call(lap, interval)
+            lap.distrusted = DISTRUST_ROUNDS if older or useless else lap.distrusted
+            await self._call(lap, within)
             return
         for batch in sorted(wanted, key=lambda item: item.since)[: checked(len(wanted))]:
             batch.due = True
         for batch in wanted:
             if batch.due or batch.news is not None:
                 await self.gateways.queue.add(batch.job)
+
+    async def _failed(self, client: Client, lap: _Lap, failure: Failure) -> float | None:
+        """Note that the list could not be read; answers for how long the gateway has asked to be left in peace, if it has."""
+        lap.failures += 1
+        held = None if isinstance(failure, NotFound) else client.pace.slow_down(Operation.READ, failure.retry_after)
+        if not held:
+            lap.distrusted = min(DISTRUST_ROUNDS, 2 ** (lap.failures - 1) - 1)
+        await self.gateways.suspect(client.key)
+        return held or None
 
     def _drop_gone(self, lap: _Lap) -> None:
         """Follow no batch whose object has gone without a last look, its finalizer taken off by another hand."""
@@ -199,40 +227,6 @@ class Rounds:
             if held is None or held["metadata"].get("uid") != memory.split("/", 1)[0]:
                 self.leave(memory)
 
-    @staticmethod
-    def _compare(batch: Followed, remote: RemoteBatch | None, reading: Reading[Page]) -> bool:
-        """Take what a list tells of a batch; answers whether that is older than what the batch itself has told."""
-        if remote is None:
-            # It was just made, or the list doesn't go back so far.
-            batch.due = True
-            return False
-        told = Told.by(remote)
-        if told.is_behind(batch.known):
-            batch.due = True
-            return reading.began > batch.known_from >= 0
-        if told.is_news(batch.known):
-            batch.news = remote
-            # How it has ended is asked of the batch itself, and so is what the list leaves out.
-            batch.due = batch.due or told.ended or told.status == UNKNOWN
-        return False
-
-    @staticmethod
-    async def _listed(reading: Reading[Page], wanted: list[Followed]) -> tuple[dict[str, RemoteBatch], int]:
-        """Find batches in a list; answers them by id, and how many pages that took."""
-        ids, moments = {batch.batch_id for batch in wanted}, [batch.created for batch in wanted]
-        oldest = min((moment for moment in moments if moment is not None), default=datetime.now(UTC))
-        following = Following(horizon(oldest), most_pages=len(wanted))
-        listed: dict[str, RemoteBatch] = {}
-        pages, goes_on = 0, True
-        while goes_on and len(listed) < len(ids):
-            answer = await reading.page(following.after)
-            pages += 1
-            if not isinstance(answer, Answered):
-                break
-            listed |= {batch.id: batch for batch in answer.value.batches if batch.id in ids}
-            goes_on = following.take(answer.value)
-        return listed, pages
-
     async def _call(self, lap: _Lap, within: float) -> None:
         """Have the batches that rest polled one by one, spread over some time."""
         for batch in lap.followed.values():
@@ -240,3 +234,37 @@ class Rounds:
                 continue
             batch.due, batch.rests = True, False
             await self.gateways.queue.add_after(batch.job, within * random.random())  # noqa: S311 - spread, no secret
+
+
+def _compare(batch: Followed, remote: RemoteBatch | None, reading: Reading[Page]) -> bool:
+    """Take what a list tells of a batch; answers whether that is older than what the batch itself has told."""
+    if remote is None:
+        # It was just made, or the list doesn't go back so far.
+        batch.due = True
+        return False
+    told = Told.by(remote)
+    if told.is_behind(batch.known):
+        batch.due = True
+        return reading.began > batch.known_from >= 0
+    if told.is_news(batch.known):
+        batch.news = remote
+        # How it has ended is asked of the batch itself, and so is what the list leaves out.
+        batch.due = batch.due or told.ended or told.status == UNKNOWN
+    return False
+
+
+async def _listed(reading: Reading[Page], wanted: list[Followed]) -> tuple[dict[str, RemoteBatch], int, Failure | None]:
+    """Find batches in a list; answers them by id, how many pages that took, and what kept a page from being read."""
+    ids, moments = {batch.batch_id for batch in wanted}, [batch.created for batch in wanted]
+    oldest = min((moment for moment in moments if moment is not None), default=datetime.now(UTC))
+    following = Following(horizon(oldest), most_pages=len(wanted))
+    listed: dict[str, RemoteBatch] = {}
+    pages, goes_on = 0, True
+    while goes_on and len(listed) < len(ids):
+        answer = await reading.page(following.after)
+        pages += 1
+        if not isinstance(answer, Answered):
+            return listed, pages, answer
+        listed |= {batch.id: batch for batch in answer.value.batches if batch.id in ids}
+        goes_on = following.take(answer.value)
+    return listed, pages, None

@@ -66,8 +66,9 @@ class Looks:
 
 
 def _question(seen: Seen) -> tuple[object, ...]:
-    """Tell questions apart: it is another one when the batch has ended, or its job is deleted."""
-    return seen.observation.stage, seen.observation.deleted_at is not None
+    """Tell questions apart: it is another one when there is another call or batch, it has ended, or its job is deleted."""
+    observation = seen.observation
+    return observation.stage, observation.deleted_at is not None, observation.batch.submission, observation.batch.id
 
 
 async def list_ours(reading: Reading[Page], seen: Seen, oldest: datetime) -> Found | Failure:

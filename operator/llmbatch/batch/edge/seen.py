@@ -69,6 +69,13 @@ class Seen:
         return self.view.index if self.view is not None else 0
 
     @property
+    def tokens(self) -> int:
+        """What its batch is estimated at: where the input was not cut, as without a limit of tokens, the whole input."""
+        own, known = self.observation.batch.estimated_tokens, self.observation.status.input
+        whole = known.estimated_tokens if self.view is None and known is not None else None
+        return own or whole or 0
+
+    @property
     def files_of_others(self) -> frozenset[str]:
         """The input files of the job's other batches: what was made of one of them is not this batch, whatever it says."""
         own = self.observation.batch.input_file_id

@@ -128,7 +128,7 @@ class Tries:
     def _is_learnt(self, seen: Seen) -> bool:
         """Have the gateway learn from a refusal, if it admits by tokens."""
         gateway = Key(BATCHGATEWAY, seen.key.namespace, seen.observation.spec.gateway_ref.name)
-        return self.quota.refused(seen.key, seen.index, seen.observation.batch.estimated_tokens or 0, gateway)
+        return self.quota.refused(seen.key, seen.index, seen.tokens, gateway)
 
     def create_held(self, seen: Seen) -> Problem | None:
         """Give why the last create call failed, while it is too early for the next."""

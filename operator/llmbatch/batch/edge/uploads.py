@@ -88,7 +88,8 @@ class Uploads:
         """Forget a job that is gone or has ended."""
         self._own.discard(uid)
         self._begun.discard(uid)
-        self._processed.pop(uid, None)
+        for batch in [batch for batch in self._processed if batch.split("/", 1)[0] == uid]:
+            del self._processed[batch]
         self._open.pop(uid, None)
         self._doubtful.pop(uid, None)
         self._until.pop(uid, None)

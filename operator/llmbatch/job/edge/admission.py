@@ -30,7 +30,7 @@ class Admission:
         if observation.transferring is not None:
             if not self.quota.ledger.has_claimed(seen.key, view.index):
                 # It goes on in its pod, though an earlier leader has begun it, or its tokens were given back in a moment's trouble.
-                self.quota.ledger.claim(seen.key, view.index, observation.batch.estimated_tokens or 0)
+                self.quota.ledger.claim(seen.key, view.index, seen.tokens)
             return seen
         if (
             observation.trouble is not None
@@ -39,7 +39,7 @@ class Admission:
             or self._is_held_back(seen, view.index)
         ):
             return seen
-        tokens, most = observation.batch.estimated_tokens or 0, client.spec.limits.max_enqueued_tokens
+        tokens, most = seen.tokens, client.spec.limits.max_enqueued_tokens
         if tokens > most:
             return seen.troubled(_impossible(tokens, most))
         place = self.quota.claim(seen.key, view.index, tokens, gateway)
@@ -57,7 +57,7 @@ class Admission:
 
     def behind(self, seen: Seen, gateway: Key) -> Queued | None:
         """Say whether a batch whose file is uploaded waits for what becomes of one that was refused."""
-        own = seen.observation.batch.estimated_tokens or 0
+        own = seen.tokens
         ahead = self.quota.orders.behind(seen.key, seen.index, own, gateway)
         if ahead is None:
             return None
@@ -103,7 +103,7 @@ def _queued(seen: Seen, place: Place, *, behind: bool, rises: float | None = Non
     return Queued(
         place.position,
         place.ahead_tokens,
-        seen.observation.batch.estimated_tokens or 0,
+        seen.tokens,
         seen.observation.spec.gateway_ref.name,
         behind=behind,
         after=math.inf if rises is None else max(SOONEST_SECONDS, rises),

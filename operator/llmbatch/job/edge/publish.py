@@ -181,6 +181,11 @@ class Publisher:
             raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
         return written
 
+    def forget(self, uid: str) -> None:
+        """Forget an object that has gone."""
+        self._copies.discard(uid)
+        self._unhurried.written(uid)
+
     def _tell_of_copy(self, subject: Subject, seen: Seen) -> None:
         """Say once that an object has come back from somewhere, and what that means for it."""
         observation = seen.observation

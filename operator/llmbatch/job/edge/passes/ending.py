@@ -9,6 +9,9 @@ from llmbatch.batch.pure import late
 from llmbatch.batch.pure.decision import Done, Ending, Wait
 from llmbatch.job.pure.trouble import ending_of
 
+STALE = Wait(Reason.ACCEPTED, "", after=None)
+"""The object has changed meanwhile, or a write was refused as if it had: what refuses it (an admission policy, say) may do so
+for ever, so that it is looked at again with growing delays."""
 UNENDED = Wait(Reason.CLEANING_UP, "Uploads whose answer was lost are looked for at the gateway; then the job ends.")
 
 

@@ -133,8 +133,7 @@ def _queue(found: list[Part]) -> Queue | None:
 
 def _ahead_of_all(seen: Seen) -> Queue:
     """Say of a batch that it is the next: the provider has refused it, and is asked again after a while."""
-    tokens, gateway = seen.observation.batch.estimated_tokens or 0, seen.observation.spec.gateway_ref.name
-    return queue_of(seen, Queued(1, 0, tokens, gateway, behind=True))
+    return queue_of(seen, Queued(1, 0, seen.tokens, seen.observation.spec.gateway_ref.name, behind=True))
 
 
 def _tries_first(part: Part) -> bool:

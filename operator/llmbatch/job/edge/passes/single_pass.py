@@ -25,7 +25,7 @@ from llmbatch.batch.pure.decision import (
 from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.gateway.pace import Operation
 from llmbatch.job.edge.act import Actor
-from llmbatch.job.edge.passes.ending import ending_of_pass
+from llmbatch.job.edge.passes.ending import STALE, ending_of_pass
 from llmbatch.job.edge.passes.turns import Turns
 from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.pure.decide import decide
@@ -68,8 +68,7 @@ class SinglePass:
             ending = decide(replace(seen.observation, status=outcome.status, unrecorded=False)).ending
         ending = ending_of_pass(seen, ending, outcome, uses_pod=isinstance(decision.effect, Upload | Collect))
         if outcome.stale:
-            # With growing delays: what refuses a write (an admission policy, say) may do so for ever.
-            return Wait(Reason.ACCEPTED, "", after=None)
+            return STALE
         await self.publisher.publish(seen, outcome, ending)
         if seen.lingers and not seen.spent and seen.plan is not None:
             # Its report is stored now.

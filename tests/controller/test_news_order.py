@@ -1,0 +1,104 @@
+"""Lists and the watch tell of the same objects, each at its own pace: what is gone or was made anew meanwhile is found out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from llmbatch.kube.client import ClusterError
+from llmbatch.process.runtime import Runtime
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB
+from llmbatch.runtime.queue import Key
+from llmbatch.settings import Settings
+from tests.support import build
+from tests.support.apiserver import ApiServer, Fault
+from tests.support.inprocess import NAMESPACE, Operator, cluster_of
+
+JOB = Key(BATCHJOB, NAMESPACE, "job")
+
+
+@pytest.fixture
+async def runtime(api: ApiServer, tmp_path: Path) -> AsyncIterator[Runtime]:
+    cluster = cluster_of(api)
+    made = Runtime(Settings(), cluster, tmp_path)
+    yield made
+    made.transfers.close()
+    await cluster.close()
+
+
+def uid(runtime: Runtime) -> str:
+    return str((runtime.cache.get(JOB) or {"metadata": {}})["metadata"].get("uid"))
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["a job", "a job that has ended"])
+async def test_what_was_deleted_while_a_list_was_on_its_way_is_not_held(
+    operator: Operator, api: ApiServer, ended: bool
+) -> None:
+    made = build.batchjob()
+    if ended:
+        made["status"] = build.ended().dump()
+    found = api.put("batchjobs", made)
+    await operator.quiet()
+    api.edit("batchjobs", "job", {"metadata": {"finalizers": None}})
+    api.remove("batchjobs", "job")
+    if api.get("batchjobs", "job") is not None:
+        api.edit("batchjobs", "job", {"metadata": {"finalizers": None}})
+    await operator.until(lambda: operator.runtime.cache.get(JOB) is None, None)
+    await operator.runtime.news.changed("RESYNC", JOB, found)
+    await operator.until(lambda: operator.runtime.cache.get(JOB) is None, None)
+
+
+@pytest.mark.parametrize("kind", ["MODIFIED", "RESYNC", "LISTED"])
+async def test_an_object_is_not_taken_for_the_one_that_had_its_name_before(
+    runtime: Runtime, api: ApiServer, kind: str
+) -> None:
+    before = api.put("batchjobs", build.batchjob())
+    api.remove("batchjobs", "job")
+    anew = api.put("batchjobs", build.batchjob())
+    assert anew["metadata"]["uid"] != before["metadata"]["uid"]
+    await runtime.news.changed("ADDED", JOB, anew)
+    await runtime.news.changed(kind, JOB, before)
+    assert uid(runtime) == anew["metadata"]["uid"]
+    assert not runtime.cache.is_sure(JOB), "the API server is asked: it may have gone back"
+
+
+async def test_an_object_that_was_made_anew_while_others_were_listed_is_not_held_to_be_gone(
+    runtime: Runtime, api: ApiServer
+) -> None:
+    before = api.put("batchjobs", build.batchjob())
+    await runtime.news.changed("ADDED", JOB, before)
+    api.remove("batchjobs", "job")
+    runtime.news.namespaces = (NAMESPACE, "team-b")
+    listing = Fault(lambda call: (call.verb, call.plural, call.namespace) == ("list", "batchjobs", "team-b"), "hold")
+    api.faults.append(listing)
+    resync = asyncio.create_task(runtime.news.resync())
+    while not any(call.namespace == "team-b" for call in api.calls):  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    # The first namespace has been read by now, without it.
+    anew = api.put("batchjobs", build.batchjob())
+    await runtime.news.changed("ADDED", JOB, anew)
+    listing.released.set()
+    await resync
+    assert uid(runtime) == anew["metadata"]["uid"]
+
+
+async def test_an_answer_that_is_no_list_is_not_taken_for_the_end_of_all_objects(
+    runtime: Runtime, api: ApiServer
+) -> None:
+    api.put("batchjobs", build.batchjob())
+    await runtime.news.resync()
+    api.fault("page", "list", "batchjobs")
+    with pytest.raises(ClusterError, match="no JSON object"):
+        await runtime.news.resync()
+    assert runtime.cache.keys(BATCHJOB) == [JOB]
+
+
+async def test_so_it_is_with_a_gateway(runtime: Runtime, api: ApiServer) -> None:
+    key = Key(BATCHGATEWAY, NAMESPACE, "kong")
+    before = api.put("batchgateways", build.batchgateway("https://kong"))
+    api.remove("batchgateways", "kong")
+    anew = api.put("batchgateways", build.batchgateway("https://kong"))
+    await runtime.news.changed("ADDED", key, anew)
+    await runtime.news.changed("RESYNC", key, before)
+    assert (runtime.cache.get(key) or {})["metadata"]["uid"] == anew["metadata"]["uid"]
