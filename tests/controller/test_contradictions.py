@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,3 +214,28 @@ async def test_a_batch_to_which_a_create_call_redirects_is_found(
     await among.until_reason(operator, Reason.SUBMISSION_UNKNOWN)
     assert len(made) == 1
     assert not operator.status().has_ended
+
+
+# --- not known yet -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_batch_that_was_made_a_moment_ago_is_not_taken_for_gone_and_is_cancelled(
+    api: ApiServer, kong: Instance, between: Between, among: Among, tmp_path: Path
+) -> None:
+    """A part of the provider doesn't know it yet: to believe that would be to pay for what nobody waits for."""
+    async with Operator(api, tmp_path, settle_seconds=30, cleanup_timeout_seconds=60).running() as operator:
+        among.apply(api, url=between.url)
+        own = await among.submitted(operator)
+
+        def not_yet(told: Exchange) -> bool:
+            unknown = told.path.startswith(f"/batches/{own}") and between.spoilt < 6
+            told.status, told.json = 404, {"error": {"message": "No such batch", "code": None}}
+            return unknown
+
+        between.instead.append(not_yet)
+        api.remove("batchjobs", "job")
+        await operator.until(lambda: among.states()[own] in ("cancelling", "cancelled"))
+        assert between.spoilt == 6
+        kong.advance(60)
+        await operator.until_gone()
+        assert set(among.states().values()) == {"cancelled"}

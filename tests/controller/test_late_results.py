@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
-from tests.controller.among import Among
+from tests.controller.among import ALONE, Among
 from tests.controller.conftest import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
@@ -223,3 +223,25 @@ async def test_a_new_process_goes_on_with_the_wait_of_the_last(api: ApiServer, a
     async with Operator(api, tmp_path, recheck_seconds=1).running() as second:
         await among.ended(second, seconds=0)
         assert among.reason(second) == Reason.ALL_REQUESTS_FAILED
+
+
+@pytest.mark.parametrize("among", [ALONE], indirect=True)
+async def test_a_gateway_that_is_down_is_no_word_about_the_results_and_they_are_fetched_once_it_is_back(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
+) -> None:
+    await submitted(operator, api, among)
+    kong.fault("status", "files.content", status=503, times=-1, as_="kong")
+    completes(among)
+    await among.until_reason(operator, Reason.RESULTS_UNREADABLE)
+    kong.fault("status", "*", status=503, times=-1, as_="kong")
+    await operator.until(lambda: operator.gateway_reason() == Reason.GATEWAY_UNREACHABLE)
+    await among.until_reason(operator, Reason.GATEWAY_UNREACHABLE)
+    asked = len(kong.calls("files.content"))
+    for _ in range(5):
+        await operator.look()
+        await operator.quiet()
+    assert len(kong.calls("files.content")) == asked
+    assert not operator.status().holds("Stalled"), "nobody is asked to give them up"
+    kong.clear_faults()
+    await among.ended(operator, seconds=0)
+    assert among.reason(operator) == Reason.SUCCEEDED

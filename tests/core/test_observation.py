@@ -3,6 +3,7 @@
 import pytest
 
 from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.pure.decide_submission import answer_settles
 from llmbatch.batch.pure.stage import Stage, stage_of
 from tests.support import build
 
@@ -46,3 +47,14 @@ def test_an_end_that_the_provider_dates_in_the_future_makes_no_clean_up_endless(
     failed = build.submitted("failed", {"completedAt": "9999-01-01T00:00:00Z"})
     young, old = (build.observation(failed, over_seconds=seconds) for seconds in (1.0, 100_000.0))
     assert (young.cleanup_overdue, old.cleanup_overdue) == (False, True)
+
+
+def test_a_list_that_shows_no_batch_is_believed_after_ever_longer_times() -> None:
+    waits = [answer_settles(build.observation(build.owed(attempt=attempt))) for attempt in (1, 2, 3, 4, 100)]
+    assert waits == [120, 240, 480, 960, 120 * 512]
+
+
+def test_nothing_is_waited_for_longer_where_no_further_call_follows() -> None:
+    refused = {"attempt": 4, "intentTime": "2026-03-01T12:00:00Z", "refusal": "no"}
+    assert answer_settles(build.observation(build.uploaded(submission=refused, attempts=4))) == 120
+    assert answer_settles(build.observation(build.owed(attempt=4), deleted_at=build.ago(1))) == 120

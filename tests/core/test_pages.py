@@ -9,7 +9,7 @@ import pytest
 
 from llmbatch.batch.pure.submission import horizon, is_unclear
 from llmbatch.provider.pure.lenient import WireError
-from llmbatch.provider.pure.pages import MOST_BYTES, MOST_ENTRIES, Following
+from llmbatch.provider.pure.pages import MOST_BYTES, MOST_ENTRIES, Following, Listed
 from llmbatch.provider.pure.wire import Page, read_files, read_page
 from tests.support import build
 
@@ -178,6 +178,12 @@ def test_what_is_no_list_is_no_empty_one(read: Callable[[bytes], object], body: 
         read(body)
 
 
+@pytest.mark.parametrize("read", [read_page, read_files])
+def test_a_list_of_nothing_may_be_null_if_it_says_that_it_is_a_list(read: Callable[[bytes], Listed]) -> None:
+    page = read(b'{"object": "list", "data": null, "has_more": false}')
+    assert (page.ids, page.more, page.unreadable) == ((), False, 0)
+
+
 def test_a_list_of_files_that_says_nothing_has_no_further_page() -> None:
     following = Following(OLDEST, 50, unsaid_ends=True)
     files = [{"id": "file-1", "filename": "a.jsonl", "created_at": 5}]
@@ -200,7 +206,11 @@ def test_a_list_is_followed_no_further_than_it_may_take_memory() -> None:
 
 
 @pytest.mark.parametrize("read", [read_page, read_files])
-def test_a_page_of_too_many_entries_is_not_read(read: Callable[[bytes], Any]) -> None:
-    for entry_of_it in (b"{}", b"1", b'{"id":"a"}'):
-        with pytest.raises(WireError, match="entries"):
-            read(b'{"data":[' + b",".join([entry_of_it] * (MOST_ENTRIES + 1)) + b"]}")
+def test_a_page_of_too_many_entries_is_not_read_and_proves_nothing(read: Callable[[bytes], Listed]) -> None:
+    """Azure lists all files that a resource has: to take that for no answer would be to wait for another one for ever."""
+    for entry_of_it in (b"{}", b"1", b'{"id":"a"}', b'{"id":"a","b":[1,2,3,4,5,6,7,8,9,10,11,12]}'):
+        following = Following(OLDEST, 50, unsaid_ends=True)
+        page = read(b'{"has_more":false,"data":[' + b",".join([entry_of_it] * (MOST_ENTRIES + 1)) + b"]}")
+        assert page.ids == ()
+        assert not following.take(page)
+        assert not following.whole

@@ -275,3 +275,12 @@ def test_the_gateways_status_tells_what_is_reserved_and_who_waits(world: World) 
     world.job("waiting", batch(20))
     assert world.quota.status(KONG) == {"enqueued_tokens": 90, "queued_batches": 1}
     assert list(world.quota.groups().values()) == [(100, 90, 1)]
+
+
+def test_a_job_whose_file_waits_for_its_batch_is_not_called_for_its_next_part(world: World) -> None:
+    """It sends no further file before: it would be looked at without a pause, and never go on."""
+    waiting = {"inputFileID": "file-1", "state": {"phase": "Submitting", "reason": "WaitingForSlot"}}
+    world.job("job", batch(7, **waiting), batch(5, part=1))
+    assert world.called() == []
+    world.job("job", batch(7, inputFileID="file-1", id="batch-1"), batch(5, part=1))
+    assert world.called() == ["job"]

@@ -7,8 +7,10 @@ import pytest
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure.decision import Stalled, Wait
 from llmbatch.batch.pure.stage import Stage
+from llmbatch.job.pure.decide import decide
 from llmbatch.job.pure.trouble import ASPECTS, FAR_END, LASTING, MAY_PASS, PASSING, POD_SECONDS, ending_for, may_pass
 from llmbatch.transfer.pure.report import Problem
+from tests.support import build
 from tests.support.build import LIMITS
 
 NEEDS_A_HAND = {
@@ -75,3 +77,14 @@ def test_a_time_that_the_gateway_names_is_kept(asked: float, given: float) -> No
     for reason in (Reason.RATE_LIMITED, Reason.GATEWAY_UNAUTHORIZED):
         problem = Problem(reason=reason, message="m", retry_after_seconds=asked)
         assert ending_for(problem, Stage.BATCH, LIMITS).after == given
+
+
+@pytest.mark.parametrize("status", ["queued", "succeeded", "unknown"])
+def test_a_status_that_is_not_known_is_told_with_what_to_do(status: str) -> None:
+    """What has ended in other words would else be said to run, for ever."""
+    ending = decide(build.observation(build.submitted(status))).ending
+    assert isinstance(ending, Wait)
+    assert ending.reason == Reason.IN_PROGRESS
+    assert "is not known" in ending.message
+    assert "cancel it there" in ending.message
+    assert "not known" not in str(decide(build.observation(build.submitted("in_progress"))).ending)

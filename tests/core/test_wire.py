@@ -148,6 +148,7 @@ def test_a_body_may_be_json_in_a_json_string() -> None:
         pytest.param(b"[" * 100_000, id="nested without end"),
         pytest.param(b'{"id": ' + b"9" * 10_000 + b"}", id="a number without end"),
         pytest.param(b'{"id": "\xff"}', id="not UTF-8"),
+        pytest.param(b'{"id": "req_1", "object": "error", "error": {"message": "x"}}', id="an error and its call's id"),
     ],
 )
 def test_what_cant_be_told_is_an_error_of_our_own(body: bytes) -> None:
@@ -207,6 +208,12 @@ def test_more_may_be_said_in_other_words(more: object) -> None:
             {},
             ErrorBody(source="provider", code="429", message="slow"),
             id="a code may be a number",
+        ),
+        pytest.param(
+            b'{"object":"error","message":"No such batch","type":"NotFoundError","param":null,"code":404}',
+            {},
+            ErrorBody(source="provider", code="404", message="No such batch"),
+            id="an error without an envelope, of vLLM and Mistral",
         ),
         pytest.param(
             b"upstream\x1b[31m\r\n gone",

@@ -97,6 +97,16 @@ async def test_a_call_that_is_not_implemented_did_nothing() -> None:
     assert not found["upload"].unanswered
 
 
+@pytest.mark.parametrize(
+    "status", ["300 Choices", "302 Found", "307 Elsewhere", "407 Proxy", "421 No", "423 No", "425 Early", "426 Upgrade"]
+)
+async def test_what_is_not_about_the_call_itself_ends_no_job(status: str) -> None:
+    """A page of maintenance, a proxy's credentials, too early: the same call succeeds once that is mended."""
+    made = (await told(reply({"message": "not now"}, status), "create"))["create"]
+    assert isinstance(made, NotMade)
+    assert made.retryable
+
+
 # --- deletions -----------------------------------------------------------------------------------------------------------
 
 
@@ -107,12 +117,17 @@ async def test_a_call_that_is_not_implemented_did_nothing() -> None:
         ({"id": "file-1", "deleted": "false"}, "not deleted"),
         ({"error": {"message": "in use"}}, "error"),
         (b"\n<!DOCTYPE html><title>Sign in</title>", "web page"),
+        (b"\xef\xbb\xbf<html><title>Sign in</title>", "web page"),
     ],
 )
 async def test_a_deletion_whose_answer_contradicts_it_is_none(body: object, why: str) -> None:
     found = (await told(reply(body), "delete"))["delete"]
     assert isinstance(found, Unreachable)
     assert why in found.message
+
+
+async def test_a_file_that_is_gone_for_good_is_deleted() -> None:
+    assert isinstance((await told(reply(b"", "410 Gone"), "delete"))["delete"], Answered)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ async def probe(server: Server) -> Probe:
     [
         pytest.param(json_of({"object": "list", "data": []}), id="an empty list"),
         pytest.param(json_of({"data": []}), id="a bare one"),
+        pytest.param(json_of({"object": "list", "data": None, "has_more": False}), id="an empty one of Go's"),
         pytest.param(json_of({"data": [{"id": "x", "status": "completed"}]}), id="one that says little"),
         pytest.param(json_of({"value": [{"id": "x"}], "data": None}), id="one of a very old preview"),
         pytest.param(json_of(json.dumps({"data": []})), id="one in a JSON string"),
@@ -123,6 +124,15 @@ async def test_a_refusal_in_the_apis_own_form_is_an_answer(server: Server, route
     server.answers[f"/{route}"] = answer
     probed = await probe(server)
     assert getattr(probed, route).state == "unsupported"
+
+
+@pytest.mark.parametrize(("route", "entry"), [("files", FILE), ("batches", BATCH)])
+async def test_a_list_of_all_that_there_ever_was_is_an_answer(server: Server, route: str, entry: Any) -> None:
+    server.answers[f"/{route}"] = json_of({"object": "list", "data": [entry] * 40_000 + [{"id": "x" * 2**23}]})
+    probed = await probe(server)
+    assert (probed.files.state, probed.batches.state) == ("ok", "ok")
+    server.answers[f"/{route}"] = json_of({"object": "list", "data": [{"id": "m", "object": "model"}] * 40_000})
+    assert getattr(await probe(server), route).state == "mismatch"
 
 
 NOT_IMPLEMENTED = [

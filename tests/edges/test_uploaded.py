@@ -138,7 +138,7 @@ def test_a_refusal_is_an_answer(kong: Instance, status: int) -> None:
 Page = Callable[[str | None], dict[str, Any]]
 
 
-async def listed(page: Page) -> Any:
+async def listed(page: Page, **plan: Any) -> Any:
     """Upload to a gateway that answers 504 and lists files in its own way."""
     asked: list[str | None] = []
 
@@ -158,7 +158,7 @@ async def listed(page: Page) -> Any:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        return await asyncio.to_thread(upload, upload_plan(url), DATA, {}), asked
+        return await asyncio.to_thread(upload, upload_plan(url, **plan), DATA, {}), asked
     finally:
         await runner.cleanup()
 
@@ -198,6 +198,13 @@ async def test_it_is_found_on_a_later_page_whatever_the_order() -> None:
 async def test_a_list_that_was_not_followed_to_its_end_proves_nothing(page: dict[str, Any]) -> None:
     report, _ = await listed(lambda _: page)
     assert (report.unanswered, report.listed) == (True, False)
+
+
+async def test_a_list_that_is_too_long_to_be_read_keeps_nothing_from_being_sent() -> None:
+    """Azure lists every file that the resource has, results among them."""
+    report, asked = await listed(lambda _: {"data": [entry(number) for number in range(60_000)]}, look=True)
+    assert (report.unanswered, report.listed) == (True, False)
+    assert asked == [None, None], "before it is sent, and after"
 
 
 async def test_a_file_that_is_listed_under_an_id_that_cant_be_used_is_not_sent_again() -> None:

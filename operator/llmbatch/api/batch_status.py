@@ -52,6 +52,10 @@ class Submission(Model):
         None,
         description="What the call was refused with for good. It is believed once a look at the gateway's list after the settle period has shown no batch: a proxy on the way may have sent the call twice.",
     )
+    answer: str | None = Field(
+        None,
+        description="What the call came to, where that doesn't tell whether it made a batch: a timeout, 5xx, a page.",
+    )
     foreign_answer: bool | None = Field(
         None,
         description="Set when the call was answered with a batch of another file or job: without a batch of this job's in the list, a person decides.",

@@ -73,7 +73,8 @@ class Reason(StrEnum):
 
     # --- submission ------------------------------------------------------------------------------------------------
     SUBMISSION_UNKNOWN = "SubmissionUnknown"
-    """It can't be found out whether the batch was made (the gateway has no list, or none to rely on); a person must decide."""
+    """It can't be found out whether the batch was made (the gateway has no list, none to rely on, or one that shows nothing of
+    one lost call after the other); a person must decide."""
     REMOTE_BATCH_NOT_FOUND = "RemoteBatchNotFound"
     """The batch whose id is recorded is not found at the provider, or the gateway leads elsewhere; looked for now and then."""
     UNUSABLE_ID = "UnusableID"

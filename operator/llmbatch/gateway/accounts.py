@@ -198,6 +198,9 @@ def account_of(key: Key, gateway: Key, found: Json) -> Account | None:
             if why == Reason.QUOTA_EXCEEDED:
                 account.behind[place] = tokens
     first = next((place for place, batch in enumerate(batches) if _has_not_begun(batch)), None)
+    if any(_waits_for_its_batch(batch) for batch in batches):
+        # The job sends no further file before that one has its batch (parts.to_look_at), whatever is free.
+        first = None
     if first is not None and status.get("parts") and not leaving and _lacks_tokens_alone(found, account, first):
         tokens = int(batches[first].get("estimatedTokens") or 0)
         account.waiting = waiting_of(key, first, tokens, gateway, found)
@@ -232,6 +235,11 @@ def _lacks_tokens_alone(found: Json, account: Account, place: int) -> bool:
 def _has_not_begun(batch: Json) -> bool:
     begun = any(batch.get(name) for name in ("inputFileID", "id", "submission", "refusal"))
     return not begun and not _is_over(batch)
+
+
+def _waits_for_its_batch(batch: Json) -> bool:
+    begun = batch.get("inputFileID") or batch.get("submission")
+    return bool(begun) and not batch.get("id") and not _is_over(batch)
 
 
 def _is_over(batch: Json) -> bool:

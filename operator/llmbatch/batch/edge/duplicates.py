@@ -161,8 +161,7 @@ class LateBatches:
                     return "it is cancelled"
                 case Answered(told) if told.is_terminal:
                     return "it has ended"
-                case NotFound():
-                    return "it has ended"
+            # That it isn't found is no word about a batch that was made just now.
             await self.pause(next_delay(tries + 1, 0.5, first=0.2, longest=LONGEST_SECONDS))
         return ""
 

@@ -14,6 +14,7 @@ from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.writing import FactWriter
 from llmbatch.batch.pure import facts
+from llmbatch.batch.pure.decide_submission import answer_settles
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt, is_of_several
 from llmbatch.gateway.clients import Client, Gateways
@@ -25,6 +26,14 @@ from llmbatch.runtime.metrics import Metrics
 from llmbatch.transfer.pure.report import Problem
 
 LOOK_AGAIN_SECONDS = 10.0
+UNLISTED = frozenset({400, 405, 422, 501})
+"""Refusals of the list by which it is never to be had."""
+LASTS = 5
+"""Settle periods for which a list that can't be read is no passing trouble."""
+LOOKS = 12
+"""Looks at the list in a settle period that has grown long."""
+PASSING_CALLS = 3
+"""So many calls in a row whose answers are lost may be a passing trouble."""
 
 
 @dataclass
@@ -56,7 +65,7 @@ class Finder:
         observation = seen.observation
         found = await list_ours(reading, seen, horizon(submission.since or submission.intent_time))
         if not isinstance(found, Found):
-            problem = await self._unlisted(client, found)
+            problem = await self._unlisted(seen, client, found)
             if submission.refusal is not None and problem.reason is Reason.SUBMISSION_UNKNOWN:
                 return _early(seen, reading.age) or _refused(seen, submission.refusal)
             return Outcome(seen.stored, problem)
@@ -109,7 +118,7 @@ class Finder:
         status, now = observation.status, observation.now
         found = await list_ours(reading, seen, horizon(status.start_time or now))
         if not isinstance(found, Found):
-            return _later(seen, Outcome(status), await self._unlisted(client, found))
+            return _later(seen, Outcome(status), await self._unlisted(seen, client, found))
         own = _as_listed(observation.batch)
         others = await self.duplicates.fresh(
             seen, client, tuple(batch for batch in found.batches if batch.id != own.id)
@@ -134,7 +143,7 @@ class Finder:
         if cancelled.failed is not None:
             return _later(seen, outcome, await self.polls.problem(client, cancelled.failed))
         if found.failed is not None:
-            return _later(seen, outcome, await self._unlisted(client, found.failed))
+            return _later(seen, outcome, await self._unlisted(seen, client, found.failed))
         if observation.stage is Stage.RESULTS and observation.unrecorded and observation.deleted_at is None:
             # Looked for before its time, since the batch is of no use; once more when the list had time to settle.
             return outcome
@@ -158,14 +167,23 @@ class Finder:
         status = facts.checked(outcome.status, moment)
         return replace(outcome, status=status, notes=tuple(notes), duplicates=len(cancelled.ended))
 
-    async def _unlisted(self, client: Client, failure: Failure) -> Problem:
-        """Translate a call for the list that failed."""
-        if isinstance(failure, NotFound) or (isinstance(failure, Refused) and failure.status in (405, 501)):
+    async def _unlisted(self, seen: Seen, client: Client, failure: Failure) -> Problem:
+        """Translate a call for the list that failed; where an answer is owed, a person may decide if that lasts."""
+        observation = seen.observation
+        owes = observation.stage is Stage.ANSWER
+        if isinstance(failure, NotFound) or (isinstance(failure, Refused) and failure.status in UNLISTED):
             await self.gateways.suspect(client.key)
-            return Problem(
-                reason=Reason.SUBMISSION_UNKNOWN, message=f"The gateway does not list batches: {failure.message}"
-            )
-        return await self.polls.problem(client, failure)
+            told = f"The gateway does not list batches: {failure.message.rstrip('.')}."
+        else:
+            problem = await self.polls.problem(client, failure)
+            lasts = observation.owed_for > LASTS * observation.limits.settle_seconds
+            if not owes or not lasts or self.gateways.readiness(client.key) is not None:
+                return problem
+            told = f"The gateway's list of batches can't be read, though all else works: {problem.message.rstrip('.')}."
+        return Problem(
+            reason=Reason.SUBMISSION_UNKNOWN,
+            message=f"{told} It is read again. {_ask(observation.next_call)}" if owes else told,
+        )
 
 
 def _later(seen: Seen, outcome: Outcome, problem: Problem) -> Outcome:
@@ -202,8 +220,14 @@ def _none_found(seen: Seen, submission: Submission, reading: Reading[Page], *, w
 def _early(seen: Seen, age: float) -> Outcome | None:
     """Have the list looked at again while the settle period is not over; `age` is that of the reading, in seconds."""
     # By the moment before the list was asked for: a batch made while it was read may not be in it.
-    left = seen.observation.limits.settle_seconds - (seen.observation.owed_for - age)
-    return Outcome(seen.stored, after=min(left + 0.1, LOOK_AGAIN_SECONDS)) if left > 0 else None
+    left = answer_settles(seen.observation) - (seen.observation.owed_for - age)
+    if left <= 0:
+        return None
+    after = min(left + 0.1, max(LOOK_AGAIN_SECONDS, left / LOOKS))
+    submission = seen.observation.batch.submission
+    if submission is None or submission.attempt <= PASSING_CALLS or submission.refusal is not None:
+        return Outcome(seen.stored, after=after)
+    return Outcome(seen.stored, _unseen(submission, seen.observation.next_call, after))
 
 
 def _refused(seen: Seen, refusal: str) -> Outcome:
@@ -212,6 +236,17 @@ def _refused(seen: Seen, refusal: str) -> Outcome:
     if seen.observation.deleted_at is not None:
         return Outcome(status, after=0.0)
     return Outcome(status, Problem(reason=Reason.REQUEST_REFUSED, message=refusal, final=True))
+
+
+def _unseen(submission: Submission, next_call: str, after: float) -> Problem:
+    """Have a person hear of it when one call after the other is lost: each may have made a batch that the list doesn't show."""
+    message = (
+        f"{submission.attempt} create calls came to nothing that can be told, and the gateway's list shows no batch of this"
+        f" job. Last: {(submission.answer or 'the answer was lost').rstrip('.')}. See that POST <batchesPath> works, and that"
+        " the list shows what it makes. The next call is made when as much time again has gone by as was waited before it;"
+        f" at once with the annotation {RESUBMIT_ANNOTATION}={next_call} on this BatchJob: each call may cost a batch."
+    )
+    return Problem(reason=Reason.SUBMISSION_UNKNOWN, message=message, retry_after_seconds=after)
 
 
 def _of_several(ids: list[str]) -> Problem:

@@ -137,7 +137,7 @@ class Submitter:
                 return await self.writer.record(seen, intent, facts.with_unusable_answer(intent), version=version)
             case UnknownOutcome(message):
                 log.warning("the answer to a create call was lost", extra={"object": str(seen.key), "detail": message})
-                return Outcome(intent, after=0.0, version=version, moved=True)
+                return Outcome(facts.with_doubt(intent, answer=message), after=0.0, version=version, moved=True)
 
     def _intent(self, seen: Seen, attempt: int) -> BatchJobStatus:
         """Give the status with an intent to create the batch, and with the file if it was uploaded just now."""

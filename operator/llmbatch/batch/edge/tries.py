@@ -114,6 +114,7 @@ class Tries:
         longest = {
             Reason.FILE_PENDING: self.settle_seconds,
             Reason.RATE_LIMITED: 20 * self.recheck_seconds,
+            Reason.REQUEST_REFUSED: 20 * self.recheck_seconds,
             Reason.QUOTA_EXCEEDED: 20 * self.recheck_seconds,
             Reason.BILLING_LIMIT: 240 * self.recheck_seconds,
         }.get(problem.reason)

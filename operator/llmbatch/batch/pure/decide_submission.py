@@ -19,6 +19,9 @@ from llmbatch.batch.pure.decision import (
 from llmbatch.batch.pure.observation import FileState, Observation
 from llmbatch.batch.pure.stage import Queued, Stage
 
+MOST_DOUBLINGS = 9
+"""Of the settle period: 17 hours by default."""
+
 
 def answer_is_owed(seen: Observation) -> Decision | None:
     """Find out what became of a create call."""
@@ -54,6 +57,18 @@ def answer_is_owed(seen: Observation) -> Decision | None:
     return Decision(Wait(Reason.SUBMISSION_PENDING, message, aspect="Submitted"), LookUp())
 
 
+def answer_settles(seen: Observation) -> float:
+    """Give the seconds after which a list that shows no batch is believed.
+
+    They double with each call in a row whose answer is lost: where the list doesn't show what the calls make, each makes a
+    batch that is paid. A refusal is no lost answer, and a deletion orders nothing more.
+    """
+    settle, submission = seen.limits.settle_seconds, seen.batch.submission
+    if submission is None or submission.refusal is not None or seen.deleted_at is not None:
+        return settle
+    return settle * 2.0 ** min(submission.attempt - 1, MOST_DOUBLINGS)
+
+
 def _what_was_lost(seen: Observation) -> str:
     submission = seen.batch.submission
     if submission is not None and submission.unusable:
@@ -62,7 +77,8 @@ def _what_was_lost(seen: Observation) -> str:
         return "The status of this job was lost"
     if submission is not None and submission.foreign_answer:
         return "The create call was answered with a batch of another file or job"
-    return "The answer to the create call was lost"
+    answer = submission.answer if submission is not None else None
+    return "The answer to the create call was lost" + (f" ({answer.rstrip('.')})" if answer else "")
 
 
 def transfer_is_at_work(seen: Observation) -> Decision | None:

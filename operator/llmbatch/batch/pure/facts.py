@@ -82,12 +82,14 @@ def with_intent(status: BatchJobStatus, attempt: int, now: datetime) -> BatchJob
     return _told(status, submission=Submission(attempt=attempt, intent_time=now), create_calls=attempt)
 
 
-def with_doubt(status: BatchJobStatus, *, refusal: str | None = None, foreign: bool = False) -> BatchJobStatus:
+def with_doubt(
+    status: BatchJobStatus, *, refusal: str | None = None, answer: str | None = None, foreign: bool = False
+) -> BatchJobStatus:
     """Record what a create call was answered with that is no proof of what became of it."""
     submission = batch_of(status).submission
     if submission is None:
         return status
-    told = {"refusal": refusal, "foreign_answer": foreign or None}
+    told = {"refusal": refusal, "answer": answer, "foreign_answer": foreign or None}
     return _told(status, submission=submission.model_copy(update=told))
 
 

@@ -9,6 +9,7 @@ from llmbatch.batch.edge import calls
 from llmbatch.batch.edge.lookup import Finder
 from llmbatch.batch.edge.lost_uploads import LostUploads
 from llmbatch.batch.edge.outcome import Outcome
+from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.submit import Submitter
 from llmbatch.batch.pure import facts
@@ -42,6 +43,7 @@ from llmbatch.runtime.cache import BATCHJOB
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure import destination
+from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.discards import Discards
 from llmbatch.transfers.transfers import Transfers
 
@@ -100,7 +102,7 @@ class Actor:
             case Discard():
                 return await self.discards.start(seen)
             case Cancel(batch_id):
-                return await self._cancel(seen, batch_id)
+                return await _cancel(self.observer.polls, seen, batch_id)
             case DeleteFiles(file_ids):
                 status, problem = await self.cleanup.delete_files(seen, seen.the_client, file_ids)
                 if problem is None and seen.plan is not None:
@@ -180,20 +182,28 @@ class Actor:
             return Outcome(outcome.status, outcome.problem, after=min(5.0, seen.observation.limits.recheck_seconds))
         return outcome
 
-    async def _cancel(self, seen: Seen, batch_id: str) -> Outcome:
-        status, client = seen.observation.status, seen.the_client
-        answer = await calls.cancel_batch(seen, client, batch_id)
-        match answer:
-            case Answered(batch):
-                self.observer.polls.polled(seen.observation.memory, min(client.spec.poll_interval_seconds, 5))
-                # A provider that takes no notice of the call is not asked again at once.
-                after = 0.0 if batch.is_stopping else 5.0
-                return Outcome(facts.with_remote(status, batch, seen.observation.now), after=after)
-            case NotFound():
-                gone = status.batches[0].model_copy(update={"status": "cancelled"})
-                return Outcome(facts.with_batch(status, gone), after=0.0)
-            case _:
-                return Outcome(status, await self.observer.polls.problem(client, answer, Operation.CLEANUP), after=5.0)
+
+async def _cancel(polls: Polls, seen: Seen, batch_id: str) -> Outcome:
+    status, client = seen.observation.status, seen.the_client
+    answer = await calls.cancel_batch(seen, client, batch_id)
+    match answer:
+        case Answered(batch):
+            interval = float(client.spec.poll_interval_seconds)
+            # A provider that takes no notice of the call is not asked again at once; where nobody waits for that, no more
+            # often than it is polled.
+            hurries = batch.is_stopping or seen.observation.deleted_at is not None
+            wait = polls.polled(seen.observation.memory, min(interval, 5.0) if hurries else interval)
+            after = 0.0 if batch.is_stopping else max(5.0, wait)
+            return Outcome(facts.with_remote(status, batch, seen.observation.now), after=after)
+        case NotFound() if not seen.observation.settled:
+            # Not all of a provider need know it yet, and what runs on is paid for.
+            told = f"{answer.message}. It was made only a moment ago, and is cancelled again before that is believed."
+            return Outcome(status, Problem(reason=Reason.REMOTE_BATCH_NOT_FOUND, message=told), after=5.0)
+        case NotFound():
+            gone = status.batches[0].model_copy(update={"status": "cancelled"})
+            return Outcome(facts.with_batch(status, gone), after=0.0)
+        case _:
+            return Outcome(status, await polls.problem(client, answer, Operation.CLEANUP), after=5.0)
 
 
 def _subject(seen: Seen) -> Subject:

@@ -43,12 +43,12 @@ class ResultsObserver:
         if (held := self.tries.reading_held(seen)) is not None:
             return seen.troubled(held)
         found = seen if nothing else await self._late(seen)
-        if volume is None:
-            return found
         if found.observation != seen.observation:
             # What was just told is in the plan: one that is made by the next look would else be another.
-            return self._planned(found, client)
-        # No pod is started only to find what is known.
+            return found if volume is None else self._planned(found, client)
+        if volume is None and (batch.late_since is None or seen.observation.accepts_missing):
+            return found
+        # No pod is started only to find what is known; nor is it a word about the results that their gateway is down.
         problem = self.polls.gateways.readiness(client.key)
         return seen if problem is None else seen.troubled(problem)
 

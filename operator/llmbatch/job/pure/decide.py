@@ -34,6 +34,7 @@ from llmbatch.job.pure.decide_results import (
     results_of_parts_are_elsewhere,
 )
 from llmbatch.job.pure.trouble import ending_of
+from llmbatch.provider.pure import words
 
 RUNNING_REASONS = {
     "validating": (Reason.VALIDATING, "The provider is checking the input file."),
@@ -180,5 +181,11 @@ def batch_is_under_way(seen: Observation) -> Decision | None:
 
 
 def _under_way(seen: Observation) -> Wait:
-    reason, message = RUNNING_REASONS.get(seen.batch.status or "validating", RUNNING)
+    status = seen.batch.status or "validating"
+    reason, message = RUNNING_REASONS.get(status, RUNNING)
+    if status not in (*RUNNING_REASONS, "in_progress"):
+        message = (
+            f"The gateway tells a status of the batch that is not known ({words.code_of(status)}), so that it counts as"
+            " running. If it is over, cancel it there, or have the gateway tell how it has ended."
+        )
     return Wait(reason, message, after=max(0.05, seen.poll_in))

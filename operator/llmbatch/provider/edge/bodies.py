@@ -34,6 +34,15 @@ class BodyError(Exception):
     """A body that can't be used; the message is a clause about it, and quotes nothing of it."""
 
 
+class OverlongError(BodyError):
+    """One that is larger than it may be; `head` is how it begins."""
+
+    def __init__(self, most: int, head: bytes) -> None:
+        """Say what it may have at the most."""
+        super().__init__(f"the body is larger than {most} bytes")
+        self.head = head
+
+
 class Decoder:
     """Undoes a body's compression."""
 
@@ -93,7 +102,7 @@ class Decoder:
             try:
                 piece = inflate.decompress(data, PIECE_BYTES)
             except zlib.error:
-                raise BodyError("its compressed body is damaged") from None
+                raise BodyError("its compressed body is damaged; switch the compression of this route off") from None
             # A full piece may leave output behind though all input is taken.
             more = len(piece) == PIECE_BYTES and not inflate.eof
             data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
@@ -161,8 +170,12 @@ class _Collected:
     def add(self, piece: bytes) -> None:
         self.size += len(piece)
         if self.size > self._most:
-            raise BodyError(f"the body is larger than {self._most} bytes")
+            raise OverlongError(self._most, self.head)
         self._parts.append(piece)
+
+    @property
+    def head(self) -> bytes:
+        return b"".join(self._parts[:2])[:PIECE_BYTES]
 
     def whole(self) -> bytes:
         return b"".join(self._parts)
@@ -215,7 +228,7 @@ async def reading(response: httpx.Response, most: int, room: Room, holder: str) 
             arrived += len(chunk)
             if arrived > most:
                 # Compressed bytes without content are no way around the limit.
-                raise BodyError(f"the body is larger than {most} bytes")
+                raise OverlongError(most, collected.head)
             for piece in decoder.feed(chunk):
                 collected.add(piece)
                 if collected.size > SMALL_BYTES + taken:

@@ -65,6 +65,7 @@ class Caller:
         url: str,
         read: Callable[[bytes], T],
         *,
+        overlong: Callable[[bytes], T] | None = None,
         fresh: bool = False,
         json: dict[str, Any] | None = None,
         params: dict[str, str] | None = None,
@@ -77,6 +78,7 @@ class Caller:
             method: Of HTTP.
             url: What is called, without the parameters that go with every call.
             read: Makes a value of a body; raises WireError or UnusableIdError of one that it can't use.
+            overlong: Makes a value of the head of a body that is too large; None: such a body is no answer.
             fresh: Over a connection of its own, and given up after CREATE_SECONDS: for a call that makes something.
             json: Is sent.
             params: Go with this call alone.
@@ -102,8 +104,13 @@ class Caller:
                     said = self._route.without_secrets(await bodies.beginning_of(response, MAX_REFUSAL_BYTES))
                     headers = self._route.headers_of(response)
                     return outcome.from_response(response.status_code, headers, said, operation, host)
-                async with bodies.reading(response, MAX_BODY_BYTES, ROOM, self._tenant) as body:
-                    return Answered(read(body))
+                try:
+                    async with bodies.reading(response, MAX_BODY_BYTES, ROOM, self._tenant) as body:
+                        return Answered(read(body))
+                except bodies.OverlongError as error:
+                    if overlong is None:
+                        raise
+                    return Answered(overlong(error.head))
         except httpx.TransportError as error:
             failure = outcome.from_error(error, operation, host)
             code = "timeout" if isinstance(error, httpx.TimeoutException) else "unreachable"

@@ -11,7 +11,7 @@ from llmbatch.provider.edge import outcome, routes
 from llmbatch.provider.edge.calling import Admit, Caller, Observe
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.provider.edge.route import Material, Route, resolve
-from llmbatch.provider.edge.routes import Probe
+from llmbatch.provider.edge.routes import Listed, Probe
 from llmbatch.provider.pure import about, shortage, wire
 from llmbatch.provider.pure.connection import Connection
 from llmbatch.provider.pure.ids import is_safe_id, path_segment
@@ -69,6 +69,41 @@ def _fence(may_begin: Callable[[], bool]) -> Callable[[str, Any], Awaitable[None
                 pass
 
     return trace
+
+
+def _creation(result: Answered[RemoteBatch] | Failure) -> Creation:
+    """Say whether a call has made a batch."""
+    match result:
+        case Answered(batch):
+            return Made(batch)
+        case NotFound(message, body=body):
+            # The provider doesn't know the file (any more), or not yet.
+            if body is not None and shortage.lacks_file(body.code, body.message, is_object=True):
+                return NotMade(Reason.FILE_PENDING, message, lacks_file=True)
+            return NotMade(Reason.REQUEST_REFUSED, message, retryable=False)
+        case Unreachable(sent=False):
+            return NotMade(result.reason, result.message, result.retry_after)
+        case Unreachable():
+            return UnknownOutcome(result.message, unusable=result.reason is Reason.UNUSABLE_ID)
+        case Refused(reason=Reason.REQUEST_REFUSED | Reason.ROUTE_NOT_FOUND) if shortage.lacks_file(
+            result.body.code, result.body.message
+        ):
+            return NotMade(Reason.FILE_PENDING, result.message, result.retry_after, lacks_file=True)
+        case Refused():
+            if result.status in outcome.MAY_BE_DONE and result.reason not in (
+                Reason.QUOTA_EXCEEDED,
+                Reason.BILLING_LIMIT,
+            ):
+                return UnknownOutcome(result.message)
+            return NotMade(
+                result.reason,
+                result.message,
+                result.retry_after,
+                # Whoever redirects, or wants another protocol, has not looked at the request.
+                retryable=result.reason is not Reason.REQUEST_REFUSED
+                or 300 <= result.status < 400
+                or result.status == outcome.UPGRADE,
+            )
 
 
 class Gateway:
@@ -136,34 +171,7 @@ class Gateway:
                 )
             except _TooLateError:
                 return TooLate()
-        match result:
-            case Answered(batch):
-                return Made(batch)
-            case NotFound(message, body=body):
-                # The provider doesn't know the file (any more), or not yet.
-                if body is not None and shortage.lacks_file(body.code, body.message, is_object=True):
-                    return NotMade(Reason.FILE_PENDING, message, lacks_file=True)
-                return NotMade(Reason.REQUEST_REFUSED, message, retryable=False)
-            case Unreachable(sent=False):
-                return NotMade(result.reason, result.message, result.retry_after)
-            case Unreachable():
-                return UnknownOutcome(result.message, unusable=result.reason is Reason.UNUSABLE_ID)
-            case Refused(reason=Reason.REQUEST_REFUSED | Reason.ROUTE_NOT_FOUND) if shortage.lacks_file(
-                result.body.code, result.body.message
-            ):
-                return NotMade(Reason.FILE_PENDING, result.message, result.retry_after, lacks_file=True)
-            case Refused():
-                if result.status in outcome.MAY_BE_DONE and result.reason not in (
-                    Reason.QUOTA_EXCEEDED,
-                    Reason.BILLING_LIMIT,
-                ):
-                    return UnknownOutcome(result.message)
-                return NotMade(
-                    result.reason,
-                    result.message,
-                    result.retry_after,
-                    retryable=result.reason is not Reason.REQUEST_REFUSED,
-                )
+        return _creation(result)
 
     async def get_batch(self, batch_id: str) -> Answered[RemoteBatch] | Failure:
         """Look at a batch."""
@@ -184,13 +192,27 @@ class Gateway:
     async def list_batches(self, after: str | None = None, limit: int = 100) -> Answered[Page] | Failure:
         """List one page of batches, in the provider's order."""
         params = {"limit": str(limit)} | ({"after": after} if after else {})
-        return await self._caller.call("list batches", "GET", self._route.batches_url, wire.read_page, params=params)
+        return await self._caller.call(
+            "list batches",
+            "GET",
+            self._route.batches_url,
+            wire.read_page,
+            overlong=lambda _: wire.TOO_MANY_BATCHES,
+            params=params,
+        )
 
     async def list_files(self, after: str | None = None, limit: int = 1000) -> Answered[FilePage] | Failure:
         """List one page of batches' input files, the newest first where the provider sorts them."""
         params = {"purpose": "batch", "limit": str(limit), "order": "desc"} | ({"after": after} if after else {})
         with crash.around(crash.Effect.LIST_FILES):
-            return await self._caller.call("list files", "GET", self._route.files_url, wire.read_files, params=params)
+            return await self._caller.call(
+                "list files",
+                "GET",
+                self._route.files_url,
+                wire.read_files,
+                overlong=lambda _: wire.TOO_MANY_FILES,
+                params=params,
+            )
 
     async def get_file(self, file_id: str) -> Answered[RemoteFile] | Failure:
         """Look at a file."""
@@ -206,16 +228,20 @@ class Gateway:
             return outcome.unsafe_id("delete file")
         with crash.around(crash.Effect.DELETE_FILE):
             url = f"{self._route.files_url}/{path_segment(file_id)}"
-            return await self._caller.call("delete file", "DELETE", url, about.deletion_of(file_id))
+            answer = await self._caller.call("delete file", "DELETE", url, about.deletion_of(file_id))
+        return Answered(None) if isinstance(answer, Refused) and answer.status == outcome.GONE else answer
 
     async def probe(self) -> Probe:
         """Find out whether both routes answer and accept the credentials, and whether batches can be listed."""
-        params = {"limit": "1"}
         files, batches = await asyncio.gather(
-            self._caller.call("list files", "GET", self._route.files_url, routes.read, params=params),
-            self._caller.call("list batches", "GET", self._route.batches_url, routes.read, params=params),
+            self._probe("list files", self._route.files_url), self._probe("list batches", self._route.batches_url)
         )
         return routes.judged_together(
             routes.judged("files", files, self._route.files_url),
             routes.judged("batches", batches, self._route.batches_url),
+        )
+
+    async def _probe(self, operation: str, url: str) -> Answered[Listed] | Failure:
+        return await self._caller.call(
+            operation, "GET", url, routes.read, overlong=routes.read_head, params={"limit": "1"}
         )

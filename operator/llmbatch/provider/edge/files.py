@@ -118,6 +118,8 @@ class Files:
                 return Answered(wire.read_files(bodies.read(response, _LIST_BYTES)))
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, route.host)
+        except bodies.OverlongError:
+            return Answered(wire.TOO_MANY_FILES)
         except (bodies.BodyError, WireError) as error:
             return outcome.unreadable(operation, route.host, str(error))
 

@@ -53,7 +53,7 @@ class Refused:
 class Unreachable:
     """There was no usable answer."""
 
-    sent: bool  # whether the request may have reached the gateway
+    sent: bool  # whether the gateway may have acted on the request
     reason: Reason
     message: str
     retry_after: float | None = None  # seconds
@@ -85,11 +85,15 @@ TRANSLATED: dict[type[httpx.TransportError], tuple[bool, str]] = {
 }
 
 
+GONE = 410
+UPGRADE = 426
 NOT_IMPLEMENTED = 501
 """Says, unlike all else from 500 on, that there is no such call, and never will be."""
 MAY_BE_DONE = frozenset({303, 409})
 """Refusals of a call that makes something, which may have been made: a conflict may be with the very thing, where a proxy on
 the way has sent the request twice; and "See other" is how some say that what was ordered is to be found elsewhere."""
+NOT_NOW = frozenset({421, 423, 425})
+"""Nothing was done, and the same call may succeed a little later: misdirected, locked, too early."""
 _UNANSWERED = frozenset({408, 460, 499})
 """Somebody on the way has not waited for the answer: by HTTP, AWS' load balancer, nginx and Google's proxies."""
 
@@ -138,8 +142,8 @@ def from_response(status: int, headers: httpx.Headers, body: bytes, operation: s
         return NotFound(said, error.shaped, error)
     reason, remedy = _judge(status, error)
     message = f"{said}; {remedy}" if remedy else said
-    if _is_unanswered(status):
-        return Unreachable(True, reason, message, wait)
+    if _is_unanswered(status) or status in NOT_NOW:
+        return Unreachable(status not in NOT_NOW, reason, message, wait)
     if 300 <= status < 400 and "location" in headers:
         message = f"{said}; it redirects, which is not followed: give spec.url of the BatchGateway the final address"
     return Refused(status, error, reason, message, wait, headers.get("location") if 300 <= status < 400 else None)
@@ -214,6 +218,8 @@ def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
         return short, "see to the account's billing or its limit at the provider; the job then goes on by itself"
     if status in (495, 496) or (status == 400 and "ssl certificate" in text):  # nginx' own, Kong's too
         return Reason.GATEWAY_UNAUTHORIZED, f"check {_CLIENT_CERTIFICATE}"
+    if status == 407:
+        return Reason.GATEWAY_UNAUTHORIZED, "give the proxy on the way its credentials, in the chart's values proxy"
     if status in (401, 403) and not (status == 403 and short is not None):
         return Reason.GATEWAY_UNAUTHORIZED, "check the credentials in spec.headers of the BatchGateway"
     if status == 404:
@@ -224,7 +230,7 @@ def _judge(status: int, error: ErrorBody) -> tuple[Reason, str]:
         return Reason.FILE_PENDING, "it is tried again when the provider has processed the file"
     if status == 429:
         return Reason.RATE_LIMITED, "it is tried again later"
-    if _is_unanswered(status):
+    if _is_unanswered(status) or status in NOT_NOW:
         return Reason.GATEWAY_UNREACHABLE, "it is tried again; the logs of the gateway tell more"
     if status == 413:
         return (

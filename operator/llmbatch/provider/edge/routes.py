@@ -4,14 +4,15 @@ A route that lists what belongs there is one, and so is one that refuses the lis
 none. Anything else that answers (a redirect, a login page, another API) is not, however kindly it answers.
 """
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from llmbatch.api.reasons import Reason
-from llmbatch.provider.edge.outcome import NOT_IMPLEMENTED, Answered, Failure, NotFound, Refused, Unreachable
-from llmbatch.provider.pure import lenient
+from llmbatch.provider.edge.outcome import NOT_IMPLEMENTED, UPGRADE, Answered, Failure, NotFound, Refused, Unreachable
+from llmbatch.provider.pure import lenient, pages
 from llmbatch.provider.pure.lenient import WireError
 
 Kind = Literal["files", "batches"]
@@ -23,10 +24,11 @@ _MEMBERS = {
     "batches": {"input_file_id", "completion_window", "request_counts"},
     "files": {"filename", "purpose", "bytes"},
 }
+_FIRST_ENTRY = re.compile(r'"(?:data|value)"\s*:\s*\[\s*')
+_HEAD_BYTES = 64 * 1024
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _WANTS_TLS = ("plain http request", "http request to an https server", "use https")
 _REFUSES_LIST = frozenset({400, 404, 405, 422, NOT_IMPLEMENTED})
-_UPGRADE = 426
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,35 @@ def read(body: bytes) -> Listed:
     text = body.strip()
     if not text:
         return Listed(otherwise="nothing at all")
-    if text[:1] == b"<":
+    if lenient.is_page(body):
         return Listed(otherwise="a web page (of a login, perhaps)")
     try:
         data = lenient.unwrapped(body)
+    except lenient.TooMuchError:
+        return read_head(body)
     except WireError:
         return Listed(otherwise="something that is not JSON")
-    entries = (data.get("data") or data.get("value") or data.get("data")) if isinstance(data, dict) else None
-    if (
-        not isinstance(data, dict)
-        or not isinstance(entries, list)
-        or data.get("object", "list") not in ("list", None, "")
-    ):
+    entries = pages.listed(data) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or entries is None or data.get("object", "list") not in ("list", None, ""):
         return Listed(otherwise="JSON of another form than a list of files or batches")
     kinds = {_kind(entry) for entry in entries} - {"either"}
     if "neither" in kinds or len(kinds) > 1:
         return Listed(otherwise="a list of other things than files or batches")
     return Listed(kind="files" if "files" in kinds else "batches" if "batches" in kinds else None)
+
+
+def read_head(body: bytes) -> Listed:
+    """Say what a list of very much is by how it begins: some services list all that they have, whatever they are asked for."""
+    text = body[:_HEAD_BYTES].decode("utf-8", "replace")
+    begins = _FIRST_ENTRY.search(text)
+    try:
+        entry = json.JSONDecoder().raw_decode(text, begins.end())[0] if begins is not None else None
+    except (ValueError, RecursionError):
+        entry = None
+    kind = _kind(entry)
+    if kind == "neither":
+        return Listed(otherwise="something that is very long and no list of files or batches")
+    return Listed(kind="files" if kind == "files" else "batches" if kind == "batches" else None)
 
 
 def _kind(entry: Any) -> str:  # noqa: ANN401 - JSON has no narrower type
@@ -132,7 +146,7 @@ def judged_together(files: RouteProbe, batches: RouteProbe) -> Probe:
 def _refused(kind: Kind, result: Refused, url: str) -> RouteProbe:
     if 300 <= result.status < 400:
         return _mismatch(_redirected(kind, result, url))
-    if result.status == _UPGRADE or any(word in result.body.message.lower() for word in _WANTS_TLS):
+    if result.status == UPGRADE or any(word in result.body.message.lower() for word in _WANTS_TLS):
         return _mismatch(_unencrypted(kind, result.status, url))
     if result.reason is Reason.GATEWAY_UNAUTHORIZED:
         return RouteProbe("unauthorized", result.reason, result.message)

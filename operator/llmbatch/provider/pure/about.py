@@ -30,7 +30,7 @@ def deletion_of(file_id: str) -> Callable[[bytes], None]:
     """Give a reader for a deletion's answer, whose HTTP status says it all unless the body contradicts it."""
 
     def check(body: bytes) -> None:
-        if body.lstrip()[:1] == b"<":
+        if lenient.is_page(body):
             raise lenient.WireError("it is a web page (of a login, perhaps)")
         try:
             data = lenient.mapping(lenient.unwrapped(body))

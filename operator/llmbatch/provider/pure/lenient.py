@@ -4,6 +4,7 @@ Numbers may come as strings, moments as ISO 8601, and a whole body as a JSON str
 """
 
 import json
+from codecs import BOM_UTF8
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -22,6 +23,10 @@ MOST_VALUES = 250_000
 
 class WireError(Exception):
     """A body that doesn't say what it must; the message never quotes it."""
+
+
+class TooMuchError(WireError):
+    """A body that says more than there is memory for."""
 
 
 def unwrapped(body: bytes) -> object:
@@ -45,9 +50,14 @@ def unwrapped(body: bytes) -> object:
     return data
 
 
+def is_page(body: bytes) -> bool:
+    """Tell whether a body is a web page, or anything else in angle brackets."""
+    return body.removeprefix(BOM_UTF8).lstrip()[:1] == b"<"
+
+
 def _bounded(values: int) -> None:
     if values > MOST_VALUES:
-        raise WireError(f"the body has more than {MOST_VALUES} values")
+        raise TooMuchError(f"the body has more than {MOST_VALUES} values")
 
 
 def mapping(value: object) -> dict[str, Any]:

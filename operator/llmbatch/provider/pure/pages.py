@@ -120,12 +120,21 @@ def entries_of(body: bytes) -> tuple[dict[str, Any], list[Any]]:
     data = lenient.mapping(lenient.unwrapped(body))
     if data.get("error"):
         raise lenient.WireError("the list tells of an error")
-    entries = data.get("data") or data.get("value") or data.get("data")  # very old previews of Azure said "value"
-    if not isinstance(entries, list):
+    entries = listed(data)
+    if entries is None:
         raise lenient.WireError("the body has no list in 'data'")
     if len(entries) > MOST_ENTRIES:
-        raise lenient.WireError(f"the list has more than {MOST_ENTRIES} entries on a page")
+        raise lenient.TooMuchError(f"the list has more than {MOST_ENTRIES} entries on a page")
     return data, entries
+
+
+def listed(data: dict[str, Any]) -> list[Any] | None:
+    """Give the entries of a list; None: it is none."""
+    entries = data.get("data") or data.get("value") or data.get("data")  # very old previews of Azure said "value"
+    if entries is None and "data" in data and data.get("object") == "list":
+        # So Go writes a list that nothing was ever put into.
+        return []
+    return entries if isinstance(entries, list) else None
 
 
 def size_of(body: bytes, entries: Sequence[Any]) -> int:

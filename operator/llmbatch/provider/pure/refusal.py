@@ -28,14 +28,14 @@ class ErrorBody:
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ErrorBody:
     """Read whatever came with an answer that isn't 2xx; never raises.
 
-    Kong's own answers have `message` and no `error`; the provider's have an `error` object.
+    Kong's own answers have `message` and no `error`; the provider's have an `error` object, or are one (vLLM's, Mistral's).
     """
     try:
         data = lenient.unwrapped(body)
     except lenient.WireError:
         return _plain(status, headers, body)
     if isinstance(data, dict):
-        error = data.get("error")
+        error = data.get("error") or (data if data.get("object") == "error" else None)
         if isinstance(error, dict) and error:
             code = lenient.short(error.get("code")) or lenient.short(error.get("type"))
             return ErrorBody(

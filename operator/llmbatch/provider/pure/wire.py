@@ -19,6 +19,7 @@ TERMINAL = frozenset({"completed", "failed", "expired", "cancelled"})
 
 _MARKS = frozenset({"id", "object", "filename", "bytes", "purpose", "endpoint", "input_file_id"})
 """Fields that only a file or a batch has: such a body is an answer, though a useless one."""
+_OF_NO_ERROR = _MARKS - {"id", "object"} | {"status"}
 _STATUS = re.compile(r"[\w.-]{1,64}")
 
 
@@ -121,6 +122,13 @@ class FilePage(pages.Listed):
     """Names of files whose ids no path can hold."""
 
 
+_TOO_LONG: dict[str, Any] = {"more": None, "last_id": None, "ids": (), "moments": (), "unreadable": 1}
+TOO_MANY_BATCHES = Page(batches=(), **_TOO_LONG)
+TOO_MANY_FILES = FilePage(files=(), **_TOO_LONG)
+"""Pages that are too long to be read, as of services that list all that they have, however many are asked for: of what is
+in them, nothing is known."""
+
+
 class UnusableIdError(lenient.WireError):
     """A batch or file that was made, under an id that is missing, or that no path can hold; the message shows it."""
 
@@ -150,7 +158,10 @@ def read_files(body: bytes) -> FilePage:
     Raises:
         lenient.WireError: It is not a list of files.
     """
-    data, entries = pages.entries_of(body)
+    try:
+        data, entries = pages.entries_of(body)
+    except lenient.TooMuchError:
+        return TOO_MANY_FILES
     files, unusable = [], []
     for entry in entries:
         try:
@@ -183,7 +194,10 @@ def read_page(body: bytes) -> Page:
     Raises:
         lenient.WireError: It is not a list of batches.
     """
-    data, entries = pages.entries_of(body)
+    try:
+        data, entries = pages.entries_of(body)
+    except lenient.TooMuchError:
+        return TOO_MANY_BATCHES
     batches, unusable, moments = [], [], []
     for entry in entries:
         if not isinstance(entry, dict):
@@ -273,6 +287,9 @@ def _own_id(data: Mapping[str, Any]) -> str:
         if "error" not in data and _MARKS & data.keys():
             raise UnusableIdError("it has no id")
         raise lenient.WireError("the body has no id")
+    if data.get("error") and not _OF_NO_ERROR & data.keys():
+        # The id is that of the call.
+        raise lenient.WireError("it tells of an error")
     if not is_safe_id(value):
         raise UnusableIdError(
             f"its id has characters that no id may have, or more than {MAX_ID} of them: {one_line(value, 64)}"
