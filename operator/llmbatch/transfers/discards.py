@@ -82,8 +82,12 @@ class Discards:
         plan = plan_of(seen.observation)
         if plan is not None:
             await self.transfers.jobs.remove(seen.owner, plan)
+        self.forget(seen.owner.uid)
+
+    def forget(self, uid: str) -> None:
+        """Forget a job that is gone."""
         for held in (self._failures, self._again, self._hopeless):
-            held.pop(seen.owner.uid, None)
+            held.pop(uid, None)
 
     def _failed(self, uid: str, message: str) -> None:
         failures = self._failures[uid] = self._failures.get(uid, 0) + 1

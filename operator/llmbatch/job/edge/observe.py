@@ -1,6 +1,6 @@
 """Reads everything that concerns a BatchJob once, for `decide` to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -182,12 +182,11 @@ class Observer:
             case _:
                 return seen
 
-    def forget(self, seen: Seen) -> None:
-        """Forget a job that is gone or has ended."""
-        self.slots.release(seen.key)
-        self._destinations.forget(seen.owner.uid)
-        memories = {seen.owner.uid, *(memory_of(seen.owner.uid, batch) for batch in seen.stored.batches)}
-        self.known.forget(seen.owner.uid, memories)
+    def forget(self, uid: str, batches: Iterable[Batch]) -> None:
+        """Forget a job that is gone or has ended, and its batches."""
+        self._destinations.forget(uid)
+        memories = {uid, *(memory_of(uid, batch) for batch in batches)}
+        self.known.forget(uid, memories)
         for memory in memories:
             self.polls.forget(memory)
             self.tries.forget(memory)

@@ -16,6 +16,7 @@ from llmbatch.gateway.health import Health
 from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.deadline import OVERDUE_SECONDS, Deadline
 from llmbatch.job.edge.observe import Observer
+from llmbatch.job.edge.passes.gone import Gone
 from llmbatch.job.edge.passes.parts_pass import PartsPass
 from llmbatch.job.edge.passes.single_pass import SinglePass
 from llmbatch.job.edge.publish import Publisher
@@ -62,6 +63,8 @@ class Reconciler:
         self.deadline = Deadline(self.cluster, self.observer, self.actor, self.publisher)
         self.single = SinglePass(self.actor, self.publisher, self.objects)
         self.parts = PartsPass(self.observer, self.actor)
+        self.gone = Gone(self.observer, self.actor, self.publisher, self.parts)
+        self.cache.mourners.append(self.gone.note)
 
     async def work(self, key: Key) -> None:
         """Look at an object once, and plan the next look; a look that takes long goes on after this has returned."""
@@ -98,6 +101,7 @@ class Reconciler:
         finally:
             # What was claimed is used by now, as the cache shows, or will not be.
             self.observer.slots.release(key)
+            self.gone.forget(key)
             await self.call(gateway, but=failed)
         await self._plan(key, found)
         return type(found).__name__.lower()
