@@ -17,8 +17,8 @@ from llmbatch.kube.client import Cluster
 from llmbatch.kube.permissions import GATEWAYS
 from llmbatch.provider.edge.calling import Observe
 from llmbatch.provider.edge.client import Gateway
-from llmbatch.provider.edge.route import ConnectionInvalidError
 from llmbatch.provider.edge.routes import Probe
+from llmbatch.provider.edge.tls import ConnectionInvalidError
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.transfer.pure.report import Problem
@@ -145,7 +145,11 @@ class Gateways:
         try:
             spec = BatchGatewaySpec.parse(raw.get("spec") or {})
         except ValidationError as error:
-            return Problem(reason=Reason.GATEWAY_INVALID, message=f"BatchGateway {key.name} can't be read: {error}")
+            # Without what was given: a value may be a credential, all the same.
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            message = f"BatchGateway {key.name} can't be read: {where}: {first['msg']}. Were its CRDs upgraded?"
+            return Problem(reason=Reason.GATEWAY_INVALID, message=message)
         began = time.monotonic()
         access = await self.credentials.resolve(key.namespace, spec)
         if isinstance(access, Problem):
