@@ -172,3 +172,30 @@ async def test_where_nothing_can_be_drawn_there_are_lines(
 async def test_on_a_terminal_it_draws(api: ApiServer, tmp_path: Path) -> None:
     api.put("batchjobs", {**build.batchjob(), "status": build.ended().dump()})
     assert b"\x1b[" in await drawn(kubeconfig(api, tmp_path), on_terminal=True)
+
+
+STEERING = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\r\x08"
+
+
+@pytest.mark.parametrize("command", ["watch", "results"])
+async def test_what_others_have_written_does_not_steer_the_terminal(
+    api: ApiServer, plugin: Plugin, command: str
+) -> None:
+    failed = build.condition("Ready", "False", "OutputInvalid", message=f"spec.output: {STEERING} is\ntoo long")
+    status = build.status(phase="Failed", conditions=[failed, build.condition("Failed", message="m")]).dump()
+    api.put("batchjobs", {**build.batchjob(), "status": status})
+    ran = await plugin(command, "job")
+    assert ran.code == 1
+    shown = ran.text + ran.err
+    assert "spec.output: " in shown
+    assert "gnp.exe" in shown
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", shown)
+
+
+def test_nor_does_it_on_one_with_bars() -> None:
+    drawn = io.StringIO()
+    console = Console(file=drawn, force_terminal=True, width=100)
+    with bars(console) as screen:
+        screen.show(rows("job", BatchJobStatus()), f"OutputInvalid: {STEERING} is too long", is_held_up=True)
+    assert "gnp.exe" in drawn.getvalue()
+    assert not re.search("\x1b\\]|\x07|\x9b|\u202e|\x1b\\[2J", drawn.getvalue())

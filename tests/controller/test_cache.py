@@ -1,9 +1,12 @@
 """What the watch has told: which jobs are active at a gateway, and which are settled for good."""
 
+import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.batch.pure import remote_state
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
 from llmbatch.runtime.queue import Key
@@ -91,6 +94,11 @@ OURS = "llmbatch.io/remote-cleanup"
         pytest.param(job(), job(deletionTimestamp="2026-03-01T12:00:00Z"), True, id="deleted"),
         pytest.param(job(), job(annotations={"llmbatch.io/resubmit": "2"}), True, id="an annotation"),
         pytest.param(job(), job(labels={"a": "b"}), True, id="a label"),
+        pytest.param(job(), job(labels={"a": "b" * 99_000}), True, id="a label that is too long to be held"),
+        pytest.param(
+            job(labels={"a": "b" * 99_000}), job(labels={"a": "b" * 98_999 + "c"}), True, id="another one of these"
+        ),
+        pytest.param(job(labels={"a": "b" * 99_000}), job(labels={"a": "b" * 99_000}), False, id="the same one"),
         pytest.param(job(), job(uid="other"), True, id="another object of the same name"),
         pytest.param(job(finalizers=[OURS]), job(), True, id="our finalizer was taken away"),
         pytest.param(job(), job(finalizers=["example.com/others"]), False, id="a finalizer of others"),
@@ -98,3 +106,37 @@ OURS = "llmbatch.io/remote-cleanup"
 )
 def test_what_needs_a_look(before: Json | None, after: Json, look: bool) -> None:
     assert needs_a_look(before, after) == look
+
+
+def test_of_objects_that_are_gone_nothing_is_kept_not_even_the_names_that_they_named() -> None:
+    cache = Cache()
+    empty = {name: len(held) for name, held in vars(cache).items() if hasattr(held, "__len__")}
+    for number in range(100):
+        key = KEY._replace(name=f"job-{number}")
+        made = {**build.batchjob_apart(key.name), "status": build.submitted().dump()}
+        made["spec"]["gatewayRef"] = {"name": f"gateway-{number}"}
+        cache.put(key, made)
+        assert cache.active("team-a", f"gateway-{number}") == {key: 1}
+        cache.drop(key)
+    assert {name: len(held) for name, held in vars(cache).items() if hasattr(held, "__len__")} == empty
+
+
+def test_what_users_put_into_an_object_besides_its_spec_is_not_held_however_much_it_is() -> None:
+    cache, long = Cache(), "x" * 400_000
+    annotations = {"llmbatch.io/resubmit": "2", "llmbatch.io/accept-missing": "batch-1", "notes": long}
+    owners = [{"kind": "ConfigMap", "name": long, "uid": "u"}]
+    given = job(build.uploaded(), annotations=annotations, labels={"a": long}, ownerReferences=owners)
+    given["spec"]["transfer"] = {"affinity": {"podAffinity": {"a": long}}, "nodeSelector": {"a": "b"}}
+    cache.put(KEY, given)
+    held = cache.get(KEY)
+    assert held is not None
+    assert len(json.dumps(held)) < 4000
+    assert not needs_a_look(held, given)
+    assert not needs_a_look(given, held)
+    kept = held["metadata"]["annotations"]
+    assert (kept["llmbatch.io/resubmit"], kept["llmbatch.io/accept-missing"]) == ("2", "batch-1")
+    assert held["spec"]["transfer"]["nodeSelector"] == {"a": "b"}
+    with pytest.raises(ValidationError, match="more than 16384 bytes"):
+        BatchJobSpec.parse(held["spec"])
+    with pytest.raises(ValidationError, match="more than 16384 bytes"):
+        BatchJobSpec.parse(given["spec"])

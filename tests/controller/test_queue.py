@@ -174,3 +174,15 @@ async def test_workers_cancelled_at_any_moment_leave_the_queue_to_others(seed: i
         await queue.close()
         await asyncio.wait(tasks)
     assert all(task.cancelled() or task.exception() is None for task in tasks)
+
+
+async def test_who_has_thousands_of_objects_has_nobody_else_wait_for_them() -> None:
+    queue = WorkQueue()
+    many = [Key("BatchJob", "many", str(number)) for number in range(5000)]
+    for key in many:
+        await queue.add(key)
+    await queue.add(A)
+    await queue.add(Key("BatchGateway", "other", "kong"))
+    taken = await take(queue, 5)
+    assert taken == [many[0], A, Key("BatchGateway", "other", "kong"), many[1], many[2]]
+    assert queue.depth == 4997

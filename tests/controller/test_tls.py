@@ -1,16 +1,23 @@
 """What is wrong with a certificate, the gateway's or ours, is in the BatchGateway's conditions, with what to do."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
 from llmbatch.api.reasons import Reason
+from llmbatch.gateway.clients import Client
+from llmbatch.process.runtime import Runtime
+from llmbatch.runtime.cache import BATCHGATEWAY
+from llmbatch.runtime.queue import Key
+from llmbatch.settings import Settings
 from tests.controller.conftest import FIVE
 from tests.support.apiserver import ApiServer
 from tests.support.authorities import Authorities, serving, strict_server
 from tests.support.build import batchgateway, batchjob
-from tests.support.inprocess import Json, Operator, apply_all, config_map, secret
+from tests.support.inprocess import Json, Operator, apply_all, cluster_of, config_map, secret
 
 CA = {"caBundle": {"configMapKeyRef": {"name": "ca", "key": "ca.crt"}}}
 MUTUAL = {**CA, "clientCertificate": {"secretName": "mtls"}}
@@ -125,3 +132,31 @@ async def test_a_certificate_that_is_not_checked_is_warned_of_once_for_as_long_a
         api.edit("batchgateways", "kong", {"spec": {"tls": {"insecureSkipVerify": False}}})
         await operator.until(lambda: operator.gateway_reason() == Reason.TLS_VERIFICATION_FAILED)
         assert said(api).keys() == {"Ready", "Stalled"}
+
+
+async def test_large_bundles_are_taken_in_with_pauses_in_which_others_have_their_turn(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    # OpenSSL holds up everything for as long as it reads certificates.
+    bundle = b"".join(trustme.CA().cert_pem.bytes() for _ in range(20)) * 10
+    bad, good = (
+        [Key(BATCHGATEWAY, "team-a", f"bad-{number}") for number in range(3)],
+        Key(BATCHGATEWAY, "team-b", "good"),
+    )
+    api.put("configmaps", config_map("ca", "ca.crt", bundle))
+    for key in bad:
+        api.put("batchgateways", batchgateway("https://bad.example.com", key.name, tls=CA))
+    api.put("batchgateways", batchgateway("https://good.example.com", good.name, good.namespace))
+    cluster = cluster_of(api)
+    runtime, made = Runtime(Settings(), cluster, tmp_path), list[str]()
+
+    async def resolve(key: Key) -> None:
+        assert isinstance(await runtime.gateways.resolve(key), Client)
+        made.append(key.name)
+
+    await resolve(bad[0])
+    await asyncio.gather(*map(resolve, (*bad[1:], good)))
+    assert made[:2] == ["bad-0", "good"]
+    await runtime.gateways.close()
+    runtime.transfers.close()
+    await cluster.close()

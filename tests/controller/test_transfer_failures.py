@@ -79,3 +79,34 @@ async def test_a_collection_in_the_operator_counts_each_time_that_it_was_made_an
     api.remove(SECRETS.plural, "results")
     await operator.until_ended()
     assert failures(operator) == {("collect", Reason.OUTPUT_EXISTS): 1}
+
+
+async def test_a_job_of_its_name_that_is_not_the_operators_is_told_of_and_not_waited_for(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    claim(api)
+    apply_all(api, kong, FIVE, build.batchjob(input=IN))
+    first = await only_job(operator, "upload")
+    api.edit("jobs", first["metadata"]["name"], {"metadata": {"labels": {"llmbatch.io/batchjob-uid": None}}})
+    await operator.until_reason(Reason.TRANSFER_REFUSED)
+    ready = operator.status().condition("Ready")
+    assert ready is not None
+    assert f"Job team-a/{first['metadata']['name']} exists without the labels" in ready.message
+    api.remove("jobs", first["metadata"]["name"])
+    second = await made_anew(operator, first["metadata"]["uid"])
+    put_pod(api, second, done(build.upload_report().dump()))
+    await operator.until(lambda: operator.batch().input_file_id)
+
+
+async def test_a_job_with_the_operators_labels_and_a_name_that_is_none_of_its_own_is_left_alone(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    claim(api)
+    apply_all(api, kong, FIVE, build.batchjob(input=IN))
+    first = await only_job(operator, "upload")
+    for name in ("report", "nightly-report", "a-report-1"):
+        metadata = {"name": name, "namespace": "team-a", "labels": first["metadata"]["labels"]}
+        api.put("jobs", {"metadata": metadata, "spec": first["spec"]})
+    put_pod(api, first, done(build.upload_report().dump()))
+    await operator.until(lambda: operator.batch().input_file_id)
+    assert {"report", "nightly-report", "a-report-1"} <= {job["metadata"]["name"] for job in api.objects("jobs")}

@@ -1,13 +1,16 @@
 """Names that can be made again from what is known."""
 
+import base64
 import re
+import tracemalloc
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmbatch.transfer.pure import naming
-from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan
+from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan, read, written
 from tests.support import build
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,250}[a-z0-9])?", fullmatch=True)
@@ -52,3 +55,20 @@ def test_a_batch_tells_whose_it_is() -> None:
     assert naming.upload_filename("u", "0", 2) == "u-0-2.jsonl"
     metadata = naming.batch_metadata("u", "0", 2, {"team": "a", "llmbatch_uid": "forged"})
     assert metadata == {"team": "a", "llmbatch_uid": "u", "llmbatch_part": "0", "llmbatch_attempt": "2"}
+
+
+def test_a_plan_that_somebody_has_forged_is_inflated_no_further_than_one_of_ours_can_be() -> None:
+    bomb = base64.b64encode(zlib.compress(bytes(64 * 1024 * 1024), 9)).decode()
+    tracemalloc.start()
+    try:
+        assert read(f"zlib:{bomb}") == ""
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 16 * 1024 * 1024
+
+
+def test_the_longest_plan_is_read_back() -> None:
+    long = build.upload_plan().model_copy(update={"model": "m" * 1_000_000})
+    assert len(written(long)) < 128 * 1024
+    assert UploadPlan.model_validate_json(read(written(long))) == long

@@ -222,3 +222,38 @@ def test_a_report_that_was_cut_before_its_examples_is_none_and_says_why() -> Non
         assert state.report is None
         assert state.problem is not None
         assert ("20 containers" in state.problem.message) == (size > 0)
+
+
+CUTS = "5.ga.ga.1z.a"
+FORGED = [
+    pytest.param({"input": {**build.INPUT, "estimatedTokens": -(10**12)}}, id="fewer tokens than none"),
+    pytest.param({"input": {**build.INPUT, "bytes": 10**300}}, id="more bytes than there are"),
+    pytest.param({"cuts": "5.-ga.ga.1z.a"}, id="a part of less than nothing"),
+    pytest.param({"cuts": ",".join([CUTS] * 101)}, id="more parts than there may be"),
+    pytest.param({"cuts": "no parts"}, id="parts that can't be read"),
+    pytest.param({"cuts": ""}, id="parts, but none"),
+]
+
+
+@pytest.mark.parametrize("told", FORGED)
+def test_a_report_that_no_transfer_writes_is_none(told: Json) -> None:
+    whole = {**build.upload_report().dump(), **told}
+    state = read(job(), [terminated(0, json.dumps(whole), "Completed")], [], NOW)
+    assert isinstance(state, Ended)
+    assert state.report is None
+    assert state.problem is not None
+    assert state.problem.reason is Reason.TRANSFER_FAILED
+    assert "-1000000000000" not in state.problem.message
+
+
+def test_nor_is_one_that_is_too_deep_to_be_read() -> None:
+    state = read(job(), [terminated(0, "[" * 4000, "Completed")], [], NOW)
+    assert isinstance(state, Ended)
+    assert state.report is None
+
+
+def test_one_with_as_many_parts_as_there_may_be_is() -> None:
+    whole = {**build.upload_report().dump(), "cuts": ",".join([CUTS] * 100)}
+    state = read(job(), [terminated(0, json.dumps(whole), "Completed")], [], NOW)
+    assert isinstance(state, Ended)
+    assert state.report is not None

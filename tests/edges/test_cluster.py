@@ -1,8 +1,10 @@
 """The Kubernetes API as the operator uses it: over a wire, with the API server's own rules."""
 
+import asyncio
+
 import pytest
 
-from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.client import MOST_PAGE_BYTES, Cluster, ClusterError
 from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, PODS, SECRETS, Resource
 from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.report import Problem
@@ -29,6 +31,18 @@ async def test_a_list_comes_page_by_page(api: ApiServer, cluster: Cluster) -> No
     assert (sorted(names), pages) == ([f"job-{number}" for number in range(5)], 3)
     items, _ = await cluster.page(JOBS, "team-b")
     assert len(items) == 3
+
+
+async def test_a_list_of_objects_that_are_large_comes_in_pages_that_are_not(api: ApiServer, cluster: Cluster) -> None:
+    # In memory at the same time they would be more than the operator has.
+    for number in range(70):
+        made = build.batchjob(f"job-{number}", metadata={"annotations": {"a": "x" * (600_000 if number % 7 else 10)}})
+        api.put("batchjobs", made)
+    sizes = [len(page["items"]) async for page in cluster.pages(JOBS, None)]
+    assert sum(sizes) == 70
+    assert max(sizes) * 600_000 < 2 * MOST_PAGE_BYTES
+    items, _ = await cluster.page(JOBS, None)
+    assert 1 <= len(items) <= max(sizes)
 
 
 async def test_a_list_can_be_narrowed(api: ApiServer, cluster: Cluster) -> None:
@@ -116,6 +130,23 @@ async def test_something_that_appears_just_now_is_not_overwritten_either(api: Ap
     api.fault("status", "create", "secrets", status=409, times=2)
     with pytest.raises(ClusterError):
         await store(cluster, SECRETS, OWNER, "results", {"r": b"one"})
+
+
+async def test_what_takes_the_place_of_the_jobs_own_while_it_is_written_is_not_overwritten(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    assert await store(cluster, SECRETS, OWNER, "results", {"r": b"one"}) is None
+    held = api.fault("hold", "apply", "secrets")
+    storing = asyncio.create_task(store(cluster, SECRETS, OWNER, "results", {"r": b"two"}))
+    while not any(call.verb == "apply" for call in api.calls):  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    api.remove("secrets", "results")
+    api.put("secrets", secret("results", r="somebody else's"))
+    held.released.set()
+    with pytest.raises(ClusterError) as error:
+        await storing
+    assert (error.value.status, error.value.passes) == (409, True)
+    assert api.data("secrets", "results", "r") == b"somebody else's"
 
 
 async def test_too_much_is_told(cluster: Cluster) -> None:

@@ -8,8 +8,7 @@ import trustme
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.reasons import Reason
-from llmbatch.provider.edge.route import ConnectionInvalidError
-from llmbatch.provider.edge.tls import MOST_BYTES, Authorities, AuthoritiesError
+from llmbatch.provider.edge.tls import MOST_BYTES, Authorities, AuthoritiesError, ConnectionInvalidError
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure.manifest import PROXIES, manifest, pod_connection, proxies_of
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, UploadPlan

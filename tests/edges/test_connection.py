@@ -1,5 +1,6 @@
 """A connection's secrets come from the environment, and show nowhere."""
 
+import gc
 import logging
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 import trustme
 
 from llmbatch.api.reasons import Reason
-from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
+from llmbatch.provider.edge.route import resolve
+from llmbatch.provider.edge.tls import _SHARED, ConnectionInvalidError, Material
 from llmbatch.provider.pure.connection import Connection
 from tests.edges.plans import connection_to
 
@@ -84,3 +86,25 @@ def test_a_client_certificate_that_does_not_fit_its_key_is_refused() -> None:
     )
     with pytest.raises(ConnectionInvalidError, match="clientCertificate"):
         resolve(connection_to("https://a"), {}, material)
+
+
+def test_routes_that_trust_the_same_authorities_have_them_in_memory_once() -> None:
+    one, other = (resolve(connection_to(f"https://{host}"), {}) for host in "ab")
+    assert one.verify is other.verify
+    for own in ({"server_name": "c"}, {"insecure_skip_verify": True}, {"authorities": trusted()}):
+        assert resolve(connection_to("https://a", **own), {}).verify is not one.verify
+    known = len(_SHARED)
+    del one, other
+    gc.collect()
+    assert len(_SHARED) < known, "for as long as somebody uses them"
+
+
+def trusted() -> str:
+    return trustme.CA().cert_pem.bytes().decode()
+
+
+@pytest.mark.parametrize("name", ["Transfer-Encoding", "content-length", "CONNECTION", "Upgrade", "Expect"])
+def test_a_header_that_says_where_a_request_ends_is_refused(name: str) -> None:
+    with pytest.raises(ConnectionInvalidError, match=rf"names {name}, .*leave it out") as error:
+        resolve(connection_to("https://a", headers=[{"name": name, "value": "chunked"}]), {})
+    assert error.value.reason is Reason.GATEWAY_INVALID

@@ -8,7 +8,7 @@ import pytest
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.reasons import Reason
-from llmbatch.gateway.credentials import Access, Credentials
+from llmbatch.gateway.credentials import MOST_BYTES, MOST_PEM_BYTES, Access, Credentials
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.values import value_of
 from llmbatch.transfer.pure.report import Problem
@@ -32,6 +32,10 @@ def kept(path: str | None) -> tuple[str, int]:
     """Give a file's content and mode."""
     assert path is not None
     return Path(path).read_text(), stat.S_IMODE(Path(path).stat().st_mode)
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 async def access(credentials: Credentials, **given: Any) -> Access:
@@ -94,6 +98,28 @@ async def test_certificates_are_files_that_nobody_else_reads_and_a_new_one_is_a_
     assert after.connection.ca_file == before.connection.ca_file
     assert after.fingerprint != before.fingerprint
     assert kept(before.connection.key_file) == ("key", 0o600), "a file in use is never changed"
+
+
+async def test_certificates_that_are_rotated_all_day_do_not_fill_the_disk(
+    api: ApiServer, credentials: Credentials, tmp_path: Path
+) -> None:
+    api.put("secrets", secret("mtls", **{"tls.crt": "certificate", "tls.key": "key"}))
+    for number in range(3 * MOST_BYTES // MOST_PEM_BYTES):
+        api.put("configmaps", config_map("ca", "ca.crt", str(number).encode().ljust(MOST_PEM_BYTES)))
+        found = await access(credentials, tls=TLS)
+        assert kept(found.connection.key_file) == ("key", 0o600), "what is in use stays"
+        assert kept(found.connection.ca_file)[0].strip() == str(number)
+    assert size_of(tmp_path) <= MOST_BYTES
+
+
+async def test_more_authorities_than_there_are_is_told_and_not_taken_in(
+    api: ApiServer, credentials: Credentials
+) -> None:
+    api.put("configmaps", config_map("ca", "ca.crt", bytes(MOST_PEM_BYTES + 1)))
+    api.put("secrets", secret("mtls", **{"tls.crt": "certificate", "tls.key": "key"}))
+    found = await credentials.resolve("team-a", spec(tls=TLS))
+    assert isinstance(found, Problem)
+    assert "key 'ca.crt' of ConfigMap team-a/ca, which spec.tls.caBundle names, has 262145 bytes" in found.message
 
 
 @pytest.mark.parametrize(

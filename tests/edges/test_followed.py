@@ -116,3 +116,15 @@ async def test_a_job_of_which_nothing_was_told_is_overdue(followed: Followed) ->
     followed.overdue_seconds = -1.0
     assert followed.is_overdue(job(1))
     assert followed.is_overdue(job(1, uid="another"))
+
+
+async def test_a_job_of_another_namespace_is_no_transfer_of_a_batch_job_whatever_its_labels_say(
+    followed: Followed,
+) -> None:
+    forged = job(1, uid="forged")
+    # By the names of those that are not kept, Jobs are deleted in the namespace of the BatchJob.
+    forged["metadata"] |= {"namespace": "team-b", "name": "nightly-report"}
+    await followed.told("ADDED", forged)
+    assert known(followed) == []
+    followed.answered(job(2))
+    assert known(followed) == ["1@2"]

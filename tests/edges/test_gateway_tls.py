@@ -10,7 +10,7 @@ import trustme
 from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge.client import Gateway, NotMade, UnknownOutcome
 from llmbatch.provider.edge.outcome import Answered, NotFound, Refused, Unreachable
-from llmbatch.provider.edge.route import Material
+from llmbatch.provider.edge.tls import Material
 from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.report import Problem

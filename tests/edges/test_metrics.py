@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.kube.events import MESSAGE_LIMIT, Recorder, Subject
+from llmbatch.kube.events import MESSAGE_LIMIT, MOST_WAITING, Recorder, Subject
 from llmbatch.process import logs
 from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB
 from llmbatch.runtime.figures import Gateways, Jobs
@@ -230,6 +230,22 @@ async def test_events_beyond_what_can_be_sent_are_dropped_and_nothing_waits(api:
     await recorder.flush(0.01)
     await cluster.close()
     assert api.calls == []
+
+
+async def test_a_flood_of_events_of_one_namespace_neither_drops_nor_holds_up_those_of_another(api: ApiServer) -> None:
+    cluster = cluster_of(api)
+    recorder = Recorder(cluster, "llmbatch-system", "pod-1")
+    for number in range(MOST_WAITING + 100):
+        recorder.record(Subject("BatchJob", "flood", f"j{number}", f"uid-{number}"), "Normal", Reason.UPLOADING, "m")
+    recorder.record(SUBJECT, "Normal", Reason.SUCCEEDED, "m")
+    for number in range(100):
+        recorder.record(Subject("BatchJob", "flood", f"k{number}", f"more-{number}"), "Normal", Reason.UPLOADING, "m")
+    task = asyncio.create_task(recorder.run())
+    await recorder.flush(20)
+    task.cancel()
+    await cluster.close()
+    created = [call.namespace for call in api.calls]
+    assert (created.index(SUBJECT.namespace), len(created)) == (1, MOST_WAITING)
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from llmbatch.provider.edge import pace
 from llmbatch.provider.edge.files import Files
 from llmbatch.provider.edge.outcome import Unreachable
 from llmbatch.provider.edge.pace import Bounds
-from llmbatch.provider.edge.resolver import Names
+from llmbatch.provider.edge.resolver import MOST_ADDRESSES, Names
 from llmbatch.provider.edge.route import resolve
 from tests.edges.plans import connection_to
 
@@ -180,3 +180,65 @@ async def test_a_name_that_is_not_found_is_not_looked_up_at_once_again(monkeypat
 async def test_an_address_needs_no_look_up(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.delattr(socket, "getaddrinfo")
     assert await Names().find(address, "t", 1) == (address,)
+
+
+def looked_up(monkeypatch: pytest.MonkeyPatch, addresses: dict[str, list[str]], over: threading.Event) -> list[str]:
+    """Have names resolved by a table; those that begin with slow take until `over`. Answers the names that were asked for."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        if host.startswith("slow"):
+            over.wait(30)
+        return [(0, 0, 0, "", (address, 0)) for address in addresses.get(host, ["192.0.2.1"])]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+async def test_a_name_that_another_tenant_waits_for_too_is_not_behind_his_slow_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over = threading.Event()
+    asked = looked_up(monkeypatch, {}, over)
+    names = Names(threads=4, share=2)
+    try:
+        for host in ("slow-1", "slow-2", "kong"):
+            with pytest.raises(OSError, match="in time"):
+                await names.find(host, "bad", 0.01)
+        assert await names.find("kong", "good", 5) == ("192.0.2.1",)
+        assert await names.find("kong", "bad", 5) == ("192.0.2.1",)
+    finally:
+        over.set()
+    assert asked == ["slow-1", "slow-2", "kong"], "for both of them together"
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [
+        ("169.254.169.254", []),
+        ("fe80::1", []),
+        ("::ffff:169.254.169.254", []),
+        ("2852039166", ["169.254.169.254"]),
+        ("metadata.example.com", ["169.254.169.254", "fe80::1%eth0"]),
+    ],
+)
+async def test_a_link_local_address_is_not_called_in_whichever_way_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, host: str, addresses: list[str]
+) -> None:
+    looked_up(monkeypatch, {host: addresses}, threading.Event())
+    names = Names()
+    for _ in range(2):
+        with pytest.raises(OSError, match="link-local"):
+            await names.find(host, "t", 5)
+        with pytest.raises(OSError, match="link-local"):
+            names.wait(host, "t", 5)
+
+
+async def test_of_a_name_with_many_addresses_some_are_tried_and_no_link_local_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many = ["169.254.169.254", *(f"192.0.2.{number}" for number in range(200))]
+    looked_up(monkeypatch, {"many": many}, threading.Event())
+    found = await Names().find("many", "t", 5)
+    assert found == tuple(many[1:MOST_ADDRESSES])

@@ -58,6 +58,8 @@ class ApiServer(ObjectStore):
         self.unserved: set[str] = set()
         self.exec: Callable[[web.Request, Json], Awaitable[web.StreamResponse]] | None = None
         """Runs a command in a pod, over a WebSocket; see execs.py."""
+        self.writes_json: Callable[[str], str] = str
+        """Has the last word on what is answered: puts in what Python's own JSON could not hold."""
         self.mute: set[str] = set()
         """Plurals of which watches are told nothing, and never will be of what goes on meanwhile."""
         self._watches: list[Watch] = []
@@ -186,7 +188,8 @@ class ApiServer(ObjectStore):
                 return await self.exec(request, answered)
             if fault is not None and fault.kind == "cut after":
                 return _cut(request)
-            return web.json_response(answered, status=201 if call.verb == "create" else 200)
+            text = self.writes_json(json.dumps(answered))
+            return web.json_response(text=text, status=201 if call.verb == "create" else 200)
         except UnservedError:
             # No Status: nothing of the API server is at that path, only its mux.
             return web.Response(status=404, text="404 page not found\n")
@@ -283,7 +286,7 @@ class ApiServer(ObjectStore):
                 fits = found["_plural"] == call.plural and call.namespace in ("", found["metadata"]["namespace"])
                 if fits and selected(found, request.query):
                     event = {"type": kind, "object": {key: value for key, value in found.items() if key != "_plural"}}
-                    await response.write(json.dumps(event).encode() + b"\n")
+                    await response.write(self.writes_json(json.dumps(event)).encode() + b"\n")
         finally:
             self._watches.remove(changes)
         return response

@@ -136,6 +136,9 @@ class ObjectStore:
 
     def _apply(self, call: Call) -> Json:
         old = self._objects.get((call.plural, call.namespace, call.name))
+        uid = call.body["metadata"].get("uid")
+        if uid is not None and (old is None or old["metadata"]["uid"] != uid):
+            raise StatusError(409, "Conflict", f'{call.plural} "{call.name}": the UID in the precondition is {uid}')
         if old is None:
             return self._create(call.plural, call.namespace, call.body)
         return self._store(call.plural, merged(old, call.body), old)

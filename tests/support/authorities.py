@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trustme
 
-from llmbatch.provider.edge.route import Material
+from llmbatch.provider.edge.tls import Material
 from tests.emulator.server import EmulatorServer
 
 HOST = "127.0.0.1"

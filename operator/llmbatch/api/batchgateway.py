@@ -189,7 +189,8 @@ class BatchGatewaySpec(Model):
     headers: list[NamedValue] = Field(
         default=[],
         max_length=16,
-        description="Headers sent with every call: the consumer's credentials (key-auth, JWT, basic).",
+        description="Headers sent with every call: the consumer's credentials (key-auth, JWT, basic). None that say where a request"
+        " ends (Content-Length, Transfer-Encoding, Connection and the like).",
     )
     query: list[NamedValue] = Field(
         default=[],

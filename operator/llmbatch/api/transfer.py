@@ -1,8 +1,9 @@
 """spec.transfer: the Job that moves data between a volume and the gateway, and its pod."""
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llmbatch.api.base import JsonDict, Model, Name
 
@@ -12,6 +13,9 @@ USER = 65532
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 Quantities = dict[str, Annotated[int | str, Field(union_mode="left_to_right")]]
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
+MOST_AFFINITY = 16 * 1024
+"""Bytes, as JSON."""
+TOO_LARGE = "tooLarge"
 FREE: JsonDict = {"x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -42,6 +46,18 @@ class Toleration(Model):
 
 class Affinity(Model):
     """Where the transfer Job's pod is to run (core/v1 Affinity)."""
+
+    @classmethod
+    def as_read(cls, given: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        """Give an affinity, or in place of one that is too large what is told of it: its form is free, and so is its size."""
+        return given if len(json.dumps(given)) <= MOST_AFFINITY else {TOO_LARGE: True}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_larger(cls, given: Any) -> Any:  # noqa: ANN401 - as above
+        if isinstance(given, dict) and TOO_LARGE in cls.as_read(given):
+            raise ValueError(f"has more than {MOST_AFFINITY} bytes")
+        return given
 
     node_affinity: dict[str, Any] = Field(
         default={}, description="Nodes that it needs or prefers (core/v1 NodeAffinity).", json_schema_extra=FREE
@@ -85,7 +101,9 @@ class Transfer(Model):
     tolerations: list[Toleration] = Field(
         default=[], max_length=32, description="Taints it tolerates, besides the chart's."
     )
-    affinity: Affinity = Field(Affinity(), description="Where it is to run, in place of the chart's.")
+    affinity: Affinity = Field(
+        Affinity(), description="Where it is to run, in place of the chart's; of at most 16 KiB as JSON."
+    )
     labels: dict[str, LabelValue] = Field(
         default={},
         max_length=32,

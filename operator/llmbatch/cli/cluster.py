@@ -13,6 +13,7 @@ from kubernetes.config import kube_config
 
 from llmbatch.cli import objects
 from llmbatch.cli.told import CommandError, note
+from llmbatch.common.depth import bounded
 from llmbatch.common.text import folded, one_line
 from llmbatch.kube.permissions import JOBS, Resource
 
@@ -183,7 +184,7 @@ class Cluster:
         if date := response.headers.get("Date"):
             self.clock = parsedate_to_datetime(date)
         try:
-            parsed = json.loads(raw)
+            parsed = json.loads(bounded(raw))
         except ValueError:
             parsed = None
         if not 200 <= response.status <= 299:

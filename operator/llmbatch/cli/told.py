@@ -1,4 +1,7 @@
-"""What a person is told: what was asked for on standard output, everything else on standard error."""
+"""What a person is told: what was asked for on standard output, everything else on standard error.
+
+What others have written (a path in a spec, a gateway's words in a status) is among it, and must not steer the terminal.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -6,6 +9,8 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 import typer
+
+from llmbatch.common.text import for_terminal
 
 YES, NO, UNABLE = 0, 1, 2
 """Exit codes: done, or the answer is good; the answer is that something is wrong; the command could not find out."""
@@ -25,13 +30,13 @@ class CommandError(Exception):
 def say(message: str) -> None:
     """Write a line to standard output; it raises as `output` does, but that it is closed is nobody's loss."""
     with _told():
-        typer.echo(message)
+        typer.echo(for_terminal(message))
 
 
 def note(message: str) -> None:
     """Write a line to standard error, if it can be: there is nowhere else to say that it can't."""
     try:
-        typer.echo(message, err=True)
+        typer.echo(for_terminal(message), err=True)
     except OSError:
         sys.stderr = None  # else what is left of it fails again when Python ends
 

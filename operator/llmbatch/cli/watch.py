@@ -14,6 +14,7 @@ from llmbatch.api.batchjob_status import BatchJobStatus, Phase
 from llmbatch.cli import objects
 from llmbatch.cli.cluster import ApiError, Cluster
 from llmbatch.cli.told import NO, UNABLE, YES, note, say
+from llmbatch.common.text import for_terminal
 from llmbatch.kube.permissions import JOBS
 
 MOST_BARS = 16
@@ -151,7 +152,7 @@ class Bars:
                 failed=f"{row.failed} failed" if row.failed else "",
             )
         if is_held_up and told != self._told:
-            self.progress.console.print(told, markup=False, highlight=False)
+            self.progress.console.print(for_terminal(told), markup=False, highlight=False)
         self._told = told
 
 

@@ -5,6 +5,8 @@ import re
 # Control characters (C0, C1), line and paragraph separators, bidirectional overrides, lone surrogates: they could forge
 # a line of a log, reorder what is read, or can't be written as UTF-8 at all.
 _UNFIT = re.compile("[\x00-\x20\x7f-\xa0\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
+# Of these, what would steer a terminal, or change the order in which others are read; a text may have several lines.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def one_line(text: str, limit: int = 256) -> str:
@@ -19,6 +21,11 @@ def one_line(text: str, limit: int = 256) -> str:
 def cut(text: str, limit: int) -> str:
     """Cut a text of ours to `limit` characters, ending in an ellipsis; its lines stay."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def for_terminal(text: str) -> str:
+    """Put a replacement character in place of each that would steer a terminal; lines and tabs stay."""
+    return _STEERING.sub("\ufffd", text)
 
 
 def folded(text: str) -> str:

@@ -1,5 +1,6 @@
 """Clients of BatchGateways, for the jobs that use them."""
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass, field
@@ -17,8 +18,8 @@ from llmbatch.kube.client import Cluster
 from llmbatch.kube.permissions import GATEWAYS
 from llmbatch.provider.edge.calling import Observe
 from llmbatch.provider.edge.client import Gateway
-from llmbatch.provider.edge.route import ConnectionInvalidError
 from llmbatch.provider.edge.routes import Probe
+from llmbatch.provider.edge.tls import ConnectionInvalidError
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.transfer.pure.report import Problem
@@ -27,6 +28,8 @@ Json = dict[str, Any]
 
 CREDENTIALS_SECONDS = 3.0
 """What a gateway refers to is read again after so long, and at once when a call to it has failed."""
+APART = 20.0
+"""Times what it has taken to make a client, the next one of its namespace is made."""
 MISSING_SECONDS, MOST_MISSING = 5.0, 1000
 """For so long a gateway that isn't there is not asked for again, however many jobs name it."""
 
@@ -66,6 +69,8 @@ class Gateways:
     suspect_seconds: float
     """Between two looks at a gateway to which calls fail."""
     _clients: dict[Key, Client] = field(default_factory=dict)
+    _busy: dict[str, float] = field(default_factory=dict)
+    """By namespace: until when it has no further client made, by the monotonic clock."""
     _missing: dict[Key, float] = field(default_factory=dict)
     """Gateways that aren't there: since when that is known, by the monotonic clock."""
     _unfit: dict[Key, tuple[Json, Problem, float]] = field(default_factory=dict)
@@ -160,11 +165,17 @@ class Gateways:
         try:
             spec = BatchGatewaySpec.parse(raw.get("spec") or {})
         except ValidationError as error:
-            return Problem(reason=Reason.GATEWAY_INVALID, message=f"BatchGateway {key.name} can't be read: {error}")
+            # Without what was given: a value may be a credential, all the same.
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            message = f"BatchGateway {key.name} can't be read: {where}: {first['msg']}. Were its CRDs upgraded?"
+            return Problem(reason=Reason.GATEWAY_INVALID, message=message)
         began = time.monotonic()
         access = await self.credentials.resolve(key.namespace, spec)
         if isinstance(access, Problem):
             return access
+        while not self._is_known(key, access) and (wait := self._busy.get(key.namespace, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110 - it is time that is waited for
+            await asyncio.sleep(wait)
         known = self._clients.get(key)
         if known is not None and known.access.fingerprint == access.fingerprint:
             known.spec, known.read_spec, known.read_at = spec, raw.get("spec") or {}, began
@@ -172,18 +183,31 @@ class Gateways:
             return known
         budget = known.budget if known is not None else Budget()
         budget.most = spec.limits.requests_per_minute
+        started = time.monotonic()
         try:
             gateway = Gateway.connect(
                 access.connection, access.environ, None, self.observe, key.namespace, admit=budget.take
             )
         except ConnectionInvalidError as error:
             return Problem(reason=error.reason, message=str(error))
+        finally:
+            self._made(key.namespace, time.monotonic() - started)
         # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
         pace = known.pace if known is not None else Pace(key.name)
         self._clients[key] = Client(
             key, spec, access, gateway, pace, budget, read_spec=raw.get("spec") or {}, read_at=began
         )
         return self._clients[key]
+
+    def _is_known(self, key: Key, access: Access) -> bool:
+        known = self._clients.get(key)
+        return known is not None and known.access.fingerprint == access.fingerprint
+
+    def _made(self, namespace: str, seconds: float) -> None:
+        """Note that a client was made: to take its authorities in holds everything else up for so long."""
+        now = time.monotonic()
+        self._busy = {other: until for other, until in self._busy.items() if until > now}
+        self._busy[namespace] = now + APART * seconds
 
     async def _unheard_of(self, key: Key) -> Json | None:
         """Read a gateway of which no watch has told: that of its jobs may have been the quicker one; None: there is none."""

@@ -1,11 +1,13 @@
 """Resolves what a BatchGateway refers to: Secrets for headers and parameters, CA bundle, client certificate."""
 
 import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmbatch.api.batchgateway import BatchGatewaySpec, CABundle, SecretKeyRef
+from llmbatch.api.batchjob import MAX_OBJECT_BYTES
 from llmbatch.api.reasons import Reason
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.permissions import CONFIGMAPS, SECRETS, Resource
@@ -16,6 +18,11 @@ from llmbatch.transfer.pure import manifest
 from llmbatch.transfer.pure.report import Problem
 
 Json = dict[str, Any]
+
+MOST_PEM_BYTES = 256 * 1024
+"""Of certificates: all public authorities are less, and to take in more would hold everything up for seconds."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of the certificates of a namespace that are kept."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,31 @@ class MissingError(Exception):
     """Something that a BatchGateway refers to does not exist."""
 
 
+@dataclass
+class Files:
+    """Certificates as files. Of a namespace that goes on making new ones the oldest go: they would fill the node's disk."""
+
+    folder: Path
+    _held: dict[str, OrderedDict[Path, int]] = field(default_factory=dict)
+    """By namespace: the size of each, the longest unused first."""
+
+    def put(self, namespace: str, content: bytes | None) -> str | None:
+        """Give the path of a file with that content, which nobody else's is."""
+        if content is None:
+            return None
+        # Named by content: a rotated certificate is a new file, and one in use is never changed.
+        path = self.folder / hashlib.sha256(b"\0".join((namespace.encode(), content))).hexdigest()
+        held = self._held.setdefault(namespace, OrderedDict())
+        if path not in held or not path.exists():
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+        held[path] = len(content)
+        held.move_to_end(path)
+        while sum(held.values()) > MOST_BYTES:
+            held.popitem(last=False)[0].unlink(missing_ok=True)
+        return str(path)
+
+
 class Credentials:
     """Reads references from the cluster; certificates go into files, since TLS libraries take no other form."""
 
@@ -44,7 +76,7 @@ class Credentials:
         """Keep certificate files in the given folder, readable by the operator alone; `ca_file`: see Authorities."""
         self._cluster = cluster
         self._authorities = Authorities(ca_file)
-        self._folder = folder
+        self._files = Files(folder)
 
     async def resolve(self, namespace: str, spec: BatchGatewaySpec) -> Access | Problem:
         """Read everything that a gateway's spec refers to."""
@@ -64,9 +96,9 @@ class Credentials:
         certificate, key = client or (None, None)
         connection = manifest.connection(
             spec,
-            ca_file=self._file(ca),
-            certificate_file=self._file(certificate),
-            key_file=self._file(key),
+            ca_file=self._files.put(namespace, ca),
+            certificate_file=self._files.put(namespace, certificate),
+            key_file=self._files.put(namespace, key),
             authorities=authorities,
         )
         parts = [connection.model_dump_json(), *(f"{name}={value}" for name, value in sorted(environ.items()))]
@@ -108,14 +140,8 @@ class Credentials:
             raise MissingError(
                 f"{kind} {namespace}/{reference.name} has no key '{reference.key}', which {where} names."
             )
+        most = MOST_PEM_BYTES if where.startswith("spec.tls.") else MAX_OBJECT_BYTES
+        if len(value) > most:
+            told = f"key '{reference.key}' of {kind} {namespace}/{reference.name}, which {where} names, has {len(value)} bytes"
+            raise MissingError(f"{told}, and at most {most} are taken; leave out authorities that are not needed.")
         return value
-
-    def _file(self, content: bytes | None) -> str | None:
-        if content is None:
-            return None
-        # Named by content: a rotated certificate is a new file, and one in use is never changed.
-        path = self._folder / hashlib.sha256(content).hexdigest()
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_bytes(content)
-        return str(path)

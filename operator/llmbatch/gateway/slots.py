@@ -109,6 +109,8 @@ class Slots:
         if before is not None:
             line = self._lines[before[0]]
             del line[bisect.bisect_left(line, before[1])]
+            if not line:
+                del self._lines[before[0]]
         if after is not None:
             bisect.insort(self._lines.setdefault(after[0], []), after[1])
 

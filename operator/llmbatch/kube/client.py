@@ -11,7 +11,7 @@ from kubernetes.aio import config as kubernetes_config
 from llmbatch.common.proxies import proxy_for
 from llmbatch.kube.clock import Clock
 from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Permissions, Resource
-from llmbatch.kube.transport import ClusterError, Json, Transport
+from llmbatch.kube.transport import AnswerTooLargeError, ClusterError, Json, Transport
 
 __all__ = ["Cluster", "ClusterError", "Json", "StatusRefusedError"]
 
@@ -21,6 +21,8 @@ APPLY_PATCH = "application/apply-patch+yaml"
 FIELD_MANAGER = "llmbatch"
 PAGE = 500
 """Objects of a list that are read at one time, at most."""
+MOST_PAGE_BYTES = 8 * 1024 * 1024
+"""Of a page; fewer objects are read at one time where it has more. An object may have 1.5 MB, whoever made it."""
 
 
 class StatusRefusedError(ClusterError):
@@ -82,8 +84,8 @@ class Cluster:
         after: str = "",
     ) -> tuple[list[Json], str]:
         """List a page of objects; answers them and where the next page begins ("" at the end)."""
-        query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(limit), "continue": after}
-        found = await self._list(resource, namespace, query)
+        query = {"labelSelector": selector, "fieldSelector": fields, "continue": after}
+        found, _ = await _listed(self.transport, resource, namespace, query, limit)
         return found["items"], _next(found)
 
     async def each(self, resource: Resource, namespace: str | None, *, selector: str = "") -> AsyncIterator[Json]:
@@ -94,17 +96,11 @@ class Cluster:
 
     async def pages(self, resource: Resource, namespace: str | None, *, selector: str = "") -> AsyncIterator[Json]:
         """Give all pages of a list, each with the resourceVersion that it is of."""
-        query, more = {"labelSelector": selector, "limit": str(PAGE)}, True
-        while more:
-            yield (found := await self._list(resource, namespace, query))
+        query, after, limit = {"labelSelector": selector}, "?", PAGE
+        while after:
+            found, limit = await _listed(self.transport, resource, namespace, query, limit)
+            yield found
             query["continue"] = after = _next(found)
-            more = bool(after)
-
-    async def _list(self, resource: Resource, namespace: str | None, query: dict[str, str]) -> Json:
-        found = await self.transport.call("list", resource, namespace, query=query)
-        if "items" not in found:
-            raise ClusterError(0, "NoAnswer", f"the answer to a list of {resource.plural} is no list")
-        return {**found, "items": found["items"] or []}
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
         """Make an object; 409 when it exists."""
@@ -187,6 +183,23 @@ class Cluster:
                 return False
             raise
         return any(item.get("name") == resource.plural for item in found.get("resources", []))
+
+
+async def _listed(
+    transport: Transport, resource: Resource, namespace: str | None, query: Json, limit: int
+) -> tuple[Json, int]:
+    """Read a page of as many objects as memory is good for, at most `limit`; answers it, and how many that were."""
+    while True:
+        asked = {**query, "limit": str(limit)}
+        most = MOST_PAGE_BYTES if limit > 1 else None
+        try:
+            found = await transport.call("list", resource, namespace, query=asked, most_bytes=most)
+        except AnswerTooLargeError:
+            limit = max(1, limit // 8)
+            continue
+        if "items" not in found:
+            raise ClusterError(0, "NoAnswer", f"the answer to a list of {resource.plural} is no list")
+        return {**found, "items": found["items"] or []}, limit
 
 
 def _next(listed: Json) -> str:

@@ -11,6 +11,7 @@ from llmbatch import crash
 from llmbatch.api import API_VERSION
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
+from llmbatch.common.turns import Turns
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.permissions import EVENTS
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 BURST, EVENT_SECONDS = 25, 60.0
 """Events about one object at once, and seconds until there may be another."""
 MOST_SUBJECTS = 20_000
+MOST_WAITING = 1000
+"""Events that wait to be sent. When there is no room the namespace with the most of them loses one."""
 MESSAGE_LIMIT = 1000
 """The API server takes 1,024 characters."""
 
@@ -36,7 +39,7 @@ class Subject:
 
 
 class Recorder:
-    """Sends events one after the other; drops them when the API server can't keep up."""
+    """Sends events one after the other, of each namespace in turn; drops some when the API server can't keep up."""
 
     def __init__(self, cluster: Cluster, namespace: str, instance: str, uid: str = "") -> None:
         """Record as the given pod."""
@@ -44,17 +47,24 @@ class Recorder:
         self._namespace, self._instance, self._uid = namespace, instance, uid
         self._spent: dict[str, tuple[float, float]] = {}
         """By uid: how many events were recorded lately, as of when."""
-        self._queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue(maxsize=1000)
+        self._waiting: Turns[int, tuple[str, Json]] = Turns()
+        self._count = 0
+        self._some, self._none = asyncio.Event(), asyncio.Event()
+        self._none.set()
 
     def record(self, subject: Subject, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
         """Record an event about an object; of one that goes on changing, only some."""
         if not self._may_record(subject.uid):
             log.info("an event too many was left out", extra={"reason": str(reason), "object": subject.name})
             return
-        try:
-            self._queue.put_nowait((subject.namespace, self._body(subject, kind, reason, message)))
-        except asyncio.QueueFull:
-            log.warning("an event was dropped", extra={"reason": str(reason), "object": subject.name})
+        self._count += 1
+        self._waiting.put(
+            subject.namespace, self._count, (subject.namespace, self._body(subject, kind, reason, message))
+        )
+        if len(self._waiting) > MOST_WAITING:
+            log.warning("an event was dropped", extra={"namespace": self._waiting.drop()})
+        self._none.clear()
+        self._some.set()
 
     def _may_record(self, uid: str) -> bool:
         """Count an object's events, as the clients of Kubernetes do: a burst, and then one in a while."""
@@ -102,13 +112,15 @@ class Recorder:
     async def run(self) -> None:
         """Send what is recorded, until cancelled."""
         while True:
-            namespace, body = await self._queue.get()
-            try:
-                await self._send(namespace, body)
-            except Exception:  # whatever it is, the next one may go better
-                log.exception("an event could not be sent")
-            finally:
-                self._queue.task_done()
+            await self._some.wait()
+            while self._waiting:
+                _, (namespace, body) = self._waiting.take()
+                try:
+                    await self._send(namespace, body)
+                except Exception:  # whatever it is, the next one may go better
+                    log.exception("an event could not be sent")
+            self._some.clear()
+            self._none.set()
 
     async def _send(self, namespace: str, body: Json) -> None:
         try:
@@ -139,6 +151,6 @@ class Recorder:
     async def flush(self, seconds: float) -> None:
         """Wait until what is recorded is sent, at most so long."""
         try:
-            await asyncio.wait_for(self._queue.join(), seconds)
+            await asyncio.wait_for(self._none.wait(), seconds)
         except TimeoutError:
-            log.warning("events were left unsent", extra={"count": self._queue.qsize()})
+            log.warning("events were left unsent", extra={"count": len(self._waiting)})

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from llmbatch.common import backoff
+from llmbatch.common.depth import bounded
 from llmbatch.kube.clock import Clock
 from llmbatch.kube.permissions import Permissions, Resource
 from llmbatch.provider.pure import lenient, refusal
@@ -54,6 +55,10 @@ class ClusterError(Exception):
         return self.status in (0, 404, 409, 429) or self.status >= 500
 
 
+class AnswerTooLargeError(ClusterError):
+    """The answer has more bytes than were asked for; less is to be asked for at one time."""
+
+
 class Transport:
     """Sends requests, each of them once; the clock learns from their answers."""
 
@@ -78,16 +83,20 @@ class Transport:
         body: Json | list[Json] | None = None,
         content_type: str = "application/json",
         query: dict[str, str] | None = None,
+        most_bytes: int | None = None,
     ) -> Json:
         """Call about objects of a kind, or one of them.
 
         Raises:
+            AnswerTooLargeError: The answer has more than `most_bytes`.
             PermissionError: No such permission is declared.
             ClusterError: The API server refused it, or did not answer.
         """
         self._permit(verb, resource, subresource)
         path = _path(resource, namespace, name, subresource)
-        return await self.request(METHODS[verb], path, body=body, content_type=content_type, query=query)
+        return await self.request(
+            METHODS[verb], path, body=body, content_type=content_type, query=query, most_bytes=most_bytes
+        )
 
     @contextlib.asynccontextmanager
     async def watch(
@@ -131,10 +140,12 @@ class Transport:
         body: Json | list[Json] | None = None,
         content_type: str = "application/json",
         query: dict[str, str] | None = None,
+        most_bytes: int | None = None,
     ) -> Json:
         """Send a request, once, and give what is answered.
 
         Raises:
+            AnswerTooLargeError: The answer has more than `most_bytes`.
             ClusterError: The API server refused it, or did not answer.
         """
         given = [(key, value) for key, value in (query or {}).items() if value]
@@ -147,7 +158,7 @@ class Transport:
         try:
             response = await self._api.call_api(verb, url, prepared, body, _request_timeout=REQUEST_SECONDS)
             self._clock.learn(response.headers.get("Date"), time.monotonic() - began)
-            raw = await response.read()
+            raw = await (response.read() if most_bytes is None else _read(response.response, most_bytes))
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             raise ClusterError(0, "NoAnswer", f"no answer from the API server to {method} {path}: {error!r}") from error
         if not 200 <= response.status <= 299:
@@ -161,6 +172,17 @@ class Transport:
 def _path(resource: Resource, namespace: str | None, name: str = "", subresource: str = "") -> str:
     parts = [resource.prefix, *(("namespaces", namespace) if namespace else ()), resource.plural, name, subresource]
     return "/".join(part for part in parts if part)
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            response.close()
+            raise AnswerTooLargeError(0, "TooLarge", f"the API server's answer has more than {most} bytes")
+    return b"".join(pieces)
 
 
 async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
@@ -177,7 +199,7 @@ async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
 
 def _object(raw: bytes) -> Json | None:
     try:
-        parsed = json.loads(raw)
+        parsed = json.loads(bounded(raw))
     except ValueError:
         return None
     return parsed if isinstance(parsed, dict) else None

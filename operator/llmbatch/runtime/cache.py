@@ -3,25 +3,42 @@
 Before anything is done on their ground that costs money or can't be taken back, it is to be an answer of just now.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from llmbatch.api import FINALIZER
+from llmbatch.api import ACCEPT_MISSING_ANNOTATION, FINALIZER, RESUBMIT_ANNOTATION
 from llmbatch.api.batch_status import entries
+from llmbatch.api.transfer import Affinity
 from llmbatch.batch.pure import lifecycle, remote_state
 from llmbatch.common import sharing
 from llmbatch.kube.clock import Mark, Stopwatch
 from llmbatch.runtime.queue import Key
 
 Json = dict[str, Any]
-N, V = TypeVar("N"), TypeVar("V")
 
 FRESH_SECONDS = 1.0
 """For so long an answer of the API server is what is true now, whatever clock is asked."""
+METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "finalizers",
+)
+"""What is held of the metadata, besides labels and annotations."""
+READ = (RESUBMIT_ANNOTATION, ACCEPT_MISSING_ANNOTATION)
+MOST_TEXT = 32 * 1024
+"""Characters of annotations, or of labels, that are held as they are; a hundred ids are less."""
 BATCHJOB = "BatchJob"
 BATCHGATEWAY = "BatchGateway"
 
+P = TypeVar("P")
+V = TypeVar("V")
 Place = tuple[str, str, str]
 """A namespace, what is in it, and its name."""
 Listener = Callable[[Key, Json | None, Json | None], None]
@@ -51,7 +68,7 @@ class Cache:
         self._listeners.append(listener)
 
     def put(self, key: Key, found: Json) -> None:
-        """Remember an object, without managedFields, which nobody reads; an older state than the one held is ignored."""
+        """Remember what is read of an object; an older state than the one held is ignored."""
         # The watch tells of our own writes late: by then the answer to a later one may be here.
         if self.is_another(key, found) or not self.is_older(key, found):
             self._hold(key, found)
@@ -105,8 +122,7 @@ class Cache:
         return self._stopwatch.since(known[2]) < FRESH_SECONDS
 
     def _hold(self, key: Key, found: Json) -> None:
-        metadata = {name: value for name, value in found.get("metadata", {}).items() if name != "managedFields"}
-        before, held = self._objects.get(key), sharing.shared({**found, "metadata": metadata})
+        before, held = self._objects.get(key), sharing.shared(known_by(found))
         with self._lock:
             self._objects[key] = held
         self._told(key, before, held)
@@ -134,10 +150,10 @@ class Cache:
     def _index(self, key: Key, before: Json | None, found: Json | None) -> None:
         if before is not None:
             gateway = _gateway_of(key, before)
-            _take_out(self._jobs, gateway, key)
-            _take_out(self._active, gateway, key)
+            _take(self._jobs, gateway, key)
+            _take(self._active, gateway, key)
             for place in places_of(before):
-                _take_out(self._places, (key.namespace, *place), key)
+                _take(self._places, (key.namespace, *place), key)
         if found is not None:
             gateway = _gateway_of(key, found)
             self._jobs.setdefault(gateway, {})[key] = None
@@ -179,12 +195,33 @@ class Cache:
             return dict(self._active.get(Key(BATCHGATEWAY, namespace, gateway), {}))
 
 
-def _take_out(index: dict[N, dict[Key, V]], name: N, key: Key) -> None:
-    """Take an object out of an index, and its entry with the last one: over days there are many."""
-    held = index.get(name, {})
-    held.pop(key, None)
-    if not held:
-        index.pop(name, None)
+def known_by(found: Json) -> Json:
+    """Leave of an object what is ever looked at: what users put into the rest, a megabyte perhaps, would all be in memory."""
+    given = found.get("metadata") or {}
+    metadata = {name: given[name] for name in METADATA if name in given}
+    metadata |= {name: _short(given[name]) for name in ("annotations", "labels") if given.get(name)}
+    made = {**found, "metadata": metadata}
+    transfer = (found.get("spec") or {}).get("transfer") or {}
+    if "affinity" in transfer and transfer["affinity"] != (affinity := Affinity.as_read(transfer["affinity"])):
+        made["spec"] = {**found["spec"], "transfer": {**transfer, "affinity": affinity}}
+    return made
+
+
+def _short(given: dict[str, str]) -> dict[str, str]:
+    """Give annotations or labels as they are held: of many or long ones those that are read, and what tells a change of others."""
+    if sum(len(name) + len(value) for name, value in given.items()) <= MOST_TEXT:
+        return given
+    # So short that this says the same of what it has made.
+    read = {name: given[name][: MOST_TEXT // 3] for name in READ if name in given}
+    return {**read, "": hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()}
+
+
+def _take(index: dict[P, dict[Key, V]], place: P, key: Key) -> None:
+    """Take a key out of an index; nothing stays of a place that nobody is at any more: users make them up."""
+    found = index.get(place, {})
+    found.pop(key, None)
+    if not found:
+        index.pop(place, None)
 
 
 def places_of(job: Json) -> set[tuple[str, str]]:

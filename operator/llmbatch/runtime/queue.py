@@ -1,16 +1,17 @@
-"""The work queue: client-go's semantics on asyncio."""
+"""The work queue: client-go's semantics on asyncio; namespaces take turns."""
 
 import asyncio
 import heapq
 import random
 import time
 from bisect import bisect_left
-from collections import OrderedDict, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from llmbatch.common import backoff
+from llmbatch.common.turns import Turns
 
 BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Seconds, of the buckets in which durations are told."""
@@ -60,14 +61,15 @@ class Traffic:
 class WorkQueue:
     """Keys to look at: each at most once in line, never worked on twice at the same time.
 
-    For one event loop. What is added wakes one worker, not all of them.
+    Whoever makes, edits and deletes thousands of objects waits for himself alone: each namespace in turn has one of its
+    keys looked at. For one event loop. What is added wakes one worker, not all of them.
     """
 
     def __init__(self, kinds: Iterable[str] = ()) -> None:
         """Begin empty; of these kinds nothing is told as 0."""
         self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic, {kind: Traffic() for kind in kinds})
         """By kind of the keys."""
-        self._line: OrderedDict[Key, float] = OrderedDict()  # value: since when it is due
+        self._line: Turns[Key, float] = Turns()  # value: since when it is due
         self._again: dict[Key, float] = {}  # due once more, and being worked on
         self._processing: set[Key] = set()
         self._later: list[tuple[float, Key]] = []
@@ -139,7 +141,7 @@ class WorkQueue:
         while not self._closed:
             self._move_due()
             if self._line:
-                key, since = self._line.popitem(last=False)
+                key, since = self._line.take()
                 self._processing.add(key)
                 # A planned look that is still to come is replaced by this one.
                 self._due.pop(key, None)
@@ -161,14 +163,14 @@ class WorkQueue:
             if key in self._again:
                 return
             self._again[key] = since
-        elif key in self._line:
+        elif self._line.has(key.namespace, key):
             return
         else:
             self._put(key, since)
         self.traffic[key.kind].adds += 1
 
     def _put(self, key: Key, since: float) -> None:
-        self._line[key] = since
+        self._line.put(key.namespace, key, since)
         self._wake()
 
     def _wake(self) -> None:

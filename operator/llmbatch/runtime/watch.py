@@ -15,7 +15,8 @@ from typing import Any, Self
 import kopf
 
 from llmbatch.api import BATCHGATEWAYS, BATCHJOBS, FINALIZER, GROUP, VERSION
-from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB
+from llmbatch.kube.login import Login, with_session
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, known_by
 from llmbatch.runtime.queue import Key
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,9 @@ def registry(tell: Tell) -> kopf.OperatorRegistry:
     made = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=made)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 - Kopf's arguments
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    async def login(**kwargs: Any) -> Login | None:  # noqa: ANN401 - Kopf's arguments
+        found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return with_session(found) if found is not None else None
 
     def handler(kind: str) -> Callable[..., None]:
         def changed(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 - Kopf's arguments
@@ -73,7 +75,8 @@ def settings() -> kopf.OperatorSettings:
     made.posting.enabled = False
     made.watching.server_timeout = 300
     made.watching.client_timeout = 330
-    made.watching.chunk_size = 500  # type: ignore[attr-defined,unused-ignore]
+    # An object may have 1.5 MB, and they are all held in memory together.
+    made.watching.chunk_size = 25  # type: ignore[attr-defined,unused-ignore]
     made.networking.connect_timeout = 10
     made.networking.request_timeout = 60
     made.networking.error_backoffs = Backoffs()
@@ -124,7 +127,7 @@ def needs_a_look(before: Json | None, after: Json) -> bool:
     """Tell whether a change is more than our own status write, which must not cause another pass."""
     if before is None:
         return True
-    old, new = before["metadata"], after["metadata"]
+    old, new = known_by(before)["metadata"], known_by(after)["metadata"]
     members = ("uid", "generation", "deletionTimestamp", "annotations", "labels")
     if any(old.get(member) != new.get(member) for member in members):
         return True

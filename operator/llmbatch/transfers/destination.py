@@ -47,8 +47,17 @@ class Destinations:
         if (problem := await self.transfers.output_problem(seen.owner, spec, once=seen.once)) is not None:
             return problem
         if (problem := self._rival(seen)) is None:
-            self._fit[seen.owner.uid] = spec.output, time.monotonic()
+            self._note(seen.owner.uid, spec.output)
         return problem
+
+    def _note(self, uid: str, output: Output) -> None:
+        """Note that results could be stored there; what was noted of others a while ago is of no use any more."""
+        now = time.monotonic()
+        # The first ones are the oldest. A job that is deleted before anything was sent is never forgotten by name.
+        while self._fit and now - next(iter(self._fit.values()))[1] >= JUST_NOW_SECONDS:
+            del self._fit[next(iter(self._fit))]
+        self._fit.pop(uid, None)
+        self._fit[uid] = output, now
 
     def forget(self, uid: str) -> None:
         """Forget a job that is gone or has ended."""

@@ -85,7 +85,7 @@ class Discards:
         self.forget(seen.owner.uid)
 
     def forget(self, uid: str) -> None:
-        """Forget an object that is gone."""
+        """Forget a job that is gone."""
         for held in (self._failures, self._again, self._hopeless):
             held.pop(uid, None)
 

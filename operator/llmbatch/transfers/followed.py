@@ -48,8 +48,8 @@ class Followed:
     queue: WorkQueue
     overdue_seconds: float = OVERDUE_SECONDS
     _held: dict[Place, Held] = field(default_factory=dict)
-    _of: dict[str, dict[Place, None]] = field(default_factory=dict)
-    """By the BatchJob's uid."""
+    _of: dict[tuple[str, str], dict[Place, None]] = field(default_factory=dict)
+    """By the BatchJob's namespace and uid: in another namespace, anybody may put our labels on a Job of his own."""
     _told: set[str | None] = field(default_factory=set)
     """Namespaces that are watched now; None: all are."""
     _removed: dict[str, Place] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Followed:
         """Give the transfer Jobs of a BatchJob; None when that has to be asked for."""
         if not self.is_told(owner.namespace):
             return None
-        return [self._held[place].job for place in self._of.get(owner.uid, ())]
+        return [self._held[place].job for place in self._of.get((owner.namespace, owner.uid), ())]
 
     def held(self, job: Json) -> Held | None:
         """Give what is held of a Job."""
@@ -188,5 +188,5 @@ def _uid(job: Json) -> str:
     return str(job["metadata"]["uid"])
 
 
-def _owner(job: Json) -> str:
-    return str((job["metadata"].get("labels") or {}).get(naming.LABEL_UID) or "")
+def _owner(job: Json) -> tuple[str, str]:
+    return job["metadata"]["namespace"], str((job["metadata"].get("labels") or {}).get(naming.LABEL_UID) or "")

@@ -37,7 +37,8 @@ class Listed:
     async def jobs(self, owner: Owner) -> list[Json]:
         """Give all of its Jobs, as they are told of, or as they are listed."""
         known = self.followed.of(owner)
-        return known if known is not None else await self.all(owner, KUBERNETES_JOBS)
+        found = known if known is not None else await self.all(owner, KUBERNETES_JOBS)
+        return [job for job in found if naming.kind_of(job["metadata"]["name"])]
 
     async def all(self, owner: Owner, resource: Resource) -> list[Json]:
         """List all of a kind."""
@@ -70,8 +71,8 @@ class Looks:
 
     async def find(self, owner: Owner, plan: Plan, name: str, once: Once | None) -> Json | None:
         """Give the Job of a plan, as it is told of; else as it is read, of several batches from one list of all."""
-        listed = self.followed.of(owner)
-        if listed is not None:
+        if self.followed.is_told(owner.namespace):
+            listed = await self.listed.jobs(owner)
             found = next((job for job in listed if job["metadata"]["name"] == name), None)
             found = found or self._of_another_version(plan, listed, name, owner)
             if found is not None and not is_finished(found) and self.followed.is_overdue(found):

@@ -33,7 +33,9 @@ async def store(
         elif (problem := _taken(found, kind, owner, name)) is not None:
             return problem
         else:
-            await cluster.apply(resource, owner.namespace, name, body)
+            # That very object: one that takes its place meanwhile is not this job's.
+            same = {**body, "metadata": {**body["metadata"], "uid": found["metadata"]["uid"]}}
+            await cluster.apply(resource, owner.namespace, name, same)
             # What was made once is not taken away by that.
             await settle_ownership(cluster, resource, owner, name, owned=owned)
     except ClusterError as error:

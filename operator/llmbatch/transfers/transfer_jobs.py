@@ -12,7 +12,7 @@ from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.once import Once
 from llmbatch.kube.permissions import KUBERNETES_JOBS
 from llmbatch.settings import Settings
-from llmbatch.transfer.pure import manifest
+from llmbatch.transfer.pure import manifest, naming
 from llmbatch.transfer.pure.manifest import Owner
 from llmbatch.transfer.pure.plan import Plan
 from llmbatch.transfer.pure.report import Problem
@@ -90,7 +90,12 @@ class TransferJobs:
         except ClusterError as error:
             if error.status != 409:
                 raise
-            await self._looks.asked(owner.namespace, body["metadata"]["name"])
+            name = body["metadata"]["name"]
+            found = await self._looks.asked(owner.namespace, name)
+            if found is not None and not _is_of(found, owner):
+                # It would be made again and again, and what it does never be read.
+                why = f"Job {owner.namespace}/{name} exists without the labels of this BatchJob's; delete it, and the job goes on"
+                raise ClusterError(422, "Invalid", why) from None
         else:
             self.followed.answered(made)
 
@@ -150,6 +155,11 @@ class TransferJobs:
             # One that has ended and is about to be told so keeps its log.
             if not isinstance(state, Ended) or state.lingers:
                 await self._delete(owner.namespace, metadata["name"])
+
+
+def _is_of(job: Json, owner: Owner) -> bool:
+    labels = job["metadata"].get("labels") or {}
+    return (labels.get(naming.LABEL_MANAGED_BY), labels.get(naming.LABEL_UID)) == (naming.MANAGER, owner.uid)
 
 
 def _is_made_from(job: Json, wanted: Json) -> bool:

@@ -163,7 +163,8 @@ class Actor:
             await self.recorder.tell(_subject(seen), "Warning", Reason.OUTPUT_TOO_LARGE, told)
 
     def _forget(self, seen: Seen) -> None:
-        self.observer.forget(seen.key, seen.owner.uid, seen.stored.batches)
+        self.observer.slots.release(seen.key)
+        self.observer.forget(seen.owner.uid, seen.stored.batches)
         if seen.view is None:
             self.lost_uploads.forget(seen.owner.uid)
 

@@ -74,6 +74,9 @@ class Deadline:
         message = (
             f"This version of the operator can't read the object: {where}: {first['msg']}. Were its CRDs upgraded?"
         )
+        if first["type"] == "value_error":
+            # A rule that no CRD can have.
+            message = f"spec.{where} {first['ctx']['error']}; correct it, and the job goes on."
         # While it is deleted, time alone lets it go; see let_go.
         after = max(1.0, OVERDUE_SECONDS - self.overdue(raw) + 0.1)
         ending = Stalled(Reason.INVALID_SPEC, message, after=after)

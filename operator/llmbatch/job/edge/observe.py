@@ -182,9 +182,8 @@ class Observer:
             case _:
                 return seen
 
-    def forget(self, key: Key, uid: str, batches: Iterable[Batch]) -> None:
-        """Forget a job that is gone or has ended."""
-        self.slots.release(key)
+    def forget(self, uid: str, batches: Iterable[Batch]) -> None:
+        """Forget a job that is gone or has ended, and its batches."""
         self._destinations.forget(uid)
         memories = {uid, *(memory_of(uid, batch) for batch in batches)}
         self.known.forget(uid, memories)

@@ -153,6 +153,11 @@ class Publisher:
             await self.queue.add_after(gateway, COUNT_SECONDS)
         return replace(seen, raw=written, stored=after)
 
+    def forget(self, uid: str) -> None:
+        """Forget a job that is gone."""
+        self._copies.discard(uid)
+        self._unhurried.written(uid)
+
     async def _may_wait(self, seen: Seen, outcome: Outcome, after: BatchJobStatus, *, goes_on: bool) -> bool:
         """Put a write off that would say nothing new: most often the next step's is soon to come."""
         if goes_on or outcome.version is not None or outcome.duplicates or outcome.finish is not None:
@@ -181,9 +186,6 @@ class Publisher:
             raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
         return written
 
-    def forget(self, uid: str) -> None:
-        """Forget an object that has gone."""
-        self._copies.discard(uid)
         self._unhurried.written(uid)
 
     def _tell_of_copy(self, subject: Subject, seen: Seen) -> None:

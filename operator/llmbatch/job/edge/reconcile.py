@@ -1,7 +1,6 @@
 """One pass over a BatchJob: observe, decide, act, publish."""
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
@@ -10,10 +9,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from llmbatch.api.batch_status import Batch
-from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.edge.seen import Json, Seen
+from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.decision import Done, Ending, Stalled, Wait
 from llmbatch.common.about import about
 from llmbatch.gateway.health import Health
@@ -22,6 +19,7 @@ from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.deadline import OVERDUE_SECONDS, Deadline
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.edge.passes.ending import STALE
+from llmbatch.job.edge.passes.gone import Gone
 from llmbatch.job.edge.passes.parts_pass import PartsPass
 from llmbatch.job.edge.passes.single_pass import SinglePass
 from llmbatch.job.edge.publish import Publisher, Unjudged
@@ -142,22 +140,8 @@ class Reconciler:
             self.publisher.unjudged,
             self.call,
         )
-        self.cache.listen(self._changed)
-
-    def _changed(self, key: Key, before: Json | None, after: Json | None) -> None:
-        """Forget an object that has gone, whoever took its finalizer off, or while there was none: over days there are many."""
-        gone = before is not None and (after is None or after["metadata"].get("uid") != before["metadata"].get("uid"))
-        if before is None or not gone or key.kind != BATCHJOB:
-            return
-        uid = str(before["metadata"].get("uid", ""))
-        batches: list[Batch] = []
-        with contextlib.suppress(ValidationError):
-            batches = BatchJobStatus.parse(before.get("status") or {}).batches
-        self.observer.forget(key, uid, batches)
-        self.actor.lost_uploads.forget(uid)
-        self.actor.discards.forget(uid)
-        self.parts.turn.forget(uid)
-        self.publisher.forget(uid)
+        self.gone = Gone(self.observer, self.actor, self.publisher, self.parts)
+        self.cache.listen(self.gone.changed)
 
     async def work(self, key: Key) -> None:
         """Look at an object once, and plan the next look; a look that takes long goes on after this has returned."""
@@ -196,6 +180,7 @@ class Reconciler:
         finally:
             # What was claimed is used by now, as the cache shows, or will not be.
             self.observer.slots.release(key)
+            self.gone.forget(key)
             await self.call(gateway, failed)
         await self.next_look.after(key, found)
         return type(found).__name__.lower()

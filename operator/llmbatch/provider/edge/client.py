@@ -10,8 +10,9 @@ from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge import outcome, routes
 from llmbatch.provider.edge.calling import Admit, Caller, Observe
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
-from llmbatch.provider.edge.route import Material, Route, resolve
+from llmbatch.provider.edge.route import Route, resolve
 from llmbatch.provider.edge.routes import Listed, Probe
+from llmbatch.provider.edge.tls import Material
 from llmbatch.provider.pure import about, shortage, wire
 from llmbatch.provider.pure.connection import Connection
 from llmbatch.provider.pure.ids import is_safe_id, path_segment

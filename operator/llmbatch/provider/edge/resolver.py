@@ -22,6 +22,8 @@ FAILED_SECONDS = 5.0
 MOST_NAMES = 10_000
 MOST_WAITING = 256
 """Names of one tenant that wait for a thread."""
+MOST_ADDRESSES = 16
+"""Of one name that are tried."""
 
 Addresses = tuple[str, ...]
 Asked = Future[Addresses]
@@ -42,7 +44,7 @@ class Names:
         self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
         self._asked: dict[str, Asked] = {}
-        self._waiting: deque[tuple[str, str]] = deque()  # tenant and host
+        self._waiting: deque[tuple[str, str]] = deque()  # tenant and host; a host in the line of each that asks for it
         self._busy: Counter[str] = Counter()
 
     async def find(self, host: str, tenant: str, seconds: float | None) -> Addresses:
@@ -80,7 +82,7 @@ class Names:
         except ValueError:
             pass
         else:
-            return (host,)
+            return _reachable((host,))
         with self._lock:
             known = self._known.get(host)
             if known is not None and time.monotonic() < known.until:
@@ -88,22 +90,28 @@ class Names:
                     # A new one: each that is raised gets its own trace.
                     raise type(known.found)(*known.found.args)
                 return known.found
-            if (asked := self._asked.get(host)) is None:
-                if sum(whose == tenant for whose, _ in self._waiting) >= MOST_WAITING:
-                    raise socket.gaierror(socket.EAI_AGAIN, "Too many names are to be resolved at the same time")
-                asked = self._asked[host] = Future()
-                self._waiting.append((tenant, host))
-                self._begin()
+            lines = {whose for whose, which in self._waiting if which == host}
+            if tenant in lines or (host in self._asked and not lines):
+                # It is in this tenant's line, or being looked up.
+                return self._asked[host]
+            if sum(whose == tenant for whose, _ in self._waiting) >= MOST_WAITING:
+                raise socket.gaierror(socket.EAI_AGAIN, "Too many names are to be resolved at the same time")
+            # Another tenant may wait for it too, for as long as his line is: of all lines that it is in, the first counts.
+            asked = self._asked.setdefault(host, Future())
+            self._waiting.append((tenant, host))
+            self._begin()
             return asked
 
     def _begin(self) -> None:
         """Begin what may be begun: the oldest of those whose tenants have threads left."""
-        for item in list(self._waiting):
-            tenant, host = item
+        begun: set[str] = set()
+        for tenant, host in list(self._waiting):
             if self._busy.total() >= self._threads:
                 return
-            if self._busy[tenant] < self._share:
-                self._waiting.remove(item)
+            if host not in begun and self._busy[tenant] < self._share:
+                begun.add(host)
+                for line in [line for line in self._waiting if line[1] == host]:
+                    self._waiting.remove(line)
                 self._busy[tenant] += 1
                 # A daemon: the end of the process waits for no name.
                 threading.Thread(target=self._look_up, args=(tenant, host), name="names", daemon=True).start()
@@ -112,7 +120,7 @@ class Names:
         found: Addresses | OSError
         try:
             listed = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            found = tuple(dict.fromkeys(str(item[4][0]) for item in listed))
+            found = _reachable(tuple(dict.fromkeys(str(item[4][0]) for item in listed))[:MOST_ADDRESSES])
         except OSError as error:
             found = error
         except ValueError:  # what no name can be; UnicodeError is one
@@ -131,6 +139,24 @@ class Names:
             asked.set_exception(found)
         else:
             asked.set_result(found)
+
+
+def _reachable(found: Addresses) -> Addresses:
+    """Leave out link-local addresses: no gateway is there, but what gives a node its credentials (169.254.169.254) is.
+
+    Raises:
+        OSError: There are no others.
+    """
+    others = tuple(address for address in found if not _is_link_local(address))
+    if found and not others:
+        raise socket.gaierror(socket.EAI_FAIL, "A link-local address, which is not called")
+    return others
+
+
+def _is_link_local(address: str) -> bool:
+    read = ipaddress.ip_address(address)
+    mapped = read.ipv4_mapped if isinstance(read, ipaddress.IPv6Address) else None
+    return read.is_link_local or (mapped is not None and mapped.is_link_local)
 
 
 def _late() -> OSError:

@@ -8,12 +8,10 @@ import logging
 import os
 import re
 import ssl
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -22,6 +20,7 @@ import httpx
 from llmbatch.api.reasons import Reason
 from llmbatch.common.proxies import proxy_for
 from llmbatch.provider.edge import tls
+from llmbatch.provider.edge.tls import ConnectionInvalidError, Material
 from llmbatch.provider.pure.connection import Connection, Setting
 
 # httpx writes whole URLs into its log, and a query parameter may be a credential; httpcore writes headers.
@@ -37,26 +36,21 @@ except metadata.PackageNotFoundError:  # run from a checkout
 
 ELSEWHERE = "llmbatch.location"
 """Extension of a response: where it redirects to."""
+FRAMING = frozenset({
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+})  # fmt: skip
+"""Headers about the connection. By two words on where a request ends, a second one could be hidden in it, and a proxy that all
+tenants share might take that for somebody else's."""
 SHORTEST_SECRET = 8
 """What is shorter than that can't be told from an ordinary word."""
-
-
-class ConnectionInvalidError(Exception):
-    """The connection can't be used as it is; the message names the reference, never a value."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        """Say why, with CREDENTIALS_NOT_FOUND or GATEWAY_INVALID."""
-        super().__init__(message)
-        self.reason = reason
-
-
-@dataclass(frozen=True, repr=False)
-class Material:
-    """TLS material held in memory instead of in files; each part takes precedence over the file of its kind."""
-
-    ca: bytes | None = None  # PEM certificates of authorities
-    certificate: bytes | None = None  # PEM, with `key`
-    key: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +129,11 @@ def resolve(connection: Connection, environ: Mapping[str, str], material: Materi
     _check_address(base)
     headers = httpx.Headers({"User-Agent": f"llmbatch/{_VERSION}", "Accept": "application/json"})
     for setting in connection.headers:
+        if setting.name.lower() in FRAMING:
+            told = (
+                f"spec.headers of the BatchGateway names {setting.name}, which says where a request ends: leave it out"
+            )
+            raise ConnectionInvalidError(Reason.GATEWAY_INVALID, told)
         headers[setting.name] = _value("header", setting, environ)
     # Last, whatever the spec says: nothing is gained by compression here, and much to be guarded against.
     headers["Accept-Encoding"] = "identity"
@@ -147,7 +146,7 @@ def resolve(connection: Connection, environ: Mapping[str, str], material: Materi
         batches_url=base + "/" + connection.batches_path.strip("/"),
         headers=headers,
         query=query,
-        verify=_tls(connection, material or Material()),
+        verify=tls.of(connection, material or Material()),
         proxy=_proxy(base),
         connect_seconds=connection.connect_seconds,
         request_seconds=connection.request_seconds,
@@ -216,70 +215,3 @@ def _value(kind: str, setting: Setting, environ: Mapping[str, str]) -> str:
             f"the value of {kind} {setting.name} has control or non-ASCII characters: check the Secret it comes from",
         )
     return value
-
-
-def _tls(connection: Connection, material: Material) -> ssl.SSLContext:
-    if connection.url.startswith("http:"):
-        # Not used. Loading the system's authorities would take some megabytes and milliseconds for nothing.
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context = tls.context(connection.server_name)
-    _trust(context, connection, material)
-    # Python 3.13 began to refuse authorities without certain extensions; private ones often lack them.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if connection.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    try:
-        _present(context, connection, material)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConnectionInvalidError(
-            Reason.GATEWAY_INVALID,
-            f"the client certificate can't be used ({_plain(error)}): "
-            "the Secret named in spec.tls.clientCertificate needs tls.crt and tls.key that belong together",
-        ) from None
-    return context
-
-
-def _trust(context: ssl.SSLContext, connection: Connection, material: Material) -> None:
-    source = "spec.tls.caBundle must name PEM certificates"
-    try:
-        if material.ca is not None:
-            _load(context, material.ca.decode("ascii", "replace"))
-        elif connection.ca_file is not None:
-            _load(context, Path(connection.ca_file).read_text("ascii", "replace"))
-        else:
-            tls.trust_the_systems(context)
-            if connection.authorities is not None:
-                source = "the chart value caBundle must name PEM certificates"
-                _load(context, connection.authorities)
-    except (OSError, ValueError) as error:
-        raise ConnectionInvalidError(
-            Reason.GATEWAY_INVALID, f"the CA bundle can't be used ({_plain(error)}): {source}"
-        ) from None
-
-
-def _load(context: ssl.SSLContext, pem: str) -> None:
-    # One that is empty is refused too; it must not come to mean that nobody is trusted, or everybody.
-    context.load_verify_locations(cadata=pem)
-
-
-def _present(context: ssl.SSLContext, connection: Connection, material: Material) -> None:
-    # The empty password keeps OpenSSL from asking for one at the terminal.
-    if material.certificate is not None and material.key is not None:
-        # OpenSSL reads certificates from files only; the folder is the process' own and gone at once.
-        with tempfile.TemporaryDirectory() as folder:
-            certificate, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
-            certificate.write_bytes(material.certificate)
-            key.touch(0o600)
-            key.write_bytes(material.key)
-            context.load_cert_chain(certificate, key, password="")
-    elif connection.certificate_file is not None:
-        context.load_cert_chain(connection.certificate_file, connection.key_file, password="")
-
-
-def _plain(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return error.reason or "not PEM"
-    if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno)
-    return "not PEM"

@@ -13,7 +13,8 @@ from llmbatch.api.reasons import Reason
 from llmbatch.jsonl.results import Tally
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.provider.edge.pace import Bounds
-from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
+from llmbatch.provider.edge.route import resolve
+from llmbatch.provider.edge.tls import ConnectionInvalidError, Material
 from llmbatch.provider.pure import quotes
 from llmbatch.transfer.edge.answers import Answers
 from llmbatch.transfer.edge.fetch import too_large

@@ -15,7 +15,8 @@ from llmbatch.jsonl.rewrite import Rewriter
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.provider.edge.outcome import MAY_BE_DONE, Answered, Failure, Refused, Unreachable
 from llmbatch.provider.edge.pace import Bounds
-from llmbatch.provider.edge.route import ConnectionInvalidError, Material, resolve
+from llmbatch.provider.edge.route import resolve
+from llmbatch.provider.edge.tls import ConnectionInvalidError, Material
 from llmbatch.provider.edge.uploaded import Search, search
 from llmbatch.transfer.edge.rests import opened
 from llmbatch.transfer.edge.validate import Checked, validate

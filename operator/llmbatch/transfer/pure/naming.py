@@ -11,6 +11,7 @@ LABEL_UID = "llmbatch.io/batchjob-uid"
 MANAGER = "llmbatch"
 CONTAINER = "transfer"
 """Name of the container that does the work in a transfer pod; others may be put beside it."""
+KINDS = frozenset({"upload", "collect", "merge", "discard"})
 PASSING = {
     "upload": frozenset({"look"}),
     "collect": frozenset({"patient", "acceptMissing", "leftOut", "model"}),
@@ -43,8 +44,9 @@ def transfer_job_name(job_name: str, uid: str, plan: Plan) -> str:
 
 
 def kind_of(transfer_job: str) -> str:
-    """Tell from a transfer Job's name what it does."""
-    return transfer_job.rsplit("-", 2)[1]
+    """Tell from a transfer Job's name what it does; "": it is none of ours, whatever its labels say."""
+    _, *rest = transfer_job.rsplit("-", 2)
+    return rest[0] if len(rest) == 2 and rest[0] in KINDS else ""
 
 
 def batch_metadata(

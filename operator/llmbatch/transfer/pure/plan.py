@@ -17,6 +17,8 @@ PLAN_VARIABLE = "LLMBATCH_PLAN"
 PLAIN_BYTES = 32 * 1024
 """A longer plan is written compressed: Linux starts no program with a variable of more than 128 KiB (MAX_ARG_STRLEN)."""
 _COMPRESSED = "zlib:"
+MOST_BYTES = 4 * 1024 * 1024
+"""No plan is longer."""
 OBJECTS_FILE = "input.jsonl"
 """Name of the file with what a ConfigMap or Secret holds, where one is mounted."""
 
@@ -203,7 +205,10 @@ def read(value: str) -> str:
     if not value.startswith(_COMPRESSED):
         return value
     try:
-        return zlib.decompress(base64.b64decode(value.removeprefix(_COMPRESSED), validate=True)).decode()
+        inflate = zlib.decompressobj()
+        text = inflate.decompress(base64.b64decode(value.removeprefix(_COMPRESSED), validate=True), MOST_BYTES)
+        # Whoever may make Jobs may put anything there, a thousand times as long when it is inflated.
+        return text.decode() if inflate.eof else ""
     except (ValueError, zlib.error):
         return ""
 

@@ -15,12 +15,15 @@ from llmbatch.api.base import Model
 from llmbatch.api.batch_status import RequestCounts, Usage
 from llmbatch.api.batchjob_status import Failure, InputStatus
 from llmbatch.api.reasons import Reason
+from llmbatch.jsonl.cut import MOST_PARTS, unpacked
 from llmbatch.jsonl.lines import LineError
 
 REPORT_LIMIT_BYTES = 4096
 REPORT_PATH = "/dev/termination-log"
 HEAD_BYTES = 1536
 """Size of what matters, where it can be made so short: a pod may then have eight containers."""
+MOST_COUNT = 2**63 - 1
+"""Bytes, requests, tokens."""
 EXAMPLES = ("lineErrors", "failures")
 _END = "examplesFollow"
 """A member that says so: all that matters is before it."""
@@ -126,6 +129,33 @@ class DiscardReport(Model):
 
 
 Report = UploadReport | CollectReport | MergeReport | DiscardReport
+
+
+def believable(report: Report) -> Report:
+    """Give a report that a transfer may have written.
+
+    Whoever may make pods may write one: what it counts goes into what all tenants of a quota have reserved.
+
+    Raises:
+        ValueError: It counts less than nothing, or more than there can be; or its parts can't be read, or are too many.
+    """
+    _check(report.model_dump())
+    if isinstance(report, UploadReport) and report.cuts is not None:
+        cuts = unpacked(report.cuts)
+        _check(cuts)
+        if not 0 < len(cuts) <= MOST_PARTS:
+            raise ValueError(f"{len(cuts)} parts")
+    return report
+
+
+def _check(value: Any) -> None:  # noqa: ANN401 - JSON has no narrower type
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check(item)
+    elif isinstance(value, int | float) and not 0 <= value <= MOST_COUNT:
+        raise ValueError(f"{value} is no count")
 
 
 def encoded(data: dict[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ from llmbatch.transfer.pure.report import (
     Problem,
     Report,
     UploadReport,
+    believable,
     decoded,
 )
 
@@ -38,7 +39,6 @@ RUNNING = {
     ),
     "discard": Problem(reason=Reason.DELETING, message="The transfer Job is deleting the results."),
 }
-
 
 LOST = timedelta(seconds=60)
 """A pod that should have ended so long ago is on a node that is gone: nobody can say any more what it does."""
@@ -157,8 +157,8 @@ def _outlived(status: Json) -> bool:
 def _report(kind: str, container: Json) -> Report | None:
     for terminated in _states(container):
         try:
-            return REPORTS[kind].parse(decoded(terminated.get("message", "")))
-        except (ValueError, TypeError, AttributeError, ValidationError):
+            return believable(REPORTS[kind].parse(decoded(terminated.get("message", ""))))
+        except (ValueError, TypeError, AttributeError, ValidationError, RecursionError):
             continue
     return None
 

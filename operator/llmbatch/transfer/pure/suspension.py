@@ -24,11 +24,25 @@ def problem(job: Json) -> Problem | None:
     return Problem(reason=Reason.TRANSFER_SUSPENDED, message=message)
 
 
+def suspenders(metadata: Json) -> list[Json]:
+    """Leave of managedFields what tells who has set spec.suspend; the rest may be of any size."""
+    return [
+        {**{name: item[name] for name in ("manager", "time") if name in item}, "fieldsV1": {"f:spec": told}}
+        for item in metadata.get("managedFields") or []
+        if "f:suspend" in (told := _of_spec(item))
+    ]
+
+
+def _of_spec(item: Json) -> Json:
+    fields = (item.get("fieldsV1") or {}).get("f:spec") or {}
+    return {name: {} for name in ("f:suspend", "f:template") if name in fields}
+
+
 def _suspender(metadata: Json) -> str:
     """Find who has set spec.suspend, as the API server remembers it."""
     latest: Json = {}
     for item in metadata.get("managedFields") or []:
-        fields = (item.get("fieldsV1") or {}).get("f:spec") or {}
+        fields = _of_spec(item)
         if "f:suspend" in fields and str(item.get("time") or "") >= str(latest.get("time") or ""):
             # We never set it: what came with all the rest was put in on the way.
             latest = {**item, "manager": "an admission webhook"} if "f:template" in fields else item

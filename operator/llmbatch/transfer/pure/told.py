@@ -15,6 +15,8 @@ YOUNG_SECONDS = 2.0
 """A Job made less than so long ago is taken to be starting, until it says something else."""
 STARTING = "The transfer pod is starting."
 
+MOST_PLAN = 128 * 1024
+"""Characters; no process takes a longer variable."""
 METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "ownerReferences")
 LABELS = (naming.LABEL_MANAGED_BY, naming.LABEL_UID, suspension.QUEUE_LABEL)
 COUNTS = ("active", "ready", "terminating", "succeeded", "failed")
@@ -29,12 +31,16 @@ def kept(job: Json) -> Json:
     made["annotations"] = {name: annotations[name] for name in (TEMPLATE_ANNOTATION,) if name in annotations}
     if suspension.problem(job) is not None and "managedFields" in metadata:
         # They say by whom.
-        made["managedFields"] = metadata["managedFields"]
+        made["managedFields"] = suspension.suspenders(metadata)
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or []
     plans = [
         {
             "name": naming.CONTAINER,
-            "env": [item for item in container.get("env") or [] if item["name"] == PLAN_VARIABLE],
+            "env": [
+                item
+                for item in container.get("env") or []
+                if item["name"] == PLAN_VARIABLE and len(item.get("value") or "") < MOST_PLAN
+            ],
         }
         for container in containers
         if container.get("name") == naming.CONTAINER
