@@ -58,8 +58,7 @@ class ApiServer(ObjectStore):
         self.unserved: set[str] = set()
         self.exec: Callable[[web.Request, Json], Awaitable[web.StreamResponse]] | None = None
         """Runs a command in a pod, over a WebSocket; see execs.py."""
-        self.writes_json: Callable[[str], str] = str
-        """Has the last word on what is answered: puts in what Python's own JSON could not hold."""
+        self.writes_json: Callable[[str], str] = str  # has the last word: puts in what Python's own JSON could not hold
         self.mute: set[str] = set()
         """Plurals of which watches are told nothing, and never will be of what goes on meanwhile."""
         self._watches: list[Watch] = []
@@ -142,10 +141,8 @@ class ApiServer(ObjectStore):
         where: Callable[[Json], bool] = lambda _: True,
     ) -> Fault:
         """Have calls fail; `where` looks at their bodies."""
-
-        def fits(call: Call) -> bool:
-            return (call.verb, call.plural, call.subresource) == (verb, plural, subresource) and where(call.body)
-
+        fitting = verb, plural, subresource
+        fits = lambda call: (call.verb, call.plural, call.subresource) == fitting and where(call.body)  # noqa: E731
         made = Fault(fits, kind, status, times)
         self.faults.append(made)
         return made

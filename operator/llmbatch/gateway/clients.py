@@ -58,6 +58,33 @@ class Client:
 
 
 @dataclass
+class UnheardOf:
+    """Gateways of which no watch has told: that of their jobs may have been the quicker one."""
+
+    cluster: Cluster
+    cache: Cache
+    queue: WorkQueue
+    _missing: dict[Key, float] = field(default_factory=dict)
+    """Those that aren't there: since when that is known, by the monotonic clock."""
+
+    async def read(self, key: Key) -> Json | None:
+        """Read a gateway; None: there is none."""
+        now = time.monotonic()
+        if now - self._missing.get(key, -math.inf) < MISSING_SECONDS:
+            return None
+        found = await self.cluster.get(GATEWAYS, key.namespace, key.name)
+        if found is None:
+            if len(self._missing) >= MOST_MISSING:
+                self._missing.clear()
+            self._missing[key] = now
+            return None
+        self._missing.pop(key, None)
+        self.cache.put(key, found)
+        await self.queue.add(key)
+        return found
+
+
+@dataclass
 class Gateways:
     """Clients by gateway, made anew when the spec or a credential changes."""
 
@@ -71,10 +98,12 @@ class Gateways:
     _clients: dict[Key, Client] = field(default_factory=dict)
     _busy: dict[str, float] = field(default_factory=dict)
     """By namespace: until when it has no further client made, by the monotonic clock."""
-    _missing: dict[Key, float] = field(default_factory=dict)
-    """Gateways that aren't there: since when that is known, by the monotonic clock."""
     _unfit: dict[Key, tuple[Json, Problem, float]] = field(default_factory=dict)
     """Gateways of which no client can be made: by which spec, why, and when that was found, by the monotonic clock."""
+
+    def __post_init__(self) -> None:
+        """Make what knows which gateways there are not."""
+        self._unheard_of = UnheardOf(self.cluster, self.cache, self.queue)
 
     async def use(
         self, namespace: str, name: str, operation: Operation | None, *, last_known: bool = False
@@ -150,7 +179,7 @@ class Gateways:
 
     async def resolve(self, key: Key) -> Client | Problem:
         """Give the client of a gateway as it is now, whether or not it asked to slow down."""
-        raw = self.cache.get(key) or await self._unheard_of(key)
+        raw = self.cache.get(key) or await self._unheard_of.read(key)
         if raw is None:
             message = f"BatchGateway {key.namespace}/{key.name} does not exist; create it, and the job goes on."
             return Problem(reason=Reason.GATEWAY_NOT_FOUND, message=message)
@@ -177,7 +206,7 @@ class Gateways:
         while not self._is_known(key, access) and (wait := self._busy.get(key.namespace, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(wait)
         known = self._clients.get(key)
-        if known is not None and known.access.fingerprint == access.fingerprint:
+        if known is not None and self._is_known(key, access):
             known.spec, known.read_spec, known.read_at = spec, raw.get("spec") or {}, began
             known.budget.most = spec.limits.requests_per_minute
             return known
@@ -193,11 +222,9 @@ class Gateways:
         finally:
             self._made(key.namespace, time.monotonic() - started)
         # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
-        pace = known.pace if known is not None else Pace(key.name)
-        self._clients[key] = Client(
-            key, spec, access, gateway, pace, budget, read_spec=raw.get("spec") or {}, read_at=began
-        )
-        return self._clients[key]
+        pace, read = known.pace if known is not None else Pace(key.name), raw.get("spec") or {}
+        made = self._clients[key] = Client(key, spec, access, gateway, pace, budget, read_spec=read, read_at=began)
+        return made
 
     def _is_known(self, key: Key, access: Access) -> bool:
         known = self._clients.get(key)
@@ -208,19 +235,3 @@ class Gateways:
         now = time.monotonic()
         self._busy = {other: until for other, until in self._busy.items() if until > now}
         self._busy[namespace] = now + APART * seconds
-
-    async def _unheard_of(self, key: Key) -> Json | None:
-        """Read a gateway of which no watch has told: that of its jobs may have been the quicker one; None: there is none."""
-        now = time.monotonic()
-        if now - self._missing.get(key, -math.inf) < MISSING_SECONDS:
-            return None
-        found = await self.cluster.get(GATEWAYS, key.namespace, key.name)
-        if found is None:
-            if len(self._missing) >= MOST_MISSING:
-                self._missing.clear()
-            self._missing[key] = now
-            return None
-        self._missing.pop(key, None)
-        self.cache.put(key, found)
-        await self.queue.add(key)
-        return found

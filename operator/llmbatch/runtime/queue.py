@@ -61,8 +61,7 @@ class Traffic:
 class WorkQueue:
     """Keys to look at: each at most once in line, never worked on twice at the same time.
 
-    Whoever makes, edits and deletes thousands of objects waits for himself alone: each namespace in turn has one of its
-    keys looked at. For one event loop. What is added wakes one worker, not all of them.
+    Each namespace in turn has one looked at: whoever makes thousands waits for himself alone. For one event loop.
     """
 
     def __init__(self, kinds: Iterable[str] = ()) -> None:

@@ -186,8 +186,6 @@ class Publisher:
             raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
         return written
 
-        self._unhurried.written(uid)
-
     def _tell_of_copy(self, subject: Subject, seen: Seen) -> None:
         """Say once that an object has come back from somewhere, and what that means for it."""
         observation = seen.observation
