@@ -191,7 +191,9 @@ def account_of(key: Key, gateway: Key, found: Json) -> Account | None:
                 account.held[place] = tokens
             if why == Reason.QUOTA_EXCEEDED:
                 account.behind[place] = tokens
-    first = next((place for place, batch in enumerate(batches) if _has_not_begun(batch)), None)
+    # A further file is uploaded when that of the batch before it has been ordered.
+    uploaded = account.reserved.keys() - account.enqueued.keys()
+    first = None if uploaded else next((place for place, batch in enumerate(batches) if _has_not_begun(batch)), None)
     if first is not None and status.get("parts") and not leaving and _lacks_tokens_alone(found, account, first):
         tokens = int(batches[first].get("estimatedTokens") or 0)
         account.waiting = waiting_of(key, first, tokens, gateway, found)
