@@ -15,7 +15,7 @@ from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.apistore import Json
+from tests.support.apistore import Json, StatusError
 from tests.support.inprocess import Operator, config_map
 from tests.support.kubelet import Kubelet
 
@@ -39,6 +39,17 @@ FAULTS: tuple[tuple[str, Json], ...] = (
     ("garbled", {}),
     ("delay", {"seconds": 1}),
 )
+EDITS: tuple[Json, ...] = (
+    {"priority": 9},
+    {"priority": 0},
+    {"parallelism": 1},
+    {"parallelism": 0},
+    {"readyWhen": "Submitted"},
+    {"readyWhen": "Completed"},
+    {"deletionPolicy": {"output": "Delete"}},
+    {"metadata": {"team": "a"}},
+)
+"""Of a job's spec, at any moment."""
 API_FAULTS: tuple[Literal["status", "cut before", "cut after"], ...] = ("status", "cut before", "cut after")
 OPERATIONS = (
     "files.create",
@@ -149,10 +160,21 @@ class Troubles:
 
     def _edit_job(self) -> None:
         name = self.chance.choice(list(self.jobs))
-        change = self.chance.choice(({"priority": 9}, {"priority": 0}, {"parallelism": 1}, {"parallelism": 0}))
+        change = self.chance.choice(
+            (*EDITS, {"output": {"secret": None, "persistentVolumeClaim": None, **self._place(name)}})
+        )
         if self.api.get("batchjobs", name) is not None:
-            self.api.edit("batchjobs", name, {"spec": change})
-            self.say("edit", name, change)
+            # Of where the results go the API server refuses what would be too late.
+            with contextlib.suppress(StatusError):
+                self.api.edit("batchjobs", name, {"spec": change})
+                self.say("edit", name, change)
+
+    def _place(self, name: str) -> Json:
+        """Give a place for a job's results."""
+        if self.volumes and self.chance.random() < 0.5:
+            path = f"{self.chance.choice(('', 'there/'))}{name}{self.chance.choice(('', '-again'))}.jsonl"
+            return {"persistentVolumeClaim": {"claimName": "data", "path": path}}
+        return {"secret": {"name": f"{name}{self.chance.choice(('', '-again'))}", "key": "r.jsonl"}}
 
     def _delete(self) -> None:
         name = self.chance.choice(list(self.jobs))
@@ -227,7 +249,8 @@ class Troubles:
     def _api_fault(self) -> None:
         kind, times = self.chance.choice(API_FAULTS), self.chance.choice((1, 2, 5))
         if self.chance.random() < 0.75:
-            self.api.fault(kind, "patch", "batchjobs", "status", status=503, times=times)
+            status = self.chance.choice((503, 503, 403, 409, 413, 422, 429, 500))
+            self.api.fault(kind, "patch", "batchjobs", "status", status=status, times=times)
         else:
             self.api.fault("cut after", "create", "secrets", times=times)
         self.say("api", kind, times)

@@ -5,6 +5,7 @@ import json
 import random
 from collections import Counter
 
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.pure.plan import errors_path
 from tests.bench.life import passes
@@ -13,6 +14,7 @@ from tests.controller.lines import jsonl
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import config_map
+from tests.support.kstatus import check_status
 from tests.support.kubelet import Kubelet
 
 MOST_PASSES = 40
@@ -123,10 +125,13 @@ class Mixture(Troubles):
             if name not in self.deleted:
                 self.wrong.append(f"vanished: {name}")
             return
+        for found in self.api.stored:
+            if found["_plural"] == "batchjobs" and found["metadata"]["name"] == name:
+                self._judge_status(found)
         status = self.operator.status(name)
         if status.output is None or not status.has_ended:
             return
-        content, errors = self._stored(name, job["spec"]["output"])
+        content, errors = self._stored(job["spec"]["output"])
         good = [json.loads(line)["custom_id"] for line in content.splitlines()]
         bad = [json.loads(line)["custom_id"] for line in errors.splitlines()]
         if status.stopped is not None and name in self.without_input:
@@ -138,14 +143,25 @@ class Mixture(Troubles):
         if counts is None or (counts.total, counts.completed, counts.failed) != (len(ids), len(good), len(bad)):
             self.wrong.append(f"counts of {name}: {counts} good {len(good)} bad {len(bad)}")
 
-    def _stored(self, name: str, place: Json) -> tuple[bytes, bytes]:
-        """Read the results and the failed requests of a job; those that aren't there are empty."""
+    def _judge_status(self, found: Json) -> None:
+        """See to it that what was stored at any moment says nothing that contradicts itself."""
+        try:
+            check_status({key: value for key, value in found.items() if key != "_plural"})
+        except AssertionError as error:
+            self.wrong.append(f"status of {found['metadata']['name']}: {error}")
+        counts = BatchJobStatus.parse(found.get("status") or {}).request_counts
+        if counts is not None and max(counts.completed + counts.failed, counts.retried or 0) > counts.total:
+            self.wrong.append(f"counts of {found['metadata']['name']}: {counts} {found['status'].get('batches')}")
+
+    def _stored(self, place: Json) -> tuple[bytes, bytes]:
+        """Read the results and the failed requests at a place; those that aren't there are empty."""
         if "secret" in place:
-            found = (self.api.get("secrets", name) or {}).get("data") or {}
+            there = place["secret"]["name"]
+            found = (self.api.get("secrets", there) or {}).get("data") or {}
             keys = ("r.jsonl", "r.jsonl.errors")
-            results, errors = (self.api.data("secrets", name, key) if key in found else b"" for key in keys)
+            results, errors = (self.api.data("secrets", there, key) if key in found else b"" for key in keys)
             return results, errors
         folder, path = self.kubelet.volume("data"), place["persistentVolumeClaim"]["path"]
-        there = [folder / name for name in (path, errors_path(path))]
-        results, errors = (item.read_bytes() if item.exists() else b"" for item in there)
+        written = [folder / name for name in (path, errors_path(path))]
+        results, errors = (item.read_bytes() if item.exists() else b"" for item in written)
         return results, errors

@@ -225,3 +225,22 @@ async def test_a_deleted_job_that_waits_for_a_cancellation_is_looked_at_at_its_p
     assert passes(operator) - before <= 10
     kong.advance(60)
     await operator.until_gone()
+
+
+async def test_a_job_whose_file_waits_for_a_place_is_not_called_again_and_again_for_the_tokens_of_its_next_part(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    limits = {"maxRequestsPerFile": 1, "maxActiveBatches": 1, "maxEnqueuedTokens": 12 * ONE}
+    apply_all(api, kong, jsonl("one", "two"), build.batchjob_apart("first", parallelism=1), limits=limits)
+    await operator.until(lambda: len(kong.batches()) == 1, None)
+    api.put("batchjobs", build.batchjob_apart("job"))
+    await operator.until_reason(Reason.WAITING_FOR_SLOT)
+    await operator.quiet()
+    before = passes(operator)
+    await asyncio.sleep(2)
+    assert passes(operator) - before <= 10
+    for count in (2, 3, 4):
+        kong.advance(3600)
+        await operator.until(lambda count=count: len(kong.batches()) == count)  # type: ignore[misc]
+    kong.advance(3600)
+    await operator.until_ended()

@@ -132,3 +132,48 @@ def test_every_closed_status_keeps_the_rules(status: BatchJobStatus, ending: End
     }
     closed = next_status.close(status, status, **given)
     check_status({"metadata": {"generation": 1}, "status": closed.dump()})
+
+
+REFUSED = {"refusal": {"reason": "RequestRefused", "message": "No."}}
+
+
+def of_three(*entries: dict[str, Any]) -> BatchJobStatus:
+    """Make the status of a job with three parts; what of one isn't said hasn't begun."""
+    batches = [{"part": part, "attempt": 1, "requests": 2, **entry} for part, entry in enumerate(entries)]
+    return build.status(parts=3, input=build.INPUT, batches=batches)
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        pytest.param(
+            [{"id": "a"}, {"id": "b"}, {"id": "c"}],
+            ("True", "The batches of 3 parts were made."),
+            id="all were made",
+        ),
+        pytest.param(
+            [REFUSED, {"id": "b"}, {"id": "c"}],
+            ("True", "2 of 3 batches were made; 1 came to nothing."),
+            id="one was refused",
+        ),
+        pytest.param(
+            [REFUSED, {"id": "b"}, {}],
+            ("False", "1 of 3 batches were made; 1 came to nothing."),
+            id="one was refused, and one is still to be made",
+        ),
+        pytest.param([REFUSED, REFUSED, REFUSED], ("False", "Told."), id="all were refused"),
+    ],
+)
+def test_batches_count_as_submitted_when_those_are_at_the_provider_that_ever_will_be(
+    entries: list[dict[str, Any]], expected: tuple[str, str]
+) -> None:
+    before = build.status(conditions=[build.condition("Submitted", "False", "RequestRefused")])
+    found = derive(Wait(Reason.COLLECTING, "They are collected."), before, of_three(*entries))["Submitted"]
+    assert (found.status, found.message) == expected
+
+
+def test_a_part_that_was_refused_keeps_no_job_from_being_ready_by_its_submission() -> None:
+    spec = build.spec(readyWhen="Submitted")
+    assert conditions.is_ready_early(build.status(), of_three(REFUSED, {"id": "b"}, {"id": "c"}), spec)
+    assert not conditions.is_ready_early(build.status(), of_three(REFUSED, {"id": "b"}, {}), spec)
+    assert not conditions.is_ready_early(build.status(), of_three(REFUSED, REFUSED, REFUSED), spec)

@@ -127,25 +127,37 @@ def _kept(before: BatchJobStatus, kinds: Iterable[str]) -> dict[str, Stated]:
 
 
 def _made(status: BatchJobStatus) -> str | None:
-    """Say which batches there are; None while one is still to be made."""
+    """Say which batches there are; None while one is still to be made, and where there is none at all."""
     if parts.is_split(status):
-        count, wanted = _count_made(status)
+        made, lost, wanted = _count_made(status)
         if wanted != 1:
-            return f"The batches of {status.parts} parts were made." if count == wanted else None
+            if not made or made + lost < wanted:
+                return None
+            return f"The batches of {status.parts} parts were made." if not lost else _some(made, lost, wanted)
     batch = next(iter(status.batches), Batch())
     return None if batch.id is None else f"The batch is {batch.id}."
 
 
 def _made_so_far(status: BatchJobStatus) -> str | None:
     """Say how many batches there are, where some of several are still to be made; None otherwise."""
-    count, wanted = _count_made(status)
-    return f"{count} of {wanted} batches were made." if 0 < count < wanted else None
+    made, lost, wanted = _count_made(status)
+    return _some(made, lost, wanted) if made and made + lost < wanted else None
 
 
-def _count_made(status: BatchJobStatus) -> tuple[int, int]:
-    """Count the batches that were made, and those that are to be; what is sent again comes later, and takes nothing of that back."""
+def _some(made: int, lost: int, wanted: int) -> str:
+    return f"{made} of {wanted} batches were made{f'; {lost} came to nothing' if lost else ''}."
+
+
+def _count_made(status: BatchJobStatus) -> tuple[int, int, int]:
+    """Count the batches that were made, those that never will be, and all; what is sent again takes nothing of that back."""
     first = [batch for batch in status.batches if not batch.parts]
-    return sum(batch.id is not None or parts.has_ended(batch) for batch in first), len(first)
+    made = sum(batch.id is not None for batch in first)
+    return made, sum(batch.id is None and _never_made(batch) for batch in first), len(first)
+
+
+def _never_made(batch: Batch) -> bool:
+    """Tell whether a batch without an id stays without one."""
+    return batch.refusal is not None or parts.has_ended(batch)
 
 
 def is_ready_early(before: BatchJobStatus, after: BatchJobStatus, spec: BatchJobSpec) -> bool:
@@ -159,7 +171,7 @@ def is_ready_early(before: BatchJobStatus, after: BatchJobStatus, spec: BatchJob
     known = before.condition(READY)
     if _made(after) is not None or (known is not None and (known.status, known.reason) == ("True", Reason.SUBMITTED)):
         return True
-    rest = [batch for batch in after.batches if batch.id is None and not parts.has_ended(batch)]
+    rest = [batch for batch in after.batches if batch.id is None and not _never_made(batch)]
     begun = [batch for batch in rest if batch.input_file_id or batch.submission or batch.state is not None]
     held_back = [batch for batch in rest if batch.state is not None and batch.state.reason in HELD_BACK]
     has_no_room = held_back != [] or after.queue is not None or is_full(after, spec.parallelism)
