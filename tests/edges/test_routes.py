@@ -135,6 +135,14 @@ async def test_a_list_of_all_that_there_ever_was_is_an_answer(server: Server, ro
     assert getattr(await probe(server), route).state == "mismatch"
 
 
+async def test_two_lists_of_all_that_there_ever_was_are_an_answer_each(server: Server) -> None:
+    for route, entry in (("files", FILE), ("batches", BATCH)):
+        server.answers[f"/{route}"] = json_of({"object": "list", "data": [entry] * 40_000 + [{"id": "x" * 2**23}]})
+    for _ in range(3):
+        probed = await probe(server)
+        assert (probed.files.state, probed.batches.state) == ("ok", "ok")
+
+
 NOT_IMPLEMENTED = [
     pytest.param((501, {}, ""), id="nothing"),
     pytest.param((501, {"Content-Type": "text/html"}, "<h1>501 Not Implemented</h1>"), id="a page"),

@@ -66,6 +66,7 @@ class Caller:
         read: Callable[[bytes], T],
         *,
         overlong: Callable[[bytes], T] | None = None,
+        most: int = MAX_BODY_BYTES,
         fresh: bool = False,
         json: dict[str, Any] | None = None,
         params: dict[str, str] | None = None,
@@ -79,6 +80,7 @@ class Caller:
             url: What is called, without the parameters that go with every call.
             read: Makes a value of a body; raises WireError or UnusableIdError of one that it can't use.
             overlong: Makes a value of the head of a body that is too large; None: such a body is no answer.
+            most: Bytes of a body that is not too large.
             fresh: Over a connection of its own, and given up after CREATE_SECONDS: for a call that makes something.
             json: Is sent.
             params: Go with this call alone.
@@ -105,7 +107,7 @@ class Caller:
                     headers = self._route.headers_of(response)
                     return outcome.from_response(response.status_code, headers, said, operation, host)
                 try:
-                    async with bodies.reading(response, MAX_BODY_BYTES, ROOM, self._tenant) as body:
+                    async with bodies.reading(response, most, ROOM, self._tenant) as body:
                         return Answered(read(body))
                 except bodies.OverlongError as error:
                     if overlong is None:

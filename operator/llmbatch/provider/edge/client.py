@@ -8,6 +8,7 @@ from typing import Any, Self
 from llmbatch import crash
 from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge import outcome, routes
+from llmbatch.provider.edge.bodies import SMALL_BYTES
 from llmbatch.provider.edge.calling import Admit, Caller, Observe
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound, Refused, Unreachable
 from llmbatch.provider.edge.route import Route, resolve
@@ -243,6 +244,6 @@ class Gateway:
         )
 
     async def _probe(self, operation: str, url: str) -> Answered[Listed] | Failure:
-        return await self._caller.call(
-            operation, "GET", url, routes.read, overlong=routes.read_head, params={"limit": "1"}
-        )
+        # A list of all that there ever was is known by its head: two of them would be more than there is room for.
+        read, head, most = routes.read, routes.read_head, SMALL_BYTES
+        return await self._caller.call(operation, "GET", url, read, overlong=head, most=most, params={"limit": "1"})
