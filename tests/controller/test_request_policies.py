@@ -8,6 +8,7 @@ import pytest
 
 from llmbatch.api.batch_status import RequestCounts
 from llmbatch.api.reasons import Reason
+from llmbatch.runtime.queue import Key
 from tests.controller.conftest import jsonl
 from tests.controller.test_duplicates import cancels, states
 from tests.controller.test_retries import NAMES, Place, begin, ended, place
@@ -16,7 +17,7 @@ from tests.controller.test_strays import left
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
-from tests.support.inprocess import Operator, apply_all
+from tests.support.inprocess import NAMESPACE, Operator, apply_all
 
 __all__ = ["place"]
 
@@ -125,6 +126,23 @@ async def test_cancellations_that_a_provider_takes_no_notice_of_are_not_repeated
     # One at each look that the other part asks for, and not as many as there is time for.
     await asyncio.sleep(2)
     assert len(cancels(kong)) <= before + 10
+
+
+async def test_one_that_no_cancellation_stops_is_cancelled_no_more_often_than_it_is_polled(
+    operator: Operator, api: ApiServer, kong: Instance, place: Place
+) -> None:
+    policy = rules(on_status("FailJob", 400))
+    slow = {**TWO, "pollIntervalSeconds": 60}
+    begin(api, kong, place, "a--status-400", "b", "c", limits=slow, requestFailurePolicy=policy, parallelism=1)
+    await operator.until(lambda: len(made(operator)) == 1)
+    kong.advance(600)
+    kong.configure(cancel_allowed=())
+    api.edit("batchjobs", "job", {"spec": {"parallelism": 2}})
+    await operator.until(lambda: len(made(operator)) == 2)
+    kong.advance(200)
+    await operator.until(lambda: cancels(kong))
+    await operator.quiet()
+    assert operator.runtime.queue.planned(Key("BatchJob", NAMESPACE, "job")) > 50
 
 
 async def test_requests_of_a_batch_that_expired_are_sent_again(

@@ -110,7 +110,7 @@ async def test_a_page_that_fails_in_the_middle_proves_nothing_and_is_asked_for_a
     between.rules.append(spoil)
     among.fault("reset_after", "batches.create")
     among.apply(api, url=between.url)
-    await among.until_reason(operator, Reason.GATEWAY_UNREACHABLE)
+    await operator.until(lambda: "answered 503" in among.told(operator))
     await looked_for_long(operator, kong, among)
     assert len(among.creates()) == 1
     between.rules.clear()

@@ -177,7 +177,8 @@ class Finder:
         else:
             problem = await self.polls.problem(client, failure)
             lasts = observation.owed_for > LASTS * observation.limits.settle_seconds
-            if not owes or not lasts or self.gateways.readiness(client.key) is not None:
+            passes = problem.reason is not Reason.GATEWAY_UNREACHABLE or not lasts
+            if not owes or passes or self.gateways.readiness(client.key) is not None:
                 return problem
             told = f"The gateway's list of batches can't be read, though all else works: {problem.message.rstrip('.')}."
         return Problem(
