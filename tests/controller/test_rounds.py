@@ -9,17 +9,12 @@ from typing import Any
 
 import pytest
 
-from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.directory.readings import Reading, Readings
 from llmbatch.batch.directory.rounds import LONGEST_REST_SECONDS, REST_SECONDS, checked, rest_seconds
-from llmbatch.batch.edge.listing import Looks
-from llmbatch.batch.edge.seen import Seen
-from llmbatch.batch.pure import facts
 from llmbatch.gateway.clients import Client
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Answered
 from llmbatch.runtime.queue import Key
-from llmbatch.transfer.pure.manifest import Owner
 from tests.bench.life import passes
 from tests.controller.conftest import FIVE
 from tests.controller.test_duplicates import searches
@@ -251,30 +246,6 @@ async def test_a_question_is_answered_by_a_reading_that_began_after_it_was_asked
     assert found[0].began > asked
     # One that asks about something else by now has asked just now.
     assert isinstance(readings.ask(client, "c", "something else"), float)
-
-
-async def test_a_question_about_another_call_is_another_question(
-    operator: Operator, api: ApiServer, kong: Instance
-) -> None:
-    kong.fault("delay", "batches.list", times=-1, seconds=0.2)
-    api.put("batchgateways", build.batchgateway(kong.url, pollIntervalSeconds=1))
-    await operator.until(lambda: operator.gateway_reason() == "GatewayReady", None)
-    client = await operator.runtime.gateways.resolve(Key("BatchGateway", NAMESPACE, "kong"))
-    assert isinstance(client, Client)
-    readings = Readings(Gateway.list_batches)
-    looks = Looks(readings, {})
-    await (await readings.wait(client)).page(None)
-    assert looks.due_in(owes(1), client) > 0
-    # Somebody else's reading begins; then the first call is given up, and the answer to the second one is lost.
-    await (await readings.wait(client)).page(None)
-    assert looks.due_in(owes(2), client) > 0, "that reading may have begun before the second call"
-
-
-def owes(attempt: int) -> Seen:
-    """A job that owes the answer to a call."""
-    status = facts.with_intent(BatchJobStatus(), attempt, build.NOW)
-    owner = Owner(NAMESPACE, "job", build.UID)
-    return Seen(Key("BatchJob", NAMESPACE, "job"), owner, {}, status, build.observation(status))
 
 
 @pytest.mark.parametrize("interval", [10, 60, 600])

@@ -83,7 +83,7 @@ class Cluster:
     ) -> tuple[list[Json], str]:
         """List a page of objects; answers them and where the next page begins ("" at the end)."""
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(limit), "continue": after}
-        found = await self._list(resource, namespace, query)
+        found = _listed(resource, await self.transport.call("list", resource, namespace, query=query))
         return found["items"], _next(found)
 
     async def each(self, resource: Resource, namespace: str | None, *, selector: str = "") -> AsyncIterator[Json]:
@@ -96,15 +96,9 @@ class Cluster:
         """Give all pages of a list, each with the resourceVersion that it is of."""
         query, more = {"labelSelector": selector, "limit": str(PAGE)}, True
         while more:
-            yield (found := await self._list(resource, namespace, query))
+            yield (found := _listed(resource, await self.transport.call("list", resource, namespace, query=query)))
             query["continue"] = after = _next(found)
             more = bool(after)
-
-    async def _list(self, resource: Resource, namespace: str | None, query: dict[str, str]) -> Json:
-        found = await self.transport.call("list", resource, namespace, query=query)
-        if "items" not in found:
-            raise ClusterError(0, "NoAnswer", f"the answer to a list of {resource.plural} is no list")
-        return {**found, "items": found["items"] or []}
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
         """Make an object; 409 when it exists."""
@@ -192,3 +186,9 @@ class Cluster:
 def _next(listed: Json) -> str:
     """Say where the page after one begins; "": it is the last."""
     return str((listed.get("metadata") or {}).get("continue") or "")
+
+
+def _listed(resource: Resource, found: Json) -> Json:
+    if "items" not in found:
+        raise ClusterError(0, "NoAnswer", f"the answer to a list of {resource.plural} is no list")
+    return {**found, "items": found["items"] or []}

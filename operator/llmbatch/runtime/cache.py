@@ -15,7 +15,8 @@ from llmbatch.kube.clock import Mark, Stopwatch
 from llmbatch.runtime.queue import Key
 
 Json = dict[str, Any]
-N, V = TypeVar("N"), TypeVar("V")
+N = TypeVar("N")
+V = TypeVar("V")
 
 FRESH_SECONDS = 1.0
 """For so long an answer of the API server is what is true now, whatever clock is asked."""
