@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 from llmbatch.api.reasons import Reason
 from llmbatch.transfers.inputs import LARGEST_BYTES
+from tests.bench.life import passes
 from tests.controller.conftest import FIVE, jsonl
 from tests.controller.test_api_outage import JOB
+from tests.controller.test_waiting import KEY
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import Operator, apply_all, config_map
+from tests.support.inprocess import Operator, apply_all, config_map, secret
 
 
 def calls(api: ApiServer) -> Counter[str]:
@@ -38,9 +41,12 @@ async def test_the_life_of_a_job_costs_few_calls(operator: Operator, api: ApiSer
     # For what is sent; what is small is remembered for the order of the results.
     assert found["get configmaps"] == 1
     assert kong.calls("files.get") == []
+    await operator.runtime.recorder.flush(1)
+    # With two writes of what a poll has found, one for each poll interval, it is 14 in all.
+    assert sum(count for call, count in calls(api).items() if "batchgateways" not in call) <= 12
 
 
-async def test_of_a_job_without_trouble_it_is_told_that_the_batch_was_made_and_how_it_ended(
+async def test_of_a_job_without_trouble_it_is_told_how_it_ended(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
     apply_all(api, kong, FIVE)
@@ -50,10 +56,17 @@ async def test_of_a_job_without_trouble_it_is_told_that_the_batch_was_made_and_h
     kong.advance(3600)
     await operator.until_ended()
     await operator.until(lambda: ("Normal", "Succeeded") in operator.events(), None)
-    assert [event for event in operator.events() if event[1] != Reason.GATEWAY_READY] == [
-        ("Normal", "Validating"),
-        ("Normal", "Succeeded"),
-    ]
+    assert [event for event in operator.events() if event[1] != Reason.GATEWAY_READY] == [("Normal", "Succeeded")]
+
+
+async def test_of_a_job_that_was_held_up_it_is_told_that_it_goes_on(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    kong.configure(file_pending_seconds=600)
+    apply_all(api, kong, FIVE)
+    await operator.until_reason(Reason.FILE_PENDING)
+    kong.advance(700)
+    await operator.until(lambda: ("Normal", "Validating") in operator.events())
 
 
 async def test_a_look_between_two_polls_asks_nobody(operator: Operator, api: ApiServer, kong: Instance) -> None:
@@ -174,3 +187,19 @@ async def test_a_small_input_that_has_changed_since_is_remembered_as_it_was_sent
     await operator.until_ended()
     assert len(kong.calls("files.content")) == 1
     assert b'"one"' in api.data("secrets", "results", "r.jsonl")
+
+
+async def test_a_secret_that_is_missing_is_not_read_for_each_job_of_its_gateway(
+    api: ApiServer, kong: Instance, tmp_path: Path
+) -> None:
+    names = [f"job-{number}" for number in range(20)]
+    async with Operator(api, tmp_path, recheck_seconds=0.2).running() as operator:
+        apply_all(api, kong, FIVE, *map(build.batchjob_apart, names), headers=KEY)
+        await operator.until(lambda: all(operator.reason(name) == Reason.CREDENTIALS_NOT_FOUND for name in names), None)
+        before, looked = calls(api)["get secrets"], passes(operator)
+        while passes(operator) < looked + 10 * len(names):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.05)
+        # The gateway is looked at as often as each of them.
+        assert calls(api)["get secrets"] - before <= 3 * 10
+        api.put("secrets", secret("consumer", apikey="k"))
+        await operator.until(lambda: len(kong.batches()) == len(names), None)

@@ -93,6 +93,24 @@ def test_of_a_jobs_batches_that_wait_with_their_files_the_one_that_fits_is_calle
     assert world.quota.orders.behind(job, 1, 30, KONG) == 0
 
 
+def test_the_refused_batch_waits_at_its_time_while_others_of_the_quota_fill_the_limit(world: World) -> None:
+    theirs = world.gateway(OTHER)
+    refused = world.job("refused", uploaded(40, "QuotaExceeded"))
+    world.quota.refused(refused, 0, 40, KONG)
+    world.job("theirs", batch(80, id="batch-1"), gateway=theirs)
+    assert world.quota.orders.behind(refused, 0, 40, KONG) == 0
+    # A smaller one of its gateway is not held up by it, and takes nothing of its turn.
+    small = world.job("small", uploaded(5, "QuotaExceeded"))
+    world.moment += timedelta(hours=11)
+    assert world.quota.orders.behind(small, 0, 5, KONG) is None
+    world.job("small", batch(5, inputFileID="file-1", id="batch-2"))
+    assert world.called() == []
+    # As soon as it fits by the limit, though less was learnt.
+    world.job("theirs", batch(50, id="batch-1"), gateway=theirs)
+    assert world.called() == ["refused"]
+    assert world.quota.orders.behind(refused, 0, 40, KONG) is None
+
+
 # --- what was learnt rises ---------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from llmbatch.gateway.accounts import waiting_of
 from llmbatch.gateway.ledger import Ledger
 from llmbatch.gateway.lessons import Lessons
-from llmbatch.gateway.line import Place, Waiting, admitted, in_order
+from llmbatch.gateway.line import Place, Waiting, admitted, fits, in_order
 from llmbatch.runtime.queue import Key
 
 CALLED_SECONDS = 5.0
@@ -45,6 +45,8 @@ class Orders:
     """By gateway."""
     _behind: dict[Key, dict[tuple[Key, int], Waiting]] = field(default_factory=dict)
     """By gateway: the batches that wait, by their job and their place in it."""
+    _full: dict[Key, First] = field(default_factory=dict)
+    """By gateway: the one that tries first, whose time has come when others of the group had filled the limit."""
     _called: dict[Key, float] = field(default_factory=dict)
     """By job: when it was called, by the monotonic clock."""
 
@@ -88,6 +90,12 @@ class Orders:
             if first is not None and first.holds_up(tokens):
                 return self.ledger.tokens_of(first.job, first.place)
             if asking not in self._may_go(group.name):
+                return 0
+        else:
+            self._full.pop(gateway, None)
+            if not fits(self.ledger.enqueued(group.name), tokens, group.limit):
+                # What was learnt may be too little, but what a person says is the most.
+                self._full[gateway] = first
                 return 0
         self._behind.get(gateway, {}).pop((job, place), None)
         self.ledger.go(job, place, tokens)
@@ -133,11 +141,26 @@ class Orders:
         members = self.ledger.members(group)
         enqueued = self.ledger.enqueued_by_namespace(group)
         reserved = sum(enqueued.values())
-        waiting = [item for gateway in members for item in self._next_of(gateway, reserved)]
+        found = []
+        for gateway in members:
+            item = self._waits_for_room(gateway)
+            if item is not None and fits(reserved, item.tokens, self.ledger.group(gateway).limit):
+                found.append(item)
+                reserved += item.tokens
+        waiting = [item for gateway in members for item in self._next_of(gateway, reserved) if item not in found]
         if not waiting:
-            return []
+            return found
         limits = {gateway: self.lessons.limit(gateway, self.ledger.group(gateway).limit) for gateway in members}
-        return admitted(in_order(waiting, enqueued), reserved, limits.__getitem__, max(limits.values()))
+        return [*found, *admitted(in_order(waiting, enqueued), reserved, limits.__getitem__, max(limits.values()))]
+
+    def _waits_for_room(self, gateway: Key) -> Waiting | None:
+        """Give the batch that tries first, if its time has come and there was no room."""
+        first = self.tries_first(gateway)
+        return (
+            _waiting_first(self.ledger, first, gateway)
+            if first is not None and self._full.get(gateway) == first
+            else None
+        )
 
     def _next_of(self, gateway: Key, enqueued: int) -> list[Waiting]:
         """Give those of a gateway that go when there is room; while one tries first, that one, and none that waits for it.
@@ -149,19 +172,8 @@ class Orders:
             return waiting
         others = [item for item in waiting if not first.holds_up(item.tokens)]
         late = time.monotonic() - self._called.get(first.job, math.inf) > CALLED_SECONDS
-        item = self._waiting_first(first, gateway) if enqueued < first.beside and not late else None
+        item = _waiting_first(self.ledger, first, gateway) if enqueued < first.beside and not late else None
         return [item, *others] if item is not None else others
-
-    def _waiting_first(self, first: First, gateway: Key) -> Waiting | None:
-        """Give the batch that tries first, if it waits for that."""
-        if self.ledger.goes(first.job, first.place):
-            return None
-        account = self.ledger.accounts.get(first.job)
-        if account is None or first.place not in account.behind:
-            # It lacks something else by now, a place say, and is called for that.
-            return None
-        found = self.ledger.cache.get(first.job) or {}
-        return waiting_of(first.job, first.place, account.behind[first.place], gateway, found)
 
     def _alive(self, gateway: Key) -> list[Waiting]:
         """Give those that wait; one that has been ordered, has gone or doesn't come when it is called is dropped."""
@@ -174,6 +186,18 @@ class Orders:
                 del behind[job, place]
                 self._called.pop(job, None)
         return list(behind.values())
+
+
+def _waiting_first(ledger: Ledger, first: First, gateway: Key) -> Waiting | None:
+    """Give the batch that tries first, if it waits for that."""
+    if ledger.goes(first.job, first.place):
+        return None
+    account = ledger.accounts.get(first.job)
+    if account is None or first.place not in account.behind:
+        # It lacks something else by now, a place say, and is called for that.
+        return None
+    found = ledger.cache.get(first.job) or {}
+    return waiting_of(first.job, first.place, account.behind[first.place], gateway, found)
 
 
 @dataclass

@@ -63,7 +63,7 @@ class Admission:
             return None
         rises = self.quota.orders.rises_in(gateway, own) if not ahead else None
         place = self.quota.places.behind(seen.key, seen.index, own, gateway)
-        return _queued(seen, place, behind=self.quota.orders.is_behind(gateway, own), rises=rises)
+        return _queued(seen, place, behind=ahead > 0 and self.quota.orders.is_behind(gateway, own), rises=rises)
 
     def may_try(self, seen: Seen, held: Problem, gateway: Key) -> bool:
         """Tell whether a create call that was refused for want of quota may be made again before its time."""

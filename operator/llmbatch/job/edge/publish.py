@@ -36,7 +36,7 @@ QUIET = frozenset({
     Reason.IN_PROGRESS,
     Reason.SUBMITTING,
 })  # fmt: skip
-"""Reasons on the way of each job; an event for each would be noise. That the batch was made is told, and how it ended."""
+"""Reasons on the way of each job; an event for each would be noise: status tells. How it ended is told."""
 COUNT_SECONDS = 5.0
 """A gateway's status tells of its active batches so much later, and not of each."""
 
@@ -211,6 +211,8 @@ class Publisher:
             new is None
             or (old is not None and (old.status, old.reason) == (new.status, new.reason))
             or new.reason in QUIET
+            # That the batch was made is told where something was told before, which kept it from being made.
+            or (new.reason == Reason.VALIDATING and (old is None or old.reason in QUIET))
         ):
             return
         warns = new.status == "False" or any(
