@@ -75,7 +75,8 @@ class TLS(Model):
     """How the gateway's certificate is checked and what we present to it."""
 
     ca_bundle: CABundle | None = Field(
-        None, description="Authorities to trust in place of the system's, for a gateway with a private CA."
+        None,
+        description="Authorities to trust in place of the system's, for a gateway with a private CA; PEM of at most 256 KiB.",
     )
     client_certificate: ClientCertificate | None = Field(None, description="Client certificate for mutual TLS.")
     server_name: str | None = Field(

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +86,25 @@ class UnheardOf:
 
 
 @dataclass
+class Pauses:
+    """Between the clients that a namespace has made: to take authorities in holds everything else up."""
+
+    _until: dict[str, float] = field(default_factory=dict)
+    """By namespace, by the monotonic clock."""
+
+    async def over(self, namespace: str, is_needless: Callable[[], bool]) -> None:
+        """Wait until a client may be made, or need not be any more."""
+        while not is_needless() and (wait := self._until.get(namespace, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(wait)  # it is time that is waited for
+
+    def begin(self, namespace: str, seconds: float) -> None:
+        """Note that to make a client has taken so long."""
+        now = time.monotonic()
+        self._until = {other: until for other, until in self._until.items() if until > now}
+        self._until[namespace] = now + APART * seconds
+
+
+@dataclass
 class Gateways:
     """Clients by gateway, made anew when the spec or a credential changes."""
 
@@ -96,8 +116,7 @@ class Gateways:
     suspect_seconds: float
     """Between two looks at a gateway to which calls fail."""
     _clients: dict[Key, Client] = field(default_factory=dict)
-    _busy: dict[str, float] = field(default_factory=dict)
-    """By namespace: until when it has no further client made, by the monotonic clock."""
+    _pauses: Pauses = field(default_factory=Pauses)
     _unfit: dict[Key, tuple[Json, Problem, float]] = field(default_factory=dict)
     """Gateways of which no client can be made: by which spec, why, and when that was found, by the monotonic clock."""
 
@@ -203,10 +222,9 @@ class Gateways:
         access = await self.credentials.resolve(key.namespace, spec)
         if isinstance(access, Problem):
             return access
-        while not self._is_known(key, access) and (wait := self._busy.get(key.namespace, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110 - it is time that is waited for
-            await asyncio.sleep(wait)
+        await self._pauses.over(key.namespace, lambda: _is_same(self._clients.get(key), access))
         known = self._clients.get(key)
-        if known is not None and self._is_known(key, access):
+        if known is not None and _is_same(known, access):
             known.spec, known.read_spec, known.read_at = spec, raw.get("spec") or {}, began
             known.budget.most = spec.limits.requests_per_minute
             return known
@@ -220,18 +238,12 @@ class Gateways:
         except ConnectionInvalidError as error:
             return Problem(reason=error.reason, message=str(error))
         finally:
-            self._made(key.namespace, time.monotonic() - started)
+            self._pauses.begin(key.namespace, time.monotonic() - started)
         # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
         pace, read = known.pace if known is not None else Pace(key.name), raw.get("spec") or {}
         made = self._clients[key] = Client(key, spec, access, gateway, pace, budget, read_spec=read, read_at=began)
         return made
 
-    def _is_known(self, key: Key, access: Access) -> bool:
-        known = self._clients.get(key)
-        return known is not None and known.access.fingerprint == access.fingerprint
 
-    def _made(self, namespace: str, seconds: float) -> None:
-        """Note that a client was made: to take its authorities in holds everything else up for so long."""
-        now = time.monotonic()
-        self._busy = {other: until for other, until in self._busy.items() if until > now}
-        self._busy[namespace] = now + APART * seconds
+def _is_same(known: Client | None, access: Access) -> bool:
+    return known is not None and known.access.fingerprint == access.fingerprint
