@@ -19,7 +19,8 @@ from llmbatch.job.pure import parts
 from llmbatch.jsonl import cut
 from llmbatch.provider.pure.connection import Connection
 from llmbatch.transfer.edge.main import REPORT_VARIABLE
-from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner
+from llmbatch.transfer.pure.mounts import INPUT_ROOT, OUTPUT_ROOT
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, Plan
 from llmbatch.transfer.pure.report import CollectReport, MergeReport, UploadReport
 from llmbatch.transfers import plans

@@ -8,7 +8,8 @@ import yaml
 
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.settings import Settings
-from llmbatch.transfer.pure.manifest import Owner, manifest
+from llmbatch.transfer.pure.manifest import manifest
+from llmbatch.transfer.pure.naming import Owner
 from tests.chart import values_table
 from tests.chart.cases import TWO_NAMESPACES
 from tests.chart.helm import Chart, Values, named, of_kind

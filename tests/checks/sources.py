@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+import statistics
 import subprocess
 from collections.abc import Iterator
 
@@ -11,11 +12,15 @@ LONGEST = 300
 """Lines of a module: beyond that, it does more than one thing."""
 LONGEST_CLASS = 150
 """Lines of a class of the operator, from `class` to its end: the same."""
+MEDIAN = 110
+"""Lines of the operator's modules: half of them have no more, so that each says at a glance what it is for."""
+MEDIAN_FUNCTION, MOST_FUNCTIONS = 8, 25
+"""Lines of the operator's functions: of the median one, and of nine in ten."""
 
 
 def sizes() -> list[str]:
-    """Name modules that are too long, and classes of the operator that are."""
-    complaints = []
+    """Name modules that are too long, and classes of the operator that are; say which of its medians has grown."""
+    complaints = _medians()
     for top in ("operator", "tests"):
         for path in sorted((REPOSITORY / top).rglob("*.py")):
             text, shown = path.read_text(encoding="utf-8"), path.relative_to(REPOSITORY)
@@ -24,6 +29,26 @@ def sizes() -> list[str]:
             if top == "operator":
                 complaints += [f"{shown}: {complaint}" for complaint in _too_long_classes(text)]
     return complaints
+
+
+def _medians() -> list[str]:
+    texts = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "operator").rglob("*.py")]
+    functions = [
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    found = (
+        ("half of the operator's modules", statistics.median(len(text.splitlines()) for text in texts), MEDIAN),
+        ("half of its functions", statistics.median(functions), MEDIAN_FUNCTION),
+        ("nine in ten of its functions", statistics.quantiles(functions, n=10)[-1], MOST_FUNCTIONS),
+    )
+    return [
+        f"{what} have up to {lines:g} lines, more than {most}: split some"
+        for what, lines, most in found
+        if lines > most
+    ]
 
 
 def _too_long_classes(text: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from llmbatch.batch.pure import facts
 from llmbatch.gateway.clients import Client
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.runtime.queue import Key
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from llmbatch.api.batch_status import RequestCounts
+from llmbatch.api.counts import RequestCounts
 from llmbatch.api.reasons import Reason
 from llmbatch.runtime.queue import Key
 from tests.controller.conftest import jsonl

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.api.batch_status import RequestCounts
+from llmbatch.api.counts import RequestCounts
 from llmbatch.api.reasons import Reason
 from tests.controller.conftest import jsonl
 from tests.controller.test_split import made, split_job

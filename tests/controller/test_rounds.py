@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from llmbatch.batch.directory.readings import Reading, Readings
-from llmbatch.batch.directory.rounds import LONGEST_REST_SECONDS, REST_SECONDS, checked, rest_seconds
+from llmbatch.batch.directory.laps import LONGEST_REST_SECONDS, REST_SECONDS, checked, rest_seconds
+from llmbatch.batch.directory.reading import Reading
+from llmbatch.batch.directory.readings import Readings
 from llmbatch.gateway.clients import Client
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.provider.edge.outcome import Answered

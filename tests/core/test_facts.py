@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.api.batch_status import RequestCounts
+from llmbatch.api.counts import RequestCounts
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import facts
 from llmbatch.provider.pure.wire import BatchError, Counts, RemoteBatch

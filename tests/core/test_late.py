@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from llmbatch.api import ACCEPT_MISSING_ANNOTATION
-from llmbatch.api.batch_status import Batch, RequestCounts
+from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.api.counts import RequestCounts
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import late
 from llmbatch.batch.pure.decision import Collect, Done, Stalled, Wait

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llmbatch.api.batch_status import Usage
+from llmbatch.api.counts import Usage
 from llmbatch.jsonl import results
 from llmbatch.jsonl.results import LONG_LINE, MALFORMED, MISSING, ResultLine, Tally, judge, missing_line
 

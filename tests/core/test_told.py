@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from llmbatch.api.batch_status import Batch, RequestCounts
+from llmbatch.api.batch_status import Batch
+from llmbatch.api.counts import RequestCounts
 from llmbatch.batch.directory.told import Told
 from llmbatch.provider.pure.wire import Counts, RemoteBatch
 

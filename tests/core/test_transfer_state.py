@@ -8,8 +8,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import Failure
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.edge.main import fitted
-from llmbatch.transfer.pure.report import CollectReport, Report, UploadReport
+from llmbatch.transfer.pure.report import CollectReport, Report, UploadReport, fitted
 from llmbatch.transfer.pure.state import LOST, Blocked, Ended, Working, read
 from tests.support import build, canary
 

@@ -6,7 +6,7 @@ import pytest
 
 from llmbatch.kube.client import MOST_PAGE_BYTES, Cluster, ClusterError
 from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, PODS, SECRETS, Resource
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.objects import settle_ownership, store
 from tests.support import build

@@ -10,7 +10,8 @@ from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge.tls import MOST_BYTES, Authorities, AuthoritiesError, ConnectionInvalidError
 from llmbatch.settings import Settings
-from llmbatch.transfer.pure.manifest import PROXIES, manifest, pod_connection, proxies_of
+from llmbatch.transfer.pure.connections import PROXIES, pod_connection, proxies_of
+from llmbatch.transfer.pure.manifest import manifest
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, UploadPlan
 from tests.edges.test_gateway_tls import WELL, Asked
 from tests.edges.test_transfer_job import DISCARD, OWNER, UPLOAD

@@ -6,7 +6,7 @@ import pytest
 
 from llmbatch.runtime.queue import WorkQueue
 from llmbatch.transfer.pure import naming
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfers.followed import Followed
 
 Json = dict[str, Any]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.directory.readings import SHARE_BYTES, Reading, Readings
+from llmbatch.batch.directory.reading import SHARE_BYTES, Reading
+from llmbatch.batch.directory.readings import Readings
 from llmbatch.provider.edge.client import Gateway, NotMade, UnknownOutcome
 from llmbatch.provider.edge.files import Files
 from llmbatch.provider.edge.outcome import Answered, Refused, Unreachable

@@ -8,10 +8,9 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl.cut import MOST_PARTS, unpacked
-from llmbatch.transfer.edge.main import fitted
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.plan import UploadPlan
-from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, UploadReport
+from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, UploadReport, fitted
 from tests.edges.plans import jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
 

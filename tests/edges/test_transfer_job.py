@@ -8,7 +8,10 @@ import pytest
 from llmbatch.api.batchgateway import BatchGatewaySpec
 from llmbatch.api.transfer import Transfer
 from llmbatch.settings import Settings
-from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner, manifest, pod_connection
+from llmbatch.transfer.pure.connections import pod_connection
+from llmbatch.transfer.pure.manifest import manifest
+from llmbatch.transfer.pure.mounts import INPUT_ROOT, OUTPUT_ROOT
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, UploadPlan
 from tests.support import build
 

@@ -19,9 +19,8 @@ import pytest
 from llmbatch.api.batchjob_status import Failure, InputStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl.lines import LineError
-from llmbatch.transfer.edge.main import fitted
 from llmbatch.transfer.pure.plan import CollectPlan, MergePlan, StoredPart, written
-from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, CollectReport, MergeReport, Problem, UploadReport
+from llmbatch.transfer.pure.report import REPORT_LIMIT_BYTES, CollectReport, MergeReport, Problem, UploadReport, fitted
 from tests.edges.plans import CHAT, connection_to, jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
 

@@ -14,7 +14,7 @@ from llmbatch import crash
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.pure.report import CollectReport
-from llmbatch.transfer.volumes import placement, volume
+from llmbatch.transfer.volumes import placement, walking
 from llmbatch.transfer.volumes.problem import ProblemError
 from tests.cluster.paths import REPOSITORY
 from tests.edges.collecting import FIVE, MIXED, Done, counts, problem
@@ -173,7 +173,7 @@ def test_a_name_that_no_file_can_have_is_told_before_anything_is_downloaded(
 
 def test_folders_that_are_made_are_made_durable_in_their_parents(tmp_path: Path) -> None:
     def make() -> None:
-        with volume.folder(str(tmp_path), ["a", "b"], "output", make=True):
+        with walking.folder(str(tmp_path), ["a", "b"], "output", make=True):
             pass
 
     # The kernel tells whether it was asked: a parent that can't be synced fails the making of a folder in it.
@@ -215,7 +215,7 @@ def test_lines_are_read_many_at_once_and_not_byte_by_byte(tmp_path: Path) -> Non
         told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
         return int(told["syscr"])
 
-    with volume.folder(str(tmp_path), [], "output") as folder, folder.open("lines") as file:
+    with walking.folder(str(tmp_path), [], "output") as folder, folder.open("lines") as file:
         before = reads()
         assert sum(1 for _ in file) == 10_000
         assert reads() - before < 100

@@ -1,28 +1,16 @@
 """What a BatchJob's status says of each of its batches."""
 
-from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from llmbatch.api.base import Model, Time
+from llmbatch.api.counts import RequestCounts, Usage
 
 MOST_REFUSED = 64
 """Refused batches of a file that status holds."""
 MOST_REFUSED_CHARACTERS = 4096
 """Of their ids together: a hundred parts may each have been refused that often, and an object has 1.5 MiB."""
-
-
-class RequestCounts(Model):
-    """Requests of the batch. While it runs: as the provider tells. At the end: as counted from the result lines."""
-
-    total: int = Field(description="Requests in the input.")
-    completed: int = Field(description="Requests that succeeded (status_code 200 and no error).")
-    failed: int = Field(description="Requests that failed; one without a result line counts as failed.")
-    retried: int | None = Field(
-        None,
-        description="Requests that were sent again at least once, see spec.backoffLimitPerRequest; absent without any.",
-    )
 
 
 class UploadTries(Model):
@@ -82,26 +70,6 @@ class State(Model):
         None,
         description="Generation of the spec that it tells of; of what needs a person, who may have changed it since.",
     )
-
-
-class Usage(Model):
-    """Tokens used, summed over the answers."""
-
-    input_tokens: int = Field(description="Tokens read (prompt_tokens or input_tokens).")
-    output_tokens: int = Field(description="Tokens written (completion_tokens or output_tokens).")
-    total_tokens: int = Field(description="Tokens in all.")
-
-    @classmethod
-    def sum(cls, told: Iterable[Self | None]) -> Self | None:
-        """Add up what was told; None when nothing was."""
-        known = [item for item in told if item is not None]
-        if not known:
-            return None
-        return cls(
-            input_tokens=sum(item.input_tokens for item in known),
-            output_tokens=sum(item.output_tokens for item in known),
-            total_tokens=sum(item.total_tokens for item in known),
-        )
 
 
 class PartResults(Model):

@@ -6,8 +6,9 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from llmbatch.api.base import Model, ObservedGeneration, Time
-from llmbatch.api.batch_status import Batch, RequestCounts, Summary, Usage, with_entries
+from llmbatch.api.batch_status import Batch, Summary, with_entries
 from llmbatch.api.conditions import COMPLETE, FAILED, Condition, Conditions
+from llmbatch.api.counts import RequestCounts, Usage
 
 
 class Phase(StrEnum):

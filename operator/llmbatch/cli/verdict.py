@@ -16,9 +16,9 @@ from llmbatch.cli.objects import STDIN
 from llmbatch.cli.told import CommandError
 from llmbatch.jsonl.lines import LineChecker, LineError
 from llmbatch.transfer.edge.validate import validate
-from llmbatch.transfer.pure import manifest
+from llmbatch.transfer.pure import connections, naming
 from llmbatch.transfer.volumes.problem import ProblemError
-from llmbatch.transfer.volumes.volume import Source
+from llmbatch.transfer.volumes.sources import Source
 from llmbatch.transfers.plans import upload_plan
 
 _IN_MEMORY = 16 * 1024 * 1024
@@ -27,7 +27,7 @@ MOST_ERRORS = 10_000
 """Faulty lines that are told one by one."""
 UNKNOWN = BatchGatewaySpec(url="https://unknown.invalid")
 """Stands for a gateway that isn't known: with the limits that hold where a BatchGateway says nothing else."""
-_OWNER = manifest.Owner("unknown", "unknown", "unknown")
+_OWNER = naming.Owner("unknown", "unknown", "unknown")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def opened(file: str) -> Iterator[BinaryIO]:
 
 def judge(source: Source, job: BatchJobSpec, gateway: BatchGatewaySpec) -> Verdict:
     """Check an input as the operator does before it sends anything."""
-    connection = manifest.pod_connection(gateway)
+    connection = connections.pod_connection(gateway)
     plan = upload_plan(_OWNER, job, gateway, connection, batch=Batch(), attempt=1)
     checker = LineChecker(
         plan.endpoint,

@@ -14,7 +14,7 @@ from llmbatch.kube.permissions import CONFIGMAPS, SECRETS, Resource
 from llmbatch.kube.values import value_of
 from llmbatch.provider.edge.tls import Authorities, AuthoritiesError
 from llmbatch.provider.pure.connection import Connection
-from llmbatch.transfer.pure import manifest
+from llmbatch.transfer.pure import connections
 from llmbatch.transfer.pure.report import Problem
 
 Json = dict[str, Any]
@@ -94,7 +94,7 @@ class Credentials:
         except MissingError as error:
             return Problem(reason=Reason.CREDENTIALS_NOT_FOUND, message=str(error))
         certificate, key = client or (None, None)
-        connection = manifest.connection(
+        connection = connections.connection(
             spec,
             ca_file=self._files.put(namespace, ca),
             certificate_file=self._files.put(namespace, certificate),
@@ -114,7 +114,7 @@ class Credentials:
                 where = f"spec.{'headers' if kind == 'header' else 'query'}[{index}]"
                 value = await self._value(SECRETS, namespace, reference, where)
                 # A final newline is what `kubectl create secret --from-file` leaves; no header may have one.
-                found[manifest.secret_variable(kind, index)] = value.decode("utf-8", "replace").strip()
+                found[connections.secret_variable(kind, index)] = value.decode("utf-8", "replace").strip()
         return found
 
     async def _ca(self, namespace: str, bundle: CABundle) -> bytes:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from llmbatch.api.batch_status import Usage
 from llmbatch.api.batchjob_status import Failure
+from llmbatch.api.counts import Usage
 from llmbatch.common.comparing import repeats
 from llmbatch.common.text import one_line
 from llmbatch.jsonl import packed, scan

@@ -10,8 +10,9 @@ from kubernetes.aio import config as kubernetes_config
 
 from llmbatch.common.proxies import proxy_for
 from llmbatch.kube.clock import Clock
+from llmbatch.kube.errors import ClusterError, Json
 from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Permissions, Resource
-from llmbatch.kube.transport import AnswerTooLargeError, ClusterError, Json, Transport
+from llmbatch.kube.transport import AnswerTooLargeError, Transport
 
 __all__ = ["Cluster", "ClusterError", "Json", "StatusRefusedError"]
 

@@ -1,58 +1,20 @@
 """One request to the API server: within the declared permissions and a time limit, and what a refusal of it says."""
 
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 
-from llmbatch.common import backoff
-from llmbatch.common.depth import bounded
 from llmbatch.kube.clock import Clock
+from llmbatch.kube.errors import ClusterError, Json, beginning_of, object_in, read_json, refused
 from llmbatch.kube.permissions import Permissions, Resource
-from llmbatch.provider.pure import lenient, refusal
-
-Json = dict[str, Any]
 
 METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 REQUEST_SECONDS = 30
 MOST_EVENT_BYTES = 8 * 1024 * 1024
 """No object is larger: etcd takes 1.5 MiB."""
-
-
-class ClusterError(Exception):
-    """The API server refused a call, or did not answer.
-
-    Attributes:
-        status: HTTP status, or 0 when there was no answer.
-        reason: The API server's reason, for example AlreadyExists.
-        namespace_ends: Nothing can be made in the namespace any more: it is being deleted, or gone.
-        retry_after: Seconds that the API server asks to wait; None: it doesn't say.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        reason: str,
-        message: str,
-        *,
-        namespace_ends: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        """Keep what the API server said."""
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.namespace_ends = namespace_ends
-        self.retry_after = retry_after
-
-    @property
-    def passes(self) -> bool:
-        """Whether it says nothing about the object: no answer, slow down, out of order; or the object has moved on."""
-        return self.status in (0, 404, 409, 429) or self.status >= 500
 
 
 class AnswerTooLargeError(ClusterError):
@@ -123,7 +85,7 @@ class Transport:
             answer = await self._api.call_api(verb, url, prepared, None, _request_timeout=timeout)
             with contextlib.closing(answer.response):
                 if not 200 <= answer.status <= 299:
-                    raise _refusal(answer.status, answer.headers, await answer.read())
+                    raise refused(answer.status, answer.headers, await answer.read())
                 yield _events(answer.response.content)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             raise ClusterError(0, "NoAnswer", f"no answer from the API server to GET {path}: {error!r}") from error
@@ -162,10 +124,10 @@ class Transport:
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             raise ClusterError(0, "NoAnswer", f"no answer from the API server to {method} {path}: {error!r}") from error
         if not 200 <= response.status <= 299:
-            raise _refusal(response.status, response.headers, raw)
-        if (parsed := _object(raw)) is None:
+            raise refused(response.status, response.headers, raw)
+        if (parsed := object_in(raw)) is None:
             # A page of something on the way, say: as an empty list it would be taken for the end of all objects.
-            raise ClusterError(0, "NoAnswer", f"the answer to {method} {path} is no JSON object: {_words(raw)}")
+            raise ClusterError(0, "NoAnswer", f"the answer to {method} {path} is no JSON object: {beginning_of(raw)}")
         return parsed
 
 
@@ -194,46 +156,4 @@ async def _events(content: aiohttp.StreamReader) -> AsyncIterator[Json]:
             raise ClusterError(0, "TooLarge", "the API server tells of an object that is too large to be one")
         for line in lines:
             if line.strip():
-                yield _parsed(line)
-
-
-def _object(raw: bytes) -> Json | None:
-    try:
-        parsed = json.loads(bounded(raw))
-    except ValueError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
-
-
-def _parsed(raw: bytes) -> Json:
-    parsed = _object(raw)
-    return {"message": _words(raw)} if parsed is None else parsed
-
-
-def _words(raw: bytes) -> str:
-    return raw[:200].decode(errors="replace")
-
-
-def _refusal(status: int, headers: Mapping[str, str], raw: bytes) -> ClusterError:
-    parsed = _parsed(raw)
-    message = str(parsed.get("message") or f"status {status}")
-    ends = _namespace_ends(status, parsed.get("details"))
-    wait = _retry_after(headers, parsed.get("details"))
-    return ClusterError(status, str(parsed.get("reason", "")), message, namespace_ends=ends, retry_after=wait)
-
-
-def _retry_after(headers: Mapping[str, str], details: Any) -> float | None:  # noqa: ANN401 - JSON has no narrower type
-    """Say how long the API server asks to wait, in its header or its body; never longer than its own longest."""
-    wait = refusal.retry_after(headers, datetime.now(UTC))
-    if wait is None and isinstance(details, dict):
-        wait = lenient.number(details.get("retryAfterSeconds"))
-    return None if wait is None else min(max(0.0, wait), backoff.LONGEST_SECONDS)
-
-
-def _namespace_ends(status: int, details: Any) -> bool:  # noqa: ANN401 - JSON has no narrower type
-    if not isinstance(details, dict):
-        return False
-    if status == 404:
-        return details.get("kind") == "namespaces"
-    causes = details.get("causes") or []
-    return status == 403 and any(item.get("reason") == "NamespaceTerminating" for item in causes)
+                yield read_json(line)

@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +31,7 @@ from llmbatch.job.edge.publish import Publisher
 from llmbatch.job.edge.reconcile import Reconciler
 from llmbatch.kube.client import Cluster
 from llmbatch.kube.events import Recorder
+from llmbatch.process.heart import Heart
 from llmbatch.process.news import News
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.runtime import figures
@@ -50,28 +49,6 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 45.0
 """How long passes under way may take after SIGTERM: a create call's 30 s and the write of its fact."""
-LAG_SECONDS = 30.0
-"""An event loop this late is stuck, and the process is better restarted."""
-
-
-@dataclass
-class Heart:
-    """Beats in the event loop, so that a probe on another thread can see that the loop is alive."""
-
-    metrics: Metrics
-    beat: float = 0.0
-
-    async def run(self) -> None:
-        """Beat every second."""
-        while True:
-            self.beat = time.monotonic()
-            await asyncio.sleep(1.0)
-            self.metrics.loop_lag.set(max(0.0, time.monotonic() - self.beat - 1.0))
-
-    def wrong(self) -> str:
-        """Say whether the loop is stuck."""
-        late = time.monotonic() - self.beat
-        return f"the event loop has been stuck for {late:.0f} s" if late > LAG_SECONDS else ""
 
 
 class Runtime:

@@ -7,7 +7,7 @@ from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.observation import Discarding, Observation
 from llmbatch.kube.client import ClusterError
-from llmbatch.transfer.pure.manifest import OUTPUT_ROOT
+from llmbatch.transfer.pure.mounts import OUTPUT_ROOT
 from llmbatch.transfer.pure.plan import DiscardPlan
 from llmbatch.transfer.pure.report import DiscardReport, Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, Working

@@ -11,7 +11,7 @@ from typing import Any
 from llmbatch.runtime.cache import BATCHJOB
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.transfer.pure import naming, told
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 
 Json = dict[str, Any]
 Place = tuple[str, str]

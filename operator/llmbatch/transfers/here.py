@@ -24,7 +24,7 @@ from llmbatch.transfer.edge.fetch import too_large
 from llmbatch.transfer.edge.merge import merge
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.destination import Destination
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.plan import (
     OBJECTS_FILE,
     CollectPlan,

@@ -11,7 +11,7 @@ from llmbatch.kube.client import Cluster
 from llmbatch.kube.once import Once
 from llmbatch.kube.permissions import EVENTS, KUBERNETES_JOBS, PODS, Resource
 from llmbatch.transfer.pure import naming, state, told
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, Plan, UploadPlan, read
 from llmbatch.transfer.pure.state import Ended, TransferState, Working
 from llmbatch.transfers.followed import Followed

@@ -7,7 +7,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.permissions import SECRETS, Resource
 from llmbatch.transfer.pure import naming
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.report import Problem
 
 Json = dict[str, Any]

@@ -13,7 +13,8 @@ from llmbatch.common.tokens import BYTES_PER_TOKEN
 from llmbatch.provider.pure.connection import Connection
 from llmbatch.transfer.pure import naming
 from llmbatch.transfer.pure.destination import Destination
-from llmbatch.transfer.pure.manifest import INPUT_ROOT, OUTPUT_ROOT, Owner
+from llmbatch.transfer.pure.mounts import INPUT_ROOT, OUTPUT_ROOT
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.plan import (
     OBJECTS_FILE,
     CollectPlan,

@@ -12,8 +12,8 @@ from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.once import Once
 from llmbatch.kube.permissions import KUBERNETES_JOBS
 from llmbatch.settings import Settings
-from llmbatch.transfer.pure import manifest, naming
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure import connections, manifest, naming
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.plan import Plan
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, TransferState, Working
@@ -37,7 +37,7 @@ class TransferJobs:
         self._cluster, self._settings = cluster, settings
         self.followed, self._looks = followed, Looks(cluster, followed)
         self._failures = failures
-        self._proxies = manifest.proxies_of(os.environ)
+        self._proxies = connections.proxies_of(os.environ)
 
     async def start(
         self,

@@ -12,7 +12,7 @@ from llmbatch.kube.values import value_of
 from llmbatch.runtime.metrics import Metrics
 from llmbatch.runtime.queue import WorkQueue
 from llmbatch.settings import Settings
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.claims import Claims
 from llmbatch.transfers.failures import Failures

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 
 from llmbatch.api.batch_status import Batch
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.directory.readings import Reading, Readings
+from llmbatch.batch.directory.laps import Followed, Lap, checked, rest_seconds
+from llmbatch.batch.directory.reading import Reading
+from llmbatch.batch.directory.readings import Readings
 from llmbatch.batch.directory.told import Told
 from llmbatch.batch.pure.submission import horizon
 from llmbatch.common import backoff
@@ -31,69 +33,15 @@ LEAST = 2
 """A single batch is polled: a page of the list tells no more, and less exactly."""
 JOIN_SECONDS = 0.5
 """The first round waits so long for others whose batches were found at the same time."""
-REST_SECONDS, LONGEST_REST_SECONDS = 600.0, 3600.0
-"""So rarely, at least and at most, is a job looked at of whose batch there is no news; see rest_seconds."""
 DISTRUST_ROUNDS = 10
 """For so many rounds a list isn't read that was found to show batches as they were before, or to show none of ours; at most for
 so many one that can't be read: for none at the first time, and then for longer each time."""
 CALL_SECONDS = 10.0
 """Within this time those are polled that the list tells nothing of: of their batches nobody knows since the round before."""
-CHECKED = 250
-"""One batch a round, and one more for so many, is asked for itself, so that a list that stands still is found out."""
 
 UNKNOWN = "unknown"
 
 log = logging.getLogger(__name__)
-
-
-def checked(count: int) -> int:
-    """Say how many of so many batches are asked for themselves in a round."""
-    return 1 + count // CHECKED
-
-
-def rest_seconds(count: int, interval: float) -> float:
-    """Say after how many seconds a batch is asked for itself of which there was no news, for whatever else may be due.
-
-    Where its turn to be checked comes by then, as it does among few and among many, it is not asked for twice.
-
-    Args:
-        count: How many batches are followed at its gateway.
-        interval: Seconds from round to round.
-    """
-    turn = interval * count / checked(count)
-    return min(LONGEST_REST_SECONDS, max(REST_SECONDS, 1.5 * turn))
-
-
-@dataclass
-class Followed:
-    """A batch under way."""
-
-    job: Key
-    batch_id: str
-    created: datetime | None
-    known: Told
-    known_from: float = -1.0
-    """When a look at the batch itself that told so was over, by the monotonic clock."""
-    news: RemoteBatch | None = None
-    """What a list has told that no pass has taken in yet."""
-    due: bool = False
-    """It is to be asked for itself."""
-    rests: bool = False
-    """Nobody polls it by its own clock."""
-    since: float = field(default_factory=time.monotonic)
-    """Since when nobody has asked for it."""
-
-
-@dataclass
-class _Lap:
-    """A gateway's batches, by memory (Observation.memory), and what was learnt of its list."""
-
-    followed: dict[str, Followed] = field(default_factory=dict)
-    task: asyncio.Task[None] | None = None
-    distrusted: int = 0
-    """Rounds for which the list is not read."""
-    failures: int = 0
-    """Readings that failed, in a row."""
 
 
 @dataclass
@@ -102,7 +50,7 @@ class Rounds:
 
     gateways: Gateways
     readings: Readings[Page]
-    _laps: dict[Key, _Lap] = field(default_factory=dict)
+    _laps: dict[Key, Lap] = field(default_factory=dict)
     _gateway_of: dict[str, Key] = field(default_factory=dict)
 
     def follow(self, memory: str, gateway: Key, job: Key, batch: Batch, *, asked: bool = False) -> bool:
@@ -115,7 +63,7 @@ class Rounds:
             batch: What is known of it.
             asked: It was asked for itself just now.
         """
-        lap = self._laps.setdefault(gateway, _Lap())
+        lap = self._laps.setdefault(gateway, Lap())
         known, found = Told.stored(batch), lap.followed.get(memory)
         if found is None or found.batch_id != batch.id:
             found = lap.followed[memory] = Followed(job, batch.id or "", batch.created_at, known)
@@ -140,7 +88,7 @@ class Rounds:
         gateway = self._gateway_of.get(memory)
         return self._laps[gateway].followed.get(memory) if gateway is not None else None
 
-    def _is_read(self, gateway: Key, lap: _Lap) -> bool:
+    def _is_read(self, gateway: Key, lap: Lap) -> bool:
         """Tell whether the list is read in place of a look at every batch."""
         return len(lap.followed) >= LEAST and not lap.distrusted and self.gateways.lists_batches(gateway)
 
@@ -154,7 +102,7 @@ class Rounds:
             if lap.task is not None:
                 lap.task.cancel()
 
-    async def _run(self, gateway: Key, lap: _Lap) -> None:
+    async def _run(self, gateway: Key, lap: Lap) -> None:
         wait = JOIN_SECONDS
         while lap.followed:
             await asyncio.sleep(wait)
@@ -178,7 +126,7 @@ class Rounds:
                 log.exception("a round failed", extra={"object": str(gateway)})
                 await self._call(lap, wait)
 
-    async def _round(self, client: Client, lap: _Lap) -> None:
+    async def _round(self, client: Client, lap: Lap) -> None:
         within = min(CALL_SECONDS, client.spec.poll_interval_seconds)
         if lap.distrusted:
             lap.distrusted -= 1
@@ -211,7 +159,7 @@ class Rounds:
             if batch.due or batch.news is not None:
                 await self.gateways.queue.add(batch.job)
 
-    async def _failed(self, client: Client, lap: _Lap, failure: Failure) -> float | None:
+    async def _failed(self, client: Client, lap: Lap, failure: Failure) -> float | None:
         """Note that the list could not be read; answers for how long the gateway has asked to be left in peace, if it has."""
         lap.failures += 1
         held = None if isinstance(failure, NotFound) else client.pace.slow_down(Operation.READ, failure.retry_after)
@@ -220,14 +168,14 @@ class Rounds:
         await self.gateways.suspect(client.key)
         return held or None
 
-    def _drop_gone(self, lap: _Lap) -> None:
+    def _drop_gone(self, lap: Lap) -> None:
         """Follow no batch whose object has gone without a last look, its finalizer taken off by another hand."""
         for memory, batch in list(lap.followed.items()):
             held = self.gateways.cache.get(batch.job)
             if held is None or held["metadata"].get("uid") != memory.split("/", 1)[0]:
                 self.leave(memory)
 
-    async def _call(self, lap: _Lap, within: float) -> None:
+    async def _call(self, lap: Lap, within: float) -> None:
         """Have the batches that rest polled one by one, spread over some time."""
         for batch in lap.followed.values():
             if not batch.rests:

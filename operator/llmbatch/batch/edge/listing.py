@@ -7,7 +7,8 @@ from datetime import datetime
 from llmbatch import crash
 from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.directory.readings import Reading, Readings
+from llmbatch.batch.directory.reading import Reading
+from llmbatch.batch.directory.readings import Readings
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure.submission import is_unclear, matches, was_refused

@@ -6,20 +6,20 @@ from datetime import timedelta
 from llmbatch.api import RESUBMIT_ANNOTATION
 from llmbatch.api.batch_status import Batch, Submission
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.directory.readings import Reading, Readings
+from llmbatch.batch.directory.reading import Reading
+from llmbatch.batch.directory.readings import Readings
 from llmbatch.batch.edge.duplicates import Duplicates
 from llmbatch.batch.edge.listing import Found, Looks, list_ours
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.writing import FactWriter
-from llmbatch.batch.pure import facts
+from llmbatch.batch.pure import facts, remote_state
 from llmbatch.batch.pure.decide_submission import answer_settles
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.batch.pure.submission import by_use, came_too_late, horizon, is_of_another_attempt, is_of_several
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
-from llmbatch.job.pure import parts
 from llmbatch.provider.edge.outcome import Failure, NotFound, Refused
 from llmbatch.provider.pure.wire import Page, RemoteBatch
 from llmbatch.runtime.metrics import Metrics
@@ -77,7 +77,9 @@ class Finder:
         if seen.view is None and (several := [batch.id for batch in ours if is_of_several(batch)]):
             if observation.deleted_at is not None and not observation.restored:
                 # Nothing more is ordered, so that it doesn't matter which are missing.
-                return Outcome(parts.found_again(seen.stored, ours, observation.now, whole=found.whole), after=0.0)
+                return Outcome(
+                    remote_state.found_again(seen.stored, ours, observation.now, whole=found.whole), after=0.0
+                )
             return Outcome(seen.stored, _of_several(several))
         if len(ours) > 1 or any(is_of_another_attempt(batch, submission.attempt) for batch in ours):
             fresh = await self.duplicates.fresh(seen, client, ours)

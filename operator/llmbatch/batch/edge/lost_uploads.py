@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.directory.readings import Reading, Readings
+from llmbatch.batch.directory.reading import Reading
+from llmbatch.batch.directory.readings import Readings
 from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.edge.uploads import Uploads

@@ -12,7 +12,7 @@ from llmbatch.gateway.clients import Client
 from llmbatch.job.pure import conditions, next_status
 from llmbatch.kube.once import Once
 from llmbatch.runtime.queue import Key
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.plan import CollectPlan, UploadPlan
 from llmbatch.transfer.pure.report import Problem
 

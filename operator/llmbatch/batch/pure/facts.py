@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from llmbatch.api.batch_status import Batch, RequestCounts, Submission
+from llmbatch.api.batch_status import Batch, Submission
 from llmbatch.api.batchjob_status import BatchJobStatus, OutputStatus
+from llmbatch.api.counts import RequestCounts
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import lifecycle
 from llmbatch.batch.pure.submission import last_refused

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from llmbatch.api.batch_status import Batch, PartResults, Refusal, RequestCounts, State, Unfinished, entries
+from llmbatch.api.batch_status import Batch, PartResults, Refusal, State, Unfinished, entries
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus, OutputStatus, Phase, Stopped
 from llmbatch.api.conditions import (
     COMPLETE,
@@ -17,6 +17,7 @@ from llmbatch.api.conditions import (
     SUBMITTED,
     Condition,
 )
+from llmbatch.api.counts import RequestCounts
 from llmbatch.batch.pure import facts, late, lifecycle
 from llmbatch.batch.pure.facts import bare, batch_of, with_batch
 from llmbatch.common.text import cut

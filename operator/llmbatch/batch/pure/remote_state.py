@@ -1,9 +1,13 @@
 """What a BatchJob has at the provider, read from its stored status without judging it: also from one that can't be read."""
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
-from llmbatch.api.batch_status import entries
-from llmbatch.batch.pure import lifecycle
+from llmbatch.api.batch_status import Batch, entries
+from llmbatch.api.batchjob_status import BatchJobStatus
+from llmbatch.batch.pure import facts, lifecycle
+from llmbatch.provider.pure.wire import RemoteBatch
 
 Json = dict[str, Any]
 
@@ -69,3 +73,25 @@ def is_ended(raw: Json) -> bool:
     """Tell whether a stored object is Complete or Failed."""
     conditions = (raw.get("status") or {}).get("conditions") or []
     return any(item.get("type") in ENDED and item.get("status") == "True" for item in conditions)
+
+
+def found_again(status: BatchJobStatus, found: Iterable[RemoteBatch], now: datetime, *, whole: bool) -> BatchJobStatus:
+    """Record the batches of a deleted job that has lost its status: so much of each that it can be removed.
+
+    Args:
+        status: The job's.
+        found: Its batches, as they are listed.
+        now: The moment.
+        whole: There are no others.
+    """
+    batches: list[Batch] = []
+    for remote in found:
+        part, _, attempt = remote.metadata.get("llmbatch_part", "").partition(".")
+        batch = Batch(
+            part=int(part) if part.isdecimal() else 0,
+            attempt=int(attempt) if attempt.isdecimal() else 1,
+            requests=remote.counts.total,
+            duplicates_checked_time=now if whole else None,
+        )
+        batches += facts.with_remote(BatchJobStatus(batches=[batch]), remote, now).batches
+    return status.model_copy(update={"parts": len(batches), "batches": batches})

@@ -28,7 +28,7 @@ from llmbatch.job.pure import parts, retries
 from llmbatch.kube.once import Once
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache
 from llmbatch.runtime.queue import Key
-from llmbatch.transfer.pure.manifest import Owner
+from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.report import Problem, Report
 from llmbatch.transfers.destination import Destinations
 from llmbatch.transfers.discards import Discards

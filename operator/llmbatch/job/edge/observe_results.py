@@ -10,7 +10,7 @@ from llmbatch.batch.pure import late
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.gateway.clients import Client
 from llmbatch.job.edge.observe_transfer import TransferObserver, rests_of
-from llmbatch.transfer.pure import manifest
+from llmbatch.transfer.pure import connections
 from llmbatch.transfer.pure.report import Problem
 from llmbatch.transfers.plans import Look, collect_plan
 
@@ -54,7 +54,7 @@ class ResultsObserver:
 
     def _planned(self, seen: Seen, client: Client) -> Seen:
         observation = seen.observation
-        connection = manifest.pod_connection(client.spec, client.access.authorities)
+        connection = connections.pod_connection(client.spec, client.access.authorities)
         plan = collect_plan(
             observation.spec, observation.status, connection, Look.of(observation), rests=rests_of(seen)
         )

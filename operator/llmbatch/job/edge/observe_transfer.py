@@ -16,7 +16,7 @@ from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.trouble import placed
 from llmbatch.jsonl.cut import unpacked
 from llmbatch.runtime.queue import Key
-from llmbatch.transfer.pure import manifest
+from llmbatch.transfer.pure import connections
 from llmbatch.transfer.pure.plan import CollectPlan, Rests, UploadPlan, parts_location
 from llmbatch.transfer.pure.report import CollectReport, Problem, Report, UploadReport
 from llmbatch.transfer.pure.state import Blocked, Ended, TransferState, Working
@@ -98,7 +98,7 @@ class TransferObserver:
         held = held_back(self.tries, seen, client)
         if held is not None and found is not None:
             return seen.troubled(held)
-        pods = manifest.pod_connection(client.spec, client.access.authorities)
+        pods = connections.pod_connection(client.spec, client.access.authorities)
         connection = client.access.connection if found is not None else pods
         plan = upload_plan(
             seen.owner,

@@ -6,17 +6,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from llmbatch.api.batch_status import Batch, RequestCounts, Source, Usage
+from llmbatch.api.batch_status import Batch, Source
 from llmbatch.api.batchjob import BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus, Phase
+from llmbatch.api.counts import RequestCounts, Usage
 from llmbatch.api.reasons import Reason
-from llmbatch.batch.pure import facts, lifecycle, part_view
+from llmbatch.batch.pure import lifecycle, part_view
 from llmbatch.batch.pure.decision import Ending, Finish, Stalled, Wait
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.common import backoff
 from llmbatch.job.pure.success import shortfall
 from llmbatch.jsonl.cut import Cut
-from llmbatch.provider.pure.wire import RemoteBatch
 from llmbatch.transfer.pure.plan import MergePlan, StoredPart, parts_folder
 from llmbatch.transfer.pure.report import CollectReport, MergeReport, UploadReport
 
@@ -43,28 +43,6 @@ def with_cuts(status: BatchJobStatus, report: UploadReport, cuts: Iterable[Cut])
         offset, first = offset + cut.source_bytes, first + cut.requests
     update: dict[str, Any] = {"parts": len(batches), "batches": batches, "input": report.input}
     return status.model_copy(update={**update, "request_counts": RequestCounts(total=first, completed=0, failed=0)})
-
-
-def found_again(status: BatchJobStatus, found: Iterable[RemoteBatch], now: datetime, *, whole: bool) -> BatchJobStatus:
-    """Record the batches of a deleted job that has lost its status: so much of each that it can be removed.
-
-    Args:
-        status: The job's.
-        found: Its batches, as they are listed.
-        now: The moment.
-        whole: There are no others.
-    """
-    batches: list[Batch] = []
-    for remote in found:
-        part, _, attempt = remote.metadata.get("llmbatch_part", "").partition(".")
-        batch = Batch(
-            part=int(part) if part.isdecimal() else 0,
-            attempt=int(attempt) if attempt.isdecimal() else 1,
-            requests=remote.counts.total,
-            duplicates_checked_time=now if whole else None,
-        )
-        batches += facts.with_remote(BatchJobStatus(batches=[batch]), remote, now).batches
-    return status.model_copy(update={"parts": len(batches), "batches": batches})
 
 
 def is_split(status: BatchJobStatus) -> bool:

@@ -1,7 +1,7 @@
 """Whether enough requests have succeeded."""
 
-from llmbatch.api.batch_status import RequestCounts
 from llmbatch.api.batchjob import BatchJobSpec
+from llmbatch.api.counts import RequestCounts
 
 
 def shortfall(spec: BatchJobSpec, counts: RequestCounts) -> str | None:

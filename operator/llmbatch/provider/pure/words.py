@@ -8,7 +8,7 @@ import re
 from functools import cache
 from http import HTTPStatus
 
-from llmbatch.provider.pure import sentences
+from llmbatch.provider.pure import error_codes, sentences
 
 NOT_SHOWN = "its message isn't shown, since it may repeat the input"
 NOT_SHOWN_CREDENTIAL = "its message isn't shown: it repeats ***, a credential of the BatchGateway"
@@ -63,7 +63,7 @@ def sentence(message: str) -> str | None:
 
 def code_of(text: str) -> str:
     """Give a code as it may be shown: one that is put together of the words that codes are made of, else "other"."""
-    if text.lower() in sentences.CODES:
+    if text.lower() in error_codes.CODES:
         return text
     parts = _PART.findall(text)
     plain = _CODE.fullmatch(text) and "".join(parts) == re.sub(r"[_.\-]", "", text)
@@ -77,19 +77,19 @@ def param_of(text: str | None) -> str | None:
     if not text:
         return None
     parts = re.findall(r"[^.\[\]]+|\[[0-9]{1,6}\]", text[:256])
-    shown = [part if part.lower() in sentences.MEMBERS or part[0] == "[" else "…" for part in parts]
-    if not any(part.lower() in sentences.MEMBERS for part in parts):
+    shown = [part if part.lower() in error_codes.MEMBERS or part[0] == "[" else "…" for part in parts]
+    if not any(part.lower() in error_codes.MEMBERS for part in parts):
         return None
     return re.sub(r"(\.…)+", ".…", ".".join(shown).replace(".[", "["))
 
 
 def explanation(code: str) -> str | None:
     """Say in our own words what a documented code means, and what to do."""
-    return sentences.CODES.get(code.lower())
+    return error_codes.CODES.get(code.lower())
 
 
 def _is_code_word(part: str) -> bool:
-    return (part.isdigit() and len(part) <= 3) or part.lower() in sentences.CODE_WORDS
+    return (part.isdigit() and len(part) <= 3) or part.lower() in error_codes.CODE_WORDS
 
 
 @cache

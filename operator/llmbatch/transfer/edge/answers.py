@@ -10,9 +10,10 @@ from llmbatch.jsonl.join import Fit, Join, Place
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.transfer.edge.fetch import LOST, fetch
 from llmbatch.transfer.pure.plan import CollectPlan
-from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes import sources
 from llmbatch.transfer.volumes.problem import ProblemError
-from llmbatch.transfer.volumes.spool import Sheet, Spool
+from llmbatch.transfer.volumes.publishing import Sheet
+from llmbatch.transfer.volumes.spool import Spool
 
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 """Longest result line that is read; one of embeddings may have tens of megabytes."""
@@ -78,7 +79,7 @@ class Answers:
         self._sources.append(file)
         offset, lines, unreadable, last = 0, 0, self.join.malformed, 0
         file.seek(0)
-        for line in split.lines(volume.chunks(file), MAX_RESULT_BYTES):
+        for line in split.lines(sources.chunks(file), MAX_RESULT_BYTES):
             if isinstance(line, split.Overlong):
                 self.join.malformed += 1
                 self.foreign_count += 1  # too long to be kept

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 
-from llmbatch.api.batch_status import RequestCounts
 from llmbatch.api.batchjob_status import Failure
+from llmbatch.api.counts import RequestCounts
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl.results import Tally
 from llmbatch.provider.edge.files import Files, Progress
@@ -22,9 +22,10 @@ from llmbatch.transfer.edge.originals import Originals, originals
 from llmbatch.transfer.edge.pages import Pages
 from llmbatch.transfer.pure.plan import CollectPlan, errors_path, foreign_path
 from llmbatch.transfer.pure.report import CollectReport
-from llmbatch.transfer.volumes import spool, volume
+from llmbatch.transfer.volumes import publishing, spool, walking
 from llmbatch.transfer.volumes.problem import ProblemError, of_os_error
-from llmbatch.transfer.volumes.spool import Sheet, Spool
+from llmbatch.transfer.volumes.publishing import Sheet
+from llmbatch.transfer.volumes.spool import Spool
 from llmbatch.transfer.volumes.volume import Folder
 
 
@@ -39,7 +40,7 @@ def collect(
     """Fetch, join and store the results. Blocks; foreseen ends are reports with a problem."""
     try:
         route = resolve(plan.connection, environ, material)
-        parts, name = volume.split_path(plan.output_path, "output")
+        parts, name = walking.split_path(plan.output_path, "output")
         with (
             _destination(plan.output_root, parts, name) as folder,
             spool.spool(folder, _key(plan)) as held,
@@ -58,7 +59,7 @@ def collect(
 @contextmanager
 def _destination(root: str, parts: list[str], name: str) -> Iterator[Folder]:
     """Open the folder of the results, and see that they can have their names there, before anything is downloaded."""
-    with volume.folder(root, parts, "output", make=True) as folder:
+    with walking.folder(root, parts, "output", make=True) as folder:
         for wanted in (name, errors_path(name), foreign_path(name)):
             folder.check(wanted)
         yield folder
@@ -100,7 +101,7 @@ class _Collection:
         foreign = self._kept_foreign(pages)
         if foreign is not None:
             sheets.append((foreign, foreign_path(name)))
-        spool.publish(self._folder, self._held, [*sheets, (pages.good, name)])
+        publishing.publish(self._folder, self._held, [*sheets, (pages.good, name)])
         return self._report(pages, foreign, failures)
 
     def _kept_foreign(self, pages: Pages) -> Sheet | None:

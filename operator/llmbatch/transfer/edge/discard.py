@@ -5,7 +5,7 @@ from pathlib import Path
 from llmbatch import crash
 from llmbatch.transfer.pure.plan import DiscardPlan, errors_path, foreign_path
 from llmbatch.transfer.pure.report import DiscardReport
-from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes import walking
 from llmbatch.transfer.volumes.problem import ProblemError, of_os_error
 from llmbatch.transfer.volumes.volume import Folder
 
@@ -13,11 +13,11 @@ from llmbatch.transfer.volumes.volume import Folder
 def discard(plan: DiscardPlan) -> DiscardReport:
     """Delete the results, the failed requests and what fits none; repeating a discard that was killed at any moment ends the same way."""
     try:
-        parts, name = volume.split_path(plan.path, "output")
+        parts, name = walking.split_path(plan.path, "output")
         if not Path(plan.root, *parts).exists():
             # Somebody has removed the whole folder already.
             return DiscardReport()
-        with volume.folder(plan.root, parts, "output") as folder:
+        with walking.folder(plan.root, parts, "output") as folder:
             return _discard(plan, folder, name)
     except ProblemError as error:
         problem = error.problem

@@ -11,9 +11,9 @@ from llmbatch.jsonl.ids import FirstLines
 from llmbatch.jsonl.outcomes import Kind, Outcome, Places
 from llmbatch.jsonl.results import Tally, judge
 from llmbatch.transfer.pure.plan import MergePlan, StoredPart, part_name
-from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes import sources
 from llmbatch.transfer.volumes.problem import ProblemError
-from llmbatch.transfer.volumes.spool import Sheet
+from llmbatch.transfer.volumes.publishing import Sheet
 from llmbatch.transfer.volumes.volume import Folder
 
 
@@ -121,7 +121,7 @@ def fold(plan: MergePlan, stored: Folder, good: Sheet, bad: Sheet, tally: Tally)
 def _verify(part: StoredPart, stored: Folder) -> None:
     digest, size = sha256(), 0
     with stored.open(_name(part)) as file:
-        for chunk in volume.chunks(file):
+        for chunk in sources.chunks(file):
             digest.update(chunk)
             size += len(chunk)
     if (size, digest.hexdigest()) != (part.bytes, part.sha256):

@@ -7,18 +7,17 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from llmbatch import crash
-from llmbatch.common.text import one_line
 from llmbatch.transfer.edge.collect import collect
 from llmbatch.transfer.edge.discard import discard
 from llmbatch.transfer.edge.merge import merge
 from llmbatch.transfer.edge.upload import upload
 from llmbatch.transfer.pure.plan import PLAN_VARIABLE, CollectPlan, DiscardPlan, MergePlan, UploadPlan, read
-from llmbatch.transfer.pure.report import EXAMPLES, HEAD_BYTES, REPORT_LIMIT_BYTES, REPORT_PATH, Report, encoded
+from llmbatch.transfer.pure.report import REPORT_PATH, Report, fitted
 
 REPORT_VARIABLE = "LLMBATCH_REPORT"
 _EVERY_SECONDS = 5.0
@@ -82,28 +81,6 @@ def run_transfer(kind: Literal["upload", "collect", "merge", "discard"]) -> int:
     else:
         log("problem", reason=report.problem.reason, message=report.problem.message)
     return 0
-
-
-def fitted(report: Report) -> bytes:
-    """Write a report as JSON of at most REPORT_LIMIT_BYTES bytes: the least important of it goes first."""
-    for limit in (1024, 512, 256, 128, 64):
-        data = _shortened(report.dump(), limit)
-        for examples in EXAMPLES:
-            while len(encoded(data)) > REPORT_LIMIT_BYTES and len(data.get(examples, ())) > 1:
-                data[examples].pop()
-        head = {name: value for name, value in data.items() if name not in EXAMPLES}
-        if len(encoded(data)) <= REPORT_LIMIT_BYTES and len(encoded(head)) <= HEAD_BYTES:
-            break
-    return encoded(data)
-
-
-def _shortened(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    if isinstance(value, dict):
-        # A shortened id would be another, and so would be a part.
-        return {key: item if key in ("fileID", "cuts") else _shortened(item, limit) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_shortened(item, limit) for item in value]
-    return one_line(value, limit) if isinstance(value, str) and len(value) > 256 else value
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

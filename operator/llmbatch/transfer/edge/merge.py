@@ -14,9 +14,10 @@ from llmbatch.provider.pure import quotes
 from llmbatch.transfer.edge.fold import changed, fold
 from llmbatch.transfer.pure.plan import MergePlan, errors_path, foreign_path, part_name, rest_path
 from llmbatch.transfer.pure.report import MergeReport
-from llmbatch.transfer.volumes import spool, volume
+from llmbatch.transfer.volumes import publishing, sources, spool, walking
 from llmbatch.transfer.volumes.problem import ProblemError, of_os_error
-from llmbatch.transfer.volumes.spool import Sheet, Spool
+from llmbatch.transfer.volumes.publishing import Sheet
+from llmbatch.transfer.volumes.spool import Spool
 from llmbatch.transfer.volumes.volume import Folder
 
 _Copies = list[tuple[str, int, str]]
@@ -26,12 +27,12 @@ _Copies = list[tuple[str, int, str]]
 def merge(plan: MergePlan) -> MergeReport:
     """Put the parts together, or remove their folder. Blocks; foreseen ends are reports with a problem."""
     try:
-        parts, name = volume.split_path(plan.path, "output")
+        parts, name = walking.split_path(plan.path, "output")
         if plan.sweep:
             return _sweep(plan, parts)
         with ExitStack() as stack:
-            folder = stack.enter_context(volume.folder(plan.root, parts, "output"))
-            stored = stack.enter_context(volume.folder(plan.root, [*parts, plan.folder], "output"))
+            folder = stack.enter_context(walking.folder(plan.root, parts, "output"))
+            stored = stack.enter_context(walking.folder(plan.root, [*parts, plan.folder], "output"))
             held = stack.enter_context(spool.spool(folder, sha256(plan.folder.encode()).hexdigest()[:16]))
             return _merge(plan, name, folder, stored, held)
     except ProblemError as error:
@@ -56,7 +57,7 @@ def _merge(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spo
         made.append((sheet, target))
         identities.append(sheet.identity)
     # The results last: where they are, everything is.
-    spool.publish(folder, held, [*made[1:], made[0]])
+    publishing.publish(folder, held, [*made[1:], made[0]])
     (size, digest), errors, foreign = identities
     return MergeReport(
         bytes=size or 0,
@@ -78,7 +79,7 @@ def _fold(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spoo
         for copy in copies:
             _copy(stored, copy, foreign)
         beside.append((foreign, foreign_path(name)))
-    spool.publish(folder, held, [*beside, (good, name)])
+    publishing.publish(folder, held, [*beside, (good, name)])
     size, digest = good.identity
     errors_bytes, errors_sha256 = bad.identity if bad.lines else (None, None)
     foreign_bytes, foreign_sha256 = foreign.identity if foreign is not None else (None, None)
@@ -128,7 +129,7 @@ def _copy(stored: Folder, copy: tuple[str, int, str], sheet: Sheet) -> None:
     file, *identity = copy
     digest, size = sha256(), 0
     with stored.open(file) as source:
-        for chunk in volume.chunks(source):
+        for chunk in sources.chunks(source):
             digest.update(chunk)
             size += len(chunk)
             sheet.write(chunk)
@@ -139,7 +140,7 @@ def _copy(stored: Folder, copy: tuple[str, int, str], sheet: Sheet) -> None:
 def _sweep(plan: MergePlan, parts: list[str]) -> MergeReport:
     if not Path(plan.root, *parts, plan.folder).exists():
         return MergeReport()
-    with volume.folder(plan.root, [*parts, plan.folder], "output") as stored:
+    with walking.folder(plan.root, [*parts, plan.folder], "output") as stored:
         for part in plan.parts:
             name = part_name(part.part, part.attempt)
             for file in (name, errors_path(name), foreign_path(name), rest_path(name)):
@@ -147,6 +148,6 @@ def _sweep(plan: MergePlan, parts: list[str]) -> MergeReport:
                     if stored.has(file):
                         stored.remove(file)
         stored.sync()
-    with volume.folder(plan.root, parts, "output") as folder:
+    with walking.folder(plan.root, parts, "output") as folder:
         folder.remove_folder(plan.folder)
     return MergeReport()

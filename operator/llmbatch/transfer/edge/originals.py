@@ -13,10 +13,10 @@ from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.transfer.edge.fetch import BrokenOffError, fetch
 from llmbatch.transfer.edge.rests import opened
 from llmbatch.transfer.pure.plan import CollectPlan, Rests
-from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes import sources, walking
 from llmbatch.transfer.volumes.problem import ProblemError
+from llmbatch.transfer.volumes.sources import Source
 from llmbatch.transfer.volumes.spool import Spool
-from llmbatch.transfer.volumes.volume import Source
 
 Json = dict[str, Any]
 
@@ -61,7 +61,7 @@ class Originals:
         return ((custom_id, request) for _, custom_id, request in self._read())
 
     def _read(self) -> Iterator[tuple[bytes, str, Json | None]]:
-        for line in sending.lines(volume.from_start(self._file), MOST_LINE_BYTES):
+        for line in sending.lines(sources.from_start(self._file), MOST_LINE_BYTES):
             if isinstance(line, split.Overlong) or not (kept := clean(line)):
                 continue
             try:
@@ -116,7 +116,7 @@ def _of_rests(plan: CollectPlan, rests: Rests, held: Spool) -> Source | None:
     """Open what a later attempt has sent, if all of it still is what was stored."""
     try:
         file = held.within(opened(plan.output_root, _results_of(plan), rests))
-        found = sending.identity(lambda: volume.from_start(file), plan.model, MOST_LINE_BYTES)
+        found = sending.identity(lambda: sources.from_start(file), plan.model, MOST_LINE_BYTES)
     except (ProblemError, OSError):
         return None
     return file if found == (plan.input.bytes, plan.input.sha256) else None
@@ -131,7 +131,7 @@ def _results_of(plan: CollectPlan) -> str:
 
 def _checksum(file: Source) -> int:
     checksum = 0
-    for chunk in volume.chunks(file):
+    for chunk in sources.chunks(file):
         checksum = crc32(chunk, checksum)
     return checksum
 
@@ -140,14 +140,14 @@ def _mounted(plan: CollectPlan, held: Spool) -> Source | None:
     if plan.input_root is None or plan.input_path is None:
         return None
     try:
-        parts, name = volume.split_path(plan.input_path, "input")
-        with volume.folder(plan.input_root, parts, "input") as folder:
+        parts, name = walking.split_path(plan.input_path, "input")
+        with walking.folder(plan.input_root, parts, "input") as folder:
             whole = folder.open(name)
         held.keep(whole)
-        file = volume.window(whole, plan.offset, plan.length)
+        file = sources.window(whole, plan.offset, plan.length)
         if plan.crc32 is not None:
             return file if _checksum(file) == plan.crc32 else None
-        found = sending.identity(lambda: volume.from_start(file), plan.model, MOST_LINE_BYTES)
+        found = sending.identity(lambda: sources.from_start(file), plan.model, MOST_LINE_BYTES)
     except (ProblemError, OSError):
         return None
     return file if found == (plan.input.bytes, plan.input.sha256) else None

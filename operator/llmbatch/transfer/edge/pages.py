@@ -12,7 +12,8 @@ from llmbatch.jsonl.outcomes import Kind
 from llmbatch.jsonl.results import ResultLine, Tally
 from llmbatch.transfer.edge.originals import Originals
 from llmbatch.transfer.pure.plan import CollectPlan, errors_path, rest_path
-from llmbatch.transfer.volumes.spool import Sheet, Spool
+from llmbatch.transfer.volumes.publishing import Sheet
+from llmbatch.transfer.volumes.spool import Spool
 
 UNPOLICED = RequestFailurePolicy.model_construct(policy_rules=[])
 """Without rules, what is tried again where none matches."""

@@ -7,9 +7,9 @@ from zlib import crc32
 
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.pure.plan import Rests
-from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes import sources, walking
 from llmbatch.transfer.volumes.problem import ProblemError
-from llmbatch.transfer.volumes.volume import Source
+from llmbatch.transfer.volumes.sources import Source
 
 
 class Pieces:
@@ -57,13 +57,13 @@ def opened(root: str, path: str, rests: Rests) -> Iterator[Source]:
     Raises:
         ProblemError: One of them is gone, or something else.
     """
-    parts, _ = volume.split_path(path, "output")
-    with volume.folder(root, [*parts, rests.folder], "output") as folder, ExitStack() as stack:
+    parts, _ = walking.split_path(path, "output")
+    with walking.folder(root, [*parts, rests.folder], "output") as folder, ExitStack() as stack:
         files: list[tuple[Source, int]] = []
         for item in rests.files:
             file = stack.enter_context(folder.open(item.name))
             checksum = size = 0
-            for chunk in volume.chunks(file):
+            for chunk in sources.chunks(file):
                 checksum, size = crc32(chunk, checksum), size + len(chunk)
             if (size, checksum) != (item.bytes, item.crc32):
                 told = (

@@ -22,10 +22,11 @@ from llmbatch.transfer.edge.rests import opened
 from llmbatch.transfer.edge.validate import Checked, validate
 from llmbatch.transfer.pure.plan import UploadPlan, errors_path, foreign_path
 from llmbatch.transfer.pure.report import Problem, UploadReport
-from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes import sources, walking
 from llmbatch.transfer.volumes.problem import ProblemError, of_failure, of_os_error
-from llmbatch.transfer.volumes.spool import exists
-from llmbatch.transfer.volumes.volume import Folder, Source
+from llmbatch.transfer.volumes.publishing import exists
+from llmbatch.transfer.volumes.sources import Source
+from llmbatch.transfer.volumes.volume import Folder
 
 _BLOCK_BYTES = 512 * 1024
 """Size of what is given to the socket at once."""
@@ -216,11 +217,11 @@ def _source(plan: UploadPlan, data: bytes | None) -> Iterator[Source]:
             yield rest
         return
     if plan.root is None or plan.path is None:
-        yield volume.window(io.BytesIO(data or b""), plan.offset, plan.length)
+        yield sources.window(io.BytesIO(data or b""), plan.offset, plan.length)
         return
-    parts, name = volume.split_path(plan.path, "input")
-    with volume.folder(plan.root, parts, "input") as folder, folder.open(name) as file:
-        yield volume.window(file, plan.offset, plan.length)
+    parts, name = walking.split_path(plan.path, "input")
+    with walking.folder(plan.root, parts, "input") as folder, folder.open(name) as file:
+        yield sources.window(file, plan.offset, plan.length)
 
 
 # --- the place for the results, which the upload's pod mounts already ---------------------------------------------------
@@ -242,9 +243,9 @@ def look_out(plan: UploadPlan) -> Problem | None:
 
 
 def _look(root: str, path: str) -> None:
-    parts, name = volume.split_path(path, "output")
+    parts, name = walking.split_path(path, "output")
     there = next(n for n in range(len(parts), -1, -1) if n == 0 or os.path.lexists(os.path.join(root, *parts[:n])))  # noqa: PTH118 - as the volume is walked
-    with volume.folder(root, parts[:there], "output") as folder:
+    with walking.folder(root, parts[:there], "output") as folder:
         if there == len(parts):
             for wanted in (name, errors_path(name), foreign_path(name)):
                 folder.check(wanted)

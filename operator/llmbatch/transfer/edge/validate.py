@@ -13,9 +13,9 @@ from llmbatch.jsonl.lines import LineChecker, LineError, clean, why_no_text
 from llmbatch.jsonl.rewrite import Rewriter
 from llmbatch.provider.edge.files import Progress
 from llmbatch.transfer.pure.plan import UploadPlan
-from llmbatch.transfer.volumes import volume
+from llmbatch.transfer.volumes import sources
 from llmbatch.transfer.volumes.problem import ProblemError
-from llmbatch.transfer.volumes.volume import Source
+from llmbatch.transfer.volumes.sources import Source
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def validate(source: Source, checker: LineChecker, plan: UploadPlan, progress: P
 
     def read() -> Iterator[bytes]:
         nonlocal size, checksum
-        for chunk in volume.chunks(source):
+        for chunk in sources.chunks(source):
             checksum = crc32(chunk, checksum)
             size += len(chunk)
             if progress is not None:
@@ -164,7 +164,7 @@ def _as_it_was_cut(source: Source, plan: UploadPlan, progress: Progress | None) 
 
     def read() -> Iterator[bytes]:
         size = 0
-        for chunk in volume.from_start(source):
+        for chunk in sources.from_start(source):
             yield chunk
             size += len(chunk)
             if progress is not None:

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
+from typing import Any
 
+from llmbatch.api import API_VERSION
 from llmbatch.transfer.pure.plan import Plan
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -63,3 +66,35 @@ def batch_metadata(
     """
     ours = {"llmbatch_uid": uid, "llmbatch_part": part, "llmbatch_attempt": str(attempt)}
     return {**given, **ours, **({"llmbatch_parts": str(parts)} if parts else {})}
+
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The BatchJob that a Job is made for."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    def reference(self) -> Json:
+        """Make the ownerReference."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "BatchJob",
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
+    def metadata(self, name: str, *, owned: bool = True) -> Json:
+        """Make the metadata of an object made for the BatchJob; the garbage collector deletes it after it, if owned."""
+        made = {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": {LABEL_MANAGED_BY: MANAGER, LABEL_UID: self.uid},
+        }
+        return {**made, "ownerReferences": [self.reference()]} if owned else made

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from llmbatch.api.base import Model
-from llmbatch.api.batch_status import RequestCounts, Usage
 from llmbatch.api.batchjob_status import Failure, InputStatus
+from llmbatch.api.counts import RequestCounts, Usage
 from llmbatch.api.reasons import Reason
+from llmbatch.common.text import one_line
 from llmbatch.jsonl.cut import MOST_PARTS, unpacked
 from llmbatch.jsonl.lines import LineError
 
@@ -129,6 +130,12 @@ class DiscardReport(Model):
 
 
 Report = UploadReport | CollectReport | MergeReport | DiscardReport
+REPORTS: dict[str, type[Report]] = {
+    "upload": UploadReport,
+    "collect": CollectReport,
+    "merge": MergeReport,
+    "discard": DiscardReport,
+}
 
 
 def believable(report: Report) -> Report:
@@ -191,3 +198,25 @@ def _entries(text: str, at: int) -> Iterator[Any]:
             return
         yield entry
         at += 1
+
+
+def fitted(report: Report) -> bytes:
+    """Write a report as JSON of at most REPORT_LIMIT_BYTES bytes: the least important of it goes first."""
+    for limit in (1024, 512, 256, 128, 64):
+        data = _shortened(report.dump(), limit)
+        for examples in EXAMPLES:
+            while len(encoded(data)) > REPORT_LIMIT_BYTES and len(data.get(examples, ())) > 1:
+                data[examples].pop()
+        head = {name: value for name, value in data.items() if name not in EXAMPLES}
+        if len(encoded(data)) <= REPORT_LIMIT_BYTES and len(encoded(head)) <= HEAD_BYTES:
+            break
+    return encoded(data)
+
+
+def _shortened(value: Any, limit: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    if isinstance(value, dict):
+        # A shortened id would be another, and so would be a part.
+        return {key: item if key in ("fileID", "cuts") else _shortened(item, limit) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item, limit) for item in value]
+    return one_line(value, limit) if isinstance(value, str) and len(value) > 256 else value

@@ -4,33 +4,29 @@ A pod may have more containers than ours: what a mesh, an agent or a person with
 known by its name, and what it says is all that counts; the others are told of only when they keep it from starting.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import ValidationError
-
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.pure import naming, suspension
+from llmbatch.transfer.pure.containers import (
+    CRASHED,
+    ended_for_good,
+    endings,
+    failed_beside,
+    is_ours,
+    others,
+    outlived,
+    report_of,
+    unreported,
+)
 from llmbatch.transfer.pure.report import (
-    CollectReport,
-    DiscardReport,
-    MergeReport,
     Problem,
     Report,
-    UploadReport,
-    believable,
-    decoded,
 )
 
 Json = dict[str, Any]
-REPORTS: dict[str, type[Report]] = {
-    "upload": UploadReport,
-    "collect": CollectReport,
-    "merge": MergeReport,
-    "discard": DiscardReport,
-}
 RUNNING = {
     "upload": Problem(reason=Reason.UPLOADING, message="The transfer Job is checking and uploading the input."),
     "collect": Problem(reason=Reason.COLLECTING, message="The transfer Job is downloading and writing the results."),
@@ -72,11 +68,6 @@ class Ended:
     """Another container keeps the pod alive: the Job will not end by itself."""
 
 
-CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
-UNCUT = 3
-"""Of so many containers each has its whole message; of more, each its part of the same 12 KiB."""
-_LOG = "; the pod's log tells more"
-
 TransferState = Working | Blocked | Ended
 
 IMAGE = Reason.TRANSFER_IMAGE_PULL_FAILED
@@ -93,7 +84,6 @@ WAITING = {
     "RunContainerError": Reason.TRANSFER_REFUSED,
 }
 """Why a container that waits will not start by itself soon."""
-CRASHED = "CrashLoopBackOff"
 
 
 def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> TransferState:
@@ -112,18 +102,18 @@ def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> Tran
     if pod is None:
         return suspended or _without_pod(job, events)
     status = pod.get("status") or {}
-    ours: Json = next((item for item in status.get("containerStatuses") or [] if _is_ours(item)), {})
+    ours: Json = next((item for item in status.get("containerStatuses") or [] if is_ours(item)), {})
     over = status.get("phase") in ("Failed", "Succeeded")
-    lingers = not over and _outlived(status)
-    if (report := _report(kind, ours)) is not None:
+    lingers = not over and outlived(status)
+    if (report := report_of(kind, ours)) is not None:
         return Ended(report, lingers=lingers)
     if suspended is not None:
         # Its pods are being ended, which is no failure of theirs: they are made anew when the Job goes on.
         return suspended
-    if (terminated := _terminated(ours)) is not None:
-        return Ended(None, _unreported(terminated, pod), lingers=lingers)
+    if (terminated := ended_for_good(ours)) is not None:
+        return Ended(None, unreported(terminated, pod), lingers=lingers)
     if over:
-        why = status.get("message") or _failed_beside(status) or status.get("reason") or "no reason given"
+        why = status.get("message") or failed_beside(status) or status.get("reason") or "no reason given"
         return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer pod was ended: {why}"[:1000]))
     if (lost := _lost(pod, now)) is not None:
         return Ended(None, lost)
@@ -131,84 +121,6 @@ def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> Tran
     if "running" in state:
         return Working(RUNNING[kind], running=True)
     return _held(state) or _held_beside(status) or _starting(pod, events)
-
-
-def _is_ours(container: Json) -> bool:
-    return bool(container.get("name", naming.CONTAINER) == naming.CONTAINER)
-
-
-def _states(container: Json) -> Iterator[Json]:
-    """Give how our container ended, and how it ended before it was started anew (by a policy that somebody put in)."""
-    for name in ("state", "lastState"):
-        terminated = (container.get(name) or {}).get("terminated")
-        if terminated is not None:
-            yield terminated
-
-
-def _outlived(status: Json) -> bool:
-    """Tell whether another container has not ended; a native sidecar, which is an init container, ends with ours.
-
-    Not by the pod's phase, which comes to its end a moment later than its containers do.
-    """
-    beside = (item for item in status.get("containerStatuses") or [] if not _is_ours(item))
-    return any("terminated" not in (item.get("state") or {}) for item in beside)
-
-
-def _report(kind: str, container: Json) -> Report | None:
-    for terminated in _states(container):
-        try:
-            return believable(REPORTS[kind].parse(decoded(terminated.get("message", ""))))
-        except (ValueError, TypeError, AttributeError, ValidationError, RecursionError):
-            continue
-    return None
-
-
-def _terminated(container: Json) -> Json | None:
-    """Say how our container ended for good, or ends again and again."""
-    state = container.get("state") or {}
-    if (state.get("waiting") or {}).get("reason") == CRASHED:
-        return next(_states(container), {})
-    found: Json | None = state.get("terminated")
-    return found
-
-
-def _unreported(terminated: Json, pod: Json) -> Problem:
-    containers = sum(len(pod.get("spec", {}).get(name) or []) for name in CONTAINERS)
-    if terminated.get("reason") == "OOMKilled":
-        message = "The transfer pod ran out of memory; raise spec.transfer.resources.limits.memory."
-    elif terminated.get("exitCode") == 0 and containers > UNCUT and (terminated.get("message") or "").startswith("{"):
-        message = (
-            f"The report of the transfer pod was cut off by Kubernetes, since the pod has {containers} containers; keep others"
-            " from being put into it (by an annotation or a label in spec.transfer, as whoever puts them in asks for)."
-        )
-    else:
-        why = _why(terminated)
-        message = f"The transfer pod ended with exit code {terminated.get('exitCode')} and no report: {why}"
-    return Problem(reason=Reason.TRANSFER_FAILED, message=message[:1000])
-
-
-def _why(terminated: Json) -> str:
-    """Say why a container ended. With the reasons left out here the message is its own, and may hold anything."""
-    left, reason = terminated.get("message") or "", terminated.get("reason") or "no reason given"
-    if not left or terminated.get("reason") not in (None, "", "Error", "Completed"):
-        return left or reason
-    return f"{'Traceback' if 'Traceback' in left else reason}{_LOG}"
-
-
-def _beside(status: Json) -> Iterator[Json]:
-    """Give the containers that are not ours and could keep it from starting; those of kubectl debug can not."""
-    yield from status.get("initContainerStatuses") or []
-    yield from (item for item in status.get("containerStatuses") or [] if not _is_ours(item))
-
-
-def _failed_beside(status: Json) -> str:
-    """Name the container for which a pod was ended before ours could begin."""
-    for container in _beside(status):
-        for terminated in _states(container):
-            if terminated.get("exitCode"):
-                why = _why(terminated)
-                return f"its container {container.get('name')} ended with exit code {terminated['exitCode']}: {why}"
-    return ""
 
 
 def _held(state: Json) -> Blocked | None:
@@ -226,13 +138,13 @@ def _held(state: Json) -> Blocked | None:
 
 def _held_beside(status: Json) -> Blocked | None:
     """Say which other container keeps ours from starting: those before it have to end, or to be ready."""
-    for container in _beside(status):
+    for container in others(status):
         waiting = (container.get("state") or {}).get("waiting") or {}
         why = waiting.get("reason", "")
         if why not in WAITING and why != CRASHED:
             continue
         told = waiting.get("message") or why
-        for terminated in _states(container) if why == CRASHED else ():
+        for terminated in endings(container) if why == CRASHED else ():
             told += f" (last exit code {terminated.get('exitCode')}: {terminated.get('message') or terminated.get('reason')})"
         reason = IMAGE if WAITING.get(why) is IMAGE else Reason.TRANSFER_PENDING
         name = container.get("name")

@@ -4,32 +4,19 @@ A volume is written by others too. A link in it could point at the pod's own fil
 """
 
 import errno
-import io
 import os
 import stat
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from hashlib import sha256
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from llmbatch.transfer.volumes import placement
 from llmbatch.transfer.volumes.problem import Side, invalid, of_os_error
+from llmbatch.transfer.volumes.sources import CHUNK_BYTES, chunks
 
-CHUNK_BYTES = 1024 * 1024
 READ_BYTES = 64 * 1024
 """What is read at once where lines are asked for: without a buffer each of their bytes would be a system call."""
-
-
-def split_path(path: str, side: Side) -> tuple[list[str], str]:
-    """Split a relative path into its folders and its name.
-
-    Raises:
-        ProblemError: It is absolute, or has empty, '.' or '..' parts.
-    """
-    parts = path.split("/")
-    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
-        raise invalid(side, f"{path}: must be relative to the volume, without '..'")
-    return parts[:-1], parts[-1]
 
 
 class Folder:
@@ -175,110 +162,3 @@ class Folder:
 
     def _link(self, name: str) -> Exception:
         return invalid(self._side, f"{self.shown(name)}: is a symbolic link, which is not followed")
-
-
-@contextmanager
-def folder(root: str, parts: list[str], side: Side, *, make: bool = False) -> Iterator[Folder]:
-    """Open the folder below `root` that `parts` lead to; missing ones are made on request.
-
-    Raises:
-        ProblemError: It isn't there, is behind a link, or can't be opened.
-    """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    walked = ""
-    descriptor = -1
-    try:
-        descriptor = os.open(root, flags)
-        for part in parts:
-            walked = f"{walked}/{part}" if walked else part
-            inner = _inner(descriptor, part, flags | os.O_NOFOLLOW, make=make)
-            os.close(descriptor)
-            descriptor = inner
-    except OSError as error:
-        is_link = descriptor >= 0 and error.errno in {errno.ENOTDIR, errno.ELOOP} and _is_link(walked, descriptor)
-        if descriptor >= 0:
-            os.close(descriptor)
-        if is_link:
-            raise invalid(side, f"{walked}: is a symbolic link, which is not followed") from None
-        raise of_os_error(error, side, walked or "the volume") from None
-    try:
-        yield Folder(descriptor, walked, side)
-    finally:
-        os.close(descriptor)
-
-
-def _inner(descriptor: int, part: str, flags: int, *, make: bool) -> int:
-    try:
-        inner = os.open(part, flags, dir_fd=descriptor)
-    except FileNotFoundError:
-        if not make:
-            raise
-        with suppress(FileExistsError):
-            os.mkdir(part, 0o770, dir_fd=descriptor)
-        inner = os.open(part, flags, dir_fd=descriptor)
-        try:
-            # Else the folder, and with it the results in it, would be gone after a power cut.
-            placement.sync(descriptor)
-        except BaseException:
-            os.close(inner)
-            raise
-        return inner
-    if make:
-        # An earlier try may have made it and died before this; a folder that is not ours to sync was not made by us.
-        with suppress(OSError):
-            os.fsync(descriptor)
-    return inner
-
-
-class Source(Protocol):
-    """What an input is read from."""
-
-    def read(self, size: int, /) -> bytes:
-        """Read at most so many bytes."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Go on from elsewhere; answers where that is."""
-
-
-def chunks(file: Source) -> Iterator[bytes]:
-    """Read a file to its end, about 1 MiB at a time."""
-    while chunk := file.read(CHUNK_BYTES):
-        yield chunk
-
-
-def from_start(file: Source) -> Iterator[bytes]:
-    """Read a whole file, wherever it was read last."""
-    file.seek(0)
-    return chunks(file)
-
-
-class Window:
-    """A stretch of a file, read as if it were a file of its own; a shorter file ends earlier."""
-
-    def __init__(self, file: BinaryIO, offset: int, length: int) -> None:
-        """Take an open file, which the caller closes."""
-        self._file, self._offset = file, offset
-        self._length = max(0, min(length, file.seek(0, io.SEEK_END) - offset))
-        self.seek(0)
-
-    def read(self, size: int, /) -> bytes:
-        """Read at most so many bytes."""
-        return self._file.read(min(size, max(0, self._offset + self._length - self._file.tell())))
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go on from elsewhere, counted from the beginning or the end of the stretch."""
-        base = self._offset + (self._length if whence == io.SEEK_END else 0)
-        return self._file.seek(base + offset) - self._offset
-
-
-def window(file: BinaryIO, offset: int | None, length: int | None) -> Source:
-    """Give a stretch of a file, or the whole of it without a length."""
-    return file if length is None else Window(file, offset or 0, length)
-
-
-def _is_link(walked: str, descriptor: int) -> bool:
-    try:
-        found = os.stat(walked.rpartition("/")[2], dir_fd=descriptor, follow_symlinks=False)
-    except OSError:
-        return False
-    return stat.S_ISLNK(found.st_mode)

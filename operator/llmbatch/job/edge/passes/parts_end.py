@@ -14,7 +14,7 @@ from llmbatch.job.pure import parts
 from llmbatch.job.pure.decide_deletion import kept_output
 from llmbatch.job.pure.decide_results import CLEANING
 from llmbatch.job.pure.trouble import ending_of, placed
-from llmbatch.transfer.pure.manifest import OUTPUT_ROOT
+from llmbatch.transfer.pure.mounts import OUTPUT_ROOT
 from llmbatch.transfer.pure.plan import MergePlan, parts_location
 from llmbatch.transfer.pure.report import MergeReport, Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, Working
