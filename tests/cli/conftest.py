@@ -107,10 +107,12 @@ class Life:
         await self.run_on()
 
     async def run_on(self, name: str = "job") -> BatchJobStatus:
-        """Have a job that is there run to its end."""
+        """Have a job that is there run to its end, its finalizer off."""
         await self.operator.until(lambda: self.operator.status(name).summary.submission_time, name)
         self.kong.advance(3600)
-        return await self.operator.until_ended(name)
+        status = await self.operator.until_ended(name)
+        await self.operator.quiet()
+        return status
 
 
 @pytest.fixture
