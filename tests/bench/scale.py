@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 import tests.cluster
+from llmbatch.process.news import FIRST_RESYNC_SECONDS
 from tests.bench import picture
 from tests.bench.figures import API_CALLS, CPU_MS, GATEWAY_CALLS, Figures, charts, told
 from tests.bench.parts import verdict
@@ -112,8 +113,8 @@ class Bench:
         made = len(tenant.kong.batches())
         print(f"  batches made: {made} ({verdict(made == min(count, ACTIVE))})")
         tenant.kube.apply(tenant.gateway(pollIntervalSeconds=3600, limits={"maxActiveBatches": ACTIVE}))
-        time.sleep(2 * POLL_SECONDS)  # the rounds that were due
         self._calm()
+        self._looked_through()
         print(f"  {REST_SECONDS} s in which nothing is polled:")
         cpu, api, gateway = self._rest(tenant)
         print(f"    calls to the gateway {gateway.total()} ({verdict(not gateway)}); to the API server {dict(api)}")
@@ -137,7 +138,7 @@ class Bench:
         kube.run("scale", deployment, f"--replicas={replicas}")
         kube.run("rollout", "status", deployment, "--timeout=120s", seconds=130)
         self._until(lambda: self._metric("llmbatch_jobs", phase="Complete") >= count)
-        self._calm()
+        self._looked_through()
         print(f"{count} BatchJobs that have ended, {REST_SECONDS} s:")
         cpu, api, gateway = self._rest(tenant)
         written = sum(calls for told_of, calls in api.items() if not told_of.startswith("GET"))
@@ -202,6 +203,10 @@ class Bench:
             assert time.monotonic() < deadline, "that takes too long"
             # Not too often: the operator's figures are told by the operator, whose time is measured.
             time.sleep(2)
+
+    def _looked_through(self) -> None:
+        """Wait until a new leader has compared all that it knows with a full list: once soon after its start, then rarely."""
+        time.sleep(max(0.0, self._led_since() + 1.5 * FIRST_RESYNC_SECONDS - time.time()))
 
     def _calm(self) -> None:
         """Wait until no object is written any more."""
