@@ -119,7 +119,7 @@ class Bench:
         cpu, api, gateway = self._rest(tenant)
         print(f"    calls to the gateway {gateway.total()} ({verdict(not gateway)}); to the API server {dict(api)}")
         print(f"    CPU, of a core {told(cpu / REST_SECONDS, WAITING_SHARE, '', digits=4)}", flush=True)
-        tenant.kube.run("delete", "namespace", tenant.kube.namespace, "--wait=false")
+        self._away(tenant)
 
     def ended(self, count: int) -> None:
         """Have a new leader find so many BatchJobs that have ended, as it would after an upgrade."""
