@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from llmbatch.api.batch_status import entries
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import remote_state
-from llmbatch.runtime.cache import BATCHJOB, Cache, Json, max_active_batches
+from llmbatch.runtime.cache import BATCHJOB, Cache, Json, max_active_batches, uid_of
 from llmbatch.runtime.queue import Key
 
 Rank = tuple[str, Key]
@@ -49,7 +49,7 @@ class Slots:
         if not self.has_place(key, gateway):
             return False
         if self._limit(gateway):
-            self._claims[key] = gateway, _uid(self.cache.get(key))
+            self._claims[key] = gateway, uid_of(self.cache.get(key))
         return True
 
     def release(self, key: Key) -> None:
@@ -80,7 +80,7 @@ class Slots:
             held = self.cache.get(job)
             if (
                 held is None
-                or _uid(held) != uid
+                or uid_of(held) != uid
                 or remote_state.is_ended(held)
                 or "deletionTimestamp" in held["metadata"]
             ):
@@ -134,7 +134,3 @@ def waits(found: Json | None) -> bool:
 def _wants_a_place(batch: Json) -> bool:
     """Tell whether a batch is about to be made: one whose input isn't uploaded waits for something else."""
     return bool(batch.get("inputFileID")) and not batch.get("id")
-
-
-def _uid(found: Json | None) -> str:
-    return str(((found or {}).get("metadata") or {}).get("uid", ""))

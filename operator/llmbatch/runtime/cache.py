@@ -55,7 +55,7 @@ class Cache:
         self._lock = threading.Lock()
         self._doubtful: set[Key] = set()
         self._unsure: set[Key] = set()
-        self._answered: dict[Key, tuple[str | None, int, Mark]] = {}
+        self._answered: dict[Key, tuple[str, int, Mark]] = {}
         self._stopwatch = Stopwatch()
         self._listeners: list[Listener] = []
         # To look through all objects for those of one gateway, or of one place, would make each pass as long as there are jobs.
@@ -81,7 +81,7 @@ class Cache:
     def is_another(self, key: Key, found: Json) -> bool:
         """Tell whether an object of the same name is held, made before or after this one."""
         held = self._objects.get(key)
-        return held is not None and _uid(found) != _uid(held)
+        return held is not None and uid_of(found) != uid_of(held)
 
     def doubt(self, key: Key) -> None:
         """Note that the API server may have gone back (a restored etcd): its next direct answer counts, however old."""
@@ -104,7 +104,7 @@ class Cache:
 
     def _confirm(self, key: Key, found: Json) -> None:
         self._unsure.discard(key)
-        self._answered[key] = _uid(found), _version(found), self._stopwatch.mark()
+        self._answered[key] = uid_of(found), _version(found), self._stopwatch.mark()
 
     def unsure(self, key: Key) -> None:
         """Note that something went otherwise than the state held led to expect: the API server is asked before the next look."""
@@ -117,7 +117,7 @@ class Cache:
     def is_fresh(self, key: Key) -> bool:
         """Tell whether the state held is what the API server has answered just now."""
         held, known = self._objects.get(key), self._answered.get(key)
-        if held is None or known is None or not self.is_sure(key) or (_uid(held), _version(held)) != known[:2]:
+        if held is None or known is None or not self.is_sure(key) or (uid_of(held), _version(held)) != known[:2]:
             return False
         return self._stopwatch.since(known[2]) < FRESH_SECONDS
 
@@ -197,14 +197,18 @@ class Cache:
 
 def known_by(found: Json) -> Json:
     """Leave of an object what is ever looked at: what users put into the rest, a megabyte perhaps, would all be in memory."""
-    given = found.get("metadata") or {}
-    metadata = {name: given[name] for name in METADATA if name in given}
-    metadata |= {name: _short(given[name]) for name in ("annotations", "labels") if given.get(name)}
-    made = {**found, "metadata": metadata}
+    made = {**found, "metadata": known_metadata(found)}
     transfer = (found.get("spec") or {}).get("transfer") or {}
     if "affinity" in transfer and transfer["affinity"] != (affinity := Affinity.as_read(transfer["affinity"])):
         made["spec"] = {**found["spec"], "transfer": {**transfer, "affinity": affinity}}
     return made
+
+
+def known_metadata(found: Json) -> Json:
+    """Leave of an object's metadata what is ever looked at."""
+    given = found.get("metadata") or {}
+    metadata = {name: given[name] for name in METADATA if name in given}
+    return metadata | {name: _short(given[name]) for name in ("annotations", "labels") if given.get(name)}
 
 
 def _short(given: dict[str, str]) -> dict[str, str]:
@@ -241,9 +245,9 @@ def _version(found: Json) -> int:
     return int(version) if version.isdecimal() else 0
 
 
-def _uid(found: Json) -> str | None:
-    uid: str | None = found.get("metadata", {}).get("uid")
-    return uid
+def uid_of(found: Json | None) -> str:
+    """Give an object's uid; "": it has none, or there is no object."""
+    return str(((found or {}).get("metadata") or {}).get("uid") or "")
 
 
 def is_settled(found: Json) -> bool:

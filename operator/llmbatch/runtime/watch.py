@@ -16,7 +16,7 @@ import kopf
 
 from llmbatch.api import BATCHGATEWAYS, BATCHJOBS, FINALIZER, GROUP, VERSION
 from llmbatch.kube.login import Login, with_session
-from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, known_by
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, known_metadata
 from llmbatch.runtime.queue import Key
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def needs_a_look(before: Json | None, after: Json) -> bool:
     """Tell whether a change is more than our own status write, which must not cause another pass."""
     if before is None:
         return True
-    old, new = known_by(before)["metadata"], known_by(after)["metadata"]
+    old, new = known_metadata(before), known_metadata(after)
     members = ("uid", "generation", "deletionTimestamp", "annotations", "labels")
     if any(old.get(member) != new.get(member) for member in members):
         return True

@@ -16,7 +16,7 @@ from llmbatch.job.edge.act import Actor
 from llmbatch.job.edge.observe import Observer
 from llmbatch.job.edge.passes.parts_pass import PartsPass
 from llmbatch.job.edge.publish import Publisher
-from llmbatch.runtime.cache import BATCHJOB
+from llmbatch.runtime.cache import BATCHJOB, uid_of
 from llmbatch.runtime.queue import Key
 
 
@@ -33,9 +33,9 @@ class Gone:
 
     def changed(self, key: Key, before: Json | None, found: Json | None) -> None:
         """Note that an object is gone, or that another one has its name."""
-        if key.kind != BATCHJOB or before is None or (found is not None and _uid(found) == _uid(before)):
+        if key.kind != BATCHJOB or before is None or (found is not None and uid_of(found) == uid_of(before)):
             return
-        if uid := _uid(before):
+        if uid := uid_of(before):
             self._noted.setdefault(key, {})[uid] = tuple(_batches(before))
 
     def forget(self, key: Key) -> None:
@@ -47,10 +47,6 @@ class Gone:
             self.actor.lost_uploads.forget(uid)
             self.publisher.forget(uid)
             self.parts.turn.forget(uid)
-
-
-def _uid(found: Json) -> str:
-    return str((found.get("metadata") or {}).get("uid") or "")
 
 
 def _batches(last: Json) -> Iterable[Batch]:
