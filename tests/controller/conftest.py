@@ -13,6 +13,7 @@ from tests.controller.lines import FIVE, jsonl
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
 from tests.support.apiserver import ApiServer
+from tests.support.between import Between
 from tests.support.inprocess import Operator
 from tests.support.kubelet import Kubelet
 
@@ -29,6 +30,13 @@ def emulator() -> Iterator[EmulatorServer]:
 def kong(emulator: EmulatorServer) -> Instance:
     """Azure behind Kong, with batches that run until the clock is moved."""
     return emulator.instance(validating_seconds=60, in_progress_seconds=600, finalizing_seconds=60)
+
+
+@pytest.fixture
+async def between(kong: Instance) -> AsyncIterator[Between]:
+    """What is on the way to the gateway, and may do something to what goes through it."""
+    async with Between(kong.url).serving() as serving:
+        yield serving
 
 
 @pytest.fixture(params=[ALONE, SECOND])

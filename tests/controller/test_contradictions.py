@@ -1,7 +1,6 @@
 """Gateways that answer with success and do nothing, serve the wrong thing, or lack a call that all others have."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,6 @@ from tests.support.between import Between, Exchange, Refusal
 from tests.support.inprocess import Operator
 
 SOON = {"cleanupTimeoutSeconds": 1}
-
-
-@pytest.fixture
-async def between(kong: Instance) -> AsyncIterator[Between]:
-    async with Between(kong.url).serving() as serving:
-        yield serving
 
 
 def messages(operator: Operator, reason: Reason) -> list[str]:

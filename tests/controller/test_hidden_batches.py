@@ -23,12 +23,6 @@ FINAL = [400, 405, 410, 413, 415, 422, 431]
 
 
 @pytest.fixture
-async def between(kong: Instance) -> AsyncIterator[Between]:
-    async with Between(kong.url).serving() as serving:
-        yield serving
-
-
-@pytest.fixture
 async def patient(api: ApiServer, tmp_path: Path) -> AsyncIterator[Operator]:
     async with Operator(api, tmp_path, settle_seconds=SETTLE_SECONDS).running() as running:
         yield running

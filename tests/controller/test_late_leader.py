@@ -1,7 +1,6 @@
 """A leader that stood still: what it does too late takes nothing away from the next one."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -31,12 +30,6 @@ class Clocks:
 
     def stopwatch(self) -> Stopwatch:
         return Stopwatch(lambda: self.boot, lambda: self.wall)
-
-
-@pytest.fixture
-async def between(kong: Instance) -> AsyncIterator[Between]:
-    async with Between(kong.url).serving() as serving:
-        yield serving
 
 
 @pytest.fixture

@@ -19,12 +19,6 @@ LAG = 3600.0
 
 
 @pytest.fixture
-async def between(kong: Instance) -> AsyncIterator[Between]:
-    async with Between(kong.url).serving() as serving:
-        yield serving
-
-
-@pytest.fixture
 async def quick(api: ApiServer, tmp_path: Path) -> AsyncIterator[Operator]:
     async with Operator(api, tmp_path, settle_seconds=0.1).running() as running:
         yield running

@@ -1,6 +1,6 @@
 """Answers about another batch or file than was asked for: nothing is followed, cancelled or believed on their word."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,12 +16,6 @@ from tests.support.between import Between, Exchange
 from tests.support.inprocess import Operator
 
 THEIRS: Json = {"input_file_id": "file-theirs", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-
-
-@pytest.fixture
-async def between(kong: Instance) -> AsyncIterator[Between]:
-    async with Between(kong.url).serving() as serving:
-        yield serving
 
 
 def another(kong: Instance, **given: Any) -> str:

@@ -5,10 +5,10 @@ from llmbatch.batch.directory.readings import Readings
 from llmbatch.batch.edge.listing import Looks
 from llmbatch.batch.edge.seen import Seen
 from llmbatch.batch.pure import facts
-from llmbatch.gateway.clients import Client
 from llmbatch.provider.edge.client import Gateway
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.naming import Owner
+from tests.controller.test_rounds import lists_slowly
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -18,11 +18,7 @@ from tests.support.inprocess import NAMESPACE, Operator
 async def test_a_question_about_another_call_is_another_question(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:
-    kong.fault("delay", "batches.list", times=-1, seconds=0.2)
-    api.put("batchgateways", build.batchgateway(kong.url, pollIntervalSeconds=1))
-    await operator.until(lambda: operator.gateway_reason() == "GatewayReady", None)
-    client = await operator.runtime.gateways.resolve(Key("BatchGateway", NAMESPACE, "kong"))
-    assert isinstance(client, Client)
+    client = await lists_slowly(operator, api, kong)
     readings = Readings(Gateway.list_batches)
     looks = Looks(readings, {})
     await (await readings.wait(client)).page(None)

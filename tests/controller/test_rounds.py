@@ -225,14 +225,20 @@ async def test_a_page_is_read_once_for_all_who_ask_also_when_one_of_them_gives_u
         await gateway.close()
 
 
-async def test_a_question_is_answered_by_a_reading_that_began_after_it_was_asked(
-    operator: Operator, api: ApiServer, kong: Instance
-) -> None:
+async def lists_slowly(operator: Operator, api: ApiServer, kong: Instance) -> Client:
+    """Make a gateway whose lists take their time, and give the operator's client for it."""
     kong.fault("delay", "batches.list", times=-1, seconds=0.2)
     api.put("batchgateways", build.batchgateway(kong.url, pollIntervalSeconds=1))
     await operator.until(lambda: operator.gateway_reason() == "GatewayReady", None)
     client = await operator.runtime.gateways.resolve(Key("BatchGateway", NAMESPACE, "kong"))
     assert isinstance(client, Client)
+    return client
+
+
+async def test_a_question_is_answered_by_a_reading_that_began_after_it_was_asked(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    client = await lists_slowly(operator, api, kong)
     readings = Readings(Gateway.list_batches)
     first = readings.ask(client, "a")
     assert isinstance(first, Reading)

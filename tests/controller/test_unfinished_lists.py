@@ -1,6 +1,6 @@
 """A list that is not over, or can't be read, proves nothing: nobody pays a second time on its word."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,12 +19,6 @@ from tests.support.between import Between, Exchange
 from tests.support.inprocess import Operator, apply_all
 
 SETTLE_SECONDS = 0.3
-
-
-@pytest.fixture
-async def between(kong: Instance) -> AsyncIterator[Between]:
-    async with Between(kong.url).serving() as serving:
-        yield serving
 
 
 def lists(**page: Any) -> Callable[[Exchange], None]:
