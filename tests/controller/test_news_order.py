@@ -8,14 +8,18 @@ import pytest
 
 from llmbatch.kube.client import ClusterError
 from llmbatch.process.runtime import Runtime
-from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, uid_of
 from llmbatch.runtime.queue import Key
 from llmbatch.settings import Settings
+from tests.controller.conftest import FIVE
+from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer, Fault
-from tests.support.inprocess import NAMESPACE, Operator, cluster_of
+from tests.support.apistore import Verb
+from tests.support.inprocess import NAMESPACE, Operator, apply_all, cluster_of
 
 JOB = Key(BATCHJOB, NAMESPACE, "job")
+GATEWAY = Key(BATCHGATEWAY, NAMESPACE, "kong")
 
 
 @pytest.fixture
@@ -27,8 +31,8 @@ async def runtime(api: ApiServer, tmp_path: Path) -> AsyncIterator[Runtime]:
     await cluster.close()
 
 
-def uid(runtime: Runtime) -> str:
-    return str((runtime.cache.get(JOB) or {"metadata": {}})["metadata"].get("uid"))
+def held(runtime: Runtime, key: Key = JOB) -> str:
+    return uid_of(runtime.cache.get(key))
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["a job", "a job that has ended"])
@@ -59,7 +63,7 @@ async def test_an_object_is_not_taken_for_the_one_that_had_its_name_before(
     assert anew["metadata"]["uid"] != before["metadata"]["uid"]
     await runtime.news.changed("ADDED", JOB, anew)
     await runtime.news.changed(kind, JOB, before)
-    assert uid(runtime) == anew["metadata"]["uid"]
+    assert held(runtime) == anew["metadata"]["uid"]
     assert not runtime.cache.is_sure(JOB), "the API server is asked: it may have gone back"
 
 
@@ -80,7 +84,7 @@ async def test_an_object_that_was_made_anew_while_others_were_listed_is_not_held
     await runtime.news.changed("ADDED", JOB, anew)
     listing.released.set()
     await resync
-    assert uid(runtime) == anew["metadata"]["uid"]
+    assert held(runtime) == anew["metadata"]["uid"]
 
 
 async def test_an_answer_that_is_no_list_is_not_taken_for_the_end_of_all_objects(
@@ -95,10 +99,63 @@ async def test_an_answer_that_is_no_list_is_not_taken_for_the_end_of_all_objects
 
 
 async def test_so_it_is_with_a_gateway(runtime: Runtime, api: ApiServer) -> None:
-    key = Key(BATCHGATEWAY, NAMESPACE, "kong")
     before = api.put("batchgateways", build.batchgateway("https://kong"))
     api.remove("batchgateways", "kong")
     anew = api.put("batchgateways", build.batchgateway("https://kong"))
-    await runtime.news.changed("ADDED", key, anew)
-    await runtime.news.changed("RESYNC", key, before)
-    assert (runtime.cache.get(key) or {})["metadata"]["uid"] == anew["metadata"]["uid"]
+    await runtime.news.changed("ADDED", GATEWAY, anew)
+    await runtime.news.changed("RESYNC", GATEWAY, before)
+    assert (runtime.cache.get(GATEWAY) or {})["metadata"]["uid"] == anew["metadata"]["uid"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [("get", "batchjobs", ""), ("patch", "batchjobs", ""), ("patch", "batchjobs", "status")],
+    ids=["its state", "its finalizer", "its status"],
+)
+@pytest.mark.parametrize("again", [False, True], ids=["", "though made anew under its name"])
+async def test_a_job_that_was_deleted_while_an_answer_was_on_its_way_is_not_held(
+    operator: Operator, api: ApiServer, kong: Instance, call: tuple[Verb, str, str], again: bool
+) -> None:
+    verb, plural, subresource = call
+    late = api.fault("late", verb, plural, subresource)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: late.times == 0, None)
+    uid = operator.job()["metadata"]["uid"]
+    api.edit("batchjobs", "job", {"metadata": {"finalizers": None}})
+    api.remove("batchjobs", "job")
+    if again:
+        api.put("batchjobs", build.batchjob(input={"configMap": {"name": "none", "key": "batch.jsonl"}}))
+    await operator.until(lambda: held(operator.runtime) != uid, None)
+    late.released.set()
+    await operator.quiet()
+    assert held(operator.runtime) == ((api.get("batchjobs", "job") or {}).get("metadata") or {}).get("uid", "")
+    assert bool(held(operator.runtime)) == again
+
+
+async def test_so_it_is_with_the_answer_to_a_write_of_a_gateways_status(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    late = api.fault("late", "patch", "batchgateways", "status")
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: late.times == 0, None)
+    api.remove("batchgateways", "kong")
+    await operator.until(lambda: not held(operator.runtime, GATEWAY), None)
+    late.released.set()
+    await operator.quiet()
+    assert not held(operator.runtime, GATEWAY)
+
+
+async def test_a_gateway_that_a_job_was_quicker_to_ask_for_and_that_goes_meanwhile_is_not_held(
+    runtime: Runtime, api: ApiServer
+) -> None:
+    late = api.fault("late", "get", "batchgateways")
+    api.put("batchgateways", build.batchgateway("https://kong"))
+    asked = asyncio.create_task(runtime.gateways.resolve(GATEWAY))
+    while late.times:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    api.remove("batchgateways", "kong")
+    await runtime.news.changed("DELETED", GATEWAY, {"metadata": {}})
+    late.released.set()
+    await asked
+    await runtime.reconciler.health.reconcile(GATEWAY)
+    assert not held(runtime, GATEWAY)

@@ -51,7 +51,10 @@ async def test_a_lost_upload_is_deleted_with_the_job_that_never_learned_of_it(
 ) -> None:
     among.fault("reset_after", "files.create", times=-1)
     among.apply(api)
-    await operator.until(lambda: len(kong.calls("files.create")) > among.index)
+    # The file before it may be uploaded, but its batch not yet made.
+    await operator.until(
+        lambda: len(kong.calls("files.create")) > among.index and len(kong.calls("batches.create")) == among.index
+    )
     api.remove("batchjobs", "job")
     await operator.until(lambda: len(set(cancels(kong))) == among.index)
     kong.advance(60)

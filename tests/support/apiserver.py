@@ -33,12 +33,12 @@ class Fault:
     """What befalls the calls that fit: `status` is answered, or the connection is cut before or after the work is done."""
 
     fits: Callable[[Call], bool]
-    kind: Literal["status", "cut before", "cut after", "hold", "page"]
+    kind: Literal["status", "cut before", "cut after", "hold", "late", "page"]
     status: int = 500
     times: int = 1  # -1: until taken away
     headers: dict[str, str] = field(default_factory=dict)
     released: asyncio.Event = field(default_factory=asyncio.Event)
-    """For `hold`: the call is done when this is set."""
+    """For `hold`: the call is done when this is set. For `late`: it is done at once, and answered when this is set."""
 
 
 Watch = asyncio.Queue[tuple[str, Json]]
@@ -131,7 +131,7 @@ class ApiServer(ObjectStore):
 
     def fault(
         self,
-        kind: Literal["status", "cut before", "cut after", "hold", "page"],
+        kind: Literal["status", "cut before", "cut after", "hold", "late", "page"],
         verb: Verb,
         plural: str,
         subresource: str = "",
@@ -186,6 +186,8 @@ class ApiServer(ObjectStore):
             if fault is not None and fault.kind == "cut after":
                 return _cut(request)
             text = self.writes_json(json.dumps(answered))
+            if fault is not None and fault.kind == "late":
+                await fault.released.wait()
             return web.json_response(text=text, status=201 if call.verb == "create" else 200)
         except UnservedError:
             # No Status: nothing of the API server is at that path, only its mux.

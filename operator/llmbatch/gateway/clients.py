@@ -81,6 +81,8 @@ class UnheardOf:
             return None
         self._missing.pop(key, None)
         self.cache.put(key, found)
+        # It may have gone while its answer was on the way: it is asked for once more.
+        self.cache.doubt(key)
         await self.queue.add(key)
         return found
 

@@ -141,7 +141,7 @@ class Health:
                 await self.queue.add(key)
                 return False
             raise
-        self.cache.put(key, written)
+        self.cache.answered(key, written)
         subject = Subject(BATCHGATEWAY, key.namespace, key.name, metadata.get("uid", ""))
         if insecure and BatchGatewayStatus.parse(before).condition(conditions.INSECURE) is None:
             self.recorder.record(subject, "Warning", Reason.CERTIFICATE_NOT_VERIFIED, INSECURE)

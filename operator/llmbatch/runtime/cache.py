@@ -94,11 +94,18 @@ class Cache:
     def replace(self, key: Key, found: Json) -> None:
         """Remember an object as the API server has just answered it to a direct question."""
         self._doubtful.discard(key)
-        self._hold(key, found)
-        self._confirm(key, found)
+        if key in self._objects:
+            self._hold(key, found)
+            self._confirm(key, found)
 
     def answered(self, key: Key, found: Json) -> None:
-        """Remember an object as the API server has just answered it to a call about it."""
+        """Remember an object as the API server has just answered it to a call about it.
+
+        Only the watch and lists tell what there is: by the time an answer comes they may have told of the object's end, or of
+        another one of its name, and what is gone would be held until the next full list.
+        """
+        if key not in self._objects or (self.is_another(key, found) and self.is_older(key, found)):
+            return
         self.put(key, found)
         self._confirm(key, found)
 
@@ -108,7 +115,8 @@ class Cache:
 
     def unsure(self, key: Key) -> None:
         """Note that something went otherwise than the state held led to expect: the API server is asked before the next look."""
-        self._unsure.add(key)
+        if key in self._objects:
+            self._unsure.add(key)
 
     def is_sure(self, key: Key) -> bool:
         """Tell whether an object may be looked at by the state held."""
