@@ -128,3 +128,59 @@ def test_a_time_may_be_put_together_and_is_none_in_which_prometheus_forgets(char
 
 def test_a_chart_that_depends_on_this_one_may_ask_whether_it_is_wanted(chart: Chart) -> None:
     assert chart.render({"enabled": True}) == chart.render()
+
+
+NULLS: Values = {
+    "commonLabels": {"a": None},
+    "commonAnnotations": {"a": None},
+    "podLabels": {"a": None},
+    "podAnnotations": {"a": None},
+    "deploymentAnnotations": {"a": None},
+    "nodeSelector": {"a": None},
+    "resources": {"limits": {"cpu": None}, "requests": {"ephemeral-storage": None}},
+    "caBundle": {"configMap": None, "secret": {"name": "ca", "key": "ca.crt"}},
+    "crds": {"annotations": {"a": None}},
+    "serviceAccount": {"annotations": {"a": None}},
+    "transfer": {
+        "resources": {"limits": {"cpu": None}},
+        **{name: {"a": None} for name in ("labels", "annotations", "nodeSelector")},
+        "affinity": {"podAffinity": None},
+    },
+    "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "uninstall": {"affinity": {"nodeAffinity": None}},
+    "metrics": {
+        "service": {"annotations": {"a": None}},
+        "serviceMonitor": {"enabled": True, "labels": {"a": None}},
+        "prometheusRule": {"enabled": True, "labels": {"a": None}},
+        "dashboard": {"enabled": True, "labels": {"a": None}, "annotations": {"a": None}},
+    },
+    "emulator": {
+        "enabled": True,
+        "env": {"EMULATOR_X": None},
+        "nodeSelector": {"a": None},
+        "resources": {"limits": {"cpu": None}},
+    },
+}
+"""Of all that is a map of the user's own, a key that is taken away, as from what an earlier file of values has."""
+
+
+def without_nulls(values: Any) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {key: without_nulls(value) for key, value in values.items() if value is not None}
+
+
+def test_a_key_that_is_null_is_not_there_whichever_helm_hands_it_on(chart: Chart) -> None:
+    """Helm 4 hands on what the chart has no default for: a label would be empty, and a limit 0."""
+    assert chart.lint(NULLS).ok
+    assert chart.render(NULLS) == chart.render(without_nulls(NULLS))
+
+
+@pytest.mark.parametrize("values", [{"configMap": None}, {"configMap": None, "secret": None}], ids=str)
+def test_authorities_that_were_taken_away_are_none(chart: Chart, values: Values) -> None:
+    assert chart.render({"caBundle": values}) == chart.render()
+
+
+def test_authorities_are_of_one_place(chart: Chart) -> None:
+    key = {"name": "ca", "key": "ca.crt"}
+    assert not chart.template({"caBundle": {"configMap": key, "secret": key}}).ok

@@ -37,6 +37,20 @@ app.kubernetes.io/component: {{ .component }}
 {{- join "," $pairs }}
 {{- end }}
 
+{{/* A map as YAML, without what is null at any depth: Helm 3 takes such a key away, Helm 4 hands on one that the chart has no
+default for. To Kubernetes a label would be empty, and a limit 0. */}}
+{{- define "llmbatch.given" -}}
+{{- $given := dict }}
+{{- range $key, $value := . }}
+{{- if kindIs "map" $value }}
+{{- $_ := set $given $key (include "llmbatch.given" $value | fromYaml) }}
+{{- else if not (kindIs "invalid" $value) }}
+{{- $_ := set $given $key $value }}
+{{- end }}
+{{- end }}
+{{- toYaml $given }}
+{{- end }}
+
 {{/* Labels of every object. Takes a dict of root, component and, for a pod, more. By what selects a pod, nobody else's label wins. */}}
 {{- define "llmbatch.labels" -}}
 {{- $labels := dict
@@ -45,18 +59,17 @@ app.kubernetes.io/component: {{ .component }}
   "app.kubernetes.io/part-of" "llmbatch"
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
 {{- $selector := include "llmbatch.selectorLabels" . | fromYaml }}
-{{- toYaml (mergeOverwrite $labels (deepCopy (.root.Values.commonLabels | default dict)) (deepCopy (.more | default dict)) $selector) }}
+{{- range list .root.Values.commonLabels .more }}
+{{- $labels = mergeOverwrite $labels (include "llmbatch.given" . | fromYaml) }}
+{{- end }}
+{{- toYaml (mergeOverwrite $labels $selector) }}
 {{- end }}
 
 {{/* Annotations of an object that stays: those of all objects, in whose place its own come. */}}
 {{- define "llmbatch.annotations" -}}
 {{- $found := dict }}
 {{- range list .root.Values.commonAnnotations .annotations }}
-{{- range $key, $value := . }}
-{{- if not (kindIs "invalid" $value) }}
-{{- $_ := set $found $key $value }}
-{{- end }}
-{{- end }}
+{{- $found = mergeOverwrite $found (include "llmbatch.given" . | fromYaml) }}
 {{- end }}
 {{- with $found }}
 {{- toYaml . }}
