@@ -49,6 +49,20 @@ def test_the_uninstalls_job_runs_where_the_operator_does_unless_told_otherwise(c
     assert not {"priorityClassName", "affinity"} & set(pod(chart.render(), "Job", "llmbatch-uninstall"))
 
 
+@pytest.mark.parametrize("values", [{}, EVERYTHING, {"commonLabels": {"sidecar.istio.io/inject": "true"}}])
+def test_no_mesh_puts_what_never_ends_beside_what_is_to_end(chart: Chart, values: Values) -> None:
+    """Helm waits for these pods: with a proxy beside it the uninstall's Job would go on until Helm gives up."""
+    found = chart.render(values)
+    job = named(found, "Job", "llmbatch-uninstall")["spec"]["template"]["metadata"]
+    test = named(found, "Pod", "llmbatch-test")["metadata"]
+    for metadata, component in ((job, "uninstall"), (test, "test")):
+        assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+        assert metadata["labels"]["app.kubernetes.io/component"] == component
+        assert metadata["annotations"].items() >= {
+            "sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled",
+        }.items()  # fmt: skip
+
+
 def test_the_emulator_runs_where_it_is_told_to_and_not_where_the_operator_does(chart: Chart) -> None:
     own = {"priorityClassName": "low", "affinity": NODES, "nodeSelector": {"pool": "trial"}, "tolerations": TOLERATED}
     found = pod(chart.render({"emulator": {"enabled": True, **own}}), "Deployment", "llmbatch-emulator")

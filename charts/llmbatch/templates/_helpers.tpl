@@ -223,6 +223,17 @@ helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
+{{/* Labels of a pod that is to end: a sidecar that a mesh puts beside its container would not. Takes what llmbatch.labels takes. */}}
+{{- define "llmbatch.endingLabels" -}}
+{{- include "llmbatch.labels" (merge (dict "more" (dict "sidecar.istio.io/inject" "false")) .) }}
+{{- end }}
+
+{{/* Its annotations, to the same end. */}}
+{{- define "llmbatch.endingAnnotations" -}}
+sidecar.istio.io/inject: "false"
+linkerd.io/inject: disabled
+{{- end }}
+
 {{/* Whether `helm test` has something to run: see tests/selftest.yaml. */}}
 {{- define "llmbatch.isTested" -}}
 {{- and (.Values.tests).enabled .Values.rbac.create }}
