@@ -129,6 +129,19 @@ def test_an_operator_that_is_killed_again_and_again_is_told_of_though_no_other_a
     assert found["alertname"] == "LlmbatchRestarts"
 
 
+def test_an_operator_that_is_down_for_longer_than_it_runs_is_told_of_while_it_is_down_too(
+    chart: Chart, tmp_path: Path
+) -> None:
+    """Between two tries of the kubelet there are minutes, in which nothing of it can be scraped."""
+    down = "stale _x8"
+    starts = "_x5 " + " ".join(f"{60 * minute} {down}" for minute in range(5, 995, 10))
+    built = "_x5 " + " ".join(f"1 {down}" for _ in range(5, 995, 10))
+    series = {PROCESS: starts, "llmbatch_build_info": built}
+    ours = {f'{name}{{instance="k",job="m"}}': values for name, values in series.items()}
+    (found,) = firing(chart, rendered(chart), tmp_path, {**WELL, **ours})
+    assert found["alertname"] == "LlmbatchRestarts"
+
+
 def test_an_upload_that_fails_for_hours_is_told_of_for_as_long(chart: Chart, tmp_path: Path) -> None:
     """By then it is made again so rarely that nothing grows between two tries."""
     name = 'llmbatch_transfer_failures_total{transfer="upload",reason="GatewayUnreachable"}'
