@@ -1,5 +1,6 @@
 """Each way in which a call can go wrong is translated once, and none is left out."""
 
+import re
 import ssl
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.provider.edge.outcome import TRANSLATED, NotFound, Refused, Unreachable, from_error, from_response
+from tests.cluster.paths import REPOSITORY
 
 NOT_SENT = {
     httpx.ConnectError,
@@ -92,3 +94,29 @@ def test_refusals(status: int, body: str, kind: type, reason: Reason | None) -> 
 def test_a_redirect_is_not_followed_and_says_what_to_do() -> None:
     failure = from_response(301, httpx.Headers({"Location": "https://x"}), b"", "get batch", "kong.example")
     assert "spec.url" in failure.message
+
+
+def reason_of(answer: str) -> str:
+    """Give the reason of an answer, as the page on Kong writes answers."""
+    if answer.startswith(("no connection", "a certificate")):
+        error = httpx.ConnectError("")
+        if "certificate" in answer:
+            error.__cause__ = untrusted = ssl.SSLCertVerificationError()
+            untrusted.verify_code, untrusted.verify_message = 18, "self-signed certificate"
+        return from_error(error, "list files", "kong").reason
+    said = re.search(r"`([^`]+ [^`]+)`", answer)
+    body = AZURE % ("404", "Resource not found") if "`error`" in answer else KONG % (said[1] if said else "")
+    reasons = set[str]()
+    for status in re.findall(r"\b\d{3}\b", answer):
+        failure = from_response(int(status), httpx.Headers({}), body.encode(), "list files", "kong")
+        assert not isinstance(failure, NotFound)
+        reasons.add(failure.reason)
+    (reason,) = reasons
+    return reason
+
+
+def test_the_page_on_kong_tells_each_answers_reason() -> None:
+    text = (REPOSITORY / "docs/kong.md").read_text(encoding="utf-8").partition("## What an answer means")[2]
+    rows = re.findall(r"^\| ([^|]+) \| `(\w+)` \|", text, re.MULTILINE)
+    assert len(rows) > 10
+    assert [(answer, reason_of(answer)) for answer, _ in rows] == rows
