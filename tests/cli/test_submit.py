@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES
-from tests.cli.conftest import FIVE, Plugin, jsonl
+from tests.cli.conftest import FIVE, Plugin, jsonl, run
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
@@ -237,3 +237,23 @@ async def test_large_results_are_warned_of(api: ApiServer, plugin: Plugin, tmp_p
     ran: Any = await plugin("submit", str(file), "--gateway", "kong")
     assert ran.code == 0
     assert "warning: The results of 5000 requests will hardly fit into a Secret" in ran.err
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+@pytest.mark.parametrize("key", ["", "/batch.jsonl", "/other.jsonl"])
+async def test_results_go_into_no_object_that_the_input_is_in(
+    dry: list[str], key: str, api: ApiServer, plugin: Plugin, prompts: Path
+) -> None:
+    """The API server refuses only the same key; of any other the operator says so when the job is there."""
+    api.put("batchgateways", build.batchgateway(NEVER))
+    ran = await plugin("submit", str(prompts), "--gateway", "kong", "--output-configmap", f"prompts-input{key}", *dry)
+    assert (ran.code, ran.text, written(api)) == (2, "", [])
+    assert "ConfigMap prompts-input is made for the input" in ran.err
+    assert "--output-configmap" in ran.err
+
+
+def test_a_dry_run_writes_no_namespace_that_can_not_be(tmp_path: Path, prompts: Path) -> None:
+    where = ["--kubeconfig", str(tmp_path / "nowhere"), "-n", "A b"]
+    ran = run(["submit", str(prompts), "--gateway", "kong", "--dry-run", *where])
+    assert (ran.code, ran.text) == (2, "")
+    assert "namespace: 'A b' is no name" in ran.err

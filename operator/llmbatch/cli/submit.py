@@ -77,6 +77,8 @@ def _take_back(cluster: Cluster, order: Order, error: CommandError) -> None:
 
 def planned(order: Order, target: Target) -> int:
     """Check the input, and write what would be made; changes nothing anywhere, and needs no cluster."""
+    if target.namespace is not None:
+        objects.check_name(target.namespace, "namespace")
     try:
         gateway = gateway_spec(Cluster.connect(target), order.gateway)
     except CommandError as error:
@@ -176,6 +178,11 @@ def _checked(
     job = objects.new_spec(spec)
     if (flaw := destination.flaw(job)) is not None:
         raise CommandError(f"spec.output: {flaw}; name another place")
+    if order.claim is None and job.output.config_map is not None and job.output.config_map.name == order.config_map:
+        raise CommandError(
+            f"spec.output: ConfigMap {order.config_map} is made for the input, and results are never written to what is there;"
+            " name another one with --output-configmap"
+        )
     made = [objects.batch_job(order.name, namespace, spec)]
     if source is None or order.file is None:
         note("the input is only in the volume: it is checked by the operator, before anything is sent")
