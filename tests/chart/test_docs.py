@@ -7,6 +7,7 @@ import pytest
 
 from llmbatch.api import conditions
 from llmbatch.api.reasons import Reason
+from tests.chart.helm import Chart
 from tests.cluster.paths import REPOSITORY
 
 DOCUMENTS = [
@@ -16,6 +17,7 @@ DOCUMENTS = [
     REPOSITORY / "examples/README.md",
 ]
 FILE = re.compile(r"`((?:tests|operator|charts|examples)/[^`*<… ]+)`")
+SELECTOR = re.compile(r"-l (app\.kubernetes\.io/[^ `]+)")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
@@ -46,3 +48,15 @@ def test_the_reasons_and_conditions_that_are_explained_exist() -> None:
     known = {*Reason, *(value for key, value in vars(conditions).items() if key.isupper())}
     assert explained
     assert explained <= known
+
+
+def test_the_pods_that_commands_select_are_the_operators_whatever_the_chart_is_called(chart: Chart) -> None:
+    asked = {found for path in DOCUMENTS for found in SELECTOR.findall(path.read_text(encoding="utf-8"))}
+    assert asked
+    for values in ({}, {"nameOverride": "batches"}):
+        found = chart.render({**values, "emulator": {"enabled": True}})
+        pods = [item["spec"]["template"]["metadata"]["labels"] for item in found if item["kind"] in ("Deployment", "Job")]
+        for selector in asked:
+            wanted = dict(pair.split("=") for pair in selector.split(","))
+            selected = [labels for labels in pods if wanted.items() <= labels.items()]
+            assert [labels["app.kubernetes.io/component"] for labels in selected] == ["operator"], selector
