@@ -139,6 +139,16 @@ def test_gateways_are_told_of_and_no_more_than_so_many() -> None:
     assert text.count("llmbatch_gateway_ready{") == 200
 
 
+def test_of_gateways_that_are_idle_those_that_are_not_ready_are_told_of_first() -> None:
+    """There is an alert for them, and nothing runs through a gateway that does not answer."""
+    metrics = Metrics("1")
+    ready = {"conditions": [build.condition("Ready", "True", "GatewayReady")]}
+    gateways = [object_of(BATCHGATEWAY, f"idle-{number}", {"spec": {}, "status": ready}) for number in range(500)]
+    gateways.append(object_of(BATCHGATEWAY, "kong", {"spec": {}, "status": {}}))
+    metrics.tell(Gateways(lambda: gateways))
+    assert value(metrics, "gateway_ready", namespace="team-a", gateway="kong") == 0
+
+
 @pytest.mark.parametrize(
     ("code", "label"),
     [

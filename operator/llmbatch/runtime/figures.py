@@ -89,8 +89,8 @@ class Gateways(Collector):
         self._gateways = gateways
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Look at each of them once; the busiest first."""
-        told = sorted(self._gateways(), key=lambda item: (-_active(item[1]), item[0]))[:MOST]
+        """Look at each of them once; the busiest first, and of the idle ones those that are not ready."""
+        told = sorted(self._gateways(), key=lambda item: (-_active(item[1]), _ready(item[1]), item[0]))[:MOST]
         for name, help_text, figure in (
             ("llmbatch_gateway_ready", "1 if the BatchGateway is Ready.", _ready),
             ("llmbatch_gateway_active_batches", "Batches that the provider has, or is about to be given.", _active),
