@@ -12,7 +12,7 @@ from llmbatch.transfer.pure.manifest import manifest
 from llmbatch.transfer.pure.naming import Owner
 from tests.chart import values_table
 from tests.chart.cases import TWO_NAMESPACES
-from tests.chart.helm import Chart, Values, named, of_kind
+from tests.chart.helm import Chart, Values, named, of_kind, without_hooks
 from tests.chart.test_templates import container
 from tests.edges.plans import upload_plan
 from tests.support import build
@@ -29,7 +29,7 @@ def policy(chart: Chart, name: str, **network: Any) -> Any:
 def test_there_are_none_unless_they_are_wanted(chart: Chart) -> None:
     assert of_kind(chart.render({"emulator": {"enabled": True}}), "NetworkPolicy") == []
     only = of_kind(chart.render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")
-    assert [item["metadata"]["name"] for item in only] == ["llmbatch"]
+    assert [item["metadata"]["name"] for item in without_hooks(only)] == ["llmbatch"]
 
 
 @pytest.mark.parametrize("values", [ON, {**ON, **TWO_NAMESPACES}, {**ON, "metrics": {"port": 9090}}])
@@ -70,6 +70,33 @@ def test_who_may_read_the_metrics_can_be_named_and_a_test_of_the_release_still_r
     }
     (rule,) = named(chart.render(values), "NetworkPolicy", "llmbatch")["spec"]["ingress"]
     assert rule["from"] == [prometheus]
+
+
+@pytest.mark.parametrize("egress", [[], [{"to": [{"ipBlock": {"cidr": "10.0.0.0/16"}}], "ports": [{"port": 6443}]}]])
+def test_a_test_and_an_uninstall_reach_whom_they_call_where_all_else_is_forbidden(chart: Chart, egress: Any) -> None:
+    """After an uninstall the operator's own policy is gone, and so would be the way to the API server."""
+    found = chart.render({**ON, "networkPolicy": {"enabled": True, "egress": egress}})
+    pods = {
+        "llmbatch-uninstall": named(found, "Job", "llmbatch-uninstall")["spec"]["template"],
+        "llmbatch-test": named(found, "Pod", "llmbatch-test"),
+    }
+    for name, pod in pods.items():
+        made = named(found, "NetworkPolicy", name)
+        hook = pod["metadata"]["annotations"].get("helm.sh/hook", "post-delete")
+        assert made["metadata"]["annotations"]["helm.sh/hook"] == hook
+        assert int(made["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
+        spec = made["spec"]
+        labels = pod["metadata"]["labels"]
+        assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+        assert "ingress" not in spec, "nobody calls them"
+        *own, last = spec["egress"]
+        assert [last] == (egress or [{}])
+        if name == "llmbatch-test":
+            (probes,) = own
+            operator = named(found, "Deployment", "llmbatch")
+            assert probes["to"] == [{"podSelector": operator["spec"]["selector"]}]
+            assert probes["ports"] == [{"protocol": "TCP", "port": container(operator)["ports"][0]["containerPort"]}]
+    assert chart.conform(chart.template({**ON, "networkPolicy": {"enabled": True, "egress": egress}}).output).ok
 
 
 @pytest.mark.parametrize("network", [

@@ -234,6 +234,15 @@ sidecar.istio.io/inject: "false"
 linkerd.io/inject: disabled
 {{- end }}
 
+{{/* What a pod that calls the API server may reach, under a NetworkPolicy: everything, or what the operator may. */}}
+{{- define "llmbatch.egress" -}}
+{{- with .Values.networkPolicy.egress }}
+{{- toYaml . }}
+{{- else -}}
+- {}
+{{- end }}
+{{- end }}
+
 {{/* Whether `helm test` has something to run: see tests/selftest.yaml. */}}
 {{- define "llmbatch.isTested" -}}
 {{- and (.Values.tests).enabled .Values.rbac.create }}
