@@ -1,10 +1,13 @@
 """What the chart does when it is uninstalled: no BatchJob is held by an operator that is gone."""
 
+import re
+
 import pytest
 
 from tests.chart.cases import EVERYTHING, TWO_NAMESPACES
 from tests.chart.helm import NAMESPACE, Chart, Manifest, Values, named, of_kind, permissions
 from tests.chart.test_templates import container
+from tests.cluster.paths import REPOSITORY
 
 NAME = "llmbatch-uninstall"
 LETS_GO = {("llmbatch.io", "batchjobs", "list"), ("llmbatch.io", "batchjobs", "patch"), ("", "events", "create")}
@@ -96,3 +99,9 @@ def test_without_roles_of_its_own_it_uses_the_account_that_the_operator_was_give
 
     assert [item["kind"] for item in found] == ["Job"]
     assert found[0]["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
+
+
+def test_what_takes_away_by_hand_what_an_uninstall_left_names_all_kinds_of_it(chart: Chart) -> None:
+    page = (REPOSITORY / "docs/gitops.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"`kubectl delete\s+(\S+) [^`]*component=uninstall`", page)
+    assert {item["kind"].lower() for item in hooks(chart.render(EVERYTHING))} == set(told.split(","))
