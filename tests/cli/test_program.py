@@ -37,6 +37,12 @@ def test_help_names_every_command() -> None:
     assert b"Usage: kubectl llmbatch " in ran.stdout
 
 
+@pytest.mark.parametrize("command", [[], ["submit"]], ids=str)
+def test_it_can_be_asked_for_help_as_kubectl_can(command: list[str]) -> None:
+    short, long = kubectl_llmbatch(*command, "-h"), kubectl_llmbatch(*command, "--help")
+    assert (short.returncode, short.stdout) == (0, long.stdout)
+
+
 def test_without_a_command_it_says_which_there_are() -> None:
     ran = kubectl_llmbatch()
     assert ran.returncode == 2

@@ -1,6 +1,7 @@
 """Running the requests of an earlier job again, beside it."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -55,6 +56,17 @@ async def test_a_job_that_has_not_ended_is_not_paid_for_twice_unless_that_is_wan
     assert "BatchJob team-a/job has not ended (phase InProgress), and its requests would be paid for twice" in ran.err
     assert (await plugin("retry", "job", "--force")).code == 0
     assert len(api.objects("batchjobs")) == 2
+
+
+async def test_a_retry_whose_name_is_taken_says_what_can_be_done_about_it(api: ApiServer, plugin: Plugin) -> None:
+    ended(api)
+    for second in range(120):
+        moment = datetime.now(UTC) + timedelta(seconds=second)
+        api.put("batchjobs", build.batchjob(f"job-{moment:%Y%m%d-%H%M%S}"))
+    ran = await plugin("retry", "job", "--force")
+    assert ran.code == 2
+    assert "exists already, and is left as it is: names have the second in them; wait for the next one" in ran.err
+    assert "--name" not in ran.err
 
 
 async def test_a_retry_whose_create_call_is_not_answered_is_looked_for(api: ApiServer, plugin: Plugin) -> None:

@@ -15,6 +15,7 @@ app = typer.Typer(
     " 1: the answer is no (invalid, failed, a problem); 2: it could not be found out or done.",
     add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # kubectl has both
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

@@ -121,7 +121,7 @@ def retry(cluster: Cluster, name: str, *, force: bool, dry_run: bool) -> int:
             file.write(objects.written([made]).encode())
         return YES
     try:
-        _create(cluster, made)
+        _create(cluster, made, remedy="names have the second in them; wait for the next one, or for that BatchJob")
     except ApiError as error:
         if 400 <= error.status < 500:
             raise
@@ -203,7 +203,9 @@ def _checked(
     return made
 
 
-def _create(cluster: Cluster, made: Json, *, dry_run: bool = False) -> None:
+def _create(
+    cluster: Cluster, made: Json, *, dry_run: bool = False, remedy: str = "give another --name, or delete it"
+) -> None:
     resource = JOBS if made["kind"] == "BatchJob" else CONFIGMAPS
     given = {**made, "metadata": {**made["metadata"], "namespace": cluster.namespace}}
     try:
@@ -211,7 +213,7 @@ def _create(cluster: Cluster, made: Json, *, dry_run: bool = False) -> None:
     except ApiError as error:
         if error.status == 409:
             told = f"{made['kind']} {cluster.namespace}/{made['metadata']['name']} exists already, and is left as it is"
-            raise CommandError(f"{told}: give another --name, or delete it") from None
+            raise CommandError(f"{told}: {remedy}") from None
         raise
 
 
