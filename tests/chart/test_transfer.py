@@ -1,7 +1,9 @@
 """What the chart says of the transfer pods, and what it leaves to the namespace."""
 
 import pytest
+from pydantic import ValidationError
 
+from llmbatch.api.transfer import Transfer
 from llmbatch.settings import Settings
 from llmbatch.transfer.pure import pod_template
 from tests.chart.cases import EVERYTHING
@@ -70,3 +72,38 @@ def test_proxies_and_the_companys_authorities_reach_the_operator(chart: Chart) -
     assert not {"HTTPS_PROXY", "https_proxy", "NO_PROXY"} & set(
         environment(named(chart.render(), "Deployment", "llmbatch"))
     )
+
+
+@pytest.mark.parametrize("transfer", [
+    pytest.param({"labels": {"team": "a b"}}, id="a label with a space"),
+    pytest.param({"labels": {f"l{number}": "" for number in range(33)}}, id="too many labels"),
+    pytest.param({"annotations": {"a": "x" * 8193}}, id="an annotation that is too long"),
+    pytest.param({"nodeSelector": {f"l{number}": "" for number in range(33)}}, id="too many labels of nodes"),
+    pytest.param({"tolerations": [{"key": "a", "operator": "exists"}]}, id="an unknown operator"),
+    pytest.param({"tolerations": [{"key": "a", "effect": "noSchedule"}]}, id="an unknown effect"),
+    pytest.param({"tolerations": [{"tolerationSeconds": "soon"}]}, id="a time in words"),
+    pytest.param({"priorityClassName": "Low"}, id="a class in capitals"),
+    pytest.param({"serviceAccountName": "my_account"}, id="an account with an underscore"),
+    pytest.param({"runtimeClassName": "-x"}, id="a class that begins with a dash"),
+    pytest.param({"imagePullSecrets": [{"name": "Registry"}]}, id="a Secret in capitals"),
+    pytest.param({"imagePullSecrets": [{"name": "s"}] * 17}, id="too many Secrets"),
+    pytest.param({"securityContext": {"supplementalGroups": [None]}}, id="a group that is none"),
+])  # fmt: skip
+def test_what_the_operator_would_not_start_with_is_refused_before(chart: Chart, transfer: Values) -> None:
+    """It reads these values when it starts, and ends at once where one can't be used: of that Helm tells nothing."""
+    with pytest.raises(ValidationError):
+        Transfer.model_validate(transfer)
+    assert not chart.template({"transfer": transfer}).ok
+
+
+def test_what_the_operator_takes_is_not_refused(chart: Chart) -> None:
+    given: Values = {
+        "labels": {"example.com/a": "", "b": "A.b_c-1"},
+        "tolerations": [{"operator": "Exists"}, {"key": "a", "value": "b", "effect": "NoExecute", "tolerationSeconds": 10_000_000}],
+        "priorityClassName": "a.b-1", "imagePullSecrets": [{"name": "s"}] * 16,
+        "securityContext": {"supplementalGroups": [1, 2**31 - 1]},
+    }  # fmt: skip
+    found = settings(chart, {"transfer": given}).transfer_defaults.dump()
+    assert {name: found[name] for name in given if name != "securityContext"} == {
+        name: value for name, value in given.items() if name != "securityContext"
+    }
