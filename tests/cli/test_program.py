@@ -43,6 +43,17 @@ def test_it_can_be_asked_for_help_as_kubectl_can(command: list[str]) -> None:
     assert (short.returncode, short.stdout) == (0, long.stdout)
 
 
+def test_it_runs_where_there_is_no_hangup(tmp_path: Path) -> None:
+    """As on Windows, whose Python has neither that signal nor what only POSIX has."""
+    lacking = "import os, signal, sys; del signal.SIGHUP, os.O_NOFOLLOW, os.O_DIRECTORY, os.O_NONBLOCK, os.getuid; "
+    lacking += "sys.modules.update(dict.fromkeys(('fcntl', 'resource', 'pwd', 'grp', 'termios'))); "
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(FIVE)
+    for arguments in (["--help"], ["validate", str(file)], ["submit", str(file), "--gateway", "kong", "--dry-run"]):
+        ran = kubectl_llmbatch(*arguments, before=lacking)
+        assert ran.returncode == 0, ran.stderr.decode()
+
+
 def test_without_a_command_it_says_which_there_are() -> None:
     ran = kubectl_llmbatch()
     assert ran.returncode == 2

@@ -15,8 +15,9 @@ def main() -> int:
     # What was made in the cluster for the time of a command is deleted at its end, also of one that is told to stop, or
     # whose terminal is closed; under nohup it goes on.
     signal.signal(signal.SIGTERM, _terminated)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _terminated)
+    # Windows knows of no SIGHUP.
+    if (hangup := getattr(signal, "SIGHUP", None)) is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        signal.signal(hangup, _terminated)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         sys.stderr.write(f"kubectl-llmbatch needs {' and '.join(missing)}, not installed here: {EXTRA}\n")
         return 2
