@@ -54,6 +54,15 @@ def test_it_runs_where_there_is_no_hangup(tmp_path: Path) -> None:
         assert ran.returncode == 0, ran.stderr.decode()
 
 
+def test_what_the_outputs_encoding_lacks_is_told_in_another_way(tmp_path: Path) -> None:
+    """As on Windows, where a program that reads the output has it in a code page."""
+    file = tmp_path / "prompts.jsonl"
+    file.write_bytes(jsonl("\u4f60", "\u4f60"))
+    ran = kubectl_llmbatch("validate", str(file), before="import sys; sys.stdout.reconfigure(encoding='cp1252'); ")
+    assert ran.returncode == 1, ran.stderr.decode()
+    assert b'line 2, custom_id: "\\u4f60" is already on line 1' in ran.stdout
+
+
 def test_without_a_command_it_says_which_there_are() -> None:
     ran = kubectl_llmbatch()
     assert ran.returncode == 2

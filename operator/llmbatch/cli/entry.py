@@ -1,5 +1,6 @@
 """The console script `kubectl-llmbatch`, which kubectl finds by its name."""
 
+import io
 import signal
 import sys
 from importlib.util import find_spec
@@ -18,6 +19,9 @@ def main() -> int:
     # Windows knows of no SIGHUP.
     if (hangup := getattr(signal, "SIGHUP", None)) is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         signal.signal(hangup, _terminated)
+    # Where output is not in UTF-8, a custom_id of others' making must not end a command.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         sys.stderr.write(f"kubectl-llmbatch needs {' and '.join(missing)}, not installed here: {EXTRA}\n")
         return 2
