@@ -55,7 +55,9 @@ def test_the_pods_that_commands_select_are_the_operators_whatever_the_chart_is_c
     assert asked
     for values in ({}, {"nameOverride": "batches"}):
         found = chart.render({**values, "emulator": {"enabled": True}})
-        pods = [item["spec"]["template"]["metadata"]["labels"] for item in found if item["kind"] in ("Deployment", "Job")]
+        pods = [
+            item["spec"]["template"]["metadata"]["labels"] for item in found if item["kind"] in ("Deployment", "Job")
+        ]
         for selector in asked:
             wanted = dict(pair.split("=") for pair in selector.split(","))
             selected = [labels for labels in pods if wanted.items() <= labels.items()]
