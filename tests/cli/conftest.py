@@ -151,7 +151,8 @@ def node(api: ApiServer, plugin: Plugin, kubelet: Kubelet) -> Node:
 def deployment(environment: dict[str, str], *, ready: int = 2, namespace: str = "llmbatch-system") -> Json:
     """Make the operator's Deployment."""
     labels = {"app.kubernetes.io/part-of": "llmbatch", "app.kubernetes.io/component": "operator"}
-    env = [{"name": name, "value": value} for name, value in environment.items()]
+    given = {"LLMBATCH_LOG_LEVEL": "info", **environment}
+    env = [{"name": name, "value": value} for name, value in given.items()]
     container = {"name": "operator", "image": "llmbatch:0.1.0", "env": env}
     return {
         "metadata": {"name": "llmbatch", "namespace": namespace, "labels": labels},

@@ -150,6 +150,23 @@ async def test_the_operator_is_looked_for_in_one_namespace_where_all_are_closed(
     assert (await plugin("doctor", "--operator-namespace", "batch")).code == 0
 
 
+async def test_the_operator_is_known_by_its_settings_whatever_labels_it_was_given(
+    api: ApiServer, plugin: Plugin
+) -> None:
+    """`app.kubernetes.io/part-of` is what people set by the chart's commonLabels; others' operators are such components too."""
+    well(api)
+    labels = {"app.kubernetes.io/part-of": "platform", "app.kubernetes.io/component": "operator"}
+    for found in (deployment({}), deployment({}, ready=0, namespace="others")):
+        found["metadata"]["labels"] = labels
+        if found["metadata"]["namespace"] == "others":
+            found["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "POD_NAME", "valueFrom": {}}]
+        api.put("deployments", found)
+    ran = await plugin("doctor")
+    assert ran.code == 0, ran
+    assert "Deployment llmbatch-system/llmbatch: 2 of 2 pods are ready" in ran.text
+    assert "others" not in ran.text
+
+
 async def test_an_api_server_that_does_not_answer_is_named(api: ApiServer, plugin: Plugin) -> None:
     api.fault("cut before", "list", "deployments", times=-1)
     ran = await plugin("doctor")

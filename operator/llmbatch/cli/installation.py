@@ -9,7 +9,8 @@ from llmbatch.settings import PREFIX, Settings
 
 NAMESPACE = "llmbatch-system"
 """Where the README has it installed."""
-_SELECTOR = "app.kubernetes.io/part-of=llmbatch,app.kubernetes.io/component=operator"
+_SELECTOR = "app.kubernetes.io/component=operator"
+"""Others' operators have that too; but what else it is part of, a chart's commonLabels or a Kustomization may say."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def find(cluster: Cluster, namespace: str) -> list[Installation]:
 
 
 def _in(cluster: Cluster, namespace: str) -> list[Installation]:
-    return [_installation(item) for item in cluster.items(DEPLOYMENTS, namespace, _SELECTOR)]
+    found = cluster.items(DEPLOYMENTS, namespace, _SELECTOR)
+    return [_installation(item) for item in found if any(name.startswith(PREFIX) for name in _environment(item))]
 
 
 def settings_of(cluster: Cluster, namespace: str) -> Settings | None:
@@ -67,10 +69,18 @@ def settings_of(cluster: Cluster, namespace: str) -> Settings | None:
     return next((item.settings for item in found if item.watches(cluster.namespace)), None)
 
 
+def _container(found: Json) -> Json:
+    container: Json = found["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def _environment(found: Json) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in _container(found).get("env") or [] if item.get("value")}
+
+
 def _installation(found: Json) -> Installation:
     spec, status, metadata = found["spec"], found.get("status") or {}, found["metadata"]
-    container = spec["template"]["spec"]["containers"][0]
-    told = {item["name"]: item["value"] for item in container.get("env") or [] if item.get("value")}
+    container, told = _container(found), _environment(found)
     told.setdefault(f"{PREFIX}IMAGE", container["image"])
     try:
         settings = Settings.from_environment(told)
