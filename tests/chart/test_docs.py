@@ -7,6 +7,8 @@ import pytest
 
 from llmbatch.api import conditions
 from llmbatch.api.reasons import Reason
+from llmbatch.job.pure import trouble
+from llmbatch.runtime.metrics import ENDINGS
 from tests.chart.helm import Chart
 from tests.cluster.paths import REPOSITORY
 
@@ -48,6 +50,22 @@ def test_the_reasons_and_conditions_that_are_explained_exist() -> None:
     known = {*Reason, *(value for key, value in vars(conditions).items() if key.isupper())}
     assert explained
     assert explained <= known
+
+
+def test_of_every_reason_that_waits_for_a_person_it_is_told_what_to_do() -> None:
+    text = (REPOSITORY / "docs/reasons.md").read_text(encoding="utf-8")
+    table = text.partition("## What waits for you")[2].partition("\n\n**")[0]
+    told = {
+        word
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for word in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    told_by_events = {
+        Reason.STATUS_REFUSED, Reason.DUPLICATES_UNCHECKED, Reason.REMOTE_FILES_RETAINED, Reason.OUTPUT_RETAINED,
+    }  # fmt: skip
+    wanted = {*ENDINGS[conditions.FAILED], *trouble.MAY_PASS, *trouble.LASTING, *told_by_events, Reason.INVALID_SPEC}
+    assert {str(reason) for reason in wanted} - told == set()
 
 
 def test_the_pods_that_commands_select_are_the_operators_whatever_the_chart_is_called(chart: Chart) -> None:
