@@ -114,6 +114,21 @@ def test_a_counter_that_began_anew_and_reached_its_old_number_has_grown(chart: C
     assert found["alertname"] == "LlmbatchDuplicateBatch"
 
 
+def test_one_that_two_prometheus_scrape_is_one_leader_and_has_one_queue(chart: Chart, tmp_path: Path) -> None:
+    """Where rules are asked of both together, as by Thanos' ruler, each process is told of twice."""
+    well = {name: values for name, values in WELL.items() if "llmbatch_leader" not in name}
+    twice = {
+        f'llmbatch_leader{{instance="{instance}",prometheus_replica="{replica}"}}': f"{leads}x1000"
+        for instance, leads in (("a", 1), ("b", 0))
+        for replica in (0, 1)
+    }
+    twice |= {
+        f'workqueue_depth{{name="batchjob",instance="a",job="m",prometheus_replica="{replica}"}}': "300x1000"
+        for replica in (0, 1)
+    }
+    assert firing(chart, rendered(chart), tmp_path, {**well, **twice}) == []
+
+
 def test_an_operator_that_is_killed_again_and_again_is_told_of_though_no_other_alert_has_time_for_it(
     chart: Chart, tmp_path: Path
 ) -> None:
