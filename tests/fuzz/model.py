@@ -276,7 +276,8 @@ class Joined:
 def join(data: bytes, expected: list[str] | None) -> Joined:
     """Join one file of results with the requests, when they are known."""
     joined = Joined()
-    every = [(line, result_of(line)) for line in lines_of(data) if not is_blank(line)]
+    bare = [re.sub(rb"^(\xef\xbb\xbf)*", b"", line) for line in lines_of(data)]
+    every = [(line, result_of(line)) for line in bare if not is_blank(line)]
     joined.malformed = sum(result is None for _, result in every)
     ours = [(line, item) for line, item in every if item and (expected is None or item.custom_id in expected)]
     joined.foreign = len(every) - joined.malformed - len({item.custom_id for _, item in ours})
