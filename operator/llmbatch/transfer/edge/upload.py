@@ -13,7 +13,7 @@ from llmbatch.jsonl import sending
 from llmbatch.jsonl.lines import LineChecker
 from llmbatch.jsonl.rewrite import Rewriter
 from llmbatch.provider.edge.files import Files, Progress
-from llmbatch.provider.edge.outcome import MAY_BE_DONE, Answered, Failure, Refused, Unreachable
+from llmbatch.provider.edge.outcome import Answered, Failure, Refused, Unreachable, may_be_done
 from llmbatch.provider.edge.pace import Bounds
 from llmbatch.provider.edge.route import resolve
 from llmbatch.provider.edge.tls import ConnectionInvalidError, Material
@@ -151,7 +151,7 @@ def _may_be_stored(failure: Failure) -> bool:
         case Unreachable():
             return failure.sent
         case Refused():
-            return failure.status in MAY_BE_DONE and failure.reason is Reason.REQUEST_REFUSED
+            return may_be_done(failure.status) and failure.reason is Reason.REQUEST_REFUSED
         case _:
             return False
 
