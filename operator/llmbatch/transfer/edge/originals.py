@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import scan, sending, split
+from llmbatch.jsonl.ids import FirstLines
 from llmbatch.jsonl.lines import MAX_LINE_BYTES, MOST_LINE_BYTES, clean, digest
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.transfer.edge.fetch import BrokenOffError, fetch
@@ -104,7 +105,29 @@ def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress |
         if error.problem.reason in {Reason.RESULTS_UNREADABLE, Reason.REQUEST_REFUSED, Reason.OUTPUT_TOO_LARGE}:
             return None
         raise
-    return Originals(copy)
+    found = Originals(copy)
+    if _is_whole(found, plan):
+        return found
+    if plan.patient:
+        message = (
+            f"file {plan.input_file_id} is served with other requests than were sent as the input; it is read again"
+        )
+        raise ProblemError(Reason.RESULTS_UNREADABLE, message)
+    return None
+
+
+def _is_whole(found: Originals, plan: CollectPlan) -> bool:
+    """Tell whether a copy has as many requests as were sent, each once.
+
+    A gateway may rewrite what it stores. But by one that is cut off, paid answers would be strangers'; and of one in which
+    requests are repeated, nothing could be sent again.
+    """
+    known, count = FirstLines(), 0
+    for custom_id in found.custom_ids():
+        count += 1
+        if known.first(custom_id, count) != count:
+            return False
+    return count == plan.input.requests or not plan.input.requests
 
 
 def _most(plan: CollectPlan) -> int:
