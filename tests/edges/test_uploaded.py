@@ -137,6 +137,15 @@ def test_a_refusal_is_an_answer(kong: Instance, status: int) -> None:
     assert not upload(upload_plan(kong.url), DATA, {}).unanswered
 
 
+@pytest.mark.parametrize("look", [True, False])
+def test_a_list_that_fails_after_it_was_whole_is_a_list_all_the_same(kong: Instance, *, look: bool) -> None:
+    """An outage: what was sent before is known not to be there, and what is sent now is looked for before the next try."""
+    kong.fault("status", "files.list", status=500, skip=int(look), times=-1)
+    kong.fault("status", "files.create", status=500)
+    report = upload(upload_plan(kong.url, look=look), DATA, {})
+    assert (report.file_id, report.unanswered, report.listed) == (None, True, look)
+
+
 Page = Callable[[str | None], dict[str, Any]]
 
 

@@ -91,6 +91,7 @@ class _Sending:
     progress: Progress | None
 
     def run(self) -> UploadReport:
+        listed = False
         if self.plan.look:
             found = self._search()
             if not isinstance(found, Search):
@@ -98,6 +99,7 @@ class _Sending:
                 return self._failed(found)
             if found.file is not None or found.unusable:
                 return self._taken(found)
+            listed = found.whole
         body = _counted(self._content(), self.checked.length, self.progress)
         result = self.files.upload(self.plan.filename, body, self.checked.length)
         if isinstance(result, Answered):
@@ -111,9 +113,9 @@ class _Sending:
         report = self._failed(result)
         if report.problem is not None and report.problem.reason is Reason.UNUSABLE_ID:
             return self._useless(report.problem.message)
-        return report.model_copy(
-            update={"unanswered": True, "listed": isinstance(found, Search) and found.whole},
-        )
+        # A list that fails now has told before that no earlier try left a copy, and will tell of this one before the next.
+        listed = found.whole if isinstance(found, Search) else listed
+        return report.model_copy(update={"unanswered": True, "listed": listed})
 
     def _content(self) -> Iterator[bytes]:
         self.source.seek(0)
