@@ -70,7 +70,7 @@ class ResultsObserver:
         if resting > 0 and (failed := self.polls.between(seen, resting)).observation.trouble is not None:
             # A gateway that could not answer is left in peace for as long as it asked for.
             asked = failed
-        elif batch.late_since is not None and self._asks(seen):
+        elif (batch.late_since is not None or late.is_misnamed(batch)) and self._asks(seen):
             asked = await self._asked_again(seen)
             if asked.observation.unrecorded:
                 return asked
