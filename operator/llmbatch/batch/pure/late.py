@@ -70,6 +70,12 @@ def owed(batch: Batch) -> str:
     return ""
 
 
+def names_more(batch: Batch) -> bool:
+    """Tell whether a batch, of whose files nothing was deleted yet, will name one with results that it must have."""
+    has_results = batch.status == "completed" or answered(batch) > 0
+    return batch.id is not None and batch.input_file_id is not None and has_results and owed(batch) != ""
+
+
 def is_misnamed(batch: Batch) -> bool:
     """Tell whether results are named by an id that no path can hold: the gateway may name them otherwise by now."""
     return any(not is_safe_id(named) for named in (batch.output_file_id, batch.error_file_id) if named)
