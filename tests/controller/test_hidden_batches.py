@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.api.reasons import Reason
-from tests.controller.among import Among
+from tests.controller.among import Among, also_second
 from tests.controller.test_ambiguity import counted
 from tests.controller.test_duplicates import cancels, searches, states
 from tests.emulator.client import Instance
@@ -169,14 +170,21 @@ async def test_what_is_refused_is_not_sent_again_meanwhile(
     assert among.batch(operator).create_calls is None
 
 
-@pytest.mark.parametrize(
-    ("status", "message"),
-    [(429, "token_limit_exceeded"), (403, "The number of enqueued tokens has surpassed the limit."), (402, "No.")],
-)
-async def test_a_want_of_quota_that_the_hidden_batch_has_caused_leads_to_no_second_one(
-    operator: Operator, api: ApiServer, among: Among, status: int, message: str
+@pytest.mark.parametrize(("answer", "among"), also_second([
+    pytest.param({"status": 429, "message": "token_limit_exceeded"}, id="a quota"),
+    pytest.param({"status": 403, "message": "The number of enqueued tokens has surpassed the limit."}, id="a quota by 403"),
+    pytest.param({"status": 402, "message": "No."}, id="billing"),
+    pytest.param({"status": 429, "message": "Slow down."}, id="a rate"),
+    pytest.param({"status": 429, "as_": "kong", "retry_after": 1}, id="a rate of the proxy's"),
+    pytest.param({"status": 403, "as_": "text", "message": "Blocked by a filter."}, id="a page of a filter"),
+    pytest.param({"status": 401, "as_": "kong"}, id="credentials"),
+    pytest.param({"status": 302, "as_": "text", "message": "Moved."}, id="a redirect"),
+    pytest.param({"status": 426, "as_": "empty"}, id="another protocol"),
+], "a quota", "a rate", "a page of a filter"), indirect=["among"])  # fmt: skip
+async def test_a_refusal_that_passes_and_hides_a_batch_leads_to_no_second_one(
+    operator: Operator, api: ApiServer, among: Among, answer: dict[str, Any]
 ) -> None:
-    among.fault("accepted_status", "batches.create", status=status, message=message)
+    among.fault("accepted_status", "batches.create", **answer)
     among.apply(api)
     made = await among.submitted(operator)
     await among.ended(operator)

@@ -245,3 +245,17 @@ async def test_a_gateway_that_is_down_is_no_word_about_the_results_and_they_are_
     kong.clear_faults()
     await among.ended(operator, seconds=0)
     assert among.reason(operator) == Reason.SUCCEEDED
+
+
+async def test_a_job_that_is_deleted_meanwhile_leaves_no_results_behind(
+    operator: Operator, api: ApiServer, among: Among
+) -> None:
+    quirks(among, late_output_seconds=DAYS)
+    await submitted(operator, api, among)
+    among.kong.advance(3600)
+    await operator.until(lambda: among.batch(operator).late_since)
+    api.remove("batchjobs", "job")
+    await operator.until(lambda: "asked for" in str(operator.job()["status"]["conditions"]))
+    among.kong.advance(2 * DAYS)
+    await operator.until_gone()
+    assert left(among.kong) == []

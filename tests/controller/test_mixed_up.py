@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from llmbatch.api.reasons import Reason
@@ -177,6 +178,27 @@ async def test_a_file_that_is_another_one_is_not_taken_for_ours(
     assert not among.creates()
     between.rules.clear()
     await among.submitted(operator)
+
+
+@pytest.mark.parametrize("name", ["0b2f9a6e-1111-4222-8333-123456789abc-0-1.jsonl", "theirs.jsonl"])
+async def test_an_upload_answered_with_another_file_ends_in_a_batch_of_ours_and_leaves_theirs(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, between: Between, *, name: str
+) -> None:
+    part = {"file": (name, b"{}\n", "application/jsonl")}
+    theirs = httpx.post(f"{kong.url}/files", data={"purpose": "batch"}, files=part).json()
+    theirs["created_at"] -= 3600
+
+    def spoil(told: Exchange) -> None:
+        if told.method == "POST" and told.path == "/files":
+            told.json = theirs
+
+    between.rules.append(spoil)
+    among.apply(api, url=between.url)
+    await among.ended(operator)
+    assert among.reason(operator) == Reason.SUCCEEDED
+    assert between.spoilt
+    assert theirs["id"] not in {call["body"]["input_file_id"] for call in kong.calls("batches.create")}
+    assert [file["id"] for file in kong.files() if not file["deleted"]] == [theirs["id"]]
 
 
 async def test_a_deletion_answered_for_another_file_is_asked_for_again(

@@ -8,9 +8,11 @@ import pytest
 from llmbatch.api.reasons import Reason
 from tests.controller.among import ALONE, SECOND, Among, also_second
 from tests.controller.conftest import FIVE
+from tests.controller.test_ambiguity import reasons
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
+from tests.support.between import Between, Exchange
 from tests.support.inprocess import Operator, config_map
 
 REFUSALS = [
@@ -147,6 +149,30 @@ async def test_without_a_list_two_copies_are_left_at_most_and_a_person_hears_of_
     await among.submitted(operator)
     await among.ended(operator)
     assert left(kong) == 0
+
+
+async def test_an_outage_of_uploads_and_list_together_needs_no_person_and_leaves_no_copy(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among, between: Between
+) -> None:
+    """The list fails for a moment whenever an upload has failed, and tells before the next that there is nothing."""
+    fails = False
+
+    def outage(told: Exchange) -> bool:
+        nonlocal fails
+        sends = told.method == "POST" and told.path == "/files"
+        asks = told.method == "GET" and told.path == "/files" and told.query.get("limit") != "1"
+        if (sends and between.spoilt < 6) or (asks and fails):
+            fails = sends
+            told.status, told.json = 500, {"error": {"message": "Internal error", "code": "500"}}
+            return True
+        return False
+
+    between.instead.append(outage)
+    among.apply(api, url=between.url)
+    await among.submitted(operator)
+    assert between.spoilt == 6
+    assert Reason.UPLOAD_UNANSWERED not in reasons(api)
+    assert len(among.copies()) == 1
 
 
 async def test_uploads_that_leave_nothing_are_told_to_a_person_and_go_on(

@@ -32,6 +32,7 @@ DELETE = build.spec(output=VOLUME, deletionPolicy={"output": "Delete"})
 SHORT = build.spec(deletionPolicy={"cleanupTimeoutSeconds": 20})
 INVALID = Problem(reason=Reason.INVALID_INPUT, message="line 1", final=True)
 LOST = facts.with_lost_answer(build.status(), build.ago(3600), build.ago(301))
+ANSWERED = {"total": 5, "completed": 2, "failed": 0}
 CHECKED = "2026-03-01T11:00:00Z"
 
 
@@ -65,6 +66,36 @@ def deleted(status: object = None, seconds_ago: float = 10, **given: object) -> 
         pytest.param(deleted(build.submitted()), Cancel("batch-1"), 0.0, id="a running batch is cancelled"),
         pytest.param(deleted(build.submitted("cancelling"), poll_in=3), None, 3, id="once, and then polled"),
         pytest.param(deleted(build.submitted("cancelled")), DeleteFiles(("file-in",)), 0.0, id="then its files go"),
+        pytest.param(
+            deleted(build.submitted("completed"), poll_in=3), None, 3, id="results that are not named yet are asked for"
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled", {"requestCounts": ANSWERED}), poll_in=3),
+            None,
+            3,
+            id="those of a cancelled batch that has answered some too",
+        ),
+        pytest.param(
+            deleted(build.submitted("cancelled", {"requestCounts": {**ANSWERED, "completed": 0}})),
+            DeleteFiles(("file-in",)),
+            0.0,
+            id="of one that has answered none there are none",
+        ),
+        pytest.param(
+            deleted(build.submitted("completed", {"outputFileID": "file-out"})),
+            DeleteFiles(("file-in", "file-out")),
+            0.0,
+            id="once they are named they go",
+        ),
+        pytest.param(
+            deleted(build.submitted("completed"), seconds_ago=151), DeleteFiles(("file-in",)), 0.0, id="for half of the time"
+        ),
+        pytest.param(
+            deleted(build.submitted("completed"), spec=build.spec(remoteFiles="Retain")),
+            RemoveFinalizer(),
+            None,
+            id="and not where they are retained",
+        ),
         pytest.param(deleted(build.uploaded()), DeleteFiles(("file-in",)), 0.0, id="an uploaded file goes"),
         pytest.param(
             deleted(build.stored()), DeleteFiles(("file-in", "file-out", "file-err")), 0.0, id="all files go"

@@ -145,6 +145,15 @@ def test_the_least_advanced_batch_says_where_the_job_is_and_one_that_needs_a_per
     assert (ending.message, ending.after) == ("Part 0: Look.", 60)
 
 
+def test_of_several_attempts_at_the_only_part_the_first_has_a_name_too() -> None:
+    whole = build.status(parts=1, batches=[{"part": 0, "attempt": 1}, {"part": 0, "attempt": 2, "parts": [0]}])
+    waits = Wait(Reason.COLLECTING, "Results are next.", after=1)
+    first, second = ((batch, waits) for batch in whole.batches)
+    assert parts.ending(whole, [first, second]).message == "Attempt 1 (and 1 more): Results are next."
+    assert parts.ending(whole, [second]).message == "Attempt 2: Results are next."
+    assert parts.ending(whole, [first]).message == "Results are next."
+
+
 def test_the_next_part_begins_only_when_the_one_before_it_has_its_batch() -> None:
     whole = cut()
     assert [view.index for view in parts.to_look_at(whole)] == [0]

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.batch.pure import remote_state
+from llmbatch.provider.pure.wire import RemoteBatch
 from tests.support import build
 
 VOLUME = {"persistentVolumeClaim": {"claimName": "data", "path": "r.jsonl"}}
@@ -47,3 +49,22 @@ def test_only_files_in_a_volume_are_deleted_by_us(policy: Any, output: Any, *, s
     status = build.stored().dump() if stored else build.submitted().dump()
     raw = {"spec": build.spec_json(output=output, deletionPolicy=policy), "status": status}
     assert remote_state.discards_files(raw) is expected
+
+
+@pytest.mark.parametrize(("label", "part", "attempt"), [
+    pytest.param("2", 2, 1, id="a part"),
+    pytest.param("2.3", 2, 3, id="another attempt at it"),
+    pytest.param("9" * 30, 0, 1, id="a part that fits into no field"),
+    pytest.param("2." + "9" * 30, 2, 1, id="an attempt that fits into none"),
+    pytest.param("9" * 5000, 0, 1, id="more digits than are ever read"),
+    pytest.param("2." + "9" * 5000, 2, 1, id="as many behind a part"),
+    pytest.param("\u0663", 0, 1, id="digits of another script"),
+    pytest.param("-1", 0, 1, id="below zero"),
+    pytest.param("", 0, 1, id="nothing"),
+])  # fmt: skip
+def test_whatever_metadata_say_of_a_batch_that_was_found_again_a_status_can_hold_it(
+    label: str, part: int, attempt: int
+) -> None:
+    remote = RemoteBatch(id="batch-1", status="in_progress", metadata={"llmbatch_part": label})
+    (batch,) = remote_state.found_again(BatchJobStatus(), [remote], build.NOW, whole=True).batches
+    assert (batch.id, batch.part, batch.attempt) == ("batch-1", part, attempt)

@@ -185,7 +185,43 @@ def test_usage_is_found_in_a_body_of_many_megabytes_that_is_text(layers: int) ->
     assert judge(long).usage == (30, 60, 90)
 
 
-@pytest.mark.parametrize("tokens", [2**63, 10**30, float("inf"), -1])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        pytest.param({"prompt_tokens": 30.0, "completion_tokens": 6e1, "total_tokens": 90.0}, id="with a fraction of nothing"),
+        pytest.param({"prompt_tokens": "30", "completion_tokens": "60", "total_tokens": "90"}, id="as text"),
+        pytest.param({"input_tokens": "30", "output_tokens": 60.0, "prompt_tokens": None}, id="in other words, and mixed"),
+    ],
+)
+@pytest.mark.parametrize("long", [LONG_LINE, 10])
+def test_tokens_are_whole_numbers_however_they_are_written(usage: dict[str, object], long: int) -> None:
+    assert judge(line(body={"usage": usage}), long=long) == ResultLine("a", succeeded=True, usage=(30, 60, 90))
+
+
+@pytest.mark.parametrize("status", [500, 500.0, 5e2, "500"])
+def test_an_http_status_is_a_whole_number_however_it_is_written(status: object) -> None:
+    """So that a rule about it applies."""
+    assert judge(line(status)).status == 500
+    assert judge(line(status, error={"message": "Down"})).code == "500"
+    assert judge(line(200.0)).succeeded
+
+
+@pytest.mark.parametrize("error", [
+    None, "", {}, [], False, {"code": None, "message": None}, {"code": "", "message": "", "param": None, "line": 0},
+])  # fmt: skip
+@pytest.mark.parametrize("long", [LONG_LINE, 10])
+def test_an_error_that_says_nothing_fails_no_request(error: object, long: int) -> None:
+    given = line(body=CHAT_USAGE, error=error)
+    assert judge(given, long=long) == ResultLine("a", succeeded=True, usage=(30, 60, 90))
+    assert not judge(line(500, error=error), long=long).succeeded
+
+
+@pytest.mark.parametrize("error", ["null", True, {"code": None, "message": "late"}, {"code": "batch_expired"}, {"x": {"y": 0}}])
+def test_an_error_that_says_anything_does(error: object) -> None:
+    assert not judge(line(error=error)).succeeded
+
+
+@pytest.mark.parametrize("tokens", [2**63, 10**30, 1e300, 0.5, "9" * 14, "9" * 5000, "1_0", "\u0663", float("inf"), -1])
 def test_tokens_that_nobody_believes_are_not_added_up(tokens: object) -> None:
     judged = judge(line(body={"usage": {"prompt_tokens": tokens, "completion_tokens": 2}}))
     assert judged.usage == (0, 2, 2)

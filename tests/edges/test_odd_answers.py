@@ -78,9 +78,13 @@ async def test_a_redirect_to_what_is_no_address_is_a_refusal_like_any_other(addr
     assert isinstance(found["download"], Refused)
 
 
-@pytest.mark.parametrize(
-    "status", ["303 See Other", "408 Request Timeout", "460 Gone Away", "499 Client Closed Request"]
+PERHAPS = (
+    *("303 See Other", "304 Not Modified", "306 Switch Proxy", "399 Odd", "101 Switching Protocols"),
+    *("408 Request Timeout", "460 Gone Away", "499 Client Closed Request"),
 )
+
+
+@pytest.mark.parametrize("status", PERHAPS)
 async def test_what_was_perhaps_done_all_the_same_is_not_taken_for_undone(status: str) -> None:
     answer = reply({"error": {"message": "See there."}}, status, "Location: /batches/batch_1")
     assert isinstance((await told(answer, "create"))["create"], UnknownOutcome)

@@ -11,8 +11,10 @@ from aiohttp import web
 
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.edge.upload import upload
+from llmbatch.transfer.pure.report import UploadReport
 from tests.edges.plans import jsonl, request_line, upload_plan
 from tests.emulator.client import Instance
+from tests.support.hostile import HostileGateway, reply, say
 
 NAME = "uid-0-1.jsonl"
 DATA = jsonl("a", "b")
@@ -135,6 +137,15 @@ def test_a_refusal_is_an_answer(kong: Instance, status: int) -> None:
     assert not upload(upload_plan(kong.url), DATA, {}).unanswered
 
 
+@pytest.mark.parametrize("look", [True, False])
+def test_a_list_that_fails_after_it_was_whole_is_a_list_all_the_same(kong: Instance, *, look: bool) -> None:
+    """An outage: what was sent before is known not to be there, and what is sent now is looked for before the next try."""
+    kong.fault("status", "files.list", status=500, skip=int(look), times=-1)
+    kong.fault("status", "files.create", status=500)
+    report = upload(upload_plan(kong.url, look=look), DATA, {})
+    assert (report.file_id, report.unanswered, report.listed) == (None, True, look)
+
+
 Page = Callable[[str | None], dict[str, Any]]
 
 
@@ -211,3 +222,45 @@ async def test_a_file_that_is_listed_under_an_id_that_cant_be_used_is_not_sent_a
     report, _ = await listed(lambda _: json.loads(json.dumps({"data": [entry(1, NAME, id="a/b")]})))
     assert report.problem is not None
     assert (report.problem.reason, report.problem.final) == (Reason.UNUSABLE_ID, True)
+
+
+# --- an answer about another file ----------------------------------------------------------------------------------------
+
+ANOTHERS = "0b2f9a6e-1111-4222-8333-123456789abc-0-1.jsonl"
+LONG_AGO = 1_700_000_000
+
+
+async def answered(**told: object) -> tuple[UploadReport, int]:
+    """Upload to a gateway that tells this of the file; answers how often it was then asked for its list, too."""
+    file = {"id": "file-1", "object": "file", "filename": NAME, "bytes": len(DATA), "created_at": LONG_AGO, **told}
+    async with HostileGateway(upload=say(reply(file))).serving() as server:
+        report = await asyncio.to_thread(upload, upload_plan(server.url), DATA, {})
+        return report, server.calls["files"]
+
+
+@pytest.mark.parametrize("told", [
+    pytest.param({"filename": ANOTHERS}, id="of another BatchJob"),
+    pytest.param({"filename": ANOTHERS, "created_at": None, "bytes": None}, id="of another BatchJob, and nothing else"),
+    pytest.param({"filename": "theirs.jsonl", "bytes": 7}, id="of an older file of another name and size"),
+    pytest.param({"filename": "theirs.jsonl", "bytes": "7", "created_at": "2024-01-01T00:00:00Z"}, id="the same in other types"),
+])  # fmt: skip
+async def test_an_answer_about_another_file_is_none_and_ours_is_looked_for(told: dict[str, object]) -> None:
+    report, lists = await answered(**told)
+    assert (report.file_id, report.unanswered, report.listed, lists) == (None, True, True, 1)
+    assert report.problem is not None
+    assert "another file" in report.problem.message
+
+
+@pytest.mark.parametrize("told", [
+    pytest.param({}, id="it is the one that was sent"),
+    pytest.param({"filename": None}, id="without a name"),
+    pytest.param({"filename": ""}, id="with an empty one"),
+    pytest.param({"filename": "stored-under-a-name-of-its-own"}, id="renamed"),
+    pytest.param({"bytes": 7}, id="rewritten on the way"),
+    pytest.param({"filename": "gs://b/x", "bytes": 7, "created_at": None}, id="renamed and rewritten"),
+    pytest.param({"filename": "gs://b/x", "bytes": 7, "created_at": 4_000_000_000}, id="the same by a clock ahead"),
+    pytest.param({"filename": "gs://b/x", "bytes": None}, id="renamed, and nobody says how large"),
+])  # fmt: skip
+async def test_a_file_that_was_renamed_or_rewritten_on_the_way_is_ours(told: dict[str, object]) -> None:
+    report, lists = await answered(**told)
+    assert (report.file_id, lists) == ("file-1", 0)

@@ -251,13 +251,17 @@ def result_of(line: bytes) -> Result | None:
     usage = usage if isinstance(usage, dict) else {}
     read = _tokens(usage, "prompt_tokens") or _tokens(usage, "input_tokens")
     written = _tokens(usage, "completion_tokens") or _tokens(usage, "output_tokens")
-    succeeded = not data.get("error") and response.get("status_code") in (200, "200")
+    error = data.get("error")
+    says = any(error.values()) if isinstance(error, dict) else error
+    succeeded = not says and response.get("status_code") in (200, "200")
     return Result(custom_id, succeeded, (read, written, _tokens(usage, "total_tokens") or read + written))
 
 
 def _tokens(usage: dict[str, Any], name: str) -> int:
     value = usage.get(name)
-    return value if type(value) is int and 0 < value <= 2**40 else 0
+    if isinstance(value, str):
+        return int(value) if re.fullmatch("[0-9]{1,13}", value) and int(value) <= 2**40 else 0
+    return int(value) if type(value) in (int, float) and 0 < value <= 2**40 and value == int(value) else 0
 
 
 @dataclass
@@ -276,7 +280,8 @@ class Joined:
 def join(data: bytes, expected: list[str] | None) -> Joined:
     """Join one file of results with the requests, when they are known."""
     joined = Joined()
-    every = [(line, result_of(line)) for line in lines_of(data) if not is_blank(line)]
+    bare = [re.sub(rb"^(\xef\xbb\xbf)*", b"", line) for line in lines_of(data)]
+    every = [(line, result_of(line)) for line in bare if not is_blank(line)]
     joined.malformed = sum(result is None for _, result in every)
     ours = [(line, item) for line, item in every if item and (expected is None or item.custom_id in expected)]
     joined.foreign = len(every) - joined.malformed - len({item.custom_id for _, item in ours})

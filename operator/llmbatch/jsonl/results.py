@@ -70,9 +70,9 @@ def judge(line: bytes | bytearray, *, long: int = LONG_LINE) -> ResultLine:
     response = response if isinstance(response, dict) else {}
     body = packed.unpacked(response.get("body"))
     body = body if isinstance(body, dict) else {}
-    status = response.get("status_code")
-    error = data.get("error")
-    if not error and status in (200, "200"):
+    status = _whole(response.get("status_code"))
+    error = _said(data.get("error"))
+    if not error and status in (HTTP_OK, "200"):
         return ResultLine(custom_id, succeeded=True, usage=_usage(body.get("usage")))
     if not error:
         error = body.get("error")
@@ -203,6 +203,16 @@ def _small(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN40
     return json.loads(line[start:end].decode("utf-8", "surrogatepass"))
 
 
+def _said(error: object) -> object:
+    """Give an error, if it says anything: some fill every line's with nulls."""
+    return error if not isinstance(error, dict) or any(error.values()) else None
+
+
+def _whole(value: object) -> object:
+    """Give a number that is whole as one, however it is written: 200.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _usage(usage: object) -> tuple[int, int, int] | None:
     if not isinstance(usage, dict):
         return None
@@ -213,6 +223,9 @@ def _usage(usage: object) -> tuple[int, int, int] | None:
 
 def _tokens(usage: dict[str, Any], name: str) -> int:
     value = usage.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MOST_TOKENS)):
+        value = int(value)
+    value = _whole(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOKENS else 0
 
 

@@ -28,6 +28,7 @@ from llmbatch.transfer.pure.naming import Owner
 from llmbatch.transfer.pure.plan import (
     OBJECTS_FILE,
     CollectPlan,
+    Judging,
     MergePlan,
     UploadPlan,
     errors_path,
@@ -178,6 +179,7 @@ class Here:
                 known = status.batches[0].unfinished
                 look = Look(accept_missing=bool(known is not None and known.missing))
                 plan = collect_plan(job, status, access.connection, look, root=folder)
+                plan = plan.model_copy(update={"judging": Judging(policy=job.request_failure_policy, again=True)})
                 report = await self._fetch(plan, access, gateway, most=MOST_BYTES)
                 if report.problem is not None:
                     return _told(report.problem, status)

@@ -36,8 +36,11 @@ FENCE_SECONDS = 10.0
 may then rely on no call being under way that began later."""
 CONNECT_SECONDS = 15.0
 """How long connecting may take after that; see Gateway."""
-USED_UP = frozenset({Reason.QUOTA_EXCEEDED, Reason.BILLING_LIMIT})
-"""What the very batch may have used up that a proxy's first try has made."""
+HIDING = frozenset({
+    Reason.QUOTA_EXCEEDED, Reason.BILLING_LIMIT, Reason.RATE_LIMITED, Reason.GATEWAY_UNAUTHORIZED, Reason.REQUEST_REFUSED
+})  # fmt: skip
+"""Refusals that pass, behind which the very batch may be: a proxy's first try has made it and used up what the second one lacked,
+or a filter has put its own page in place of the answer."""
 
 
 @dataclass
@@ -154,7 +157,7 @@ class Submitter:
             # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has had time
             # to show what came of it; see Finder.look_up.
             return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0, version=version, moved=True)
-        if (answer.lacks_file or answer.reason in USED_UP) and await self._was_made(seen, client, intent):
+        if (answer.lacks_file or (answer.reason in HIDING and not final)) and await self._was_made(seen, client, intent):
             return Outcome(intent, after=0.0, version=version)
         await self.gateways.suspect(client.key)
         told = with_moment(answer.message, retry_after, self.cluster.now())

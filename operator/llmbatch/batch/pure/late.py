@@ -16,6 +16,7 @@ from llmbatch.batch.pure.facts import with_batch
 from llmbatch.batch.pure.observation import Limits, Observation
 from llmbatch.batch.pure.stage import Stage
 from llmbatch.common.text import cut
+from llmbatch.provider.pure.ids import is_safe_id
 from llmbatch.transfer.pure.report import Problem
 
 REASONS = frozenset({Reason.RESULTS_PENDING, Reason.RESULTS_UNREADABLE})
@@ -67,6 +68,17 @@ def owed(batch: Batch) -> str:
     if batch.output_file_id is None and batch.request_counts is not None and batch.request_counts.completed > 0:
         return "The provider says that requests succeeded, but names no file with their results yet."
     return ""
+
+
+def names_more(batch: Batch) -> bool:
+    """Tell whether a batch, of whose files nothing was deleted yet, will name one with results that it must have."""
+    has_results = batch.status == "completed" or answered(batch) > 0
+    return batch.id is not None and batch.input_file_id is not None and has_results and owed(batch) != ""
+
+
+def is_misnamed(batch: Batch) -> bool:
+    """Tell whether results are named by an id that no path can hold: the gateway may name them otherwise by now."""
+    return any(not is_safe_id(named) for named in (batch.output_file_id, batch.error_file_id) if named)
 
 
 def answered(batch: Batch) -> int:

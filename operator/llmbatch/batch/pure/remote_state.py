@@ -1,5 +1,6 @@
 """What a BatchJob has at the provider, read from its stored status without judging it: also from one that can't be read."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,8 @@ from llmbatch.provider.pure.wire import RemoteBatch
 Json = dict[str, Any]
 
 ENDED = ("Complete", "Failed")
+_NUMBER = re.compile(r"[0-9]{1,6}")
+"""Of a part or an attempt, as metadata name them: what is longer is none, and would fit into no field."""
 
 
 def at_the_provider(raw: Json) -> list[str]:
@@ -88,8 +91,8 @@ def found_again(status: BatchJobStatus, found: Iterable[RemoteBatch], now: datet
     for remote in found:
         part, _, attempt = remote.metadata.get("llmbatch_part", "").partition(".")
         batch = Batch(
-            part=int(part) if part.isdecimal() else 0,
-            attempt=int(attempt) if attempt.isdecimal() else 1,
+            part=int(part) if _NUMBER.fullmatch(part) else 0,
+            attempt=int(attempt) if _NUMBER.fullmatch(attempt) else 1,
             requests=remote.counts.total,
             duplicates_checked_time=now if whole else None,
         )

@@ -52,6 +52,14 @@ class ResultsObserver:
         problem = self.polls.gateways.readiness(client.key)
         return seen if problem is None else seen.troubled(problem)
 
+    async def left(self, seen: Seen) -> Seen:
+        """Ask the ended batch of a deleted job which files it has left, while it has not named them."""
+        if (wait := self.polls.due_in(seen.observation.memory)) > 0:
+            return seen.found(poll_in=wait)
+        found = await self._asked_again(seen)
+        # What can be deleted is, whatever keeps the batch from being asked.
+        return found if found.observation.trouble is None else seen
+
     def _planned(self, seen: Seen, client: Client) -> Seen:
         observation = seen.observation
         connection = connections.pod_connection(client.spec, client.access.authorities)
@@ -70,7 +78,7 @@ class ResultsObserver:
         if resting > 0 and (failed := self.polls.between(seen, resting)).observation.trouble is not None:
             # A gateway that could not answer is left in peace for as long as it asked for.
             asked = failed
-        elif batch.late_since is not None and self._asks(seen):
+        elif (batch.late_since is not None or late.is_misnamed(batch)) and self._asks(seen):
             asked = await self._asked_again(seen)
             if asked.observation.unrecorded:
                 return asked

@@ -3,6 +3,7 @@
 import math
 
 from llmbatch.api.reasons import Reason
+from llmbatch.batch.pure import late
 from llmbatch.batch.pure.decision import (
     Cancel,
     Decision,
@@ -54,7 +55,9 @@ def _provider_is_done_with(seen: Observation) -> bool:
         case Stage.RESULTS if seen.orphans:
             return True
         case _:
-            return not _search_is_due(seen) and (seen.spec.remote_files == "Retain" or not seen.file_ids)
+            if _search_is_due(seen) or _names_more(seen):
+                return False
+            return seen.spec.remote_files == "Retain" or not seen.file_ids
 
 
 def _clean_up(seen: Observation) -> Decision:
@@ -77,11 +80,19 @@ def _clean_up(seen: Observation) -> Decision:
     if _search_is_due(seen):
         # Before the files, by which a batch is known; a list that can't be read leaves them the other half of the time.
         return Decision(_waiting("Other batches of this job are looked for."), FindDuplicates())
+    if _names_more(seen):
+        return _wait("The batch has ended; which files its results are in is asked for.", after=min(max(0.05, seen.poll_in), left))
     return Decision(_waiting("The remote files are being deleted."), DeleteFiles(seen.file_ids))
 
 
 def _search_is_due(seen: Observation) -> bool:
     return seen.unchecked and seen.seconds_left > seen.cleanup_seconds / 2
+
+
+def _names_more(seen: Observation) -> bool:
+    """Tell whether results may yet be named that are to be deleted too; for half of the time."""
+    may = seen.stage is Stage.RESULTS and seen.spec.remote_files == "Delete" and late.names_more(seen.batch)
+    return may and seen.seconds_left > seen.cleanup_seconds / 2
 
 
 def _waiting(message: str, after: float = 0.0) -> Wait:

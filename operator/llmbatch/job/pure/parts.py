@@ -214,7 +214,7 @@ def ending(status: BatchJobStatus, endings: list[tuple[Batch, Ending]]) -> Wait 
     batch, first = min(said, key=lambda item: (not isinstance(item[1], Stalled), _rank(item[0])))
     alike = sum(item.reason == first.reason for _, item in said)
     more = f" (and {alike - 1} more)" if alike > 1 else ""
-    named = f"{name(status, batch)}{more}"
+    named = f"{name(status, batch) or ('Attempt 1' if more else '')}{more}"
     message = f"{named}: {first.message}" if named else first.message
     after = _soonest([item.after for _, item in said])
     return type(first)(first.reason, message, after=after, aspect=first.aspect, since=first.since)

@@ -92,7 +92,7 @@ def _creation(result: Answered[RemoteBatch] | Failure) -> Creation:
         ):
             return NotMade(Reason.FILE_PENDING, result.message, result.retry_after, lacks_file=True)
         case Refused():
-            if result.status in outcome.MAY_BE_DONE and result.reason not in (
+            if outcome.may_be_done(result.status) and result.reason not in (
                 Reason.QUOTA_EXCEEDED,
                 Reason.BILLING_LIMIT,
             ):

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -13,7 +14,7 @@ from llmbatch.provider.edge import bodies, outcome, pace, trace
 from llmbatch.provider.edge.outcome import Answered, Failure, NotFound
 from llmbatch.provider.edge.pace import Bounds, Pace
 from llmbatch.provider.edge.route import Route, put_aside
-from llmbatch.provider.pure import wire
+from llmbatch.provider.pure import about, wire
 from llmbatch.provider.pure.ids import is_safe_id, path_segment
 from llmbatch.provider.pure.lenient import WireError
 from llmbatch.provider.pure.wire import FilePage, RemoteFile, UnusableIdError
@@ -81,6 +82,7 @@ class Files:
             yield from content
             yield tail
 
+        read = about.upload_of(filename, length, datetime.now(UTC))
         began, code, answered = time.monotonic(), "none", None
         try:
             with (
@@ -90,7 +92,7 @@ class Files:
                 code, answered = str(response.status_code), response.headers
                 if not response.is_success:
                     return self._refusal(response, operation)
-                return Answered(wire.read_file(bodies.read(response, _ANSWER_BYTES)))
+                return Answered(read(bodies.read(response, _ANSWER_BYTES)))
         except httpx.TransportError as error:
             return outcome.from_error(error, operation, host)
         except UnusableIdError as error:

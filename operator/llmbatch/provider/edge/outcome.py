@@ -89,9 +89,12 @@ GONE = 410
 UPGRADE = 426
 NOT_IMPLEMENTED = 501
 """Says, unlike all else from 500 on, that there is no such call, and never will be."""
-MAY_BE_DONE = frozenset({303, 409})
-"""Refusals of a call that makes something, which may have been made: a conflict may be with the very thing, where a proxy on
-the way has sent the request twice; and "See other" is how some say that what was ordered is to be found elsewhere."""
+_MAY_BE_DONE = frozenset({303, 409})
+"""A conflict may be with the very thing that was ordered, where a proxy on the way has sent the request twice; and "See other"
+is how some say that it is to be found elsewhere."""
+_NOT_DONE = frozenset({300, 301, 302, 305, 307, 308})
+"""Redirects of a call that nobody has looked at. Any other status below 400 that is no success (304, 101) answers no such call:
+a proxy may have made it of whatever came of the call."""
 NOT_NOW = frozenset({421, 423, 425})
 """Nothing was done, and the same call may succeed a little later: misdirected, locked, too early."""
 _UNANSWERED = frozenset({408, 460, 499})
@@ -196,6 +199,11 @@ def unusable(operation: str, host: str, why: str) -> Unreachable:
         f"{operation}: {host} answered with success, but {why}; "
         "have the gateway pass the provider's ids on as they are, or give spec.url one that does",
     )
+
+
+def may_be_done(status: int) -> bool:
+    """Tell whether a refusal of a call that makes something leaves open whether it was made."""
+    return status in _MAY_BE_DONE or (status < 400 and status not in _NOT_DONE)
 
 
 def _is_missing_object(error: ErrorBody) -> bool:

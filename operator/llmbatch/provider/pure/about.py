@@ -4,13 +4,19 @@ An answer about something else is as good as none. Whoever believed it would fol
 somebody else.
 """
 
+import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-from llmbatch.provider.pure import lenient
+from llmbatch.provider.pure import lenient, wire
 from llmbatch.provider.pure.wire import RemoteBatch, RemoteFile
 
 Named = TypeVar("Named", RemoteBatch, RemoteFile)
+_UPLOADED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-.*\.jsonl", re.DOTALL)
+"""The name of a file that was uploaded for a BatchJob."""
+_LONG_BEFORE = timedelta(minutes=15)
+"""More than clocks are apart."""
 MIXED_UP = "it is about another {} than was asked for; does a cache on the way mix answers up?"
 
 
@@ -21,6 +27,29 @@ def this(asked: str, read: Callable[[bytes], Named]) -> Callable[[bytes], Named]
         found = read(body)
         if found.id != asked:
             raise lenient.WireError(MIXED_UP.format("batch" if isinstance(found, RemoteBatch) else "file"))
+        return found
+
+    return check
+
+
+def upload_of(filename: str, length: int, began: datetime) -> Callable[[bytes], RemoteFile]:
+    """Give a reader for an upload's answer that insists on the file that was sent.
+
+    A gateway may store it under a name of its own, or rewrite it on the way; neither shows that it is another one.
+
+    Args:
+        filename: Name that the file was given.
+        length: Its bytes.
+        began: When it was sent.
+    """
+
+    def check(body: bytes) -> RemoteFile:
+        found = wire.read_file(body)
+        if found.filename in (None, filename):
+            return found
+        is_old = found.created_at is not None and found.created_at < began - _LONG_BEFORE
+        if _UPLOADED.fullmatch(found.filename or "") or (is_old and found.bytes not in (None, length)):
+            raise lenient.WireError(MIXED_UP.format("file"))
         return found
 
     return check

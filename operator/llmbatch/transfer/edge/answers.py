@@ -7,6 +7,7 @@ from typing import BinaryIO
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import results, split
 from llmbatch.jsonl.join import Fit, Join, Place
+from llmbatch.jsonl.lines import BOM
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.transfer.edge.fetch import LOST, fetch
 from llmbatch.transfer.pure.plan import CollectPlan
@@ -86,10 +87,11 @@ class Answers:
                 lines += 1
                 offset += line.length + 1
                 continue
-            if line and not line.isspace():
+            bare, marks = _bare(line)
+            if bare and not bare.isspace():
                 lines += 1
                 last = self.join.malformed
-                self._place(line, number, offset)
+                self._place(bare, number, offset + marks)
             offset += len(line) + 1
         if lines and self.join.malformed > last and offset > os.fstat(file.fileno()).st_size:
             self.cut = True
@@ -129,3 +131,14 @@ class Answers:
         most = self._plan.max_output_bytes
         if most is None or self.foreign.bytes <= most:
             self.foreign.add(line)
+
+
+def _bare(line: bytes | bytearray) -> tuple[bytes | bytearray, int]:
+    """Give a line without the byte-order marks before it, and their bytes.
+
+    They are the file's, or those of files put together: in the middle of the results nobody could read the line behind them.
+    """
+    marks = 0
+    while line.startswith(BOM, marks):
+        marks += len(BOM)
+    return (line[marks:] if marks else line), marks

@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from llmbatch.api.reasons import Reason
 from llmbatch.jsonl import scan, sending, split
+from llmbatch.jsonl.ids import FirstLines
 from llmbatch.jsonl.lines import MAX_LINE_BYTES, MOST_LINE_BYTES, clean, digest
 from llmbatch.provider.edge.files import Files, Progress
 from llmbatch.transfer.edge.fetch import BrokenOffError, fetch
@@ -84,7 +85,7 @@ def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress |
     """Find the input: in its volume if it still is what was sent, else at the provider; None: nowhere.
 
     Raises:
-        ProblemError: The gateway can't be asked just now.
+        ProblemError: The gateway can't be asked just now, or doesn't have the input, where it is waited for.
         OSError: The downloaded input can't be written.
     """
     file = _mounted(plan, held) if plan.rests is None else _of_rests(plan, plan.rests, held)
@@ -96,15 +97,43 @@ def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress |
     try:
         fetch(files, plan.input_file_id, copy, most=_most(plan), progress=progress)
     except ProblemError as error:
-        if plan.patient and isinstance(error, BrokenOffError):
-            # Without it nobody could tell a stranger's line from one that is missing.
+        if (plan.patient and isinstance(error, BrokenOffError)) or _is_needed(plan):
+            # Without it nobody could tell a stranger's line from one that is missing, nor send anything again.
             raise
         # Gone, far more than was sent, or the provider gives inputs to nobody: the results are stored all the same, in
         # the order they have.
         if error.problem.reason in {Reason.RESULTS_UNREADABLE, Reason.REQUEST_REFUSED, Reason.OUTPUT_TOO_LARGE}:
             return None
         raise
-    return Originals(copy)
+    found = Originals(copy)
+    if _is_whole(found, plan):
+        return found
+    if plan.patient or _is_needed(plan):
+        message = (
+            f"file {plan.input_file_id} is served with other requests than were sent as the input; it is read again"
+        )
+        raise ProblemError(Reason.RESULTS_UNREADABLE, message)
+    return None
+
+
+def _is_needed(plan: CollectPlan) -> bool:
+    """Tell whether it is for a while, or always, waited for an input that the provider doesn't show."""
+    return plan.judging is not None and (plan.patient or plan.judging.again) and not plan.accept_missing
+
+
+def _is_whole(found: Originals, plan: CollectPlan) -> bool:
+    """Tell whether a copy has as many requests as were sent, each once.
+
+    A gateway may rewrite what it stores. But by one that is cut off, paid answers would be strangers'; and of one in which
+    requests are repeated, nothing could be sent again.
+    """
+    known, count = FirstLines(), 0
+    for custom_id in found.custom_ids():
+        count += 1
+        if known.first(custom_id, count) != count:
+            return False
+    # Of a status that was lost only the provider's own count is known.
+    return count == plan.input.requests or not plan.input.bytes
 
 
 def _most(plan: CollectPlan) -> int:

@@ -13,7 +13,7 @@ from llmbatch.jsonl import sending
 from llmbatch.jsonl.lines import LineChecker
 from llmbatch.jsonl.rewrite import Rewriter
 from llmbatch.provider.edge.files import Files, Progress
-from llmbatch.provider.edge.outcome import MAY_BE_DONE, Answered, Failure, Refused, Unreachable
+from llmbatch.provider.edge.outcome import Answered, Failure, Refused, Unreachable, may_be_done
 from llmbatch.provider.edge.pace import Bounds
 from llmbatch.provider.edge.route import resolve
 from llmbatch.provider.edge.tls import ConnectionInvalidError, Material
@@ -91,6 +91,7 @@ class _Sending:
     progress: Progress | None
 
     def run(self) -> UploadReport:
+        listed = False
         if self.plan.look:
             found = self._search()
             if not isinstance(found, Search):
@@ -98,6 +99,7 @@ class _Sending:
                 return self._failed(found)
             if found.file is not None or found.unusable:
                 return self._taken(found)
+            listed = found.whole
         body = _counted(self._content(), self.checked.length, self.progress)
         result = self.files.upload(self.plan.filename, body, self.checked.length)
         if isinstance(result, Answered):
@@ -111,9 +113,9 @@ class _Sending:
         report = self._failed(result)
         if report.problem is not None and report.problem.reason is Reason.UNUSABLE_ID:
             return self._useless(report.problem.message)
-        return report.model_copy(
-            update={"unanswered": True, "listed": isinstance(found, Search) and found.whole},
-        )
+        # A list that fails now has told before that no earlier try left a copy, and will tell of this one before the next.
+        listed = found.whole if isinstance(found, Search) else listed
+        return report.model_copy(update={"unanswered": True, "listed": listed})
 
     def _content(self) -> Iterator[bytes]:
         self.source.seek(0)
@@ -151,7 +153,7 @@ def _may_be_stored(failure: Failure) -> bool:
         case Unreachable():
             return failure.sent
         case Refused():
-            return failure.status in MAY_BE_DONE and failure.reason is Reason.REQUEST_REFUSED
+            return may_be_done(failure.status) and failure.reason is Reason.REQUEST_REFUSED
         case _:
             return False
 

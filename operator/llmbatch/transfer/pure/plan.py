@@ -91,6 +91,8 @@ class Judging(Model):
 
     policy: RequestFailurePolicy | None = None
     """None: what is tried again where no rule matches."""
+    again: bool = False
+    """It is read what is sent again: that the input can't be had is a problem, and no word about any request."""
 
 
 class CollectPlan(Model):
