@@ -188,3 +188,15 @@ async def test_it_does_not_stand_in_line_behind_polls_that_wait_for_their_minute
         api.remove("batchjobs", name)
         await operator.until(lambda: api.get("batchjobs", name) is None, None)
         assert batch in cancels(kong)
+
+
+async def test_a_file_of_which_no_batch_was_made_is_deleted_though_nothing_can_be_asked_about_it(
+    operator: Operator, api: ApiServer, kong: Instance, among: Among
+) -> None:
+    kong.configure(file_pending_seconds=600)
+    among.apply(api, pollIntervalSeconds=1)
+    await operator.until(lambda: operator.reason() == "FilePending")
+    kong.fault("status", "files.get", status=503, times=-1)
+    api.remove("batchjobs", "job")
+    await operator.until_gone()
+    assert all(file["deleted"] for file in kong.files())

@@ -14,13 +14,21 @@ from tests.controller.test_line_for_tokens import ONE
 from tests.controller.test_retries_faults import NAMES
 from tests.controller.test_shortage import QUOTA
 from tests.controller.test_split import SMALL, begun, made, second_is_cancelled, split_job
-from tests.controller.test_split_volumes import OUT
+from tests.controller.test_split_volumes import IN, OUT
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import Operator, apply_all
 from tests.support.kubelet import Kubelet
+
+
+@pytest.fixture
+def among_volumes(api: ApiServer, kubelet: Kubelet) -> ApiServer:
+    """An API server beside which the input is in a volume too."""
+    (kubelet.volume("data") / "in").mkdir()
+    (kubelet.volume("data") / "in" / "batch.jsonl").write_bytes(FIVE)
+    return api
 
 
 @pytest.mark.parametrize("place", ["volume", "secret"])
@@ -244,3 +252,23 @@ async def test_a_job_whose_file_waits_for_a_place_is_not_called_again_and_again_
         await operator.until(lambda count=count: len(kong.batches()) == count)  # type: ignore[misc]
     kong.advance(3600)
     await operator.until_ended()
+
+
+@pytest.mark.parametrize(("given", "count"), [({}, 3), ({"parallelism": 2}, 2), ({"input": IN}, 3)])
+async def test_the_next_part_begins_when_the_one_before_has_its_batch_and_not_when_that_is_polled(
+    among_volumes: ApiServer, operator: Operator, kong: Instance, given: Json, count: int
+) -> None:
+    apply_all(among_volumes, kong, FIVE, split_job(**given), pollIntervalSeconds=3600, **SMALL)
+    await operator.until(lambda: len(made(operator)) == count, None)
+    await operator.quiet()
+    before = passes(operator)
+    await asyncio.sleep(1)
+    assert passes(operator) - before <= 10
+    assert len(kong.batches()) == count
+
+
+async def test_a_part_says_that_it_waits_for_tokens_as_soon_as_the_one_before_has_its_batch(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE, split_job(), pollIntervalSeconds=3600, limits={"maxEnqueuedTokens": 2 * ONE})
+    await operator.until(lambda: len(made(operator)) == 1 and operator.status().queue is not None, None)

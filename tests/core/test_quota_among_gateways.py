@@ -128,6 +128,17 @@ def test_what_was_learnt_is_about_one_quota_of_a_size(world: World, limit: int, 
     assert world.quota.limit(KONG) == learnt
 
 
+@pytest.mark.parametrize(
+    ("seen", "learnt"), [(2, 40), (1, 200)], ids=["before the last leader ended", "while none was there"]
+)
+def test_what_was_learnt_before_an_edit_that_no_leader_has_seen_is_about_another_limit(seen: int, learnt: int) -> None:
+    world = World()
+    status = {"learnedTokens": 40, "learnedTime": NOW.strftime("%Y-%m-%dT%H:%M:%SZ"), "observedGeneration": seen}
+    body = {"spec": {"url": "https://kong", "limits": {"maxEnqueuedTokens": 200}}, "status": status}
+    world.put(KONG, body, generation=2)
+    assert world.quota.limit(KONG) == learnt
+
+
 def test_a_gateway_that_is_made_anew_has_learnt_nothing(world: World) -> None:
     world.job("running", batch(50, id="batch-1"))
     world.quota.refused(world.job("refused", batch(5, inputFileID="file-1")), 0, 5, KONG)

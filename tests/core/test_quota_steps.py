@@ -68,6 +68,21 @@ def test_it_stands_in_line_again_once_it_gets_something_done(world: World, how: 
     assert world.called() == ["job"]
 
 
+def test_a_job_that_is_deleted_leaves_what_it_had_claimed_to_others_and_keeps_what_is_at_the_provider(
+    world: World,
+) -> None:
+    job = world.job("a", batch(50, id="batch-1"), batch(50))
+    other = world.job("b", batch(30))
+    assert world.quota.claim(job, 1, 50, KONG) is None
+    assert world.quota.claim(other, 0, 30, KONG) is not None
+    world.put(job, world.cache.get(job) or {}, deletionTimestamp="2026-03-01T13:00:00Z")
+    assert world.quota.reserved(KONG) == 50
+    assert world.called() == ["b"]
+    # A look that began before does not know of it.
+    world.quota.claim(job, 1, 50, KONG)
+    assert world.quota.reserved(KONG) == 50
+
+
 def test_a_claim_of_a_job_that_has_gone_is_none_of_whoever_has_its_name_later(world: World) -> None:
     gone = Key(BATCHJOB, "a", "job")
     world.quota.ledger.claim(gone, 0, 60)

@@ -56,6 +56,8 @@ class Account:
     waiting: Waiting | None = None
     told: int = 0
     """The position that its status tells; 0: none."""
+    leaving: bool = False
+    """It is being deleted, and begins nothing more."""
 
     @property
     def tokens(self) -> int:
@@ -179,8 +181,8 @@ def account_of(key: Key, gateway: Key, found: Json) -> Account | None:
     metadata, status = found.get("metadata") or {}, found.get("status") or {}
     batches = entries(status)
     alone = (status.get("input") or {}).get("estimatedTokens") if not status.get("parts") else None
-    account = Account(gateway, str(metadata.get("uid", "")), told=int((status.get("queue") or {}).get("position") or 0))
-    leaving = "deletionTimestamp" in metadata
+    told, leaving = (status.get("queue") or {}).get("position"), "deletionTimestamp" in metadata
+    account = Account(gateway, str(metadata.get("uid", "")), told=int(told or 0), leaving=leaving)
     for place, batch in enumerate(batches):
         tokens = int(batch.get("estimatedTokens") or alone or 0)
         made = batch.get("id")

@@ -180,8 +180,11 @@ class Health:
 
 
 def _is_under_way(job: Json) -> bool:
-    """Tell whether a job goes on by itself, whatever its gateway is."""
-    told = (job.get("status") or {}).get("conditions") or []
+    """Tell whether a job goes on by itself, whatever its gateway is; not one that waits for tokens beside what it has there."""
+    status = job.get("status") or {}
+    if status.get("queue"):
+        return False
+    told = status.get("conditions") or []
     return any(item.get("type") == conditions.READY and item.get("reason") in UNDER_WAY for item in told)
 
 

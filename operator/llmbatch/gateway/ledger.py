@@ -32,7 +32,7 @@ class Steps:
 
     def changed(self, job: Key, before: Account | None, account: Account | None) -> None:
         """Take it that a job has something else by now; None: nothing."""
-        if account is None or (before is not None and before.uid != account.uid):
+        if account is None or account.leaving or (before is not None and before.uid != account.uid):
             self.claims.pop(job, None)
         for place in self.claims.get(job, {}).keys() & (account.reserved.keys() if account is not None else set()):
             del self.claims[job][place]
@@ -137,8 +137,9 @@ class Ledger:
         return place in self._steps.claims.get(job, {})
 
     def claim(self, job: Key, place: int, tokens: int) -> None:
-        """Reserve a batch's tokens, unless its job has gone by now: whoever has its name later has claimed nothing."""
-        if job not in self.accounts:
+        """Reserve a batch's tokens, unless its job goes or has gone by now: whoever has its name later has claimed nothing."""
+        account = self.accounts.get(job)
+        if account is None or account.leaving:
             return
         with self._lock:
             self._steps.claims.setdefault(job, {})[place] = tokens

@@ -44,7 +44,11 @@ class Lessons:
     def learned(self, gateway: Key) -> Learned | None:
         """Give what a gateway has learnt last."""
         if gateway not in self._learned:
-            told = (self.cache.get(gateway) or {}).get("status") or {}
+            held = self.cache.get(gateway) or {}
+            told = held.get("status") or {}
+            if told.get("observedGeneration") != (held.get("metadata") or {}).get("generation"):
+                # It was edited while nobody looked: another quota may be meant, or a larger one.
+                return None
             status = BatchGatewayStatus.parse({name: told.get(name) for name in ("learnedTokens", "learnedTime")})
             if status.learned_tokens is not None and status.learned_time is not None:
                 self._learned[gateway] = Learned(status.learned_tokens, status.learned_time)

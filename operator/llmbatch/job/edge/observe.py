@@ -171,7 +171,7 @@ class Observer:
                 if asks and (problem := await self._destinations.problem(seen)) is not None:
                     return seen.troubled(problem)
                 return await self._inputs.observe(seen, gateway)
-            case Stage.FILE:
+            case Stage.FILE if seen.observation.deleted_at is None:
                 return await self._files.observe(seen, gateway)
             case Stage.ANSWER:
                 return seen.found(lists_batches=self.gateways.lists_batches(gateway))

@@ -49,7 +49,7 @@ class FileObserver:
         held = client.pace.held(Operation.CREATE, seen.observation.now)
         if held is None and (before := self.tries.create_held(seen)) is not None:
             held = None if self.admission.may_try(seen, before, gateway) else before
-        if held is not None and seen.observation.deleted_at is None:
+        if held is not None:
             return seen.troubled(held)
         wait = self.polls.due_in(seen.observation.memory)
         if wait > 0:
@@ -84,7 +84,7 @@ class FileObserver:
         if found.file_state is not FileState.USABLE:
             # That takes its time: what was seen of the place is not of just now any more.
             self.destinations.forget(seen.owner.uid)
-        elif (found.trouble is None and found.deleted_at is None and found.slot_free) and (
+        elif (found.trouble is None and found.slot_free) and (
             problem := await self.destinations.problem_of_late(seen)
         ) is not None:
             self.slots.release(seen.key)

@@ -14,6 +14,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import lifecycle, part_view
 from llmbatch.batch.pure.decision import Ending, Finish, Stalled, Wait
 from llmbatch.batch.pure.part_view import PartView
+from llmbatch.batch.pure.stage import is_full
 from llmbatch.common import backoff
 from llmbatch.job.pure.success import shortfall
 from llmbatch.jsonl.cut import Cut
@@ -65,6 +66,11 @@ def to_look_at(status: BatchJobStatus, at_once: int = 1) -> list[PartView]:
         for batch in status.batches
     )
     return [view for view in live if view not in waiting[max(0, at_once - held) :]]
+
+
+def others_may_begin(before: BatchJobStatus, after: BatchJobStatus, at_once: int, parallelism: int) -> bool:
+    """Tell whether a pass has made way for batches that it did not look at."""
+    return not is_full(after, parallelism) and not set(to_look_at(after, at_once)) <= set(to_look_at(before, at_once))
 
 
 def _has_begun(batch: Batch) -> bool:

@@ -107,6 +107,12 @@ class PartsPass:
             await self._act(chosen)
             self.turn.took(chosen)
         outcome, ending = told(job, found)
+        parallelism = job.observation.spec.parallelism
+        if isinstance(ending, Wait | Stalled) and parts.others_may_begin(
+            job.stored, outcome.status, uploads, parallelism
+        ):
+            # Not only when the batch that was just made is polled.
+            ending = replace(ending, after=0.0)
         return outcome, parts.sooner(ending, owed, alone=all(part.ending is ENDED for part in found))
 
     def _owed(self, job: Seen, terms: retries.Terms) -> Wait | Stalled | None:
