@@ -30,6 +30,10 @@ class Transport:
         self._clock = clock
         self._declared = declared
 
+    def api_apart(self) -> Any:  # noqa: ANN401 - as above
+        """Give a client of the same configuration, with connections of its own."""
+        return type(self._api)(self._api.configuration)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()

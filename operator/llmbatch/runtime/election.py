@@ -20,6 +20,8 @@ from llmbatch.kube.permissions import LEASES
 Json = dict[str, Any]
 
 RELEASE_SECONDS = 2.0
+SOONER = 10
+"""Times that a try which failed is followed sooner than one that succeeded, at most."""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ class Elector:
         """Prepare; nothing is asked yet.
 
         Args:
-            cluster: The API server.
+            cluster: The API server, by connections of its own: behind a thousand other calls a renewal would come too late.
             namespace: Namespace of the Lease.
             name: Name of the Lease.
             identity: Unique to this process, not only to its pod: a container that was restarted is another holder.
@@ -56,6 +58,8 @@ class Elector:
         self._record: tuple[object, ...] = ()
         self._changed_at = 0.0
         """When the record last changed, by our own clock: the holder's clock may be anywhere."""
+        self._mine: Json | None = None
+        """The Lease as it was written here last."""
         self._ended = threading.Event()
         self.answered_at = 0.0
         """When the API server last told who holds the Lease, by the monotonic clock; 0: never."""
@@ -67,17 +71,24 @@ class Elector:
 
     async def acquire(self) -> None:
         """Wait until this process leads."""
-        while not await self._try(self._renew_seconds):  # noqa: ASYNC110 - it is the API server that is waited for
+        while not await self._try(self._renew_seconds / 2):  # noqa: ASYNC110 - it is the API server that is waited for
             await asyncio.sleep(self._pause())
         log.info("this process leads", extra={"lease": f"{self._namespace}/{self._name}", "identity": self._identity})
 
     async def hold(self) -> None:
         """Renew until the Lease is lost, or can't be renewed in time; then this ends."""
+        renewed = True
         while self.leads():
-            await asyncio.sleep(min(self._pause(), max(0.0, self._until - time.monotonic())))
+            left = max(0.0, self._until - time.monotonic())
+            soon = max(self._retry_seconds / SOONER, left / 4)
+            await asyncio.sleep(min(self._pause(), left if renewed else soon))
             # After a sleep that took far longer than was asked for (the process was frozen), it is too late to ask.
             left = self._until - time.monotonic()
-            if left <= 0 or (not await self._try(left) and self._holder() != self._identity):
+            if left <= 0:
+                break
+            # What hangs, hangs with its connection perhaps: there is time left for another one.
+            renewed = await self._try(min(left, self._renew_seconds / 2))
+            if not renewed and self._holder() != self._identity:
                 break
         self._until = 0.0
 
@@ -133,6 +144,8 @@ class Elector:
         return ours
 
     async def _claim(self) -> bool:
+        if self._mine is not None and await self._renew(self._mine):
+            return True
         found = await self._cluster.get(LEASES, self._namespace, self._name)
         if found is None:
             metadata = {"name": self._name, "namespace": self._namespace}
@@ -142,7 +155,7 @@ class Elector:
                 "metadata": metadata,
                 "spec": self._spec({}),
             }
-            self._notice(await self._cluster.create(LEASES, self._namespace, body))
+            self._wrote(await self._cluster.create(LEASES, self._namespace, body))
             return True
         self._notice(found)
         spec = found.get("spec") or {}
@@ -151,8 +164,24 @@ class Elector:
             return False
         # With the resourceVersion that was read: of two who try at the same time, one succeeds.
         body = {**found, "spec": self._spec(spec)}
-        self._notice(await self._cluster.update(LEASES, self._namespace, self._name, body))
+        self._wrote(await self._cluster.update(LEASES, self._namespace, self._name, body))
         return True
+
+    async def _renew(self, mine: Json) -> bool:
+        """Renew the Lease in a single call, if nobody else has written it since; else it is to be read."""
+        body, self._mine = {**mine, "spec": self._spec(mine["spec"])}, None
+        try:
+            self._wrote(await self._cluster.update(LEASES, self._namespace, self._name, body))
+        except ClusterError as error:
+            if error.status not in (404, 409):
+                self._mine = mine
+                raise
+            return False
+        return True
+
+    def _wrote(self, found: Json) -> None:
+        self._mine = found
+        self._notice(found)
 
     def _notice(self, found: Json) -> None:
         spec = found.get("spec") or {}
