@@ -1,15 +1,25 @@
 """What a pass writes too late: over what another leader has written meanwhile, or to another object of the same name."""
 
+import asyncio
+
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import remote_state
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB
+from llmbatch.runtime.queue import Key
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
-from tests.support.inprocess import Operator, apply_all, config_map
+from tests.support.between import Between
+from tests.support.inprocess import NAMESPACE, Operator, apply_all, config_map
 
+JOB, GATEWAY = Key(BATCHJOB, NAMESPACE, "job"), Key(BATCHGATEWAY, NAMESPACE, "kong")
 NONE = {"configMap": {"name": "none", "key": "batch.jsonl"}}
+
+
+def held(operator: Operator, key: Key) -> bool:
+    return operator.runtime.cache.get(key) is not None
 
 
 def states(api: ApiServer, uid: str) -> list[Json]:
@@ -51,3 +61,20 @@ async def test_what_is_said_of_a_job_that_cant_be_read_is_not_said_of_the_next_o
     await operator.until(lambda: operator.batch().id, None)
     told = [found.get("status") for found in states(api, anew["metadata"]["uid"])]
     assert "InvalidSpec" not in str(told)
+
+
+async def test_a_batch_whose_job_and_gateway_were_removed_by_force_during_its_create_call_is_cancelled(
+    operator: Operator, api: ApiServer, kong: Instance, between: Between
+) -> None:
+    between.held = asyncio.Event()
+    apply_all(api, kong, FIVE, url=between.url)
+    await operator.until(lambda: between.waiting, None)
+    api.remove("batchjobs", "job")
+    api.edit("batchjobs", "job", {"metadata": {"finalizers": None}})
+    await operator.until(lambda: not held(operator, JOB), None)
+    api.remove("batchgateways", "kong")
+    await operator.until(lambda: not held(operator, GATEWAY), None)
+    await operator.quiet()
+    between.held.set()
+    await operator.until(lambda: ("Warning", "Cancelling") in operator.events(), None)
+    assert [batch["status"] for batch in kong.batches()] == ["cancelling"]

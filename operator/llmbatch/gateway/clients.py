@@ -176,10 +176,12 @@ class Gateways:
         await self.queue.add_after(key, known.suspect_from - time.monotonic())
 
     async def forget(self, key: Key) -> None:
-        """Let go of the client of a gateway that is gone."""
+        """Let go of the client of a gateway that is gone, but not of the calls under way: of a create call, say, whose batch is
+        then cancelled if its job is gone too.
+        """
         self._unfit.pop(key, None)
         if (gone := self._clients.pop(key, None)) is not None:
-            await gone.gateway.close()
+            await gone.gateway.retire()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -241,9 +243,11 @@ class Gateways:
             return Problem(reason=error.reason, message=str(error))
         finally:
             self._pauses.begin(key.namespace, time.monotonic() - started)
-        # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
         pace, read = known.pace if known is not None else Pace(key.name), raw.get("spec") or {}
         made = self._clients[key] = Client(key, spec, access, gateway, pace, budget, read_spec=read, read_at=began)
+        if known is not None:
+            # It is left to the calls still under way.
+            await known.gateway.retire()
         return made
 
 
