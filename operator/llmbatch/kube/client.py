@@ -39,7 +39,7 @@ class Cluster:
 
     def __init__(self, api: Any, declared: Sequence[Permissions] = (PERMISSIONS, OWN_PERMISSIONS)) -> None:  # noqa: ANN401 - the generated client has no type information
         """Use a configured kubernetes.aio ApiClient, for what is declared."""
-        self._clock, self._declared = Clock(), declared
+        self._clock = Clock()
         self.transport = Transport(api, self._clock, declared)
 
     def now(self) -> datetime:
@@ -60,10 +60,6 @@ class Cluster:
             await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
         configuration.proxy = configuration.proxy or proxy_for(configuration.host, os.environ)
         return cls(kubernetes_client.ApiClient(configuration), declared)
-
-    def apart(self) -> "Cluster":
-        """Give a client with connections of its own, which waits for no call of this one."""
-        return Cluster(self.transport.api_apart(), self._declared)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -188,6 +184,11 @@ class Cluster:
                 return False
             raise
         return any(item.get("name") == resource.plural for item in found.get("resources", []))
+
+
+def apart(cluster: Cluster) -> Cluster:
+    """Give a client with connections of its own, which waits for no call of another one."""
+    return Cluster(*cluster.transport.apart())
 
 
 async def _listed(

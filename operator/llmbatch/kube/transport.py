@@ -30,9 +30,9 @@ class Transport:
         self._clock = clock
         self._declared = declared
 
-    def api_apart(self) -> Any:  # noqa: ANN401 - as above
-        """Give a client of the same configuration, with connections of its own."""
-        return type(self._api)(self._api.configuration)
+    def apart(self) -> tuple[Any, Sequence[Permissions]]:
+        """Give an ApiClient of the same configuration, with connections of its own, and for what it is."""
+        return type(self._api)(self._api.configuration), self._declared
 
     async def close(self) -> None:
         """Close the connections."""

@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 
 from llmbatch.common import backoff
-from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.client import Cluster, ClusterError, apart
 from llmbatch.process.preflight import check
 from llmbatch.process.runtime import Runtime
 from llmbatch.runtime.election import Elector
@@ -31,7 +31,7 @@ class Process:
 
     def __init__(self, settings: Settings, cluster: Cluster, folder: Path) -> None:
         """Put the parts together; nothing runs yet."""
-        self._settings, self._cluster, self._elections = settings, cluster, cluster.apart()
+        self._settings, self._cluster, self._elections = settings, cluster, apart(cluster)
         self.elector = Elector(
             self._elections,
             namespace=settings.namespace,
