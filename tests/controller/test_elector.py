@@ -4,17 +4,23 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from llmbatch.kube.client import Cluster
+from llmbatch.kube.permissions import JOBS
+from llmbatch.process.main import Process
 from llmbatch.runtime.election import Elector
+from llmbatch.settings import Settings
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.inprocess import cluster_of
 
 NAMESPACE = "llmbatch-system"
 FOREVER = 60.0
+MOST_CONNECTIONS = 100
+"""That one client has to the API server."""
 
 
 @pytest.fixture
@@ -123,12 +129,63 @@ async def test_an_api_server_that_hangs_ends_the_term_before_another_can_begin(
     first = elector(cluster, "first", 3.0)
     await first.acquire()
     began = time.monotonic()
-    hanging = api.fault("hold", "get", "leases", times=-1)
+    hanging = api.fault("hold", "update", "leases", times=-1)
     async with asyncio.timeout(5):
         await first.hold()
     assert not first.leads()
     assert time.monotonic() - began < 3.0, "the others wait longer than that"
     hanging.released.set()
+
+
+async def test_a_single_renewal_that_hangs_ends_nothing(api: ApiServer, cluster: Cluster) -> None:
+    first = elector(cluster, "first", 5.0)
+    await first.acquire()
+    holding = asyncio.create_task(first.hold())
+    hanging = api.fault("hold", "update", "leases")
+    while hanging.times:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    hung = lease(api)["renewTime"]
+    async with asyncio.timeout(5):
+        while lease(api)["renewTime"] == hung:
+            assert not holding.done(), "the connection may be dead, and another one be answered at once"
+            await asyncio.sleep(0.05)
+    assert first.leads()
+    holding.cancel()
+    hanging.released.set()
+
+
+async def test_it_is_renewed_though_a_thousand_other_calls_hang(api: ApiServer, tmp_path: Path) -> None:
+    cluster = cluster_of(api)
+    given = {"namespace": NAMESPACE, "lease_seconds": 4, "renew_seconds": 3, "retry_seconds": 0.3}
+    process = Process(Settings.model_validate(given), cluster, tmp_path)
+    hanging = api.fault("hold", "get", "batchjobs", times=-1)
+    others = [asyncio.create_task(cluster.get(JOBS, "team-a", f"job-{number}")) for number in range(1000)]
+    while len(api.calls) < MOST_CONNECTIONS:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await process.elector.acquire()
+    holding = asyncio.create_task(process.elector.hold())
+    taken = lease(api)["renewTime"]
+    async with asyncio.timeout(5):
+        while lease(api)["renewTime"] == taken:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.05)
+    assert not holding.done()
+    for task in (holding, *others):
+        task.cancel()
+    hanging.released.set()
+    await process.elector.release()
+    await cluster.close()
+
+
+async def test_a_renewal_is_a_single_call(api: ApiServer, cluster: Cluster) -> None:
+    first = elector(cluster, "first", 10.0)
+    await first.acquire()
+    api.calls.clear()
+    holding = asyncio.create_task(first.hold())
+    while len(api.calls) < 3:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.05)
+    holding.cancel()
+    assert {call.verb for call in api.calls} == {"update"}
 
 
 @pytest.mark.parametrize("status", [500, 403, 409])

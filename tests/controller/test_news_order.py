@@ -159,3 +159,30 @@ async def test_a_gateway_that_a_job_was_quicker_to_ask_for_and_that_goes_meanwhi
     await asked
     await runtime.reconciler.health.reconcile(GATEWAY)
     assert not held(runtime, GATEWAY)
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["that it is gone", "how it was"])
+@pytest.mark.parametrize("key", [JOB, GATEWAY], ids=["a job", "a gateway"])
+async def test_an_object_that_was_made_anew_while_an_answer_was_on_its_way_stays(
+    runtime: Runtime, api: ApiServer, key: Key, gone: bool
+) -> None:
+    plural = "batchjobs" if key is JOB else "batchgateways"
+    body = build.batchjob() if key is JOB else build.batchgateway("https://kong.invalid", name="kong")
+    before = api.put(plural, body)
+    await runtime.news.changed("ADDED", key, before)
+    runtime.cache.doubt(key)
+    if gone:
+        api.remove(plural, key.name)
+    late = api.fault("late", "get", plural)
+    ask = runtime.reconciler.objects.to_look_at if key is JOB else runtime.reconciler.health.reconcile
+    asked = asyncio.ensure_future(ask(key))
+    while late.times:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    if not gone:
+        api.remove(plural, key.name)
+    anew = api.put(plural, body)
+    await runtime.news.changed("DELETED", key, before)
+    await runtime.news.changed("ADDED", key, anew)
+    late.released.set()
+    await asked
+    assert held(runtime, key) == anew["metadata"]["uid"]

@@ -105,3 +105,16 @@ async def test_the_jobs_of_other_gateways_go_on_and_stopping_does_not_wait_out_a
             await operator.runtime.submitter.drain()
         made = [status for number in range(4) if (status := operator.status(f"stuck-{number}")).batches]
         assert len([status for status in made if status.batches[0].id]) == len(kong.batches())
+
+
+async def test_it_is_told_of_an_object_that_is_made_anew_under_the_name(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    api.fault("status", "patch", "batchjobs", "status", status=403, times=-1)
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: REFUSED in operator.events())
+    api.remove("batchjobs", "job")
+    api.put("batchjobs", build.batchjob())
+    await operator.until(lambda: operator.events().count(REFUSED) == 2)
+    told = {event["involvedObject"]["uid"] for event in api.objects("events") if event["reason"] == "StatusRefused"}
+    assert len(told) == 2

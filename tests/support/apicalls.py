@@ -48,3 +48,16 @@ def selected(item: Json, query: Any) -> bool:
         if found != value:
             return False
     return True
+
+
+def described(name: str) -> Json:
+    """Give a group as discovery does, by its one version."""
+    version: Json = {"groupVersion": name, "version": name.split("/")[1]}
+    return {"name": name.split("/", maxsplit=1)[0], "versions": [version], "preferredVersion": version}
+
+
+def cut(request: web.Request) -> web.StreamResponse:
+    """Cut the connection."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()

@@ -16,7 +16,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from tests.support.apicalls import call_of, selected
+from tests.support.apicalls import call_of, cut, described, selected
 from tests.support.apistore import MOST_DATA, Call, Json, ObjectStore, StatusError, UnservedError, Verb, missing
 from tests.support.jobcontroller import JobController
 
@@ -177,17 +177,15 @@ class ApiServer(ObjectStore):
                 # Of somebody on the way, who says that all is well.
                 return web.Response(text="<html>Sign in</html>", content_type="text/html")
             if fault is not None and fault.kind == "cut before":
-                return _cut(request)
+                return cut(request)
             if call.verb == "watch":
                 return await self._watch(request, call)
-            answered = self._do(request, call)
+            answered = await self._done(request, call, fault)
             if call.subresource == "exec" and self.exec is not None:
                 return await self.exec(request, answered)
             if fault is not None and fault.kind == "cut after":
-                return _cut(request)
+                return cut(request)
             text = self.writes_json(json.dumps(answered))
-            if fault is not None and fault.kind == "late":
-                await fault.released.wait()
             return web.json_response(text=text, status=201 if call.verb == "create" else 200)
         except UnservedError:
             # No Status: nothing of the API server is at that path, only its mux.
@@ -216,7 +214,7 @@ class ApiServer(ObjectStore):
             case ["apis"]:
                 return {
                     "kind": "APIGroupList",
-                    "groups": [_group("llmbatch.io/v1alpha1"), _group("apiextensions.k8s.io/v1")],
+                    "groups": [described("llmbatch.io/v1alpha1"), described("apiextensions.k8s.io/v1")],
                 }
             case ["api", "v1"] | ["apis", "llmbatch.io", "v1alpha1"] | ["apis", "apiextensions.k8s.io", "v1"]:
                 group = "" if parts[0] == "api" else parts[1]
@@ -230,6 +228,13 @@ class ApiServer(ObjectStore):
             for plural, kind in PLURALS[group]
             if plural not in self.unserved
         ]
+
+    async def _done(self, request: web.Request, call: Call, fault: Fault | None) -> Json:
+        try:
+            return copy.deepcopy(self._do(request, call))
+        finally:
+            if fault is not None and fault.kind == "late":
+                await fault.released.wait()
 
     def _do(self, request: web.Request, call: Call) -> Json:
         if call.plural in self.unserved:
@@ -289,14 +294,3 @@ class ApiServer(ObjectStore):
         finally:
             self._watches.remove(changes)
         return response
-
-
-def _group(name: str) -> Json:
-    version: Json = {"groupVersion": name, "version": name.split("/")[1]}
-    return {"name": name.split("/", maxsplit=1)[0], "versions": [version], "preferredVersion": version}
-
-
-def _cut(request: web.Request) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()

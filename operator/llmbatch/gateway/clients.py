@@ -122,6 +122,9 @@ class Gateways:
     _unfit: dict[Key, tuple[Json, Problem, float]] = field(default_factory=dict)
     """Gateways of which no client can be made: by which spec, why, and when that was found, by the monotonic clock."""
 
+    forgets: list[Callable[[Key], None]] = field(default_factory=list)
+    """Who is told of a gateway that is gone."""
+
     def __post_init__(self) -> None:
         """Make what knows which gateways there are not."""
         self._unheard_of = UnheardOf(self.cluster, self.cache, self.queue)
@@ -176,10 +179,14 @@ class Gateways:
         await self.queue.add_after(key, known.suspect_from - time.monotonic())
 
     async def forget(self, key: Key) -> None:
-        """Let go of the client of a gateway that is gone."""
+        """Let go of the client of a gateway that is gone, but not of the calls under way: of a create call, say, whose batch is
+        then cancelled if its job is gone too.
+        """
         self._unfit.pop(key, None)
+        for forget in self.forgets:
+            forget(key)
         if (gone := self._clients.pop(key, None)) is not None:
-            await gone.gateway.close()
+            await gone.gateway.retire()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -205,6 +212,9 @@ class Gateways:
             message = f"BatchGateway {key.namespace}/{key.name} does not exist; create it, and the job goes on."
             return Problem(reason=Reason.GATEWAY_NOT_FOUND, message=message)
         found = await self._resolve(key, raw)
+        if self.cache.get(key) is None:
+            # It has gone meanwhile, and is forgotten already.
+            return found
         if isinstance(found, Problem):
             self._unfit[key] = raw.get("spec") or {}, found, time.monotonic()
         else:
@@ -241,9 +251,13 @@ class Gateways:
             return Problem(reason=error.reason, message=str(error))
         finally:
             self._pauses.begin(key.namespace, time.monotonic() - started)
-        # The old client is left to the calls still under way; its connections close when the last of them lets go of it.
         pace, read = known.pace if known is not None else Pace(key.name), raw.get("spec") or {}
-        made = self._clients[key] = Client(key, spec, access, gateway, pace, budget, read_spec=read, read_at=began)
+        made = Client(key, spec, access, gateway, pace, budget, read_spec=read, read_at=began)
+        if self.cache.get(key) is not None:
+            self._clients[key] = made
+        if known is not None:
+            # It is left to the calls still under way.
+            await known.gateway.retire()
         return made
 
 

@@ -70,8 +70,8 @@ class Health:
     async def reconcile(self, key: Key) -> float | None:
         """Say in a gateway's status whether it can be used; answers the seconds until the next look."""
         if self.cache.is_doubtful(key):
-            told = await self.cluster.get(GATEWAYS, key.namespace, key.name)
-            self.cache.drop(key) if told is None else self.cache.replace(key, told)
+            before = self.cache.get(key)
+            self.cache.asked(key, await self.cluster.get(GATEWAYS, key.namespace, key.name), before)
         raw = self.cache.get(key)
         if raw is None:
             await self._wake_jobs(key)

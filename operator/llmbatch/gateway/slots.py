@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from llmbatch.api.batch_status import entries
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import remote_state
-from llmbatch.runtime.cache import BATCHJOB, Cache, Json, max_active_batches, uid_of
+from llmbatch.runtime.cache import BATCHJOB, Cache, Json, uid_of
+from llmbatch.runtime.objects import max_active_batches
 from llmbatch.runtime.queue import Key
 
 Rank = tuple[str, Key]

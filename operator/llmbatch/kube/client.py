@@ -186,6 +186,11 @@ class Cluster:
         return any(item.get("name") == resource.plural for item in found.get("resources", []))
 
 
+def apart(cluster: Cluster) -> Cluster:
+    """Give a client with connections of its own, which waits for no call of another one."""
+    return Cluster(*cluster.transport.apart())
+
+
 async def _listed(
     transport: Transport, resource: Resource, namespace: str | None, query: Json, limit: int
 ) -> tuple[Json, int]:

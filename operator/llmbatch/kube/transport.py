@@ -30,6 +30,10 @@ class Transport:
         self._clock = clock
         self._declared = declared
 
+    def apart(self) -> tuple[Any, Sequence[Permissions]]:
+        """Give an ApiClient of the same configuration, with connections of its own, and for what it is."""
+        return type(self._api)(self._api.configuration), self._declared
+
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()

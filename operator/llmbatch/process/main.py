@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 
 from llmbatch.common import backoff
-from llmbatch.kube.client import Cluster, ClusterError
+from llmbatch.kube.client import Cluster, ClusterError, apart
 from llmbatch.process.preflight import check
 from llmbatch.process.runtime import Runtime
 from llmbatch.runtime.election import Elector
@@ -31,9 +31,9 @@ class Process:
 
     def __init__(self, settings: Settings, cluster: Cluster, folder: Path) -> None:
         """Put the parts together; nothing runs yet."""
-        self._settings, self._cluster = settings, cluster
+        self._settings, self._cluster, self._elections = settings, cluster, apart(cluster)
         self.elector = Elector(
-            cluster,
+            self._elections,
             namespace=settings.namespace,
             name=settings.lease_name,
             identity=f"{settings.pod_name}_{uuid.uuid4().hex[:12]}",
@@ -78,6 +78,7 @@ class Process:
             await self._lead()
         finally:
             await self.elector.release()
+            await self._elections.close()
             for task in (beating, stopped):
                 task.cancel()
         return 0

@@ -97,6 +97,7 @@ class Runtime:
         tries = Tries(settings.recheck_seconds, settings.settle_seconds, quota)
         readings, files = Readings(Gateway.list_batches), Readings(Gateway.list_files)
         self.rounds = Rounds(self.gateways, readings)
+        self.gateways.forgets += [readings.leave, files.leave, self.rounds.forget]
         polls = Polls(self.gateways, self.rounds)
         observer = Observer(
             self.cache,

@@ -6,6 +6,7 @@ Before anything is done on their ground that costs money or can't be taken back,
 import hashlib
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from llmbatch.api import ACCEPT_MISSING_ANNOTATION, FINALIZER, RESUBMIT_ANNOTATION
@@ -45,6 +46,32 @@ Listener = Callable[[Key, Json | None, Json | None], None]
 """Told of every object that is held anew, as it was held before (None: it wasn't), and of every one that is held no more (None)."""
 
 
+@dataclass
+class _Index:
+    """BatchJobs by their gateway and their places: to look through all would make each pass as long as there are some."""
+
+    jobs: dict[Key, dict[Key, None]] = field(default_factory=dict)
+    active: dict[Key, dict[Key, int]] = field(default_factory=dict)
+    places: dict[Place, dict[Key, None]] = field(default_factory=dict)
+
+    def changed(self, key: Key, before: Json | None, found: Json | None) -> None:
+        """Take it that a BatchJob is another one by now."""
+        if before is not None:
+            gateway = _gateway_of(key, before)
+            _take(self.jobs, gateway, key)
+            _take(self.active, gateway, key)
+            for place in places_of(before):
+                _take(self.places, (key.namespace, *place), key)
+        if found is not None:
+            gateway = _gateway_of(key, found)
+            self.jobs.setdefault(gateway, {})[key] = None
+            if count := active_batches(found):
+                self.active.setdefault(gateway, {})[key] = count
+            if not remote_state.is_ended(found):
+                for place in places_of(found):
+                    self.places.setdefault((key.namespace, *place), {})[key] = None
+
+
 class Cache:
     """The last known state of every BatchJob and BatchGateway."""
 
@@ -58,10 +85,7 @@ class Cache:
         self._answered: dict[Key, tuple[str, int, Mark]] = {}
         self._stopwatch = Stopwatch()
         self._listeners: list[Listener] = []
-        # To look through all objects for those of one gateway, or of one place, would make each pass as long as there are jobs.
-        self._jobs: dict[Key, dict[Key, None]] = {}
-        self._active: dict[Key, dict[Key, int]] = {}
-        self._places: dict[Place, dict[Key, None]] = {}
+        self._index = _Index()
 
     def listen(self, listener: Listener) -> None:
         """Tell somebody of every change, at once."""
@@ -91,12 +115,22 @@ class Cache:
         """Tell whether the state held may be one that was undone."""
         return key in self._doubtful
 
-    def replace(self, key: Key, found: Json) -> None:
-        """Remember an object as the API server has just answered it to a direct question."""
-        self._doubtful.discard(key)
-        if key in self._objects:
-            self._hold(key, found)
-            self._confirm(key, found)
+    def asked(self, key: Key, found: Json | None, before: Json | None) -> None:
+        """Remember what the API server has answered to a direct question; None: there is no such object.
+
+        `before` is what was held when it was asked. What was told meanwhile may be newer than the answer.
+        """
+        held = self._objects.get(key)
+        if found is None:
+            if held is None or uid_of(held) == uid_of(before):
+                self.drop(key)
+        elif key not in self._doubtful or held is not before:
+            self.answered(key, found)
+        else:
+            self._doubtful.discard(key)
+            if held is not None:
+                self._hold(key, found)
+                self._confirm(key, found)
 
     def answered(self, key: Key, found: Json) -> None:
         """Remember an object as the API server has just answered it to a call about it.
@@ -151,25 +185,9 @@ class Cache:
     def _told(self, key: Key, before: Json | None, found: Json | None) -> None:
         if key.kind == BATCHJOB:
             with self._lock:
-                self._index(key, before, found)
+                self._index.changed(key, before, found)
         for listener in self._listeners:
             listener(key, before, found)
-
-    def _index(self, key: Key, before: Json | None, found: Json | None) -> None:
-        if before is not None:
-            gateway = _gateway_of(key, before)
-            _take(self._jobs, gateway, key)
-            _take(self._active, gateway, key)
-            for place in places_of(before):
-                _take(self._places, (key.namespace, *place), key)
-        if found is not None:
-            gateway = _gateway_of(key, found)
-            self._jobs.setdefault(gateway, {})[key] = None
-            if count := active_batches(found):
-                self._active.setdefault(gateway, {})[key] = count
-            if not remote_state.is_ended(found):
-                for place in places_of(found):
-                    self._places.setdefault((key.namespace, *place), {})[key] = None
 
     def get(self, key: Key) -> Json | None:
         """Give the last known state."""
@@ -181,7 +199,7 @@ class Cache:
 
     def of_places(self, job: Key, found: Json) -> list[tuple[Key, Json]]:
         """Give the other BatchJobs that have not ended and write to a claim or an object that this one writes to."""
-        keys = {key for place in places_of(found) for key in self._places.get((job.namespace, *place), ())}
+        keys = {key for place in places_of(found) for key in self._index.places.get((job.namespace, *place), ())}
         return [(key, self._objects[key]) for key in sorted(keys - {job})]
 
     def all_of(self, kind: str) -> list[tuple[Key, Json]]:
@@ -195,12 +213,12 @@ class Cache:
     def jobs_of(self, namespace: str, gateway: str) -> list[Key]:
         """Give the BatchJobs that go through a gateway."""
         with self._lock:
-            return list(self._jobs.get(Key(BATCHGATEWAY, namespace, gateway), ()))
+            return list(self._index.jobs.get(Key(BATCHGATEWAY, namespace, gateway), ()))
 
     def active(self, namespace: str, gateway: str) -> dict[Key, int]:
         """Count the batches at a gateway that are under way, or about to be, of each BatchJob that has any."""
         with self._lock:
-            return dict(self._active.get(Key(BATCHGATEWAY, namespace, gateway), {}))
+            return dict(self._index.active.get(Key(BATCHGATEWAY, namespace, gateway), {}))
 
 
 def known_by(found: Json) -> Json:
@@ -278,9 +296,3 @@ def active_batches(found: Json) -> int:
         batch.get("status") not in lifecycle.ENDED if batch.get("id") else bool(batch.get("submission"))
         for batch in entries(status)
     )
-
-
-def max_active_batches(gateway: Json) -> int:
-    """Give a stored BatchGateway's limits.maxActiveBatches; 0 is no limit."""
-    found = ((gateway.get("spec") or {}).get("limits") or {}).get("maxActiveBatches")
-    return found if isinstance(found, int) else 0

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from llmbatch.api.batchjob_status import Phase
 from llmbatch.batch.pure import remote_state
 from llmbatch.job.pure.conditions import HELD_BACK
-from llmbatch.runtime.cache import max_active_batches
+from llmbatch.runtime.objects import max_active_batches
 from llmbatch.runtime.queue import BOUNDS, Durations, Key, Traffic
 
 Json = dict[str, Any]

@@ -1,4 +1,4 @@
-"""BatchJobs as they are looked at: by what is known of them, or by the API server's own word."""
+"""BatchJobs as they are looked at, by what is known of them, or by the API server's own word; and what a BatchGateway allows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +34,13 @@ class Objects:
         return found is not None and found["metadata"]["resourceVersion"] == seen["metadata"]["resourceVersion"]
 
     async def _read(self, key: Key) -> Json | None:
+        before = self.cache.get(key)
         found = await self.cluster.get(JOBS, key.namespace, key.name)
-        if found is None:
-            self.cache.drop(key)
-        elif self.cache.is_doubtful(key):
-            self.cache.replace(key, found)
-        else:
-            self.cache.answered(key, found)
+        self.cache.asked(key, found, before)
         return found
+
+
+def max_active_batches(gateway: Json) -> int:
+    """Give a stored BatchGateway's limits.maxActiveBatches; 0 is no limit."""
+    found = ((gateway.get("spec") or {}).get("limits") or {}).get("maxActiveBatches")
+    return found if isinstance(found, int) else 0

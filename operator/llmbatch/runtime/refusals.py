@@ -22,8 +22,8 @@ class Refusals:
 
     recorder: Recorder
     metrics: Metrics
-    _told: dict[Key, float] = field(default_factory=dict)
-    """When each object was last told of, by the monotonic clock."""
+    _told: dict[tuple[Key, str], float] = field(default_factory=dict)
+    """By key and uid: when the object was last told of, by the monotonic clock."""
 
     def tell(self, key: Key, uid: str, error: ClusterError) -> None:
         """Tell of a refusal: at the first, and then rarely."""
@@ -32,9 +32,10 @@ class Refusals:
             "a status is refused", extra={"object": "/".join(key), "status": error.status, "detail": str(error)}
         )
         now = time.monotonic()
-        if now - self._told.get(key, -TOLD_SECONDS) < TOLD_SECONDS:
+        if now - self._told.get((key, uid), -TOLD_SECONDS) < TOLD_SECONDS:
             return
-        self._told = {other: told for other, told in self._told.items() if now - told < TOLD_SECONDS} | {key: now}
+        recent = {other: told for other, told in self._told.items() if now - told < TOLD_SECONDS}
+        self._told = recent | {(key, uid): now}
         message = (
             f"The API server refuses to store the status: {error} (status {error.status})."
             " Nothing is ordered at the provider without it; it is tried again with growing delays."

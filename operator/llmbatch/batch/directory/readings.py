@@ -85,6 +85,14 @@ class Readings(Generic[P]):
         """Drop a question that nobody waits for any more."""
         self._asked.pop(asker, None)
 
+    def leave(self, gateway: Key) -> None:
+        """Keep nothing of a gateway that is gone: its readings hold its client."""
+        if (last := self._last.pop(gateway, None)) is None:
+            return
+        for reading in [reading for reading in self._kept if reading.gateway is last.gateway]:
+            self._kept.remove(reading)
+            reading.drop()
+
     @staticmethod
     def _apart(client: Client, last: Reading[P]) -> float:
         """Give the seconds between the beginnings of two readings: the longer the list, the rarer."""

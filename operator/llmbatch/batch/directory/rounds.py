@@ -83,6 +83,12 @@ class Rounds:
         gateway = self._gateway_of.pop(memory, None)
         return self._laps[gateway].followed.pop(memory, None) if gateway is not None else None
 
+    def forget(self, gateway: Key) -> None:
+        """Keep nothing of a gateway that is gone; batches that are followed yet are dropped by the next round."""
+        lap = self._laps.get(gateway)
+        if lap is not None and not lap.followed:
+            del self._laps[gateway]
+
     def of(self, memory: str) -> Followed | None:
         """Give a batch, if it is followed."""
         gateway = self._gateway_of.get(memory)

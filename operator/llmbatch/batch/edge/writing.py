@@ -207,7 +207,7 @@ async def write_unmoved(
         except ClusterError as error:
             if error.status != 409 or conflicts + 1 == MOST_CONFLICTS:
                 raise
-        found = await _read_again(cluster, seen)
+        found = await read_again(cluster, seen)
         stored = found.get("status") or {}
         if is_fact and _is_there(seen.view, stored, after):
             return found
@@ -271,23 +271,7 @@ def _beside_others(view: PartView, stored: Json, before: BatchJobStatus, after: 
     return view.put(whole, after).dump()
 
 
-async def write_about(cluster: Cluster, seen: Seen, patch: Json, *, version: str) -> Json:
-    """Write what is said of the job, whoever edits it meanwhile; not to another object of its name.
-
-    Raises:
-        ClusterError: The API server didn't take it; 404 when the object is gone.
-    """
-    key = seen.key
-    try:
-        return await cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=version)
-    except ClusterError as error:
-        if error.status != 409:
-            raise
-    await _read_again(cluster, seen)
-    return await cluster.patch_status(JOBS, key.namespace, key.name, patch)
-
-
-async def _read_again(cluster: Cluster, seen: Seen) -> Json:
+async def read_again(cluster: Cluster, seen: Seen) -> Json:
     """Give the object as it is now.
 
     Raises:

@@ -10,6 +10,7 @@ from llmbatch.batch.pure.stage import AT_WORK, Queued, stage_of_batch
 from llmbatch.gateway.line import Place
 from llmbatch.gateway.quota import Quota
 from llmbatch.job.pure.trouble import POD
+from llmbatch.runtime.cache import uid_of
 from llmbatch.runtime.queue import Key
 from llmbatch.transfer.pure.report import Problem
 
@@ -25,6 +26,8 @@ class Admission:
     def uploads(self, seen: Seen, gateway: Key) -> Seen:
         """Say whether the upload of a batch may begin; one whose upload has begun is not asked any more."""
         observation, view, client = seen.observation, seen.view, seen.client
+        if not self._is_there(seen):
+            return seen
         if view is None or client is None or observation.deleted_at is not None or not self.quota.limits(gateway):
             return seen
         if observation.transferring is not None:
@@ -57,6 +60,8 @@ class Admission:
 
     def behind(self, seen: Seen, gateway: Key) -> Queued | None:
         """Say whether a batch whose file is uploaded waits for what becomes of one that was refused."""
+        if not self._is_there(seen):
+            return None
         own = seen.tokens
         ahead = self.quota.orders.behind(seen.key, seen.index, own, gateway)
         if ahead is None:
@@ -72,6 +77,10 @@ class Admission:
     def stays(self, seen: Seen) -> None:
         """Give the tokens back of a batch that was about to be ordered and isn't, for whatever reason."""
         self.quota.ledger.stay(seen.key, seen.index)
+
+    def _is_there(self, seen: Seen) -> bool:
+        """Tell whether the job has not gone meanwhile: one that was made anew under its name has asked for nothing yet."""
+        return uid_of(self.quota.cache.get(seen.key)) == seen.owner.uid
 
     def _is_held_back(self, seen: Seen, place: int) -> bool:
         """Tell whether the job itself lets no further batch begin (spec.parallelism)."""

@@ -12,8 +12,8 @@ from llmbatch.api.batchjob_status import BatchJobStatus
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.edge.outcome import Outcome
 from llmbatch.batch.edge.seen import Json, Seen
-from llmbatch.batch.edge.writing import write_about, write_unmoved
-from llmbatch.batch.pure import remote_state
+from llmbatch.batch.edge.writing import EDITORS, MOST_CONFLICTS, read_again, write_unmoved
+from llmbatch.batch.pure import remote_state, standing
 from llmbatch.batch.pure.decision import Ending, Stalled
 from llmbatch.batch.pure.stage import Stage, stage_of
 from llmbatch.common.patch import merge_patch
@@ -90,7 +90,9 @@ class Unjudged:
             item["lastTransitionTime"] = timestamp(before.last_transition_time) if before and same else now
         patch = {"observedGeneration": generation, "conditions": [*said, *(item.dump() for item in kept)]}
         if merge_patch(found, {**found, **patch}):
-            written = await self.cluster.patch_status(JOBS, key.namespace, key.name, patch)
+            # On another state, of an object that was made anew under its name, say, or has ended, it would say what isn't so.
+            version = raw["metadata"]["resourceVersion"]
+            written = await self.cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=version)
             self.cache.answered(key, written)
             if needs_a_look(raw, written):
                 await self.queue.add(key)
@@ -180,7 +182,7 @@ class Publisher:
             key = seen.key
             return await self.cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=known)
         if "batches" not in patch:
-            return await write_about(self.cluster, seen, patch, version=known)
+            return await write_about(self.cluster, seen, patch, after, version=known)
         written = await write_unmoved(self.cluster, seen, patch, before=seen.stored, after=after, version=known)
         if written is None:
             raise ClusterError(409, "Conflict", "another batch or intent stands in the status by now")
@@ -230,3 +232,27 @@ PROGRESS = frozenset({
     Reason.TRANSFER_PENDING,
     Reason.WAITING_FOR_SLOT,
 })  # fmt: skip
+
+
+async def write_about(cluster: Cluster, seen: Seen, patch: Json, after: BatchJobStatus, *, version: str) -> Json:
+    """Write what is said of the job, whoever edits it meanwhile; not over another status, nor to another object of its name.
+
+    Raises:
+        ClusterError: The API server didn't take it; 404 when the object is gone, 409 when another status stands there.
+    """
+    key, before = seen.key, seen.raw.get("status") or {}
+    for conflicts in range(MOST_CONFLICTS):
+        try:
+            return await cluster.patch_status(JOBS, key.namespace, key.name, patch, resource_version=version)
+        except ClusterError as error:
+            found = await read_again(cluster, seen) if error.status == 409 else {}
+            stored = found.get("status") or {}
+            if error.status != 409 or stored != before or conflicts + 1 == MOST_CONFLICTS:
+                # Another leader may have given a verdict meanwhile.
+                raise
+        version = found["metadata"]["resourceVersion"]
+        if stored and conflicts + 1 >= EDITORS:
+            tests = [{"op": "test", "path": "/status", "value": stored}]
+            steps = standing.steps(patch, after.dump(), stored)
+            return await cluster.patch_status_where(JOBS, key.namespace, key.name, tests, steps)
+    raise AssertionError("the last conflict is raised")

@@ -52,11 +52,26 @@ class Caller:
         self._fresh = httpx.AsyncClient(**options, limits=httpx.Limits(max_keepalive_connections=0))
         for client in (self._client, self._fresh):
             pace.resolve_apart(client, self._tenant)
+        self._under_way = 0
+        """Calls over kept connections."""
+        self._retired: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
-        await self._fresh.aclose()
+        for client in (self._client, self._fresh, self._retired):
+            if client is not None:
+                await client.aclose()
+
+    async def retire(self) -> None:
+        """Keep no connection any more, once the calls under way have ended; one that comes yet has one of its own."""
+        if self._client is not self._fresh:
+            self._retired, self._client = self._client, self._fresh
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        if self._retired is not None and not self._under_way:
+            retired, self._retired = self._retired, None
+            await retired.aclose()
 
     async def call(
         self,
@@ -87,11 +102,13 @@ class Caller:
             extensions: httpx's own.
         """
         host = self._route.host
-        client = self._fresh if fresh else self._client
         seconds = min(self._route.request_seconds, CREATE_SECONDS) if fresh else self._route.request_seconds
         if self._admit is not None and not fresh:
             # Whoever makes something has waited before anything was written about it.
             await self._admit(operation)
+        client = self._fresh if fresh else self._client
+        kept = client is not self._fresh
+        self._under_way += kept
         began, code, headers = time.monotonic(), "cancelled", None
         # A client's own params replace those of a request that has some, so they are joined here.
         query = self._route.query.merge(params or {})
@@ -132,3 +149,5 @@ class Caller:
             seconds = time.monotonic() - began
             self._observe(operation, code, seconds)
             trace.tell(operation, method, self._route, code=code, seconds=seconds, headers=headers)
+            self._under_way -= kept
+            await self._let_go()

@@ -140,6 +140,10 @@ class Gateway:
         """Close the connections."""
         await self._caller.close()
 
+    async def retire(self) -> None:
+        """Keep no connection any more: another client has taken this one's place, or the gateway is gone."""
+        await self._caller.retire()
+
     async def create_batch(
         self,
         input_file_id: str,

@@ -1,0 +1,36 @@
+"""A job that is made anew under its name has nothing of what the one before it had of a quota."""
+
+from llmbatch.batch.pure import remote_state
+from llmbatch.runtime.cache import BATCHJOB, uid_of
+from llmbatch.runtime.queue import Key
+from tests.controller.conftest import FIVE
+from tests.controller.test_line_for_tokens import ALL, job, jobs, settled
+from tests.emulator.client import Instance
+from tests.support.apiserver import ApiServer
+from tests.support.inprocess import NAMESPACE, Json, Operator, apply_all
+
+NOT_THERE: Json = {"configMap": {"name": "none", "key": "batch.jsonl"}}
+
+
+def remove_by_force(api: ApiServer, name: str) -> None:
+    api.remove("batchjobs", name)
+    api.edit("batchjobs", name, {"metadata": {"finalizers": None}})
+
+
+async def test_a_pass_over_the_one_before_it_reserves_no_tokens_for_it(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    apply_all(api, kong, FIVE, *jobs("a", "b", "c"), limits={"maxEnqueuedTokens": ALL})
+    await settled(operator, 1, "a", "b", "c")
+    late = api.fault("late", "get", "configmaps", times=2)
+    remove_by_force(api, "a")
+    await operator.until(lambda: late.times == 1, None)
+    remove_by_force(api, "b")
+    anew = api.put("batchjobs", job("b", 1, input=NOT_THERE))
+    key = Key(BATCHJOB, NAMESPACE, "b")
+    await operator.until(lambda: uid_of(operator.runtime.cache.get(key)) == anew["metadata"]["uid"], None)
+    # It is the turn of the last one, which reads its input too.
+    await operator.until(lambda: late.times == 0, None)
+    late.released.set()
+    await operator.until(lambda: operator.batch("c").id, None)
+    assert not remote_state.has_parts(operator.job("b"))
