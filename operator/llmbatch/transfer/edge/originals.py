@@ -1,7 +1,8 @@
 """The custom_ids of the input as it was sent, for the order of the results and the names of what is missing."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 from zlib import crc32
 
 from pydantic_core import from_json
@@ -136,13 +137,19 @@ def _checksum(file: Source) -> int:
     return checksum
 
 
+def _opened(root: str, path: str, *, linked: bool) -> BinaryIO:
+    if linked:
+        return Path(root, path).open("rb")
+    parts, name = walking.split_path(path, "input")
+    with walking.folder(root, parts, "input") as folder:
+        return folder.open(name)
+
+
 def _mounted(plan: CollectPlan, held: Spool) -> Source | None:
     if plan.input_root is None or plan.input_path is None:
         return None
     try:
-        parts, name = walking.split_path(plan.input_path, "input")
-        with walking.folder(plan.input_root, parts, "input") as folder:
-            whole = folder.open(name)
+        whole = _opened(plan.input_root, plan.input_path, linked=plan.input_linked is True)
         held.keep(whole)
         file = sources.window(whole, plan.offset, plan.length)
         if plan.crc32 is not None:
