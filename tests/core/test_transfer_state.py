@@ -37,6 +37,12 @@ def terminated(code: int, message: str = "", reason: str = "Error") -> Json:
     return container("Succeeded" if code == 0 else "Failed", terminated=ended)
 
 
+def disturbed(**status: Any) -> Json:
+    """Give a pod that was ended from outside: the kubelet kills what runs in it."""
+    found = terminated(137)
+    return {**found, "status": {**found["status"], **status}}
+
+
 def unscheduled(message: str) -> Json:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     return pod(conditions=[condition])
@@ -46,6 +52,13 @@ def warning(message: str, at: str = "2026-03-01T12:00:00Z") -> Json:
     return {"type": "Warning", "reason": "Failed", "message": message, "lastTimestamp": at}
 
 
+DRAINED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
+KILLED_BESIDE = {"name": "mesh", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
 REPORT = json.dumps(build.upload_report().dump())
 
 
@@ -108,6 +121,26 @@ REPORT = json.dumps(build.upload_report().dump())
         pytest.param(
             job(), [pod(phase="Failed", reason="Evicted", message="The node was low on resource")], [], Ended,
             Reason.TRANSFER_FAILED, "low on resource", id="evicted",
+        ),
+        pytest.param(
+            job(), [disturbed(reason="Evicted", message="The node was low on resource: ephemeral-storage.")], [], Ended,
+            Reason.TRANSFER_FAILED, "was ended: The node was low on resource: ephemeral-storage.", id="evicted while it ran",
+        ),
+        pytest.param(
+            job(), [disturbed(reason="DeadlineExceeded")], [], Ended,
+            Reason.TRANSFER_FAILED, "was ended: DeadlineExceeded", id="ended without a word",
+        ),
+        pytest.param(
+            job(), [disturbed(conditions=[{**DRAINED, "reason": "PreemptionByScheduler", "message": "preempting for another"}])],
+            [], Ended, Reason.TRANSFER_FAILED, "was ended: preempting for another", id="preempted",
+        ),
+        pytest.param(
+            job(), [pod(phase="Failed", conditions=[DRAINED], initContainerStatuses=[KILLED_BESIDE])], [], Ended,
+            Reason.TRANSFER_FAILED, "was ended: Eviction API: evicting", id="its node is drained before it began",
+        ),
+        pytest.param(
+            job(), [disturbed(conditions=[{**DRAINED, "status": "False"}])], [], Ended,
+            Reason.TRANSFER_FAILED, "exit code 137 and no report", id="killed, and nobody says why",
         ),
     ],
 )  # fmt: skip
