@@ -8,7 +8,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import Failure
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.pure.report import CollectReport, Report, UploadReport, fitted
+from llmbatch.transfer.pure.report import CollectReport, Report, UploadReport, encoded, fitted
 from llmbatch.transfer.pure.state import LOST, Blocked, Ended, Working, read
 from tests.support import build, canary
 
@@ -276,6 +276,18 @@ def test_a_report_that_no_transfer_writes_is_none(told: Json) -> None:
     assert state.problem is not None
     assert state.problem.reason is Reason.TRANSFER_FAILED
     assert "-1000000000000" not in state.problem.message
+
+
+@pytest.mark.parametrize("most", [4096, 700])
+def test_nothing_in_a_report_steers_a_terminal(most: int) -> None:
+    failures = [Failure(custom_id="a\x1b[2J", code="c\x07", message="\u202em\x9b" + "x" * 120)] * 5
+    text = encoded(build.collect_report(total=20, completed=0, failures=failures).dump()).decode()
+    state = read(job("collect"), [terminated(0, text[:most].replace("\x9b", "\\ud800"), "Completed")], [], NOW)
+    assert isinstance(state, Ended)
+    assert isinstance(state.report, CollectReport)
+    assert {item.custom_id for item in state.report.failures} == {"a\ufffd[2J"}
+    assert {item.code for item in state.report.failures} == {"c\ufffd"}
+    assert {item.message[:3] for item in state.report.failures} == {"\ufffdm\ufffd"}
 
 
 def test_nor_is_one_that_is_too_deep_to_be_read() -> None:
