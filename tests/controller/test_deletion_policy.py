@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from llmbatch.api import FINALIZER
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
@@ -181,14 +183,15 @@ async def test_a_pod_that_can_not_start_holds_a_deletion_only_for_its_time(opera
     assert discard_jobs(api) == [], "nothing is deleted after it was said that it stays"
 
 
+@pytest.mark.parametrize("status", [403, 405])
 async def test_a_refused_pod_does_not_keep_the_providers_side_from_being_cleaned(
-    operator: Operator, api: ApiServer, kong: Instance
+    operator: Operator, api: ApiServer, kong: Instance, status: int
 ) -> None:
     apply_all(api, kong, FIVE, build.batchjob("first", remoteFiles="Retain"))
     await run_to_end(operator, kong, "first")
     assert not any(file["deleted"] for file in kong.files())
     api.put("persistentvolumeclaims", CLAIM)
-    api.fault("status", "create", "jobs", status=403, times=-1)
+    api.fault("status", "create", "jobs", status=status, times=-1)
     policy = {"output": "Delete", "cleanupTimeoutSeconds": 2}
     job = build.batchjob(metadata=being_deleted(), output=VOLUME, deletionPolicy=policy)
     batch = operator.status("first").batches[0].dump()

@@ -81,6 +81,19 @@ async def test_a_collection_in_the_operator_counts_each_time_that_it_was_made_an
     assert failures(operator) == {("collect", Reason.OUTPUT_EXISTS): 1}
 
 
+async def test_a_job_that_a_policy_refuses_with_a_status_of_its_own_is_told_of_and_goes_on_when_it_lets_it(
+    operator: Operator, api: ApiServer, kong: Instance
+) -> None:
+    claim(api)
+    refusal = api.fault("status", "create", "jobs", status=405, times=-1)
+    apply_all(api, kong, FIVE, build.batchjob(input=IN))
+    await operator.until_reason(Reason.TRANSFER_REFUSED)
+    api.faults.remove(refusal)
+    job = await only_job(operator, "upload")
+    put_pod(api, job, done(build.upload_report().dump()))
+    await operator.until(lambda: operator.batch().input_file_id)
+
+
 async def test_a_job_of_its_name_that_is_not_the_operators_is_told_of_and_not_waited_for(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:

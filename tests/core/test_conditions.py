@@ -113,6 +113,13 @@ def test_a_long_message_is_cut() -> None:
     assert len(derive(Wait(Reason.UPLOADING, "x" * 5000))["Ready"].message) == conditions.MESSAGE_LIMIT
 
 
+def test_nothing_in_a_message_steers_the_terminal_of_who_reads_it() -> None:
+    told = derive(Wait(Reason.TRANSFER_IMAGE_PULL_FAILED, "not found: \x1b]0;x\x07\x1b[2J\u202eimage\ud800\nnext"))[
+        "Ready"
+    ].message
+    assert told == "not found: \ufffd]0;x\ufffd\ufffd[2J\ufffdimage\ufffd\nnext"
+
+
 def test_the_generation_is_that_of_the_pass() -> None:
     assert {item.observed_generation for item in derive(WAITING, build.submitted()).values()} == {3}
 

@@ -8,7 +8,7 @@ import pytest
 
 from llmbatch.api.batchjob_status import Failure
 from llmbatch.api.reasons import Reason
-from llmbatch.transfer.pure.report import CollectReport, Report, UploadReport, fitted
+from llmbatch.transfer.pure.report import CollectReport, Report, UploadReport, encoded, fitted
 from llmbatch.transfer.pure.state import LOST, Blocked, Ended, Working, read
 from tests.support import build, canary
 
@@ -37,6 +37,12 @@ def terminated(code: int, message: str = "", reason: str = "Error") -> Json:
     return container("Succeeded" if code == 0 else "Failed", terminated=ended)
 
 
+def disturbed(**status: Any) -> Json:
+    """Give a pod that was ended from outside: the kubelet kills what runs in it."""
+    found = terminated(137)
+    return {**found, "status": {**found["status"], **status}}
+
+
 def unscheduled(message: str) -> Json:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     return pod(conditions=[condition])
@@ -46,6 +52,13 @@ def warning(message: str, at: str = "2026-03-01T12:00:00Z") -> Json:
     return {"type": "Warning", "reason": "Failed", "message": message, "lastTimestamp": at}
 
 
+DRAINED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
+KILLED_BESIDE = {"name": "mesh", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
 REPORT = json.dumps(build.upload_report().dump())
 
 
@@ -108,6 +121,26 @@ REPORT = json.dumps(build.upload_report().dump())
         pytest.param(
             job(), [pod(phase="Failed", reason="Evicted", message="The node was low on resource")], [], Ended,
             Reason.TRANSFER_FAILED, "low on resource", id="evicted",
+        ),
+        pytest.param(
+            job(), [disturbed(reason="Evicted", message="The node was low on resource: ephemeral-storage.")], [], Ended,
+            Reason.TRANSFER_FAILED, "was ended: The node was low on resource: ephemeral-storage.", id="evicted while it ran",
+        ),
+        pytest.param(
+            job(), [disturbed(reason="DeadlineExceeded")], [], Ended,
+            Reason.TRANSFER_FAILED, "was ended: DeadlineExceeded", id="ended without a word",
+        ),
+        pytest.param(
+            job(), [disturbed(conditions=[{**DRAINED, "reason": "PreemptionByScheduler", "message": "preempting for another"}])],
+            [], Ended, Reason.TRANSFER_FAILED, "was ended: preempting for another", id="preempted",
+        ),
+        pytest.param(
+            job(), [pod(phase="Failed", conditions=[DRAINED], initContainerStatuses=[KILLED_BESIDE])], [], Ended,
+            Reason.TRANSFER_FAILED, "was ended: Eviction API: evicting", id="its node is drained before it began",
+        ),
+        pytest.param(
+            job(), [disturbed(conditions=[{**DRAINED, "status": "False"}])], [], Ended,
+            Reason.TRANSFER_FAILED, "exit code 137 and no report", id="killed, and nobody says why",
         ),
     ],
 )  # fmt: skip
@@ -243,6 +276,18 @@ def test_a_report_that_no_transfer_writes_is_none(told: Json) -> None:
     assert state.problem is not None
     assert state.problem.reason is Reason.TRANSFER_FAILED
     assert "-1000000000000" not in state.problem.message
+
+
+@pytest.mark.parametrize("most", [4096, 700])
+def test_nothing_in_a_report_steers_a_terminal(most: int) -> None:
+    failures = [Failure(custom_id="a\x1b[2J", code="c\x07", message="\u202em\x9b" + "x" * 120)] * 5
+    text = encoded(build.collect_report(total=20, completed=0, failures=failures).dump()).decode()
+    state = read(job("collect"), [terminated(0, text[:most].replace("\x9b", "\\ud800"), "Completed")], [], NOW)
+    assert isinstance(state, Ended)
+    assert isinstance(state.report, CollectReport)
+    assert {item.custom_id for item in state.report.failures} == {"a\ufffd[2J"}
+    assert {item.code for item in state.report.failures} == {"c\ufffd"}
+    assert {item.message[:3] for item in state.report.failures} == {"\ufffdm\ufffd"}
 
 
 def test_nor_is_one_that_is_too_deep_to_be_read() -> None:

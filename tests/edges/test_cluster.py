@@ -1,9 +1,11 @@
 """The Kubernetes API as the operator uses it: over a wire, with the API server's own rules."""
 
 import asyncio
+import json
 
 import pytest
 
+from llmbatch.kube import errors
 from llmbatch.kube.client import MOST_PAGE_BYTES, Cluster, ClusterError
 from llmbatch.kube.permissions import CONFIGMAPS, GATEWAYS, JOBS, PODS, SECRETS, Resource
 from llmbatch.transfer.pure.naming import Owner
@@ -175,8 +177,9 @@ async def test_an_object_of_its_own_is_written_also_where_no_further_one_may_be_
     assert api.data("secrets", "results", "r") == b"two"
 
 
-async def test_an_object_that_admission_refuses_is_told(api: ApiServer, cluster: Cluster) -> None:
-    api.fault("status", "create", "secrets", status=403, times=2)
+@pytest.mark.parametrize("status", [400, 403, 405, 422, 451])
+async def test_an_object_that_admission_refuses_is_told(api: ApiServer, cluster: Cluster, status: int) -> None:
+    api.fault("status", "create", "secrets", status=status, times=2)
     problem = await store(cluster, SECRETS, OWNER, "results", {"r": b"x"})
     assert problem is not None
     assert problem.reason == "OutputInvalid"
@@ -216,3 +219,26 @@ async def test_results_of_another_job_are_named_as_such(api: ApiServer, cluster:
     assert "has the results of another BatchJob (uid earlier)" in problem.message
     assert "or delete it, and the job goes on" in problem.message
     assert api.data("secrets", "results", "r") == b"x"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "refuses"),
+    [
+        (0, "no answer", False),
+        (400, 'admission webhook "policies.example.com" denied the request: no', True),
+        (401, "Unauthorized", False),
+        (403, 'pods "x" is forbidden: exceeded quota', True),
+        (404, 'namespaces "team-a" not found', False),
+        (405, 'admission webhook "policies.example.com" denied the request: not on a Friday', True),
+        (409, 'Operation cannot be fulfilled on resourcequotas "compute": the object has been modified', False),
+        (413, "ValidatingAdmissionPolicy 'size' denied request: too large", True),
+        (429, "too many requests", False),
+        (500, 'Internal error occurred: failed calling webhook "kyverno": connection refused', True),
+        (500, "etcdserver: request timed out", False),
+        (503, 'failed calling webhook "kyverno": the server is currently unable to handle the request', True),
+        (504, "Timeout: request did not complete within the allotted timeout", False),
+    ],
+)
+def test_what_somebody_is_to_see_to_is_told_from_what_passes(status: int, message: str, *, refuses: bool) -> None:
+    raw = json.dumps({"kind": "Status", "message": message}).encode()
+    assert errors.refused(status, {}, raw).refuses is refuses

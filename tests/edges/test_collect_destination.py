@@ -89,7 +89,7 @@ def test_results_too_large_for_their_destination_say_so(five: Done) -> None:
 
 def test_far_too_much_is_not_even_downloaded(five: Done) -> None:
     five.kong.clear_calls()
-    told = problem(five.collect(max_output_bytes=10))
+    told = problem(five.collect(max_output_bytes=100))
     assert f"{len(five.remote('output_file_id'))} bytes" in told.message
 
 

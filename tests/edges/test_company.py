@@ -164,3 +164,15 @@ async def test_a_proxy_that_can_not_be_one_is_told_of_without_its_password(
         await asked("https://127.0.0.1:1")
     assert raised.value.reason is Reason.GATEWAY_INVALID
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "2852039166", "[fe80::1]", "[::ffff:a9fe:a9fe]", "[fd00:ec2::254]"]
+)
+async def test_no_proxy_is_asked_to_call_the_metadata_service_of_the_node_that_it_is_on(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(ConnectionInvalidError, match="link-local") as raised:
+        await asked(f"http://{host}/latest")
+    assert raised.value.reason is Reason.GATEWAY_INVALID

@@ -205,7 +205,7 @@ async def test_events_are_sent_in_order_and_a_refused_one_stops_none(api: ApiSer
     cluster = cluster_of(api)
     recorder = Recorder(cluster, "llmbatch-system", "pod-1")
     for reason in (Reason.UPLOADING, Reason.VALIDATING, Reason.SUCCEEDED):
-        recorder.record(SUBJECT, "Normal", reason, "x" * 5000)
+        recorder.record(SUBJECT, "Normal", reason, "\x1b[2J" + "x" * 5000)
     task = asyncio.create_task(recorder.run())
     await recorder.flush(5)
     task.cancel()
@@ -214,6 +214,7 @@ async def test_events_are_sent_in_order_and_a_refused_one_stops_none(api: ApiSer
     assert [event["reason"] for event in events] == ["Validating", "Succeeded"]
     assert events[0]["involvedObject"]["uid"] == build.UID
     assert len(events[0]["message"]) == MESSAGE_LIMIT
+    assert events[0]["message"].startswith("\ufffd[2Jx"), "nothing in it steers a terminal"
 
 
 async def test_what_a_namespace_that_ends_does_not_take_is_told_about_the_operators_own_pod(api: ApiServer) -> None:

@@ -219,6 +219,8 @@ async def test_a_name_that_another_tenant_waits_for_too_is_not_behind_his_slow_o
         ("169.254.169.254", []),
         ("fe80::1", []),
         ("::ffff:169.254.169.254", []),
+        ("64:ff9b::a9fe:a9fe", []),
+        ("fd00:ec2::254", []),
         ("2852039166", ["169.254.169.254"]),
         ("metadata.example.com", ["169.254.169.254", "fe80::1%eth0"]),
     ],

@@ -113,12 +113,15 @@ class Kubelet:
         for plural, told in (("configmaps", volume.get("configMap")), ("secrets", volume.get("secret"))):
             if told is None:
                 continue
-            folder.mkdir(parents=True)
+            # A folder that is exchanged as a whole, and links to what is in it.
+            (folder / "..now").mkdir(parents=True)
+            (folder / "..data").symlink_to("..now")
             found = self._api.get(plural, told.get("name") or told["secretName"]) or {}
             for item in told.get("items", []):
                 if (value := found.get("data", {}).get(item["key"])) is not None:
                     content = value.encode() if plural == "configmaps" else base64.b64decode(value)
-                    (folder / item["path"]).write_bytes(content)
+                    (folder / "..now" / item["path"]).write_bytes(content)
+                    (folder / item["path"]).symlink_to(f"..data/{item['path']}")
         return folder if folder.exists() else None
 
     def _env(self, spec: Json, container: Json) -> dict[str, str]:

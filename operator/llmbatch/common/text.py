@@ -19,8 +19,8 @@ def one_line(text: str, limit: int = 256) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Cut a text of ours to `limit` characters, ending in an ellipsis; its lines stay."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """Cut a text to `limit` characters, ending in an ellipsis; its lines stay, and nothing in it steers a terminal."""
+    return for_terminal(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
 def for_terminal(text: str) -> str:

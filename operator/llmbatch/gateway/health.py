@@ -14,6 +14,7 @@ from llmbatch.api.conditions import Condition
 from llmbatch.api.reasons import Reason
 from llmbatch.batch.pure import remote_state
 from llmbatch.common.patch import merge_patch
+from llmbatch.common.text import cut
 from llmbatch.gateway.clients import Client, Gateways
 from llmbatch.gateway.pace import Operation
 from llmbatch.gateway.quota import Quota
@@ -199,7 +200,7 @@ def _condition(
         observed_generation=raw["metadata"].get("generation"),
         last_transition_time=old.last_transition_time if old and old.status == status else now,
         reason=str(reason),
-        message=steady.message_of(old, status, str(reason), message[:2048]),
+        message=steady.message_of(old, status, str(reason), cut(message, 2048)),
     )
 
 

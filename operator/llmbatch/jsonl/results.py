@@ -32,10 +32,12 @@ MOST_TOKENS = 2**40
 
 ANSWER = "answer"
 """Stands for all members of a skimmed body that are not read."""
+_READ = frozenset({"custom_id", "response", "error"})
+"""Of a skimmed line: there may be any number of other members."""
 HTTP_OK = 200
 MOST_DIGITS = 3
 LONG_LINE = 4 * 1024 * 1024
-"""From this size on a line is skimmed, not parsed (embeddings): the tree would take ten times its size in memory."""
+"""From this size on a line is skimmed, not parsed (embeddings), or from so many values on that its tree would take as much."""
 
 
 class ResultLine(NamedTuple):
@@ -53,9 +55,13 @@ UNREADABLE = ResultLine(None, succeeded=False, code=MALFORMED, message="the resu
 
 
 def judge(line: bytes | bytearray, *, long: int = LONG_LINE) -> ResultLine:
-    """Judge one result line, given without its line feed; never raises. One of more than `long` bytes is skimmed."""
+    """Judge one result line, given without its line feed; never raises.
+
+    One of more than `long` bytes, or of very many values, is skimmed.
+    """
+    is_long = len(line) > long or scan.is_costly(line)
     try:
-        data = _skimmed(line) if len(line) > long else _parsed(line)
+        data = _skimmed(line) if is_long else _parsed(line)
     except (ValueError, RecursionError):
         return UNREADABLE
     if not isinstance(data, dict):
@@ -79,7 +85,7 @@ def judge(line: bytes | bytearray, *, long: int = LONG_LINE) -> ResultLine:
     code, message = _reason(error, status)
     # An answer may be there all the same (a filtered one), and the error's message may quote it.
     answer = {name: value for name, value in body.items() if name != "error"}
-    long_answer = len(line) > long and bool(set(answer) - {"usage"})
+    long_answer = is_long and bool(set(answer) - {"usage"})
     if long_answer or (answer and repeats(message, answer)):
         message = QUOTES_ANSWER
     return ResultLine(custom_id, succeeded=False, code=code, message=message, status=_status(status))
@@ -164,16 +170,15 @@ def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
     """Read a long line but for the inner part of a succeeded answer's body."""
     data: dict[str, Any] = {}
     for member in scan.members(line, len(BOM) if line.startswith(BOM) else 0):
-        key = json.loads(member.key)
+        if (key := json.loads(member.key)) not in _READ:
+            continue
         if key == "response" and line[member.start : member.start + 1] == b"{":
             data[key] = response = {}
             for inner in scan.members(line, member.start):
-                name = json.loads(inner.key)
-                response[name] = (
-                    _skimmed_body(line, inner.start, inner.end)
-                    if name == "body"
-                    else _small(line, inner.start, inner.end)
-                )
+                if (name := json.loads(inner.key)) == "body":
+                    response[name] = _skimmed_body(line, inner.start, inner.end)
+                elif name == "status_code":
+                    response[name] = _small(line, inner.start, inner.end)
         else:
             data[key] = _small(line, member.start, member.end)
     return data
@@ -181,7 +186,7 @@ def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
 
 def _skimmed_body(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
     if line[start : start + 1] == b'"':
-        if end - start <= LONG_LINE:
+        if end - start <= LONG_LINE and not scan.is_costly(line[start:end]):
             return _small(line, start, end)
         line, start = packed.skimmable(line[start:end]), 0
     if line[start : start + 1] != b"{":
@@ -198,9 +203,10 @@ def _skimmed_body(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa
 
 
 def _small(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    if end - start > LONG_LINE:
+    text = line[start:end] if end - start <= LONG_LINE else b""
+    if not text or scan.is_costly(text):
         return {"message": "(too long to be shown)"}
-    return json.loads(line[start:end].decode("utf-8", "surrogatepass"))
+    return json.loads(text.decode("utf-8", "surrogatepass"))
 
 
 def _said(error: object) -> object:

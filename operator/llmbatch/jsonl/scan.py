@@ -1,7 +1,7 @@
 """Where things stand in a JSON text, found without building its values.
 
 For two cases in which a parsed tree won't do: replacing one member while every other byte stays as it is, and lines of
-many megabytes (embeddings) whose tree would take several times their size. The text isn't checked: what isn't JSON
+many megabytes (embeddings) or values whose tree would take several times their size. The text isn't checked: what isn't JSON
 gives wrong spans or SkimError, never an endless loop.
 """
 
@@ -13,6 +13,17 @@ from typing import NamedTuple
 # would try every quotation mark to the end of the text. Numbers and literals between them are skipped by the search.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:"]', re.DOTALL)
 _BLANKS = (b" ", b"\t", b"\r", b"\n")
+
+
+SMALL_BYTES = 64 * 1024
+"""The tree of so short a text takes a few megabytes at the most."""
+MOST_VALUES = 250_000
+"""In a text whose tree is built. Each may take 100 bytes and more, of which two are in the text: "{}" and a comma."""
+
+
+def is_costly(text: bytes | bytearray) -> bool:
+    """Tell whether a text has so many values that a tree of them would take many times its size."""
+    return len(text) > SMALL_BYTES and text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_VALUES
 
 
 class SkimError(ValueError):

@@ -43,6 +43,17 @@ class ClusterError(Exception):
         """Whether it says nothing about the object: no answer, slow down, out of order; or the object has moved on."""
         return self.status in (0, 404, 409, 429) or self.status >= 500
 
+    @property
+    def refuses(self) -> bool:
+        """Whether an object is not had as it is, for as long as nobody changes something: by a rule, a quota, or a webhook.
+
+        A policy may choose the status that it refuses with. A webhook that can't be called is an error of the API server's,
+        which may last until somebody sees to it.
+        """
+        if 400 <= self.status < 500:
+            return self.status not in (401, 404, 408, 409, 429)
+        return self.status >= 500 and "webhook" in str(self)
+
 
 def object_in(raw: bytes) -> Json | None:
     """Give the object of an answer, no deeper than anything that is looked at; None: there is none."""

@@ -11,6 +11,7 @@ from llmbatch import crash
 from llmbatch.api import API_VERSION
 from llmbatch.api.base import timestamp
 from llmbatch.api.reasons import Reason
+from llmbatch.common.text import cut
 from llmbatch.common.turns import Turns
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.permissions import EVENTS
@@ -100,7 +101,7 @@ class Recorder:
             },
             "type": kind,
             "reason": str(reason),
-            "message": message[:MESSAGE_LIMIT],
+            "message": cut(message, MESSAGE_LIMIT),
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,

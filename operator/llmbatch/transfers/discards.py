@@ -11,7 +11,6 @@ from llmbatch.transfer.pure.mounts import OUTPUT_ROOT
 from llmbatch.transfer.pure.plan import DiscardPlan
 from llmbatch.transfer.pure.report import DiscardReport, Problem
 from llmbatch.transfer.pure.state import Blocked, Ended, Working
-from llmbatch.transfers.transfer_jobs import REFUSED
 from llmbatch.transfers.transfers import Transfers
 
 AGAIN_SECONDS = 5.0
@@ -70,7 +69,7 @@ class Discards:
         except ClusterError as error:
             if error.namespace_ends:
                 self._hopeless[seen.owner.uid] = "the namespace is being deleted, and no pod can be made in it any more"
-            elif error.status in REFUSED:
+            elif error.refuses:
                 self._failed(seen.owner.uid, f"The transfer Job can't be made: {error}")
             else:
                 raise

@@ -45,7 +45,7 @@ async def store(
                 f"The results ({size} bytes) don't fit into a {kind}; name a PersistentVolumeClaim in spec.output."
             )
             return Problem(reason=Reason.OUTPUT_TOO_LARGE, message=message)
-        if error.status in (400, 403, 422):
+        if error.refuses:
             message = f"{kind} {owner.namespace}/{name} can't be written: {error}"
             return Problem(reason=Reason.OUTPUT_INVALID, message=message)
         raise

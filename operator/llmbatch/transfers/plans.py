@@ -163,7 +163,7 @@ def _input_of(
     told: dict[str, Any] = {"input_root": INPUT_ROOT, "input_path": volume.path if volume else OBJECTS_FILE}
     if batch.source is not None and is_unsent(batch) and (is_pod or volume is None):
         told["crc32"] = int(batch.source.crc32, 16)
-        return told if is_pod else {**told, "input_root": root}
+        return {**told, "input_linked": None if volume else True} if is_pod else {**told, "input_root": root}
     if has_input and not batch.is_one_of_several:
         return {**told, "input_root": root}
     return told if is_pod and volume is not None else {}

@@ -23,8 +23,6 @@ from llmbatch.transfers.looking import Looks, is_finished, name_of
 
 Json = dict[str, Any]
 
-REFUSED = frozenset({400, 403, 422})
-"""The API server's answers to a transfer Job that it will not have: by quota, admission or permission."""
 REPLACED = "The transfer Job is made anew: what its pod is made from has changed before it started."
 LEAVING = Working(Problem(reason=Reason.TRANSFER_PENDING, message="The last transfer Job is being removed."))
 
@@ -60,7 +58,7 @@ class TransferJobs:
         try:
             await self.create(owner, job, gateway, plan, beside=beside)
         except ClusterError as error:
-            if error.status not in REFUSED:
+            if not error.refuses:
                 raise
             return Problem(reason=Reason.TRANSFER_REFUSED, message=f"The transfer Job can't be made: {error}")
         return None

@@ -13,6 +13,8 @@ from collections import Counter, deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from llmbatch.common import addresses
+
 THREADS = 32
 SHARE = 2
 """Names of one tenant that are looked up at the same time."""
@@ -142,21 +144,17 @@ class Names:
 
 
 def _reachable(found: Addresses) -> Addresses:
-    """Leave out link-local addresses: no gateway is there, but what gives a node its credentials (169.254.169.254) is.
+    """Leave out addresses of nodes: no gateway is there, but what gives a node its credentials (169.254.169.254) is.
 
     Raises:
         OSError: There are no others.
     """
-    others = tuple(address for address in found if not _is_link_local(address))
+    others = tuple(address for address in found if not addresses.is_of_node(address))
     if found and not others:
-        raise socket.gaierror(socket.EAI_FAIL, "A link-local address, which is not called")
+        raise socket.gaierror(
+            socket.EAI_FAIL, "A link-local address, or one of a cloud's metadata service, which is not called"
+        )
     return others
-
-
-def _is_link_local(address: str) -> bool:
-    read = ipaddress.ip_address(address)
-    mapped = read.ipv4_mapped if isinstance(read, ipaddress.IPv6Address) else None
-    return read.is_link_local or (mapped is not None and mapped.is_link_local)
 
 
 def _late() -> OSError:

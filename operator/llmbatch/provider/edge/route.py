@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from llmbatch.api.reasons import Reason
+from llmbatch.common import addresses
 from llmbatch.common.proxies import proxy_for
 from llmbatch.provider.edge import tls
 from llmbatch.provider.edge.tls import ConnectionInvalidError, Material
@@ -181,6 +182,10 @@ def _proxy(url: str) -> httpx.Proxy | None:
     address = proxy_for(url, os.environ)
     if address is None:
         return None
+    if (host := addresses.literal(httpx.URL(url).host)) is not None and addresses.is_of_node(host):
+        # The proxy would call it from where it is itself. What a name leads to is the proxy's to know.
+        told = "spec.url of the BatchGateway has a link-local address, or one of a cloud's metadata service, which is not called"
+        raise ConnectionInvalidError(Reason.GATEWAY_INVALID, told)
     try:
         proxy = httpx.Proxy(address)
         usable = proxy.url.scheme in ("http", "https") and proxy.url.host != ""

@@ -1,7 +1,7 @@
 """The answers that a collect has downloaded: which line of the provider's files belongs to which request, and which to none."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from llmbatch.api.reasons import Reason
@@ -9,7 +9,7 @@ from llmbatch.jsonl import results, split
 from llmbatch.jsonl.join import Fit, Join, Place
 from llmbatch.jsonl.lines import BOM
 from llmbatch.provider.edge.files import Files, Progress
-from llmbatch.transfer.edge.fetch import LOST, fetch
+from llmbatch.transfer.edge.fetch import LOST, fetch, too_large
 from llmbatch.transfer.pure.plan import CollectPlan
 from llmbatch.transfer.volumes import sources
 from llmbatch.transfer.volumes.problem import ProblemError
@@ -18,6 +18,22 @@ from llmbatch.transfer.volumes.spool import Spool
 
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 """Longest result line that is read; one of embeddings may have tens of megabytes."""
+
+
+LEAST_LINE_BYTES = len('{"custom_id":""}\n')
+"""No line that is stored of a request is shorter."""
+
+
+def _for_which_there_is_room(custom_ids: Iterable[str], most: int | None) -> Iterator[str]:
+    """Give the requests, as long as a line for each could be stored: a file of others than were sent may name any number.
+
+    Raises:
+        ProblemError: There are more.
+    """
+    for number, custom_id in enumerate(custom_ids, 1):
+        if most is not None and number * LEAST_LINE_BYTES > most:
+            raise too_large(None, most)
+        yield custom_id
 
 
 class Answers:
@@ -49,7 +65,7 @@ class Answers:
                 than result lines.
         """
         if custom_ids is not None:
-            self.join.expect(custom_ids)
+            self.join.expect(_for_which_there_is_room(custom_ids, self._plan.max_output_bytes))
         self._take_output()
         self._take_errors()
         beyond = len(self.join) - self._plan.input.requests

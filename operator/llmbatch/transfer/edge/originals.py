@@ -1,7 +1,8 @@
 """The custom_ids of the input as it was sent, for the order of the results and the names of what is missing."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 from zlib import crc32
 
 from pydantic_core import from_json
@@ -34,7 +35,7 @@ class Originals:
 
     def custom_ids(self) -> Iterator[str]:
         """Read the custom_ids in the order of the lines, anew each time."""
-        return (custom_id for _, custom_id, _ in self._read())
+        return (custom_id for _, custom_id in self._read())
 
     def requests(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Json]]:
         """Read the requests with these digests of their custom_ids, one after the other.
@@ -44,41 +45,38 @@ class Originals:
         left = set(wanted)
         if not left:
             return
-        for custom_id, request in self._requests():
+        for line, custom_id in self._read():
             if (name := digest(custom_id)) in left:
-                if request is not None:
-                    yield name, request
+                if len(line) <= MAX_LINE_BYTES and not scan.is_costly(line):
+                    yield name, from_json(line, cache_strings="keys")
                 left.remove(name)
                 if not left:
                     return
 
     def lines(self, wanted: set[bytes]) -> Iterator[bytes]:
         """Read the lines, without line feeds, of the requests with these digests of their custom_ids, in their order."""
-        for line, custom_id, _ in self._read():
+        for line, custom_id in self._read():
             if digest(custom_id) in wanted:
                 yield line
 
-    def _requests(self) -> Iterator[tuple[str, Json | None]]:
-        return ((custom_id, request) for _, custom_id, request in self._read())
-
-    def _read(self) -> Iterator[tuple[bytes, str, Json | None]]:
+    def _read(self) -> Iterator[tuple[bytes, str]]:
         for line in sending.lines(sources.from_start(self._file), MOST_LINE_BYTES):
             if isinstance(line, split.Overlong) or not (kept := clean(line)):
                 continue
             try:
-                request = from_json(kept, cache_strings="keys") if len(kept) <= MAX_LINE_BYTES else _named(kept)
-                custom_id = request["custom_id"]
+                custom_id = _named(kept)
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue  # no line of an input that was validated
             if isinstance(custom_id, str):
-                yield kept, custom_id, request if len(kept) <= MAX_LINE_BYTES else None
+                yield kept, custom_id
 
 
-def _named(line: bytes) -> Json:
-    """Read the custom_id alone: a tree of a line of that size would take several times as much."""
+def _named(line: bytes) -> object:
+    """Read the custom_id alone of a line that isn't short: a tree of it would take several times as much."""
+    if len(line) <= scan.SMALL_BYTES:
+        return from_json(line, cache_strings="keys")["custom_id"]
     named = [member for member in scan.members(line) if from_json(member.key) == "custom_id"]
-    last = named[-1] if named else None
-    return {} if last is None else {"custom_id": from_json(line[last.start : last.end])}
+    return from_json(line[named[-1].start : named[-1].end]) if named else None
 
 
 def originals(plan: CollectPlan, files: Files, held: Spool, progress: Progress | None = None) -> Originals | None:
@@ -165,13 +163,19 @@ def _checksum(file: Source) -> int:
     return checksum
 
 
+def _opened(root: str, path: str, *, linked: bool) -> BinaryIO:
+    if linked:
+        return Path(root, path).open("rb")
+    parts, name = walking.split_path(path, "input")
+    with walking.folder(root, parts, "input") as folder:
+        return folder.open(name)
+
+
 def _mounted(plan: CollectPlan, held: Spool) -> Source | None:
     if plan.input_root is None or plan.input_path is None:
         return None
     try:
-        parts, name = walking.split_path(plan.input_path, "input")
-        with walking.folder(plan.input_root, parts, "input") as folder:
-            whole = folder.open(name)
+        whole = _opened(plan.input_root, plan.input_path, linked=plan.input_linked is True)
         held.keep(whole)
         file = sources.window(whole, plan.offset, plan.length)
         if plan.crc32 is not None:

@@ -79,10 +79,25 @@ def unreported(terminated: Json, pod: Json) -> Problem:
             f"The report of the transfer pod was cut off by Kubernetes, since the pod has {containers} containers; keep others"
             " from being put into it (by an annotation or a label in spec.transfer, as whoever puts them in asks for)."
         )
+    elif why := ended_by(pod.get("status") or {}) or (pod.get("status") or {}).get("reason"):
+        message = f"The transfer pod was ended: {why}"
     else:
         why = _why(terminated)
         message = f"The transfer pod ended with exit code {terminated.get('exitCode')} and no report: {why}"
     return Problem(reason=Reason.TRANSFER_FAILED, message=message[:1000])
+
+
+def ended_by(status: Json) -> str:
+    """Say why a pod was ended, in the words of who did it (the kubelet, the scheduler, a drain); empty: nobody says so."""
+    disrupted: Json = next(
+        (
+            item
+            for item in status.get("conditions") or []
+            if item.get("type") == "DisruptionTarget" and item.get("status") == "True"
+        ),
+        {},
+    )
+    return str(status.get("message") or disrupted.get("message") or disrupted.get("reason") or "")
 
 
 def _why(terminated: Json) -> str:

@@ -112,6 +112,8 @@ class CollectPlan(Model):
     input_root: str | None = None
     input_path: str | None = None
     """The input in a volume, where it is mounted; used only while its size and SHA-256 are still those of `input`."""
+    input_linked: bool | None = None
+    """The volume is a ConfigMap or Secret: the kubelet makes a link of each file in it, and nobody else writes there."""
     offset: int | None = None
     """Where the part begins in the input."""
     length: int | None = None

@@ -15,7 +15,7 @@ from llmbatch.api.base import Model
 from llmbatch.api.batchjob_status import Failure, InputStatus
 from llmbatch.api.counts import RequestCounts, Usage
 from llmbatch.api.reasons import Reason
-from llmbatch.common.text import one_line
+from llmbatch.common.text import for_terminal, one_line
 from llmbatch.jsonl.cut import MOST_PARTS, unpacked
 from llmbatch.jsonl.lines import LineError
 
@@ -174,18 +174,26 @@ def encoded(data: dict[str, Any]) -> bytes:
 
 
 def decoded(text: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    """Read what `encoded` has written, if need be without examples that were cut off.
+    """Read what `encoded` has written, if need be without examples that were cut off; nothing in it steers a terminal.
 
     Raises:
         ValueError: It is no JSON, or more than examples is missing.
     """
     try:
-        return json.loads(text)
+        return _shown(json.loads(text))
     except ValueError:
         found = _FIRST_EXAMPLE.search(text)
         if found is None:
             raise
-        return {**json.loads(f"{text[: found.start()]}}}"), found[1]: list(_entries(text, found.end()))}
+        return _shown({**json.loads(f"{text[: found.start()]}}}"), found[1]: list(_entries(text, found.end()))})
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    if isinstance(value, dict):
+        return {for_terminal(name): _shown(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return for_terminal(value) if isinstance(value, str) else value
 
 
 def _entries(text: str, at: int) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from llmbatch.api.reasons import Reason
 from llmbatch.transfer.pure import naming, suspension
 from llmbatch.transfer.pure.containers import (
     CRASHED,
+    ended_by,
     ended_for_good,
     endings,
     failed_beside,
@@ -113,7 +114,7 @@ def read(job: Json, pods: list[Json], events: list[Json], now: datetime) -> Tran
     if (terminated := ended_for_good(ours)) is not None:
         return Ended(None, unreported(terminated, pod), lingers=lingers)
     if over:
-        why = status.get("message") or failed_beside(status) or status.get("reason") or "no reason given"
+        why = ended_by(status) or failed_beside(status) or status.get("reason") or "no reason given"
         return Ended(None, Problem(reason=Reason.TRANSFER_FAILED, message=f"The transfer pod was ended: {why}"[:1000]))
     if (lost := _lost(pod, now)) is not None:
         return Ended(None, lost)

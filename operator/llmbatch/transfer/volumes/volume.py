@@ -126,11 +126,16 @@ class Folder:
     def claimed(self, prefix: str, suffix: str) -> dict[str, str]:
         """Give the names that tries have claimed and have not got to the end with, by their claims, which are named so."""
         found = {}
-        for claim in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now
-            if claim.startswith(prefix) and claim.endswith(suffix):
+        for claim in self._named(prefix):
+            if claim.endswith(suffix):
                 with suppress(OSError):
                     found[claim] = placement.claimed(self._descriptor, claim)
         return found
+
+    def _named(self, prefix: str) -> list[str]:
+        """Give the names in here that begin so: others may have millions of files beside the results."""
+        with os.scandir(self._descriptor) as there:
+            return [found.name for found in there if found.name.startswith(prefix)]
 
     def begins(self, name: str, whole: str) -> bool:
         """Tell whether a file is the beginning of another one."""
@@ -156,8 +161,8 @@ class Folder:
 
     def remove_all(self, prefix: str, *, but: Collection[str] = ()) -> None:
         """Remove the files whose names begin so, but those."""
-        for name in os.listdir(self._descriptor):  # noqa: PTH208 - a path could lead elsewhere by now
-            if name.startswith(prefix) and name not in but:
+        for name in self._named(prefix):
+            if name not in but:
                 self.remove(name)
 
     def _link(self, name: str) -> Exception:

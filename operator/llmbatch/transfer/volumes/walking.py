@@ -30,14 +30,15 @@ def folder(root: str, parts: list[str], side: Side, *, make: bool = False) -> It
     Raises:
         ProblemError: It isn't there, is behind a link, or can't be opened.
     """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     walked = ""
     descriptor = -1
+    # What is on the way, and where an input is, need not be listed.
+    passed = [True] * len(parts) + [side == "input"]
     try:
-        descriptor = os.open(root, flags)
-        for part in parts:
+        descriptor = _opened(root, passed=passed[0])
+        for part, is_passed in zip(parts, passed[1:], strict=True):
             walked = f"{walked}/{part}" if walked else part
-            inner = _inner(descriptor, part, flags | os.O_NOFOLLOW, make=make)
+            inner = _inner(descriptor, part, passed=is_passed, make=make)
             os.close(descriptor)
             descriptor = inner
     except OSError as error:
@@ -53,15 +54,26 @@ def folder(root: str, parts: list[str], side: Side, *, make: bool = False) -> It
         os.close(descriptor)
 
 
-def _inner(descriptor: int, part: str, flags: int, *, make: bool) -> int:
+def _opened(path: str, *, passed: bool, within: int | None = None) -> int:
+    """Open a folder; one that is only `passed` may be one that can't be read: to go through it takes no more than to search it."""
+    flags = os.O_DIRECTORY | os.O_CLOEXEC | (os.O_NOFOLLOW if within is not None else 0)
     try:
-        inner = os.open(part, flags, dir_fd=descriptor)
+        return os.open(path, flags | os.O_RDONLY, dir_fd=within)
+    except PermissionError:
+        if not passed:
+            raise
+        return os.open(path, flags | os.O_PATH, dir_fd=within)
+
+
+def _inner(descriptor: int, part: str, *, passed: bool, make: bool) -> int:
+    try:
+        inner = _opened(part, passed=passed, within=descriptor)
     except FileNotFoundError:
         if not make:
             raise
         with suppress(FileExistsError):
             os.mkdir(part, 0o770, dir_fd=descriptor)
-        inner = os.open(part, flags, dir_fd=descriptor)
+        inner = _opened(part, passed=passed, within=descriptor)
         try:
             # Else the folder, and with it the results in it, would be gone after a power cut.
             placement.sync(descriptor)
