@@ -258,7 +258,7 @@ def result_of(line: bytes) -> Result | None:
 
 
 def _tokens(usage: dict[str, Any], name: str) -> int:
-    value = usage.get(name)
+    value: Any = usage.get(name)
     value = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,13}", value) else value
     return int(value) if type(value) in (int, float) and 0 < value <= 2**40 and value == int(value) else 0
 
