@@ -11,6 +11,7 @@ from tests.controller.test_gone_results import ended
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
+from tests.support.between import Between, Exchange
 from tests.support.inprocess import Operator
 from tests.support.renaming import Renaming
 
@@ -84,6 +85,28 @@ async def test_a_file_whose_id_cant_be_used_ends_the_job_and_is_sent_once(
     assert "is left at the provider" in among.told(operator)
     assert len(among.uploads()) == 1
     assert not among.creates()
+
+
+async def test_a_list_that_names_a_file_by_no_id_for_a_while_ends_no_job_and_nothing_is_sent_again(
+    operator: Operator, api: ApiServer, among: Among, between: Between
+) -> None:
+    """The answer to the upload was lost; only the list can tell what the file is called."""
+
+    def nameless(told: Exchange) -> None:
+        if told.method == "GET" and told.path == "/files":
+            page = told.json
+            told.json = {**page, "data": [{**entry, "id": None} for entry in page["data"]]}
+
+    between.rules.append(nameless)
+    among.fault("reset_after", "files.create")
+    among.apply(api, url=between.url)
+    await among.until_reason(operator, Reason.UNUSABLE_ID)
+    assert operator.status().holds("Stalled")
+    assert not operator.status().has_ended
+    between.rules.clear()
+    await among.ended(operator)
+    assert among.reason(operator) == Reason.SUCCEEDED
+    assert len(among.uploads()) == 1
 
 
 @pytest.mark.parametrize(

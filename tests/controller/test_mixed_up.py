@@ -185,7 +185,8 @@ async def test_an_upload_answered_with_another_file_ends_in_a_batch_of_ours_and_
     operator: Operator, api: ApiServer, kong: Instance, among: Among, between: Between, *, name: str
 ) -> None:
     part = {"file": (name, b"{}\n", "application/jsonl")}
-    theirs = httpx.post(f"{kong.url}/files", data={"purpose": "batch"}, files=part).json()
+    async with httpx.AsyncClient() as client:
+        theirs = (await client.post(f"{kong.url}/files", data={"purpose": "batch"}, files=part)).json()
     theirs["created_at"] -= 3600
 
     def spoil(told: Exchange) -> None:

@@ -152,7 +152,7 @@ async def test_without_a_list_two_copies_are_left_at_most_and_a_person_hears_of_
 
 
 async def test_an_outage_of_uploads_and_list_together_needs_no_person_and_leaves_no_copy(
-    operator: Operator, api: ApiServer, kong: Instance, among: Among, between: Between
+    operator: Operator, api: ApiServer, among: Among, between: Between
 ) -> None:
     """The list fails for a moment whenever an upload has failed, and tells before the next that there is nothing."""
     fails = False

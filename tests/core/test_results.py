@@ -188,9 +188,13 @@ def test_usage_is_found_in_a_body_of_many_megabytes_that_is_text(layers: int) ->
 @pytest.mark.parametrize(
     "usage",
     [
-        pytest.param({"prompt_tokens": 30.0, "completion_tokens": 6e1, "total_tokens": 90.0}, id="with a fraction of nothing"),
+        pytest.param(
+            {"prompt_tokens": 30.0, "completion_tokens": 6e1, "total_tokens": 90.0}, id="with a fraction of nothing"
+        ),
         pytest.param({"prompt_tokens": "30", "completion_tokens": "60", "total_tokens": "90"}, id="as text"),
-        pytest.param({"input_tokens": "30", "output_tokens": 60.0, "prompt_tokens": None}, id="in other words, and mixed"),
+        pytest.param(
+            {"input_tokens": "30", "output_tokens": 60.0, "prompt_tokens": None}, id="in other words, and mixed"
+        ),
     ],
 )
 @pytest.mark.parametrize("long", [LONG_LINE, 10])
@@ -198,7 +202,7 @@ def test_tokens_are_whole_numbers_however_they_are_written(usage: dict[str, obje
     assert judge(line(body={"usage": usage}), long=long) == ResultLine("a", succeeded=True, usage=(30, 60, 90))
 
 
-@pytest.mark.parametrize("status", [500, 500.0, 5e2, "500"])
+@pytest.mark.parametrize("status", [500, 500.0, "500"])
 def test_an_http_status_is_a_whole_number_however_it_is_written(status: object) -> None:
     """So that a rule about it applies."""
     assert judge(line(status)).status == 500
@@ -216,7 +220,9 @@ def test_an_error_that_says_nothing_fails_no_request(error: object, long: int) -
     assert not judge(line(500, error=error), long=long).succeeded
 
 
-@pytest.mark.parametrize("error", ["null", True, {"code": None, "message": "late"}, {"code": "batch_expired"}, {"x": {"y": 0}}])
+@pytest.mark.parametrize(
+    "error", ["null", True, {"code": None, "message": "late"}, {"code": "batch_expired"}, {"x": {"y": 0}}]
+)
 def test_an_error_that_says_anything_does(error: object) -> None:
     assert not judge(line(error=error)).succeeded
 

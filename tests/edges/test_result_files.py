@@ -77,9 +77,7 @@ def collected(
 
 @orders
 @pytest.mark.parametrize("marks", [1, 2])
-def test_a_byte_order_mark_is_no_part_of_a_line_wherever_that_is_stored(
-    tmp_path: Path, order: str, marks: int
-) -> None:
+def test_a_byte_order_mark_is_no_part_of_a_line_wherever_that_is_stored(tmp_path: Path, order: str, marks: int) -> None:
     """The first line of the provider's file is seldom that of the results; as for files that were put together."""
     output = BOM * marks + answer("b") + b"\n" + BOM + answer("a") + b"\n"
     report = collected(tmp_path, order, "a", "b", "c", "d", output=output, errors=BOM + answer("d", 400) + b"\n")

@@ -221,7 +221,8 @@ async def test_a_list_that_is_too_long_to_be_read_keeps_nothing_from_being_sent(
 async def test_a_file_that_is_listed_under_an_id_that_cant_be_used_is_not_sent_again() -> None:
     report, _ = await listed(lambda _: json.loads(json.dumps({"data": [entry(1, NAME, id="a/b")]})))
     assert report.problem is not None
-    assert (report.problem.reason, report.problem.final) == (Reason.UNUSABLE_ID, True)
+    assert (report.problem.reason, report.problem.final) == (Reason.UNUSABLE_ID, False)
+    assert "not sent again" in report.problem.message
 
 
 # --- an answer about another file ----------------------------------------------------------------------------------------

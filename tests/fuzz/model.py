@@ -258,9 +258,8 @@ def result_of(line: bytes) -> Result | None:
 
 
 def _tokens(usage: dict[str, Any], name: str) -> int:
-    value = usage.get(name)
-    if isinstance(value, str):
-        return int(value) if re.fullmatch("[0-9]{1,13}", value) and int(value) <= 2**40 else 0
+    value: Any = usage.get(name)
+    value = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,13}", value) else value
     return int(value) if type(value) in (int, float) and 0 < value <= 2**40 and value == int(value) else 0
 
 

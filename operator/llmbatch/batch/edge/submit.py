@@ -157,7 +157,8 @@ class Submitter:
             # A proxy may have sent the call before, and hidden that answer. Nothing is let go until the list has had time
             # to show what came of it; see Finder.look_up.
             return Outcome(facts.with_doubt(intent, refusal=answer.message), after=0.0, version=version, moved=True)
-        if (answer.lacks_file or (answer.reason in HIDING and not final)) and await self._was_made(seen, client, intent):
+        hides = answer.lacks_file or (answer.reason in HIDING and not final)
+        if hides and await self._was_made(seen, client, intent):
             return Outcome(intent, after=0.0, version=version)
         await self.gateways.suspect(client.key)
         told = with_moment(answer.message, retry_after, self.cluster.now())

@@ -12,7 +12,7 @@ from llmbatch.batch.edge.polls import Polls
 from llmbatch.batch.edge.seen import Json, Seen
 from llmbatch.batch.edge.tries import Tries
 from llmbatch.batch.edge.uploads import Uploads
-from llmbatch.batch.pure import facts, late
+from llmbatch.batch.pure import facts
 from llmbatch.batch.pure.observation import Limits, Observation
 from llmbatch.batch.pure.part_view import PartView
 from llmbatch.batch.pure.stage import Stage, memory_of, stage_of
@@ -177,10 +177,8 @@ class Observer:
                 return seen.found(lists_batches=self.gateways.lists_batches(gateway))
             case Stage.BATCH if seen.observation.deleted_at is None or seen.observation.batch.status == "cancelling":
                 return await self.polls.when_due(seen)
-            case Stage.RESULTS if seen.observation.deleted_at is None:
+            case Stage.RESULTS:
                 return await self._results.observe(seen)
-            case Stage.RESULTS if late.names_more(seen.observation.batch):
-                return await self._results.left(seen)
             case _:
                 return seen
 

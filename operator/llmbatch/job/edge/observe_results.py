@@ -26,11 +26,11 @@ class ResultsObserver:
     async def observe(self, seen: Seen) -> Seen:
         """Look at what a batch has left behind, and at the transfer Job that collects it."""
         client, spec, batch = seen.client, seen.observation.spec, seen.observation.batch
-        if client is None:
-            return seen
         nothing = batch.refusal is not None
-        if nothing and batch.parts:
+        if client is None or (nothing and batch.parts):
             return seen
+        if seen.observation.deleted_at is not None:
+            return await self._left(seen) if late.names_more(batch) else seen
         if not nothing and late.was_refused(batch) and (not late.answered(batch) or late.is_over(seen.observation)):
             # The reasons are not in our status; ask once more for the message.
             return await self._asked_again(seen)
@@ -52,11 +52,10 @@ class ResultsObserver:
         problem = self.polls.gateways.readiness(client.key)
         return seen if problem is None else seen.troubled(problem)
 
-    async def left(self, seen: Seen) -> Seen:
+    async def _left(self, seen: Seen) -> Seen:
         """Ask the ended batch of a deleted job which files it has left, while it has not named them."""
-        if (wait := self.polls.due_in(seen.observation.memory)) > 0:
-            return seen.found(poll_in=wait)
-        found = await self._asked_again(seen)
+        wait = self.polls.due_in(seen.observation.memory)
+        found = seen.found(poll_in=wait) if wait > 0 else await self._asked_again(seen)
         # What can be deleted is, whatever keeps the batch from being asked.
         return found if found.observation.trouble is None else seen
 

@@ -81,7 +81,10 @@ def _clean_up(seen: Observation) -> Decision:
         # Before the files, by which a batch is known; a list that can't be read leaves them the other half of the time.
         return Decision(_waiting("Other batches of this job are looked for."), FindDuplicates())
     if _names_more(seen):
-        return _wait("The batch has ended; which files its results are in is asked for.", after=min(max(0.05, seen.poll_in), left))
+        return _wait(
+            "The batch has ended; which files its results are in is asked for.",
+            after=min(max(0.05, seen.poll_in), left),
+        )
     return Decision(_waiting("The remote files are being deleted."), DeleteFiles(seen.file_ids))
 
 

@@ -108,10 +108,11 @@ class _Sending:
         if not _may_be_stored(result):
             return self._failed(result)
         found = self._search()
+        useless = isinstance(result, Unreachable) and result.reason is Reason.UNUSABLE_ID
         if isinstance(found, Search) and (found.file is not None or found.unusable):
-            return self._taken(found)
+            return self._taken(found, useless=useless)
         report = self._failed(result)
-        if report.problem is not None and report.problem.reason is Reason.UNUSABLE_ID:
+        if useless and report.problem is not None:
             return self._useless(report.problem.message)
         # A list that fails now has told before that no earlier try left a copy, and will tell of this one before the next.
         listed = found.whole if isinstance(found, Search) else listed
@@ -130,17 +131,19 @@ class _Sending:
     def _search(self) -> Search | Failure:
         return search(self.files, self.plan.filename, self.checked.length, self._digest)
 
-    def _taken(self, found: Search) -> UploadReport:
+    def _taken(self, found: Search, *, useless: bool = False) -> UploadReport:
+        """Take a file that is there; `useless`: the answer to its upload has named it by an id that can't be used, too."""
         if found.file is not None:
             return UploadReport(file_id=found.file.id, input=self.checked.status)
-        return self._useless("upload file: the gateway's list shows the file under an id that can't be used")
+        told = "upload file: the gateway's list shows the file under an id that can't be used"
+        return self._useless(told, final=useless)
 
-    def _useless(self, message: str) -> UploadReport:
-        """Say that the file is there for nothing; sent again, it would get another such id."""
+    def _useless(self, message: str, *, final: bool = True) -> UploadReport:
+        """Say that the file is there for nothing; sent again, it would get another such id. A list may be mended, if not final."""
         told = f"{message}; the file {self.plan.filename} is left at the provider: delete it there, then make the BatchJob anew"
-        return UploadReport(
-            input=self.checked.status, problem=ProblemError(Reason.UNUSABLE_ID, told, final=True).problem
-        )
+        again = "" if final else "; it is not sent again, and looked for ever more rarely"
+        problem = ProblemError(Reason.UNUSABLE_ID, f"{told}{again}", final=final).problem
+        return UploadReport(input=self.checked.status, problem=problem)
 
     def _failed(self, failure: Failure) -> UploadReport:
         problem = of_failure(failure, Reason.ROUTE_NOT_FOUND).problem
