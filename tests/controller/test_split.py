@@ -266,6 +266,22 @@ async def test_failing_lines_of_every_part_are_counted_and_named(
     assert (status.request_counts.total, status.request_counts.failed) == (5, 3)
 
 
+@pytest.mark.parametrize("among", range(3))
+async def test_of_the_failed_requests_of_all_parts_the_most_frequent_code_is_told_first(
+    operator: Operator, api: ApiServer, kong: Instance, among: int
+) -> None:
+    parts = [[f"{number}{part}--status-500" for number in range(12)] for part in "ab"]
+    parts.insert(among, [f"{number}c--status-400" for number in range(12)])
+    limits = {"limits": {"maxRequestsPerFile": 12}}
+    apply_all(api, kong, jsonl(*(name for part in parts for name in part)), split_job(), **limits)
+    await operator.until(lambda: len(made(operator)) == 3)
+    kong.advance(3600)
+    failures = (await operator.until_ended()).failures
+    assert [failure.custom_id[-3:] for failure in failures] == ["500", "400"] * 5
+    assert len({failure.custom_id for failure in failures}) == 10
+    assert all("can't be read" not in failure.message for failure in failures)
+
+
 async def test_what_fails_for_one_part_is_tried_again_though_the_others_have_ended(
     operator: Operator, api: ApiServer, kong: Instance
 ) -> None:

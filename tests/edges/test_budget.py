@@ -24,16 +24,18 @@ async def test_a_sixth_may_come_at_once_and_the_others_are_spread_over_the_minut
     assert moments[109] - moments[100] >= 9 * 60 / 500 - 0.01
 
 
-async def test_a_small_bound_lets_one_call_be_made_at_a_time() -> None:
-    budget = Budget(5)
+@pytest.mark.parametrize("most", [0, 600], ids=["taken away", "raised"])
+async def test_a_small_bound_lets_one_call_be_made_at_a_time_until_it_is_edited(most: int) -> None:
+    budget = Budget(1)
     await budget.take("get batch")
     waiting = asyncio.create_task(budget.take("get batch"))
     await asyncio.sleep(0.3)
     assert not waiting.done()
-    # It is lifted while somebody waits.
-    budget.most = 0
-    await budget.take("get batch")
-    waiting.cancel()
+    budget.allow(most)
+    # Not when its time would have come by the old one, in a minute.
+    async with asyncio.timeout(30):
+        await waiting
+        await budget.take("get batch")
 
 
 async def test_cancellations_and_results_go_before_new_batches_and_these_before_polls() -> None:

@@ -232,7 +232,9 @@ class BatchGatewayStatus(Model):
         " limits.maxEnqueuedTokens.",
     )
     queued_batches: int | None = Field(
-        None, description="Batches of this gateway's jobs that wait for tokens; present with limits.maxEnqueuedTokens."
+        None,
+        description="Batches of this gateway's jobs that wait for tokens, of each job the next one; present with"
+        " limits.maxEnqueuedTokens.",
     )
     learned_tokens: int | None = Field(
         None,

@@ -238,10 +238,10 @@ class Gateways:
         known = self._clients.get(key)
         if known is not None and _is_same(known, access):
             known.spec, known.read_spec, known.read_at = spec, raw.get("spec") or {}, began
-            known.budget.most = spec.limits.requests_per_minute
+            known.budget.allow(spec.limits.requests_per_minute)
             return known
         budget = known.budget if known is not None else Budget()
-        budget.most = spec.limits.requests_per_minute
+        budget.allow(spec.limits.requests_per_minute)
         started = time.monotonic()
         try:
             gateway = Gateway.connect(

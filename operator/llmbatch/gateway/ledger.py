@@ -138,8 +138,7 @@ class Ledger:
 
     def claim(self, job: Key, place: int, tokens: int) -> None:
         """Reserve a batch's tokens, unless its job goes or has gone by now: whoever has its name later has claimed nothing."""
-        account = self.accounts.get(job)
-        if account is None or account.leaving:
+        if (account := self.accounts.get(job)) is None or account.leaving:
             return
         with self._lock:
             self._steps.claims.setdefault(job, {})[place] = tokens

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from llmbatch.api.batch_status import Batch, PartResults, Refusal, State, Unfinished, entries
-from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus, OutputStatus, Phase, Stopped
+from llmbatch.api.batchjob_status import BatchJobStatus, Failure, InputStatus, OutputStatus, Phase, Stopped
 from llmbatch.api.conditions import (
     COMPLETE,
     FAILED,
@@ -67,11 +68,20 @@ class PartView:
         if seen.has_ended:
             batch = _thinned(batch)
         batches = [*whole.batches[: self.index], batch, *whole.batches[self.index + 1 :]]
-        failures = [*whole.failures, *(item for item in seen.failures if item not in whole.failures)][:MAX_FAILURES]
+        failures = _examples(whole.failures, seen.failures)
         stopped = whole.stopped or seen.stopped
         where = whole.parts_location or seen.parts_location
         update = {"batches": batches, "failures": failures, "stopped": stopped, "parts_location": where}
         return whole.model_copy(update=update)
+
+
+def _examples(known: list[Failure], further: list[Failure]) -> list[Failure]:
+    """Choose among failed requests: one of each code first, so that those of one part leave room for what others have met."""
+    by_code: dict[str, list[Failure]] = {}
+    for item in (*known, *(item for item in further if item not in known)):
+        by_code.setdefault(item.code, []).append(item)
+    rounds = zip_longest(*by_code.values())
+    return [item for items in rounds for item in items if item is not None][:MAX_FAILURES]
 
 
 def _thinned(batch: Batch) -> Batch:
@@ -203,7 +213,7 @@ def with_judgement(status: BatchJobStatus, report: CollectReport, now: datetime,
     counted = _judged(with_part_counts(batch_of(status), report), report, now, may_retry=may_retry)
     if may_retry and report.unfinished_missing and counted.missing_requests:
         counted = counted.model_copy(update={"missing_requests": report.missing - report.unfinished_missing or None})
-    update: dict[str, Any] = {"failures": [*status.failures, *report.failures][:MAX_FAILURES]}
+    update: dict[str, Any] = {"failures": _examples(status.failures, report.failures)}
     if report.stopping is not None and status.stopped is None:
         first = report.stopping
         update["stopped"] = Stopped(custom_id=first.custom_id, code=first.code, part=counted.part or 0, time=now)

@@ -155,6 +155,7 @@ def merged(status: BatchJobStatus, report: MergeReport) -> CollectReport:
         # Some requests of which nobody knows the names have no line at all.
         told = {"completed": report.succeeded, "failed": max(report.failed or 0, total.total - report.succeeded)}
         total = total.model_copy(update=told)
+    if report.succeeded is not None or report.failures:
         known = {(item.custom_id, item.code): item for item in failures}
         failures = [known.get((item.custom_id, item.code), item) for item in report.failures]
     return CollectReport(

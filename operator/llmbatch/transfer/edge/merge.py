@@ -9,7 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from llmbatch import crash
-from llmbatch.jsonl.results import Tally
+from llmbatch.api.batchjob_status import Failure
+from llmbatch.jsonl.results import Tally, judge
 from llmbatch.provider.pure import quotes
 from llmbatch.transfer.edge.fold import changed, fold
 from llmbatch.transfer.pure.plan import MergePlan, errors_path, foreign_path, part_name, rest_path
@@ -46,6 +47,7 @@ def _merge(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spo
     if plan.judged:
         return _fold(plan, name, folder, stored, held)
     made: list[tuple[Sheet, str]] = []
+    tally = Tally()
     identities: list[tuple[int | None, str | None]] = []
     for target, kind, copies in _sheets(plan, name):
         if not copies and target != name:
@@ -54,6 +56,8 @@ def _merge(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spo
         sheet = Sheet(held, kind)
         for copy in copies:
             _copy(stored, copy, sheet)
+            if kind == "errors":
+                _count(stored, copy[0], tally)
         made.append((sheet, target))
         identities.append(sheet.identity)
     # The results last: where they are, everything is.
@@ -66,6 +70,7 @@ def _merge(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spo
         errors_sha256=errors[1],
         foreign_bytes=foreign[0],
         foreign_sha256=foreign[1],
+        failures=_examples(tally),
     )
 
 
@@ -92,9 +97,21 @@ def _fold(plan: MergePlan, name: str, folder: Folder, stored: Folder, held: Spoo
         foreign_sha256=foreign_sha256,
         succeeded=good.lines,
         failed=bad.lines,
-        # The requests, with which a message could be compared, aren't at hand.
-        failures=[quotes.unchecked(failure) for _, failure in tally.failures()],
+        failures=_examples(tally),
     )
+
+
+def _count(stored: Folder, name: str, tally: Tally) -> None:
+    """Count the failed requests of a part by their codes."""
+    with stored.open(name) as lines:
+        for line in lines:
+            result = judge(line)
+            tally.add_failure(result.custom_id or "", result.code, result.message)
+
+
+def _examples(tally: Tally) -> list[Failure]:
+    # The requests, with which a message could be compared, aren't at hand.
+    return [quotes.unchecked(failure) for _, failure in tally.failures()]
 
 
 def _sheets(plan: MergePlan, name: str) -> list[tuple[str, str, _Copies]]:

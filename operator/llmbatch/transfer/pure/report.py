@@ -116,7 +116,7 @@ class MergeReport(Model):
     """Requests that succeeded, and those that failed, where single requests were judged."""
     failed: int | None = None
     failures: list[Failure] = []
-    """Examples of these."""
+    """Examples of those that failed."""
     problem: Problem | None = None
 
 
