@@ -9,7 +9,7 @@ from llmbatch.api import conditions
 from llmbatch.api.reasons import Reason
 from llmbatch.job.pure import trouble
 from llmbatch.runtime.metrics import ENDINGS
-from tests.chart.helm import Chart
+from tests.chart.helm import Chart, manifests
 from tests.cluster.paths import REPOSITORY
 
 DOCUMENTS = [
@@ -80,3 +80,13 @@ def test_the_pods_that_commands_select_are_the_operators_whatever_the_chart_is_c
             wanted = dict(pair.split("=") for pair in selector.split(","))
             selected = [labels for labels in pods if wanted.items() <= labels.items()]
             assert [labels["app.kubernetes.io/component"] for labels in selected] == ["operator"], selector
+
+
+def test_objects_are_called_as_the_pages_say_whatever_the_release_is_called(chart: Chart) -> None:
+    pages = [REPOSITORY / "charts/llmbatch/README.md", REPOSITORY / "docs/observability.md"]
+    told = {suffix for page in pages for suffix in re.findall(r"<name>(-[a-z-]+)", page.read_text(encoding="utf-8"))}
+    assert {"-metrics", "-emulator", "-test", "-view"} <= told
+    for release, name in (("llmbatch", "llmbatch"), ("team", "team-llmbatch")):
+        rendered = chart.template({"emulator": {"enabled": True}, "watchNamespaces": ["a"]}, release=release)
+        made = {found["metadata"]["name"] for found in manifests(rendered.output)}
+        assert {f"{name}{suffix}" for suffix in told} <= made

@@ -257,3 +257,14 @@ def test_a_dry_run_writes_no_namespace_that_can_not_be(tmp_path: Path, prompts: 
     ran = run(["submit", str(prompts), "--gateway", "kong", "--dry-run", *where])
     assert (ran.code, ran.text) == (2, "")
     assert "namespace: 'A b' is no name" in ran.err
+
+
+@pytest.mark.parametrize("option", ["--output-secret", "--output-configmap", "--output-claim", "--claim", "--name"])
+def test_an_option_that_is_empty_is_not_taken_for_one_that_was_left_out(
+    option: str, tmp_path: Path, prompts: Path
+) -> None:
+    """As by a variable of a script that is not set: the results would go where nobody looks for them."""
+    where = ["--kubeconfig", str(tmp_path / "nowhere")]
+    ran = run(["submit", str(prompts), "--gateway", "kong", "--dry-run", option, "", *where])
+    assert (ran.code, ran.text) == (2, "")
+    assert f"{option}" in ran.err

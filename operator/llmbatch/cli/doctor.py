@@ -268,7 +268,7 @@ def _permissions(cluster: Cluster) -> Iterator[Line]:
         of = f".{resource.group}" if resource.group else ""
         has_it = "the role edit in the namespace has it"
         if resource.group:
-            has_it += ", or with watchNamespaces the chart's Role <release>-edit"
+            has_it += ", or with watchNamespaces the chart's Role llmbatch-edit"
         remedy = f"needed for {use}; ask for it, {has_it}"
         yield Line("problem", f"you may not {verb} {name}{of}", remedy)
     if not denied:

@@ -106,7 +106,7 @@ def order(
     secret, object_, volume = outputs
     if sum(given is not None for given in outputs) > 1:
         raise CommandError("results go to one place: name one of --output-secret, --output-configmap, --output-claim")
-    output = {"secret": key_in_object(secret or f"{name}-results", "--output-secret")}
+    output = {"secret": key_in_object(f"{name}-results" if secret is None else secret, "--output-secret")}
     if object_ is not None:
         output = {"configMap": key_in_object(object_, "--output-configmap")}
     elif volume is not None:
