@@ -128,26 +128,20 @@ class Folder:
         """Give the names that tries have claimed and have not got to the end with, by their claims, whose names begin so."""
         return claims.claimed(self._descriptor, prefix)
 
-    def begins(self, name: str, whole: str) -> bool:
-        """Tell whether a file is the beginning of another one."""
-        with self.open(name) as part, self.open(whole) as file:
-            return all(file.read(len(chunk)) == chunk for chunk in chunks(part))
-
     def check_whole(self, name: str, file: BinaryIO) -> None:
         """See that an open file isn't one that a collection is just giving its content, as it does where there are no hard links.
 
         Raises:
             ProblemError: It is, or was when it was opened.
         """
-        if (claim := claims.of(self._descriptor, name)) is not None:
-            raise self._unfinished(name, f"; if there is no such BatchJob any more, delete {self.shown(claim)}")
-        # The empty file by which the name was taken, in whose place the whole one is by now.
-        if os.fstat(file.fileno()).st_size == 0 and os.stat(name, dir_fd=self._descriptor).st_size > 0:
-            raise self._unfinished(name, "")
-
-    def _unfinished(self, name: str, remedy: str) -> Exception:
-        told = f"{self.shown(name)}: is being written by a BatchJob whose results it is; it is read when it is whole{remedy}"
-        return ProblemError(Reason.INPUT_NOT_FOUND, told)
+        claim = claims.of(self._descriptor, name)
+        # Or it is the empty file by which the name was taken, in whose place the whole one is by now.
+        is_taken = os.fstat(file.fileno()).st_size == 0 and os.stat(name, dir_fd=self._descriptor).st_size > 0
+        if claim is None and not is_taken:
+            return
+        told = f"{self.shown(name)}: is being written by a BatchJob whose results it is; it is read when it is whole"
+        remedy = f"; if there is no such BatchJob any more, delete {self.shown(claim)}" if claim is not None else ""
+        raise ProblemError(Reason.INPUT_NOT_FOUND, f"{told}{remedy}")
 
     def sync(self) -> None:
         """Make the names durable."""
