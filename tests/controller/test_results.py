@@ -1,5 +1,11 @@
 """Results: stored before anything is deleted, in a place that can take them, and judged line by line."""
 
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from llmbatch.api.reasons import Reason
@@ -177,3 +183,38 @@ async def test_a_batch_cancelled_at_the_provider_keeps_what_was_answered(
     await operator.until_ended()
     assert operator.reason() == Reason.BATCH_EXPIRED
     assert operator.status().output is not None
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of two pages."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount one")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", str(folder)], check=True)
+    yield folder
+    left = list(folder.iterdir())
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+    assert left == []
+
+
+def enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+
+
+async def test_a_full_disk_of_the_operators_own_is_told_for_what_it_is_and_waited_for(
+    operator: Operator, api: ApiServer, kong: Instance, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply_all(api, kong, FIVE)
+    await operator.until(lambda: operator.status().summary.submission_time)
+    monkeypatch.setattr(tempfile, "tempdir", str(small))
+    kong.advance(3600)
+    await operator.until_reason(Reason.TRANSFER_FAILED)
+    ready = operator.status().condition("Ready")
+    assert ready is not None
+    assert "in /tmp" in ready.message
+    assert "enlarge its claim" not in ready.message
+    enlarge(small)
+    await operator.until_ended()
+    assert operator.reason() == Reason.SUCCEEDED

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from llmbatch import crash
 from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
@@ -132,7 +132,7 @@ class Here:
                 left -= 0 if job.judges_requests else report.bytes + report.errors_bytes
             report = reports[0]
             if several is not None:
-                made = await self._lanes.run(gateway, merge, several.plan(reports, path, folder))
+                made = _on_own_disk(await self._lanes.run(gateway, merge, several.plan(reports, path, folder)))
                 self._failures.here("merge", made.problem)
                 report = several.report(reports, made)
             data = await asyncio.to_thread(_read, folder, path, report) if report.problem is None else {}
@@ -198,13 +198,27 @@ class Here:
         plan = plan.model_copy(update={"max_output_bytes": most})
         # Results and failed requests may repeat lines, and the input is fetched for its order.
         bounds = Bounds(gateway.namespace, _whole_seconds(8 * MAX_OBJECT_BYTES + plan.input.bytes))
-        report = await self._lanes.run(gateway, partial(collect, plan, access.environ, bounds=bounds))
+        report = _on_own_disk(await self._lanes.run(gateway, partial(collect, plan, access.environ, bounds=bounds)))
         self._failures.here(plan.kind, report.problem)
         return report
 
     def close(self) -> None:
         """Let the threads end."""
         self._lanes.close()
+
+
+R = TypeVar("R", CollectReport, MergeReport)
+
+
+def _on_own_disk(report: R) -> R:
+    """Say of a full disk whose it is: the operator's own, and not that of a claim."""
+    if report.problem is None or report.problem.reason is not Reason.VOLUME_FULL:
+        return report
+    message = (
+        "the operator has no room in /tmp to put the results together before they are stored; they stay at the provider, and"
+        " it is tried again: make room on the node of its pod, or name a PersistentVolumeClaim in spec.output"
+    )
+    return report.model_copy(update={"problem": Problem(reason=Reason.TRANSFER_FAILED, message=message)})
 
 
 def _told(problem: Problem, status: BatchJobStatus) -> Problem:

@@ -226,6 +226,8 @@ def _source(plan: UploadPlan, data: bytes | None) -> Iterator[Source]:
         return
     parts, name = walking.split_path(plan.path, "input")
     with walking.folder(plan.root, parts, "input") as folder, folder.open(name) as file:
+        if plan.crc32 is None:
+            folder.check_whole(name, file)
         yield sources.window(file, plan.offset, plan.length)
 
 

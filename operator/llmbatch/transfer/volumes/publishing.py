@@ -6,6 +6,7 @@ from llmbatch import crash
 from llmbatch.api.reasons import Reason
 from llmbatch.transfer.volumes import placement
 from llmbatch.transfer.volumes.problem import ProblemError
+from llmbatch.transfer.volumes.sources import chunks
 from llmbatch.transfer.volumes.spool import Spool
 from llmbatch.transfer.volumes.volume import Folder
 
@@ -52,7 +53,8 @@ class Sheet:
         """Tell whether a file in the folder is the beginning of this one."""
         self._put()
         self._file.flush()
-        return folder.begins(name, self.temporary)
+        with folder.open(name) as part, folder.open(self.temporary) as file:
+            return all(file.read(len(chunk)) == chunk for chunk in chunks(part))
 
     def finish(self) -> None:
         """Make the content durable."""
@@ -103,7 +105,5 @@ def publish(folder: Folder, held: Spool, sheets: list[tuple[Sheet, str]]) -> Non
 
 def exists(shown: str) -> ProblemError:
     """Say that there is something in the place of the results."""
-    return ProblemError(
-        Reason.OUTPUT_EXISTS,
-        f"{shown}: exists and is not this job's; it is not overwritten: move it away or change the path in spec.output",
-    )
+    remedy = "it is not overwritten: move it away or change the path in spec.output"
+    return ProblemError(Reason.OUTPUT_EXISTS, f"{shown}: exists and is not this job's; {remedy}")

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import BinaryIO
 
+from llmbatch.transfer.volumes.claims import CLAIM, OURS
 from llmbatch.transfer.volumes.sources import Source
 from llmbatch.transfer.volumes.volume import Folder
-
-_CLAIM = ".claim"
 
 
 class Spool:
@@ -17,7 +16,7 @@ class Spool:
     def __init__(self, folder: Folder, key: str) -> None:
         """Take `key`, the same for every try of one collect, as the mark of ownership."""
         self._folder = folder
-        self._prefix = f".llmbatch-{key}-"
+        self._prefix = f"{OURS}{key}-"
         # Each try has names of its own: were a second one to run at the same time, it could only remove what the first
         # has, so that the first fails, but never have its own half-written file published by it.
         self._own = f"{self._prefix}{os.urandom(4).hex()}"
@@ -48,12 +47,12 @@ class Spool:
 
     def recover(self) -> None:
         """Find out what an earlier try has left, then remove it."""
-        self.claimed = set(self._folder.claimed(self._prefix, _CLAIM).values())
+        self.claimed = set(self._folder.claimed(self._prefix).values())
         self._remove()
 
     def claim(self, temporary: str) -> str:
         """Give the name of the claim that is laid while a temporary file gets its own."""
-        return f"{temporary}{_CLAIM}"
+        return f"{temporary}{CLAIM}"
 
     def clear(self) -> None:
         """Close and remove every temporary file of this collect, those of earlier tries too."""
@@ -67,7 +66,7 @@ class Spool:
 
     def _remove(self) -> None:
         """Remove temporary files; a claim stays for as long as something half-made may have its name."""
-        claims = self._folder.claimed(self._prefix, _CLAIM)
+        claims = self._folder.claimed(self._prefix)
         kept = {claim for claim, name in claims.items() if name not in self.settled and self._is_there(name)}
         self._folder.remove_all(self._prefix, but=kept)
 

@@ -11,8 +11,9 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import BinaryIO
 
-from llmbatch.transfer.volumes import placement
-from llmbatch.transfer.volumes.problem import Side, invalid, of_os_error
+from llmbatch.api.reasons import Reason
+from llmbatch.transfer.volumes import claims, placement
+from llmbatch.transfer.volumes.problem import ProblemError, Side, invalid, of_os_error
 from llmbatch.transfer.volumes.sources import CHUNK_BYTES, chunks
 
 READ_BYTES = 64 * 1024
@@ -123,24 +124,24 @@ class Folder:
         """
         placement.place(self._descriptor, temporary, name, claim)
 
-    def claimed(self, prefix: str, suffix: str) -> dict[str, str]:
-        """Give the names that tries have claimed and have not got to the end with, by their claims, which are named so."""
-        found = {}
-        for claim in self._named(prefix):
-            if claim.endswith(suffix):
-                with suppress(OSError):
-                    found[claim] = placement.claimed(self._descriptor, claim)
-        return found
+    def claimed(self, prefix: str) -> dict[str, str]:
+        """Give the names that tries have claimed and have not got to the end with, by their claims, whose names begin so."""
+        return claims.claimed(self._descriptor, prefix)
 
-    def _named(self, prefix: str) -> list[str]:
-        """Give the names in here that begin so: others may have millions of files beside the results."""
-        with os.scandir(self._descriptor) as there:
-            return [found.name for found in there if found.name.startswith(prefix)]
+    def check_whole(self, name: str, file: BinaryIO) -> None:
+        """See that an open file isn't one that a collection is just giving its content, as it does where there are no hard links.
 
-    def begins(self, name: str, whole: str) -> bool:
-        """Tell whether a file is the beginning of another one."""
-        with self.open(name) as part, self.open(whole) as file:
-            return all(file.read(len(chunk)) == chunk for chunk in chunks(part))
+        Raises:
+            ProblemError: It is, or was when it was opened.
+        """
+        claim = claims.of(self._descriptor, name)
+        # Or it is the empty file by which the name was taken, in whose place the whole one is by now.
+        is_taken = os.fstat(file.fileno()).st_size == 0 and os.stat(name, dir_fd=self._descriptor).st_size > 0
+        if claim is None and not is_taken:
+            return
+        told = f"{self.shown(name)}: is being written by a BatchJob whose results it is; it is read when it is whole"
+        remedy = f"; if there is no such BatchJob any more, delete {self.shown(claim)}" if claim is not None else ""
+        raise ProblemError(Reason.INPUT_NOT_FOUND, f"{told}{remedy}")
 
     def sync(self) -> None:
         """Make the names durable."""
@@ -161,7 +162,7 @@ class Folder:
 
     def remove_all(self, prefix: str, *, but: Collection[str] = ()) -> None:
         """Remove the files whose names begin so, but those."""
-        for name in self._named(prefix):
+        for name in claims.named(self._descriptor, prefix):
             if name not in but:
                 self.remove(name)
 
