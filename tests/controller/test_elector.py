@@ -59,11 +59,11 @@ async def test_the_first_one_leads_at_once_and_says_so_in_the_lease(api: ApiServ
 
 
 async def test_a_second_one_waits_as_long_as_the_first_renews(cluster: Cluster) -> None:
-    first, second = elector(cluster, "first", 3.0), elector(cluster, "second", 3.0)
+    first, second = elector(cluster, "first", 5.0), elector(cluster, "second", 5.0)
     await first.acquire()
     holding = asyncio.create_task(first.hold())
     waiting = asyncio.create_task(second.acquire())
-    for _ in range(40):
+    for _ in range(60):
         await asyncio.sleep(0.1)
         assert first.leads()
         assert not second.leads()
@@ -126,14 +126,14 @@ async def test_of_many_that_try_at_the_same_time_one_succeeds(cluster: Cluster) 
 async def test_an_api_server_that_hangs_ends_the_term_before_another_can_begin(
     api: ApiServer, cluster: Cluster
 ) -> None:
-    first = elector(cluster, "first", 3.0)
+    first = elector(cluster, "first", 6.0)
     await first.acquire()
     began = time.monotonic()
     hanging = api.fault("hold", "update", "leases", times=-1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         await first.hold()
     assert not first.leads()
-    assert time.monotonic() - began < 3.0, "the others wait longer than that"
+    assert time.monotonic() - began < 6.0, "the others wait longer than that"
     hanging.released.set()
 
 
@@ -173,7 +173,7 @@ async def test_it_is_renewed_though_a_thousand_other_calls_hang(api: ApiServer, 
     for task in (holding, *others):
         task.cancel()
     hanging.released.set()
-    await process.elector.release()
+    await process.close()
     await cluster.close()
 
 
@@ -233,11 +233,11 @@ async def test_the_guard_calls_even_while_the_event_loop_is_stuck(cluster: Clust
 
 
 async def test_after_a_release_the_guard_has_nothing_to_say(cluster: Cluster) -> None:
-    first = elector(cluster, "first", 0.5)
+    first = elector(cluster, "first", 3.0)
     await first.acquire()
     lost: list[None] = []
     first.guard(lambda: lost.append(None))
     with contextlib.suppress(ConnectionError):
         await first.release()
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(2.0)
     assert lost == []

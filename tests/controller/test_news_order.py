@@ -186,3 +186,36 @@ async def test_an_object_that_was_made_anew_while_an_answer_was_on_its_way_stays
     late.released.set()
     await asked
     assert held(runtime, key) == anew["metadata"]["uid"]
+
+
+async def test_what_was_deleted_while_the_first_list_was_on_its_way_is_not_held(
+    runtime: Runtime, api: ApiServer
+) -> None:
+    late = api.fault("late", "list", "batchjobs")
+    made = api.put("batchjobs", build.batchjob())
+    beginning = asyncio.create_task(runtime.news.begin())
+    while late.times:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    api.remove("batchjobs", "job")
+    await runtime.news.changed("ADDED", JOB, made)
+    await runtime.news.changed("DELETED", JOB, made)
+    late.released.set()
+    await beginning
+    assert not held(runtime)
+
+
+@pytest.mark.parametrize("key", [JOB, GATEWAY], ids=["a job", "a gateway"])
+async def test_what_turns_out_to_be_gone_when_it_is_written_is_held_no_more(
+    runtime: Runtime, api: ApiServer, kong: Instance, key: Key
+) -> None:
+    plural = "batchjobs" if key is JOB else "batchgateways"
+    made = api.put(plural, build.batchjob() if key is JOB else build.batchgateway(kong.url))
+    await runtime.news.changed("ADDED", key, made)
+    # The watch was broken off just then.
+    api.remove(plural, key.name)
+    looks = runtime.queue.keys()
+    async with asyncio.timeout(10):
+        while held(runtime, key):
+            await runtime.reconciler.work(await anext(looks))
+            await runtime.passes.drain()
+    assert len(api.writes(plural)) == 1

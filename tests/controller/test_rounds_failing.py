@@ -51,7 +51,7 @@ async def test_while_a_gateway_asks_to_be_left_in_peace_nobody_is_asked_for_and_
     several(api, kong)
     await settled(operator, kong)
     written = len(api.writes("batchjobs"))
-    kong.fault("status", "batches.list", status=status, retry_after=3)
+    kong.fault("status", "batches.list", status=status, retry_after=6)
     await operator.until(lambda: searches(kong), None)
     kong.clear_calls()
     await asyncio.sleep(2)

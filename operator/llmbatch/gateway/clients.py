@@ -179,9 +179,7 @@ class Gateways:
         await self.queue.add_after(key, known.suspect_from - time.monotonic())
 
     async def forget(self, key: Key) -> None:
-        """Let go of the client of a gateway that is gone, but not of the calls under way: of a create call, say, whose batch is
-        then cancelled if its job is gone too.
-        """
+        """Let go of the client of a gateway that is gone; a create call under way is answered, and its batch cancelled."""
         self._unfit.pop(key, None)
         for forget in self.forgets:
             forget(key)
@@ -255,8 +253,7 @@ class Gateways:
         made = Client(key, spec, access, gateway, pace, budget, read_spec=read, read_at=began)
         if self.cache.get(key) is not None:
             self._clients[key] = made
-        if known is not None:
-            # It is left to the calls still under way.
+        if known is not None:  # it is left to the calls still under way
             await known.gateway.retire()
         return made
 

@@ -135,9 +135,8 @@ class Health:
                     GATEWAYS, key.namespace, key.name, patch, resource_version=metadata["resourceVersion"]
                 )
         except ClusterError as error:
-            if error.status == 404:
-                return False
-            if error.status == 409:
+            if error.status in (404, 409):
+                # Of its end the watch tells, unless it has missed it.
                 self.cache.doubt(key)
                 await self.queue.add(key)
                 return False

@@ -77,11 +77,15 @@ class Process:
                 return 1
             await self._lead()
         finally:
-            await self.elector.release()
-            await self._elections.close()
+            await self.close()
             for task in (beating, stopped):
                 task.cancel()
         return 0
+
+    async def close(self) -> None:
+        """Give the Lease back, and close the connections that are for that alone."""
+        await self.elector.release()
+        await self._elections.close()
 
     async def _prepare(self) -> list[str]:
         """Wait for the API server, for the permissions to be there, and for the Lease; or say what is missing."""

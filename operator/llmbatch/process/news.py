@@ -12,7 +12,7 @@ from llmbatch.common import backoff
 from llmbatch.gateway import slots
 from llmbatch.kube.client import Cluster, ClusterError
 from llmbatch.kube.permissions import GATEWAYS, JOBS, Resource
-from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled
+from llmbatch.runtime.cache import BATCHGATEWAY, BATCHJOB, Cache, is_settled, uid_of
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.runtime.watch import Json, needs_a_look
 
@@ -36,6 +36,8 @@ class News:
     """Has the jobs of a gateway looked at that wait for a place there."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     """On which it is taken in, whatever thread tells it."""
+    _gone: set[tuple[Key, str]] | None = None
+    """Keys and uids of which the watch tells that they are gone while the first list is on its way; None: it is there."""
 
     def tell(self, kind: str, key: Key, found: Json) -> None:
         """Take an event over from Kopf's thread."""
@@ -48,6 +50,8 @@ class News:
         before = self.cache.get(key)
         if kind == "DELETED":
             uid = (found.get("metadata") or {}).get("uid")
+            if self._gone is not None:
+                self._gone.add((key, str(uid)))
             if before is not None and uid is not None and before["metadata"].get("uid") not in (None, uid):
                 # It was made anew under its name, and that is known already.
                 return
@@ -98,9 +102,12 @@ class News:
         while True:
             try:
                 # Gateways first: of a job whose gateway isn't known it would be said that there is none.
+                self._gone = set()
                 for kind, resource in ((BATCHGATEWAY, GATEWAYS), (BATCHJOB, JOBS)):
                     async for item in self._all(resource):
-                        await self.changed("LISTED", _key(kind, item), item)
+                        if (_key(kind, item), uid_of(item)) not in self._gone:
+                            await self.changed("LISTED", _key(kind, item), item)
+                self._gone = None
                 return
             except Exception as error:  # whatever it is, nothing can be done without it
                 failures += 1

@@ -139,6 +139,9 @@ class Publisher:
                     written = await self._write(seen, patch, outcome.version, after, goes_on=goes_on)
         except ClusterError as error:
             if error.status == 404:
+                # The watch tells of that, unless it has missed it.
+                self.cache.unsure(seen.key)
+                await self.queue.add(seen.key)
                 return seen
             raise
         self._unhurried.written(seen.owner.uid)
