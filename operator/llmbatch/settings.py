@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -33,7 +33,7 @@ class Settings(BaseModel):
     """Address that port is bound to; empty: all."""
     metrics_of_gateways: bool = True
     """Tell of each BatchGateway by namespace and name; without, no metric names a namespace or a BatchGateway."""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     settle_seconds: float = Field(120, gt=0)
     recheck_seconds: float = Field(15, gt=0)
     cleanup_timeout_seconds: float = Field(300, gt=0)
@@ -64,6 +64,11 @@ class Settings(BaseModel):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("transfer_resources", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
 from llmbatch.common.proxies import proxy_for
+from llmbatch.common.text import one_line
 from llmbatch.kube.clock import Clock
 from llmbatch.kube.errors import ClusterError, Json
 from llmbatch.kube.permissions import OWN_PERMISSIONS, PERMISSIONS, Permissions, Resource
@@ -34,6 +35,10 @@ NO_REFUSAL = frozenset({0, 404, 409, 429, 502, 503})
 """No answer, the object is gone, it has moved on, slow down, out of order: nothing that a status write alone would meet."""
 
 
+class NoClusterError(Exception):
+    """Nothing says where the API server is."""
+
+
 class Cluster:
     """Calls to the API server, each within the declared permissions and a time limit."""
 
@@ -48,7 +53,11 @@ class Cluster:
 
     @classmethod
     async def connect(cls, declared: Sequence[Permissions] = (PERMISSIONS, OWN_PERMISSIONS)) -> Self:
-        """Connect with the pod's service account, or with KUBECONFIG outside a cluster."""
+        """Connect with the pod's service account, or with KUBECONFIG outside a cluster.
+
+        Raises:
+            NoClusterError: There is neither.
+        """
         configuration = kubernetes_client.Configuration()
         # Our own work queue retries, with the state read anew.
         configuration.retries = None
@@ -56,8 +65,12 @@ class Cluster:
         configuration.client_session_kwargs = {"trust_env": False}
         try:
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # the package is untyped
-        except kubernetes_config.ConfigException:
-            await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
+        except kubernetes_config.ConfigException as outside:
+            try:
+                await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
+            except Exception as error:  # whatever the package makes of that file
+                message = f"No API server: this is no pod with a service account ({outside}), and KUBECONFIG can't be used: {one_line(str(error))}"
+                raise NoClusterError(message) from error
         configuration.proxy = configuration.proxy or proxy_for(configuration.host, os.environ)
         return cls(kubernetes_client.ApiClient(configuration), declared)
 
