@@ -58,21 +58,7 @@ class Cluster:
         Raises:
             NoClusterError: There is neither.
         """
-        configuration = kubernetes_client.Configuration()
-        # Our own work queue retries, with the state read anew.
-        configuration.retries = None
-        # Else aiohttp looks for a ~/.netrc, and for proxies in the environment, at every single call.
-        configuration.client_session_kwargs = {"trust_env": False}
-        try:
-            kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # the package is untyped
-        except kubernetes_config.ConfigException as outside:
-            try:
-                await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
-            except Exception as error:  # whatever the package makes of that file
-                message = f"No API server: this is no pod with a service account ({outside}), and KUBECONFIG can't be used: {one_line(str(error))}"
-                raise NoClusterError(message) from error
-        configuration.proxy = configuration.proxy or proxy_for(configuration.host, os.environ)
-        return cls(kubernetes_client.ApiClient(configuration), declared)
+        return cls(kubernetes_client.ApiClient(await _configuration()), declared)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -202,6 +188,25 @@ class Cluster:
 def apart(cluster: Cluster) -> Cluster:
     """Give a client with connections of its own, which waits for no call of another one."""
     return Cluster(*cluster.transport.apart())
+
+
+async def _configuration() -> kubernetes_client.Configuration:
+    """Find out where the API server is and how it is spoken to; NoClusterError: nowhere."""
+    configuration = kubernetes_client.Configuration()
+    # Our own work queue retries, with the state read anew.
+    configuration.retries = None
+    # Else aiohttp looks for a ~/.netrc, and for proxies in the environment, at every single call.
+    configuration.client_session_kwargs = {"trust_env": False}
+    try:
+        kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # the package is untyped
+    except kubernetes_config.ConfigException as outside:
+        try:
+            await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # as above
+        except Exception as error:  # whatever the package makes of that file
+            found = f"this is no pod with a service account ({outside}), and KUBECONFIG can't be used"
+            raise NoClusterError(f"No API server: {found}: {one_line(str(error))}") from error
+    configuration.proxy = configuration.proxy or proxy_for(configuration.host, os.environ)
+    return configuration
 
 
 async def _listed(
