@@ -1,6 +1,7 @@
 """The Kubernetes API as the operator uses it: over a wire, with the API server's own rules."""
 
 import asyncio
+import base64
 import json
 
 import pytest
@@ -190,6 +191,23 @@ async def test_bytes_that_are_no_text_are_kept_in_a_configmap(api: ApiServer, cl
     found = api.get("configmaps", "results")
     assert found is not None
     assert found["binaryData"] == {"r": "/w=="}
+
+
+@pytest.mark.parametrize("resource", [SECRETS, CONFIGMAPS], ids=["Secret", "ConfigMap"])
+@pytest.mark.parametrize("first", [b"x", b"\xff"], ids=["text", "no text"])
+@pytest.mark.parametrize("second", [b"y", b"\xfe"], ids=["text", "no text"])
+async def test_what_is_stored_once_more_leaves_nothing_of_the_time_before_but_what_others_have_put_there(
+    api: ApiServer, cluster: Cluster, resource: Resource, first: bytes, second: bytes
+) -> None:
+    assert await store(cluster, resource, OWNER, "results", {"r": first, "r.errors": b"e", "r.foreign": None}) is None
+    api.edit(resource.plural, "results", {"data": {"note": "theirs"}})
+    assert await store(cluster, resource, OWNER, "results", {"r": second, "r.errors": None, "r.foreign": b"f"}) is None
+    found = api.get(resource.plural, "results") or {}
+    texts, others = found.get("data") or {}, found.get("binaryData") or {}
+    assert not texts.keys() & others.keys(), "the API server allows no key twice"
+    assert texts.keys() | others.keys() == {"r", "r.foreign", "note"}
+    plain = "r" in texts and resource is CONFIGMAPS
+    assert (texts["r"].encode() if plain else base64.b64decode({**texts, **others}["r"])) == second
 
 
 async def test_an_owned_object_goes_with_its_job_and_another_does_not(api: ApiServer, cluster: Cluster) -> None:

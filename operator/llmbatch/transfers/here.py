@@ -140,7 +140,7 @@ class Here:
             self._failures.here("collect", report.problem)
         if report.problem is not None:
             return Collected(report, parts=reports)
-        stored = {f"{place.key}{suffix}": part for suffix, part in data.items()}
+        stored = {f"{place.key}{suffix}": data.get(suffix) for suffix in (RESULTS, ERRORS, FOREIGN)}
         with crash.around(crash.Effect.STORE_RESULTS):
             problem = await store(self._cluster, resource, owner, place.name, stored, owned=goes_with_job(job))
         self._failures.here("collect", problem)

@@ -1,6 +1,7 @@
 """Stores results in a Secret or a ConfigMap of the BatchJob's own."""
 
 import base64
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmbatch.api.reasons import Reason
@@ -14,12 +15,19 @@ Json = dict[str, Any]
 
 
 async def store(
-    cluster: Cluster, resource: Resource, owner: Owner, name: str, data: dict[str, bytes], *, owned: bool = False
+    cluster: Cluster,
+    resource: Resource,
+    owner: Owner,
+    name: str,
+    data: Mapping[str, bytes | None],
+    *,
+    owned: bool = False,
 ) -> Problem | None:
     """Write data into an object of the BatchJob's own; one that exists and isn't is never overwritten.
 
-    Answers the problem that kept the data from being stored, None once it is durably stored. An owned object goes with
-    the BatchJob, one that isn't outlives it.
+    Answers the problem that kept the data from being stored, None once it is durably stored. Under a key whose value is None
+    there is nothing then, though an earlier try may have put something there. An owned object goes with the BatchJob, one
+    that isn't outlives it.
     """
     kind = "Secret" if resource is SECRETS else "ConfigMap"
     body = _body(resource, owner, name, data, owned=owned)
@@ -33,6 +41,7 @@ async def store(
         elif (problem := _taken(found, kind, owner, name)) is not None:
             return problem
         else:
+            await _clear(cluster, resource, found, body, data)
             # That very object: one that takes its place meanwhile is not this job's.
             same = {**body, "metadata": {**body["metadata"], "uid": found["metadata"]["uid"]}}
             await cluster.apply(resource, owner.namespace, name, same)
@@ -40,7 +49,7 @@ async def store(
             await settle_ownership(cluster, resource, owner, name, owned=owned)
     except ClusterError as error:
         if error.status == 413 or "Too long" in str(error) or "too large" in str(error).lower():
-            size = sum(len(value) for value in data.values())
+            size = sum(len(value or b"") for value in data.values())
             message = (
                 f"The results ({size} bytes) don't fit into a {kind}; name a PersistentVolumeClaim in spec.output."
             )
@@ -61,6 +70,20 @@ async def _made(cluster: Cluster, resource: Resource, namespace: str, body: Json
             return False
         raise
     return True
+
+
+async def _clear(cluster: Cluster, resource: Resource, found: Json, body: Json, keys: Iterable[str]) -> None:
+    """Take away what was made under these keys and is not written again; to apply takes away nothing that was made otherwise."""
+    metadata = found["metadata"]
+    stale = [
+        {"op": "remove", "path": f"/{member}/{key}"}
+        for member in ("data", "binaryData")
+        for key in keys
+        if key in (found.get(member) or {}) and key not in body.get(member, {})
+    ]
+    if stale:
+        test = {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]}
+        await cluster.patch(resource, metadata["namespace"], metadata["name"], [test, *stale])
 
 
 async def taken(cluster: Cluster, resource: Resource, owner: Owner, name: str) -> Problem | None:
@@ -122,8 +145,9 @@ def _is_owned(found: Json, owner: Owner) -> bool:
     return any(reference.get("uid") == owner.uid for reference in references)
 
 
-def _body(resource: Resource, owner: Owner, name: str, data: dict[str, bytes], *, owned: bool) -> Json:
+def _body(resource: Resource, owner: Owner, name: str, given: Mapping[str, bytes | None], *, owned: bool) -> Json:
     body: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": owner.metadata(name, owned=owned)}
+    data = {key: value for key, value in given.items() if value is not None}
     if resource is SECRETS:
         encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
         return {**body, "kind": "Secret", "type": "Opaque", "data": encoded}
