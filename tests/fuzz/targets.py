@@ -14,6 +14,7 @@ from zlib import crc32
 from llmbatch.jsonl import join, results, scan, split
 from llmbatch.jsonl.lines import MAX_LINE_ERRORS, LineChecker
 from llmbatch.transfer.edge import upload, validate
+from llmbatch.transfer.edge.answers import bare
 from llmbatch.transfer.volumes.problem import ProblemError
 from tests.edges.plans import upload_plan
 from tests.fuzz import model
@@ -131,8 +132,9 @@ def check_join(data: bytes) -> None:
         offset = 0
         for line in split.lines([data], len(data) + 1):
             kept = bytes(line)  # type: ignore[arg-type] # none is too long
-            if kept and not kept.isspace():
-                joined.place(results.judge(kept), 0, offset, len(kept))
+            whole, marks = bare(kept)
+            if whole and not whole.isspace():
+                joined.place(results.judge(whole), 0, offset + marks, len(whole))
             offset += len(kept) + 1
         assert (joined.malformed, joined.foreign) == (wanted.malformed, wanted.foreign)
         everyone = expected or list(wanted.best)

@@ -103,11 +103,11 @@ class Answers:
                 lines += 1
                 offset += line.length + 1
                 continue
-            bare, marks = _bare(line)
-            if bare and not bare.isspace():
+            clean, marks = bare(line)
+            if clean and not clean.isspace():
                 lines += 1
                 last = self.join.malformed
-                self._place(bare, number, offset + marks)
+                self._place(clean, number, offset + marks)
             offset += len(line) + 1
         if lines and self.join.malformed > last and offset > os.fstat(file.fileno()).st_size:
             self.cut = True
@@ -149,7 +149,7 @@ class Answers:
             self.foreign.add(line)
 
 
-def _bare(line: bytes | bytearray) -> tuple[bytes | bytearray, int]:
+def bare(line: bytes | bytearray) -> tuple[bytes | bytearray, int]:
     """Give a line without the byte-order marks before it, and their bytes.
 
     They are the file's, or those of files put together: in the middle of the results nobody could read the line behind them.
