@@ -1,11 +1,8 @@
 """What a look at a job costs: it is by what is known, and the API server is asked before anything is done on that ground."""
 
 import asyncio
-import json
 from collections import Counter
 from pathlib import Path
-
-import pytest
 
 from llmbatch.api.reasons import Reason
 from llmbatch.transfers.inputs import LARGEST_BYTES
@@ -16,7 +13,6 @@ from tests.controller.test_waiting import KEY
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.apistore import Json
 from tests.support.inprocess import Operator, apply_all, config_map, secret
 
 
@@ -179,35 +175,6 @@ async def test_an_input_in_the_cluster_is_not_downloaded_again_unless_it_has_cha
     # The results, and the input as it was sent.
     assert len(kong.calls("files.content")) == 3
     assert b'"one"' in api.data("secrets", "changed", "r.jsonl")
-
-
-def downloaded(kong: Instance) -> list[str]:
-    """Name the files that were downloaded."""
-    names = {file["id"]: file["filename"] for file in kong.files()}
-    return sorted(names[call["path"].split("/")[-2]] for call in kong.calls("files.content"))
-
-
-@pytest.mark.parametrize("more", [0, LARGEST_BYTES // 100], ids=["small", "large"])
-@pytest.mark.parametrize("given", [{}, {"model": "gpt-4o-mini"}], ids=["", "model"])
-async def test_neither_is_that_of_several_parts_though_requests_of_them_are_sent_again(
-    operator: Operator, api: ApiServer, kong: Instance, more: int, given: Json
-) -> None:
-    names = ["one", "two--status-429-times-1", *(f"more-{number}" for number in range(more)), "three"]
-    limits = {"maxRequestsPerFile": (len(names) + 1) // 2}
-    apply_all(
-        api, kong, jsonl(*names), build.batchjob(splitPolicy="Auto", backoffLimitPerRequest=1, **given), limits=limits
-    )
-    await operator.until(lambda: len(kong.batches()) == 2)
-    kong.advance(3600)
-    await operator.until(lambda: len(kong.batches()) == 3)
-    kong.advance(3600)
-    await operator.until_ended()
-    assert operator.reason() == Reason.SUCCEEDED
-    stored = api.data("secrets", "results", "r.jsonl").splitlines()
-    assert [json.loads(line)["custom_id"] for line in stored] == names
-    # What was sent again is nowhere else than at the provider.
-    inputs = {name[36:] for name in downloaded(kong) if name.endswith("-1.jsonl")}
-    assert inputs == {"-0.2-1.jsonl"}
 
 
 async def test_a_small_input_that_has_changed_since_is_remembered_as_it_was_sent(

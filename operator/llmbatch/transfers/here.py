@@ -38,7 +38,7 @@ from llmbatch.transfer.pure.plan import (
 from llmbatch.transfer.pure.report import CollectReport, MergeReport, Problem, UploadReport
 from llmbatch.transfers.failures import Failures, problem_of
 from llmbatch.transfers.objects import store, taken
-from llmbatch.transfers.plans import RESULTS_FILE, ROOM_FOR_KEYS, Look, collect_plan, object_destination
+from llmbatch.transfers.plans import RESULTS_FILE, ROOM_FOR_KEYS, Look, collect_plan
 
 INLINE_WHOLE_SECONDS = 120.0
 """For a whole transfer in the operator, and for each megabyte of it another minute."""
@@ -107,8 +107,8 @@ class Here:
             access: To its gateway.
             gateway: Which that is.
             several: The job has several batches, whose results are put together.
-            source: The input, where it is in the cluster: for the order of the results, or to name the requests of parts that
-                were never sent. It counts as long as it is what was sent.
+            source: The input, where it is in the cluster and needed: for the order of the results, or to name the requests of
+                parts that were never sent. It counts as long as it is what was sent.
         """
         place: KeyInObject | None = job.output.secret or job.output.config_map
         if place is None:
@@ -120,7 +120,8 @@ class Here:
         reports: list[CollectReport] = []
         with tempfile.TemporaryDirectory(prefix="collect-") as folder:
             path, left = RESULTS_FILE, MOST_BYTES
-            await _put(folder, source)
+            if source is not None:
+                await asyncio.to_thread(Path(folder, OBJECTS_FILE).write_bytes, source)
             for status, look in batches:
                 plan = collect_plan(job, status, access.connection, look, root=folder, has_input=source is not None)
                 report = await self._fetch(plan, access, gateway, most=left)
@@ -149,35 +150,22 @@ class Here:
             self.refused.discard(owner.uid)
         else:
             self.refused.add(owner.uid)
-        destination = object_destination("secret" if resource is SECRETS else "configmap", place)
+        where = f"{'secret' if resource is SECRETS else 'configmap'}/{place.name} key"
+        destination = Destination(f"{where} {place.key}", f"{where} {place.key}.errors", f"{where} {place.key}.foreign")
         return Collected(report.model_copy(update={"problem": problem}), destination, reports)
 
     async def judge(
-        self,
-        job: BatchJobSpec,
-        status: BatchJobStatus,
-        look: Look,
-        access: Access,
-        gateway: Key,
-        *,
-        source: bytes | None,
+        self, job: BatchJobSpec, status: BatchJobStatus, look: Look, access: Access, gateway: Key
     ) -> CollectReport:
-        """Look at the results of one of several batches, without storing them; `source` as for `collect`."""
+        """Look at the results of one of several batches, without storing them."""
         with tempfile.TemporaryDirectory(prefix="judge-") as folder:
-            await _put(folder, source)
-            plan = collect_plan(job, status, access.connection, look, root=folder, has_input=source is not None)
+            plan = collect_plan(job, status, access.connection, look, root=folder)
             return await self._fetch(plan, access, gateway, most=MOST_BYTES)
 
     async def rest(
-        self,
-        job: BatchJobSpec,
-        statuses: Sequence[BatchJobStatus],
-        access: Access,
-        gateway: Key,
-        *,
-        source: bytes | None,
+        self, job: BatchJobSpec, statuses: Sequence[BatchJobStatus], access: Access, gateway: Key
     ) -> bytes | Problem:
-        """Read the lines of requests that are to be sent again, from what their batches have left; `source` as for `collect`.
+        """Read the lines of requests that are to be sent again, from what their batches have left at the provider.
 
         Args:
             job: The BatchJob's spec.
@@ -187,11 +175,10 @@ class Here:
         """
         lines: list[bytes] = []
         with tempfile.TemporaryDirectory(prefix="rest-") as folder:
-            await _put(folder, source)
             for status in statuses:
                 known = status.batches[0].unfinished
                 look = Look(accept_missing=bool(known is not None and known.missing))
-                plan = collect_plan(job, status, access.connection, look, root=folder, has_input=source is not None)
+                plan = collect_plan(job, status, access.connection, look, root=folder)
                 plan = plan.model_copy(update={"judging": Judging(policy=job.request_failure_policy, again=True)})
                 report = await self._fetch(plan, access, gateway, most=MOST_BYTES)
                 if report.problem is not None:
@@ -239,12 +226,6 @@ def _told(problem: Problem, status: BatchJobStatus) -> Problem:
     if problem.reason is not Reason.RESULTS_UNREADABLE:
         return problem
     return problem.model_copy(update={"message": late.with_remedy(problem.message, status.batches[0])})
-
-
-async def _put(folder: str, source: bytes | None) -> None:
-    """Put the input, where it is at hand, into a folder of ours."""
-    if source is not None:
-        await asyncio.to_thread(Path(folder, OBJECTS_FILE).write_bytes, source)
 
 
 def goes_with_job(job: BatchJobSpec) -> bool:

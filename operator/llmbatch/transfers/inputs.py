@@ -29,7 +29,7 @@ class Inputs:
             self.take(next(iter(self._held)))
 
     def take(self, uid: str) -> bytes | None:
-        """Give a job's input, and forget it: who comes again is to read it, or to keep it again."""
+        """Give a job's input, and forget it: who comes again is to read it."""
         found = self._held.pop(uid, None)
         self._bytes -= len(found or b"")
         return found

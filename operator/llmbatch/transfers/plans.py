@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from llmbatch.api.batch_status import Batch
 from llmbatch.api.batchgateway import BatchGatewaySpec
-from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec, KeyInObject
+from llmbatch.api.batchjob import MAX_OBJECT_BYTES, BatchJobSpec
 from llmbatch.api.batchjob_status import BatchJobStatus, InputStatus
 from llmbatch.batch.pure import late
 from llmbatch.batch.pure.observation import Observation
@@ -161,8 +161,7 @@ def _input_of(
     if rests is not None:
         return {}
     told: dict[str, Any] = {"input_root": INPUT_ROOT, "input_path": volume.path if volume else OBJECTS_FILE}
-    is_there = (is_unsent(batch) and (is_pod or volume is None)) or has_input
-    if batch.source is not None and is_there:
+    if batch.source is not None and is_unsent(batch) and (is_pod or volume is None):
         told["crc32"] = int(batch.source.crc32, 16)
         return {**told, "input_linked": None if volume else True} if is_pod else {**told, "input_root": root}
     if has_input and not batch.is_one_of_several:
@@ -173,12 +172,6 @@ def _input_of(
 def patient(connection: Connection) -> Connection:
     """Bound the silence that a transfer in the operator waits out: its thread serves other gateways' jobs too."""
     return connection.model_copy(update={"transfer_seconds": min(connection.transfer_seconds, INLINE_SECONDS)})
-
-
-def object_destination(kind: str, place: KeyInObject) -> Destination:
-    """Say where results in a Secret or ConfigMap are."""
-    where = f"{kind}/{place.name} key {place.key}"
-    return Destination(where, f"{where}.errors", f"{where}.foreign")
 
 
 def volume_destination(claim: str, path: str) -> Destination:

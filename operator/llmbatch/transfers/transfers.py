@@ -43,11 +43,6 @@ class Transfers:
 
     # --- here --------------------------------------------------------------------------------------------------------
 
-    async def input(self, owner: Owner, job: BatchJobSpec) -> bytes | None:
-        """Give the input again, where it is in the cluster; None: in a volume, or not there any more."""
-        found = self.inputs.take(owner.uid) or await self.read_input(owner.namespace, job)
-        return found if isinstance(found, bytes) else None
-
     async def read_input(self, namespace: str, job: BatchJobSpec) -> bytes | Problem | None:
         """Read the input from a ConfigMap or Secret; None when it is in a volume."""
         if job.input.persistent_volume_claim is not None:

@@ -45,7 +45,7 @@ class Mover:
             return Outcome(seen.observation.status, problem, after=0.5)
         report = await self.transfers.here.upload(plan, seen.data, client.access, client.key)
         found = self.observer.absorb(seen, report).observation
-        if found.stage is Stage.FILE and not seen.observation.batch.parts:
+        if found.stage is Stage.FILE:
             self.transfers.inputs.keep(seen.owner.uid, seen.data)
         outcome = await self._after_transfer(client, found.status, report.problem, Operation.UPLOAD)
         return replace(outcome, problem=found.trouble, after=None if found.trouble else 0.0)
@@ -80,7 +80,10 @@ class Mover:
 
     async def input(self, seen: Seen) -> bytes | None:
         """Give the input again, where it is in the cluster; None: in a volume, or not there any more."""
-        return await self.transfers.input(seen.owner, seen.observation.spec)
+        found = self.transfers.inputs.take(seen.owner.uid) or await self.transfers.read_input(
+            seen.key.namespace, seen.observation.spec
+        )
+        return found if isinstance(found, bytes) else None
 
     async def not_collected(self, seen: Seen, problem: Problem | None) -> Outcome:
         """Say what keeps a batch's results from being stored."""

@@ -57,10 +57,7 @@ class RestReader:
         whole, sent = seen.whole, seen.observation.batch
         views = [PartView(whole.batches.index(batch)) for batch in retries.followed(whole, sent)]
         statuses = [view.of(whole) for view in views]
-        spec = seen.observation.spec
-        is_read = any(status.batches[0].source is not None for status in statuses)
-        source = await self.transfers.input(seen.owner, spec) if is_read else None
-        found = await self.transfers.here.rest(spec, statuses, client.access, client.key, source=source)
+        found = await self.transfers.here.rest(seen.observation.spec, statuses, client.access, client.key)
         if isinstance(found, Problem):
             if found.reason is Reason.RESULTS_UNREADABLE and seen.observation.accepts_missing:
                 # Nobody can tell any more which they are.

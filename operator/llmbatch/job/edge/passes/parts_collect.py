@@ -17,7 +17,7 @@ from llmbatch.job.pure import parts, retries
 from llmbatch.job.pure.decide_results import CLEANING
 from llmbatch.transfer.pure.plan import MergePlan
 from llmbatch.transfer.pure.report import CollectReport, MergeReport
-from llmbatch.transfers.plans import Look
+from llmbatch.transfers.plans import Look, is_unsent
 
 
 @dataclass(frozen=True)
@@ -69,25 +69,13 @@ class PartsCollector:
             return Outcome(observation.status)
         here = self.actor.transfers.here
         await client.budget.take("collect", calls_of(observation.status))
-        source = await self._input(seen)
-        report = await here.judge(
-            observation.spec, observation.status, Look.of(observation), client.access, client.key, source=source
-        )
+        report = await here.judge(observation.spec, observation.status, Look.of(observation), client.access, client.key)
         if report.problem is not None:
             return await self.actor.mover.not_collected(seen, report.problem)
         self.actor.observer.tries.was_read(seen)
         may_retry = retries.is_open(seen.whole, observation.batch, observation.spec)
         status = part_view.with_judgement(observation.status, report, observation.now, may_retry=may_retry)
         return Outcome(status, after=0.0)
-
-    async def _input(self, seen: Seen) -> bytes | None:
-        """Give the input, if a batch is a piece of it; it is kept for the next one."""
-        if seen.observation.batch.source is None:
-            return None
-        found = await self.actor.mover.input(seen)
-        if found is not None:
-            self.actor.transfers.inputs.keep(seen.owner.uid, found)
-        return found
 
     async def collect(self, job: Seen, found: list[Part]) -> tuple[Outcome, Ending]:
         """Collect the results of all batches; those that came to nothing have their requests named among the failed ones."""
@@ -105,8 +93,8 @@ class PartsCollector:
         ]
         await client.budget.take("collect", sum(calls_of(status) for status, _ in batches))
         several = Together(_as_seen(job.stored, found), observation.spec, observation.status_uid, observation.now)
-        is_read = any(status.batches[0].source is not None for status, _ in batches)
-        source = await self.actor.mover.input(job) if is_read else None
+        unsent = any(is_unsent(status.batches[0]) for status, _ in batches)
+        source = await self.actor.mover.input(job) if unsent else None
         collected = await self.actor.transfers.here.collect(
             job.owner,
             observation.spec,
