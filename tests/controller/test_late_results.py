@@ -252,6 +252,8 @@ async def test_a_job_that_is_deleted_meanwhile_leaves_no_results_behind(
 ) -> None:
     quirks(among, late_output_seconds=DAYS)
     await submitted(operator, api, among)
+    # Else it is told of another one that it is being cancelled.
+    await among.all_submitted(operator)
     among.kong.advance(3600)
     await operator.until(lambda: among.batch(operator).late_since)
     api.remove("batchjobs", "job")
