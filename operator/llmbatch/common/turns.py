@@ -1,11 +1,18 @@
 """What waits in line, taken in turns by whose it is: how much one has waiting makes nobody else wait longer."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+
+def in_turns(lines: Iterable[Sequence[V]]) -> Iterator[V]:
+    """Give the first of each line, then the second of each, and so on."""
+    given = list(lines)
+    for turn in range(max(map(len, given), default=0)):
+        yield from (line[turn] for line in given if turn < len(line))
 
 
 class Turns(Generic[K, V]):

@@ -24,6 +24,7 @@ from llmbatch.kube.events import Recorder, Subject
 from llmbatch.kube.permissions import GATEWAYS
 from llmbatch.provider.edge.routes import Probe, RouteProbe
 from llmbatch.runtime.cache import BATCHGATEWAY, Cache, is_settled
+from llmbatch.runtime.objects import ask
 from llmbatch.runtime.queue import Key, WorkQueue
 from llmbatch.transfer.pure.report import Problem
 
@@ -71,8 +72,7 @@ class Health:
     async def reconcile(self, key: Key) -> float | None:
         """Say in a gateway's status whether it can be used; answers the seconds until the next look."""
         if self.cache.is_doubtful(key):
-            before = self.cache.get(key)
-            self.cache.asked(key, await self.cluster.get(GATEWAYS, key.namespace, key.name), before)
+            await ask(self.cluster, self.cache, GATEWAYS, key)
         raw = self.cache.get(key)
         if raw is None:
             await self._wake_jobs(key)

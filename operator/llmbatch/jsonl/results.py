@@ -6,6 +6,7 @@ proof: batches told as wholly completed have had lines with status_code 0.
 
 import json
 from collections import Counter
+from itertools import islice
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -14,6 +15,7 @@ from llmbatch.api.batchjob_status import Failure
 from llmbatch.api.counts import Usage
 from llmbatch.common.comparing import repeats
 from llmbatch.common.text import one_line
+from llmbatch.common.turns import in_turns
 from llmbatch.jsonl import packed, scan
 from llmbatch.jsonl.lines import BOM, digest
 
@@ -148,14 +150,8 @@ class Tally:
 
         Each with the digest of its custom_id, which as it is shown may be cut.
         """
-        order = [code for code, _ in self._codes.most_common()]
-        rounds = (
-            self._examples[code][turn]
-            for turn in range(MAX_FAILURES)
-            for code in order
-            if turn < len(self._examples.get(code, []))
-        )
-        return [example for example, _ in zip(rounds, range(MAX_FAILURES), strict=False)]
+        lines = (self._examples.get(code, []) for code, _ in self._codes.most_common())
+        return list(islice(in_turns(lines), MAX_FAILURES))
 
 
 def _parsed(line: bytes | bytearray) -> Any:  # noqa: ANN401 - JSON has no narrower type
@@ -186,8 +182,8 @@ def _skimmed(line: bytes | bytearray) -> dict[str, Any]:
 
 def _skimmed_body(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
     if line[start : start + 1] == b'"':
-        if end - start <= LONG_LINE and not scan.is_costly(line[start:end]):
-            return _small(line, start, end)
+        if (text := _short(line, start, end)) is not None:
+            return _read(text)
         line, start = packed.skimmable(line[start:end]), 0
     if line[start : start + 1] != b"{":
         return None
@@ -203,9 +199,17 @@ def _skimmed_body(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa
 
 
 def _small(line: bytes | bytearray, start: int, end: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    text = _short(line, start, end)
+    return {"message": "(too long to be shown)"} if text is None else _read(text)
+
+
+def _short(line: bytes | bytearray, start: int, end: int) -> bytes | bytearray | None:
+    """Give a piece of a line; None: it is too long, or has too many values, to be parsed."""
     text = line[start:end] if end - start <= LONG_LINE else b""
-    if not text or scan.is_costly(text):
-        return {"message": "(too long to be shown)"}
+    return text if text and not scan.is_costly(text) else None
+
+
+def _read(text: bytes | bytearray) -> Any:  # noqa: ANN401 - JSON has no narrower type
     return json.loads(text.decode("utf-8", "surrogatepass"))
 
 
@@ -219,6 +223,13 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _number(value: object, digits: int) -> object:
+    """Give a number that is written as a text of so many digits at the most as one."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= digits:
+        return int(value)
+    return value
+
+
 def _usage(usage: object) -> tuple[int, int, int] | None:
     if not isinstance(usage, dict):
         return None
@@ -228,17 +239,13 @@ def _usage(usage: object) -> tuple[int, int, int] | None:
 
 
 def _tokens(usage: dict[str, Any], name: str) -> int:
-    value = usage.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MOST_TOKENS)):
-        value = int(value)
-    value = _whole(value)
+    value = _whole(_number(usage.get(name), len(str(MOST_TOKENS))))
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOKENS else 0
 
 
 def _status(status: object) -> int | None:
     """Read the HTTP status of a request that failed; 200 says nothing of why."""
-    if isinstance(status, str) and status.isascii() and status.isdigit() and len(status) <= MOST_DIGITS:
-        status = int(status)
+    status = _number(status, MOST_DIGITS)
     return status if isinstance(status, int) and not isinstance(status, bool) and status != HTTP_OK else None
 
 

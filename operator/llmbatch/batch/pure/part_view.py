@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
+from itertools import islice
 from typing import Any
 
 from llmbatch.api.batch_status import Batch, PartResults, Refusal, State, Unfinished, entries
@@ -22,6 +22,7 @@ from llmbatch.api.counts import RequestCounts
 from llmbatch.batch.pure import facts, late, lifecycle
 from llmbatch.batch.pure.facts import bare, batch_of, with_batch
 from llmbatch.common.text import cut
+from llmbatch.common.turns import in_turns
 from llmbatch.jsonl.results import MAX_FAILURES
 from llmbatch.transfer.pure.report import CollectReport
 
@@ -80,8 +81,7 @@ def _examples(known: list[Failure], further: list[Failure]) -> list[Failure]:
     by_code: dict[str, list[Failure]] = {}
     for item in (*known, *(item for item in further if item not in known)):
         by_code.setdefault(item.code, []).append(item)
-    rounds = zip_longest(*by_code.values())
-    return [item for items in rounds for item in items if item is not None][:MAX_FAILURES]
+    return list(islice(in_turns(by_code.values()), MAX_FAILURES))
 
 
 def _thinned(batch: Batch) -> Batch:

@@ -76,26 +76,28 @@ def _clean_up(seen: Observation) -> Decision:
     if seen.stage is Stage.BATCH and seen.batch.id is not None:
         if seen.batch.status != "cancelling":
             return Decision(_waiting("The batch is being cancelled."), Cancel(seen.batch.id))
-        return _wait("The batch is being cancelled at the provider.", after=min(max(0.05, seen.poll_in), left))
+        return _until_polled("The batch is being cancelled at the provider.", seen)
     if _search_is_due(seen):
         # Before the files, by which a batch is known; a list that can't be read leaves them the other half of the time.
         return Decision(_waiting("Other batches of this job are looked for."), FindDuplicates())
     if _names_more(seen):
-        return _wait(
-            "The batch has ended; which files its results are in is asked for.",
-            after=min(max(0.05, seen.poll_in), left),
-        )
+        return _until_polled("The batch has ended; which files its results are in is asked for.", seen)
     return Decision(_waiting("The remote files are being deleted."), DeleteFiles(seen.file_ids))
 
 
 def _search_is_due(seen: Observation) -> bool:
-    return seen.unchecked and seen.seconds_left > seen.cleanup_seconds / 2
+    return seen.unchecked and _is_early(seen)
 
 
 def _names_more(seen: Observation) -> bool:
     """Tell whether results may yet be named that are to be deleted too; for half of the time."""
     may = seen.stage is Stage.RESULTS and seen.spec.remote_files == "Delete" and late.names_more(seen.batch)
-    return may and seen.seconds_left > seen.cleanup_seconds / 2
+    return may and _is_early(seen)
+
+
+def _is_early(seen: Observation) -> bool:
+    """Tell whether more than half of the time is left: what can't be found out leaves the files the other half."""
+    return seen.seconds_left > seen.cleanup_seconds / 2
 
 
 def _waiting(message: str, after: float = 0.0) -> Wait:
@@ -104,6 +106,10 @@ def _waiting(message: str, after: float = 0.0) -> Wait:
 
 def _wait(message: str, after: float) -> Decision:
     return Decision(_waiting(message, after))
+
+
+def _until_polled(message: str, seen: Observation) -> Decision:
+    return _wait(message, after=min(max(0.05, seen.poll_in), seen.seconds_left))
 
 
 def _let_go(seen: Observation) -> RemoveFinalizer:
