@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from llmbatch.api.base import without_nulls
 from tests.chart.cases import CASES, EVERYTHING
 from tests.chart.helm import Chart, Manifest, Values, named, of_kind
 from tests.chart.test_templates import container, environment
@@ -162,12 +163,6 @@ NULLS: Values = {
     },
 }
 """Of all that is a map of the user's own, a key that is taken away, as from what an earlier file of values has."""
-
-
-def without_nulls(values: Any) -> Any:
-    if not isinstance(values, dict):
-        return values
-    return {key: without_nulls(value) for key, value in values.items() if value is not None}
 
 
 def test_a_key_that_is_null_is_not_there_whichever_helm_hands_it_on(chart: Chart) -> None:

@@ -142,8 +142,7 @@ async def test_a_single_renewal_that_hangs_ends_nothing(api: ApiServer, cluster:
     await first.acquire()
     holding = asyncio.create_task(first.hold())
     hanging = api.fault("hold", "update", "leases")
-    while hanging.times:  # noqa: ASYNC110 - nothing tells of it
-        await asyncio.sleep(0.01)
+    await hanging.met()
     hung = lease(api)["renewTime"]
     async with asyncio.timeout(5):
         while lease(api)["renewTime"] == hung:
@@ -195,8 +194,7 @@ async def test_a_renewal_that_fails_now_and_then_ends_nothing(api: ApiServer, cl
     holding = asyncio.create_task(first.hold())
     for _ in range(2):
         failing = api.fault("status", "update", "leases", status=status, times=2)
-        while failing.times:  # noqa: ASYNC110 - until both have failed
-            await asyncio.sleep(0.05)
+        await failing.met()
         await asyncio.sleep(0.7)
         assert first.leads()
     assert not holding.done()

@@ -57,8 +57,7 @@ async def test_no_client_is_kept_that_was_made_too_late(api: ApiServer, tmp_path
     )
     late = api.fault("late", "get", "secrets")
     making = asyncio.create_task(client_of(runtime))
-    while late.times:  # noqa: ASYNC110 - nothing tells of it
-        await asyncio.sleep(0.01)
+    await late.met()
     await runtime.news.changed("DELETED", KEY, {"metadata": {}})
     assert await runtime.reconciler.health.reconcile(KEY) is None
     late.released.set()

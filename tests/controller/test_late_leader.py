@@ -17,7 +17,7 @@ from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.between import Between
-from tests.support.inprocess import Operator
+from tests.support.inprocess import Operator, remove_by_force
 
 THEIRS: Json = {"attempt": 7, "intentTime": "2026-03-01T12:00:00Z"}
 
@@ -127,8 +127,7 @@ async def test_one_whose_job_is_gone_by_then_is_cancelled_and_told_unless_it_is_
     among.apply(api, job=among.job(deletionPolicy={"remoteBatch": policy}), url=between.url)
     await operator.until(lambda: between.waiting, None)
     # Somebody takes the finalizer off by force, or another leader has let the object go.
-    api.remove("batchjobs", "job")
-    api.edit("batchjobs", "job", {"metadata": {"finalizers": None}})
+    remove_by_force(api)
     assert api.get("batchjobs", "job") is None
     between.held.set()
     left = policy == "Orphan"

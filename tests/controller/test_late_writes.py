@@ -12,7 +12,7 @@ from tests.support import build
 from tests.support.apiserver import ApiServer
 from tests.support.apistore import Json
 from tests.support.between import Between
-from tests.support.inprocess import NAMESPACE, Operator, apply_all, config_map
+from tests.support.inprocess import NAMESPACE, Operator, apply_all, config_map, remove_by_force
 
 JOB, GATEWAY = Key(BATCHJOB, NAMESPACE, "job"), Key(BATCHGATEWAY, NAMESPACE, "kong")
 NONE = {"configMap": {"name": "none", "key": "batch.jsonl"}}
@@ -69,8 +69,7 @@ async def test_a_batch_whose_job_and_gateway_were_removed_by_force_during_its_cr
     between.held = asyncio.Event()
     apply_all(api, kong, FIVE, url=between.url)
     await operator.until(lambda: between.waiting, None)
-    api.remove("batchjobs", "job")
-    api.edit("batchjobs", "job", {"metadata": {"finalizers": None}})
+    remove_by_force(api)
     await operator.until(lambda: not held(operator, JOB), None)
     api.remove("batchgateways", "kong")
     await operator.until(lambda: not held(operator, GATEWAY), None)

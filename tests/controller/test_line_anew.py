@@ -7,14 +7,9 @@ from tests.controller.conftest import FIVE
 from tests.controller.test_line_for_tokens import ALL, in_line, job, jobs, running, settled
 from tests.emulator.client import Instance
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import NAMESPACE, Json, Operator, apply_all
+from tests.support.inprocess import NAMESPACE, Json, Operator, apply_all, remove_by_force
 
 NOT_THERE: Json = {"configMap": {"name": "none", "key": "batch.jsonl"}}
-
-
-def remove_by_force(api: ApiServer, name: str) -> None:
-    api.remove("batchjobs", name)
-    api.edit("batchjobs", name, {"metadata": {"finalizers": None}})
 
 
 async def test_a_pass_over_the_one_before_it_reserves_no_tokens_for_it(

@@ -10,7 +10,8 @@ from tests.controller.test_line_for_tokens import ALL, ONE, job, running
 from tests.controller.test_line_goes_on import apply_other, group
 from tests.emulator.client import Instance
 from tests.emulator.server import EmulatorServer
-from tests.support.apiserver import ApiServer, Fault
+from tests.support.apicalls import Fault
+from tests.support.apiserver import ApiServer
 from tests.support.apistore import Call
 from tests.support.inprocess import Json, Operator, apply_all
 

@@ -14,7 +14,8 @@ from llmbatch.settings import Settings
 from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
-from tests.support.apiserver import ApiServer, Fault
+from tests.support.apicalls import Fault
+from tests.support.apiserver import ApiServer
 from tests.support.apistore import Verb
 from tests.support.inprocess import NAMESPACE, Operator, apply_all, cluster_of
 
@@ -151,8 +152,7 @@ async def test_a_gateway_that_a_job_was_quicker_to_ask_for_and_that_goes_meanwhi
     late = api.fault("late", "get", "batchgateways")
     api.put("batchgateways", build.batchgateway("https://kong"))
     asked = asyncio.create_task(runtime.gateways.resolve(GATEWAY))
-    while late.times:  # noqa: ASYNC110 - nothing tells of it
-        await asyncio.sleep(0.01)
+    await late.met()
     api.remove("batchgateways", "kong")
     await runtime.news.changed("DELETED", GATEWAY, {"metadata": {}})
     late.released.set()
@@ -176,8 +176,7 @@ async def test_an_object_that_was_made_anew_while_an_answer_was_on_its_way_stays
     late = api.fault("late", "get", plural)
     ask = runtime.reconciler.objects.to_look_at if key is JOB else runtime.reconciler.health.reconcile
     asked = asyncio.ensure_future(ask(key))
-    while late.times:  # noqa: ASYNC110 - nothing tells of it
-        await asyncio.sleep(0.01)
+    await late.met()
     if not gone:
         api.remove(plural, key.name)
     anew = api.put(plural, body)
@@ -194,8 +193,7 @@ async def test_what_was_deleted_while_the_first_list_was_on_its_way_is_not_held(
     late = api.fault("late", "list", "batchjobs")
     made = api.put("batchjobs", build.batchjob())
     beginning = asyncio.create_task(runtime.news.begin())
-    while late.times:  # noqa: ASYNC110 - nothing tells of it
-        await asyncio.sleep(0.01)
+    await late.met()
     api.remove("batchjobs", "job")
     await runtime.news.changed("ADDED", JOB, made)
     await runtime.news.changed("DELETED", JOB, made)

@@ -54,14 +54,19 @@ def copies(operator: Operator, way: Callable[[Exchange], None]) -> Callable[[Exc
     return rule
 
 
+async def ordered(operator: Operator, api: ApiServer, kong: Instance, between: Between) -> None:
+    """Have the first batch made."""
+    apply_all(api, kong, jsonl(*NAMES), split_job(backoffLimitPerRequest=1), url=between.url)
+    await operator.until(lambda: len(made(operator)) == 1)
+
+
 @WAYS
 async def test_while_its_requests_are_judged(
     api: ApiServer, kong: Instance, between: Between, tmp_path: Path, way: Callable[[Exchange], None]
 ) -> None:
     # It is waited for half a minute.
     async with Operator(api, tmp_path, recheck_seconds=1.5).running() as operator:
-        apply_all(api, kong, jsonl(*NAMES), split_job(backoffLimitPerRequest=1), url=between.url)
-        await operator.until(lambda: len(made(operator)) == 1)
+        await ordered(operator, api, kong, between)
         between.rules.append(copies(operator, way))
         kong.advance(3600)
         await operator.until(lambda: between.spoilt and Reason.RESULTS_UNREADABLE in reasons(api))
@@ -75,8 +80,7 @@ async def test_while_it_is_read_what_is_sent_again(
 ) -> None:
     # So long that it can be spoilt in between.
     async with Operator(api, tmp_path, request_retry_seconds=4).running() as operator:
-        apply_all(api, kong, jsonl(*NAMES), split_job(backoffLimitPerRequest=1), url=between.url)
-        await operator.until(lambda: len(made(operator)) == 1)
+        await ordered(operator, api, kong, between)
         kong.advance(3600)
         await operator.until(lambda: operator.batch().unfinished is not None)
         between.rules.append(copies(operator, way))
@@ -91,8 +95,7 @@ async def test_while_it_is_read_what_is_sent_again(
 async def test_where_the_provider_gives_inputs_to_nobody_nothing_is_sent_again_and_the_job_ends(
     operator: Operator, api: ApiServer, kong: Instance, between: Between
 ) -> None:
-    apply_all(api, kong, jsonl(*NAMES), split_job(backoffLimitPerRequest=1), url=between.url)
-    await operator.until(lambda: len(made(operator)) == 1)
+    await ordered(operator, api, kong, between)
     between.rules.append(copies(operator, gone))
     kong.advance(3600)
     status = await operator.until_ended()

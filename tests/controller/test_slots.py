@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from llmbatch.api.reasons import Reason
 from llmbatch.runtime.queue import Key
@@ -10,7 +9,7 @@ from tests.controller.conftest import FIVE
 from tests.emulator.client import Instance
 from tests.support import build
 from tests.support.apiserver import ApiServer
-from tests.support.inprocess import NAMESPACE, Json, Operator, apply_all
+from tests.support.inprocess import NAMESPACE, Json, Operator, apply_all, remove_by_force
 
 NAMES = [f"j{number}" for number in range(6)]
 
@@ -143,10 +142,7 @@ async def test_the_place_of_a_job_that_vanished_is_given_on(operator: Operator, 
     await began(operator, api, kong)
     (first,) = running(operator)
     # Somebody takes the finalizer off by force.
-    api.remove("batchjobs", first)
-    left: dict[str, Any] = {"metadata": {"finalizers": None}}
-    if api.get("batchjobs", first) is not None:
-        api.edit("batchjobs", first, left)
+    remove_by_force(api, first)
     others = [name for name in NAMES if name != first]
     await operator.until(lambda: any(operator.reason(name) == Reason.VALIDATING for name in others), None)
 

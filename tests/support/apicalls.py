@@ -1,10 +1,31 @@
-"""How calls to the API server are written, for the one in memory."""
+"""How calls to the API server are written, for the one in memory, and what befalls them."""
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from aiohttp import web
 
 from tests.support.apistore import Call, Json, Verb
+
+
+@dataclass
+class Fault:
+    """What befalls the calls that fit: `status` is answered, or the connection is cut before or after the work is done."""
+
+    fits: Callable[[Call], bool]
+    kind: Literal["status", "cut before", "cut after", "hold", "late", "page"]
+    status: int = 500
+    times: int = 1  # -1: until taken away
+    headers: dict[str, str] = field(default_factory=dict)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """For `hold`: the call is done when this is set. For `late`: it is done at once, and answered when this is set."""
+
+    async def met(self) -> None:
+        """Wait until it has befallen as many calls as it was made for."""
+        while self.times:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
 
 
 def call_of(request: web.Request, parts: list[str], body: Any) -> Call | None:

@@ -10,13 +10,12 @@ import contextlib
 import copy
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Literal
 
 from aiohttp import web
 
-from tests.support.apicalls import call_of, cut, described, selected
+from tests.support.apicalls import Fault, call_of, cut, described, selected
 from tests.support.apistore import MOST_DATA, Call, Json, ObjectStore, StatusError, UnservedError, Verb, missing
 from tests.support.jobcontroller import JobController
 
@@ -26,19 +25,6 @@ PLURALS = {
     "coordination.k8s.io": [("leases", "Lease")],
     "llmbatch.io": [("batchjobs", "BatchJob"), ("batchgateways", "BatchGateway")],
 }
-
-
-@dataclass
-class Fault:
-    """What befalls the calls that fit: `status` is answered, or the connection is cut before or after the work is done."""
-
-    fits: Callable[[Call], bool]
-    kind: Literal["status", "cut before", "cut after", "hold", "late", "page"]
-    status: int = 500
-    times: int = 1  # -1: until taken away
-    headers: dict[str, str] = field(default_factory=dict)
-    released: asyncio.Event = field(default_factory=asyncio.Event)
-    """For `hold`: the call is done when this is set. For `late`: it is done at once, and answered when this is set."""
 
 
 Watch = asyncio.Queue[tuple[str, Json]]

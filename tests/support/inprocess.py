@@ -240,6 +240,13 @@ class Operator:
         return [(event["type"], event["reason"]) for event in self.api.objects("events")]
 
 
+def remove_by_force(api: ApiServer, name: str = "job") -> None:
+    """Delete a BatchJob, and take off what holds it, in one breath."""
+    api.remove("batchjobs", name)
+    if api.get("batchjobs", name) is not None:
+        api.edit("batchjobs", name, {"metadata": {"finalizers": None}})
+
+
 def config_map(name: str, key: str, content: bytes) -> Json:
     """Make a ConfigMap."""
     metadata = {"name": name, "namespace": NAMESPACE}
